@@ -1,0 +1,65 @@
+//! One entry of a deployment's log: what people read.
+
+use serde::{Deserialize, Serialize};
+
+/// How much an entry weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Progress.
+    Info,
+    /// Worth a look.
+    Warn,
+    /// A failure.
+    Error,
+}
+
+/// One log entry, in the shape of the wire (API.md 1.8). Its number is its place in the log and stands outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// RFC 3339, UTC, whole seconds.
+    pub time: String,
+    /// Phase id, such as `tofu-apply` or `component`.
+    pub phase: String,
+    /// Weight.
+    pub level: Level,
+    /// One line for a person.
+    pub message: String,
+    /// Component id without its prefix, for Phase 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// State of the component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Name of the HelmRelease behind the component.
+    #[serde(default, rename = "helmRelease", skip_serializing_if = "Option::is_none")]
+    pub helm_release: Option<String>,
+    /// Namespace of the HelmRelease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Version of the chart.
+    #[serde(default, rename = "chartVersion", skip_serializing_if = "Option::is_none")]
+    pub chart_version: Option<String>,
+}
+
+impl Entry {
+    /// An entry without a component.
+    pub fn new(at: jiff::Timestamp, phase: impl Into<String>, level: Level, message: impl Into<String>) -> Self {
+        Self {
+            time: seconds(at),
+            phase: phase.into(),
+            level,
+            message: message.into(),
+            component: None,
+            state: None,
+            helm_release: None,
+            namespace: None,
+            chart_version: None,
+        }
+    }
+}
+
+/// RFC 3339 in UTC with whole seconds, the form of every time on the wire.
+pub fn seconds(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

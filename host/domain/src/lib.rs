@@ -1,0 +1,31 @@
+//! What a deployment is and what may happen to it.
+//!
+//! Facts go in, state comes out: [`transition::apply`] takes a record and one fact and gives the new record or refuses;
+//! [`step::next_steps`] takes a record and says what has to be done. Nobody else decides. This crate knows no clock, no
+//! file, no socket, no runtime, and no cloud.
+
+pub mod event;
+pub mod fact;
+pub mod finding;
+pub mod id;
+pub mod kubeconfig;
+pub mod phase;
+pub mod provider;
+pub mod record;
+pub mod request;
+pub mod restart;
+pub mod secrets;
+pub mod status;
+pub mod step;
+pub mod transition;
+
+pub use event::{Entry, Level};
+pub use fact::{Fact, Outcome};
+pub use finding::{Finding, Severity};
+pub use id::DeploymentId;
+pub use jiff::Timestamp;
+pub use record::{Record, ResultInfo};
+pub use request::Request;
+pub use secrets::{SecretValue, Secrets};
+pub use status::Status;
+pub use step::Step;

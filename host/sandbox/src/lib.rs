@@ -1,0 +1,1 @@
+//! The only place that knows WebAssembly: loads, limits and calls provider plugins.

@@ -1,0 +1,1 @@
+//! Creates Kubernetes clusters on any cloud through sandboxed provider plugins.

@@ -1,0 +1,1 @@
+//! Where records, logs, kubeconfigs and OpenTofu state are kept.

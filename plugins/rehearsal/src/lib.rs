@@ -1,0 +1,1 @@
+//! A cloud that costs nothing: real OpenTofu, built-in resources only.

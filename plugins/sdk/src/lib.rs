@@ -1,0 +1,1 @@
+//! For authors of provider plugins: guest glue, template engine, golden tests.

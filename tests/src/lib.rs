@@ -1,0 +1,1 @@
+//! End-to-end, hostile-guest, crash and convention tests on real parts.
