@@ -1,1 +1,27 @@
 //! The only place that knows WebAssembly: loads, limits and calls provider plugins.
+//!
+//! A plugin is pure: it gets values and answers with values. Here it is compiled, its imports are proven harmless, and
+//! each call runs in a store of its own with a bound on time, memory and output. What a plugin does wrong costs its own
+//! call. This crate knows the contract in `wit/` and the domain's types; it never sees HTTP, a cluster, a secret, or a
+//! deployment's files.
+
+mod bind;
+mod cache;
+mod check;
+mod engine;
+mod error;
+mod guest_log;
+mod imports;
+mod limits;
+mod load;
+mod provider;
+mod sandbox;
+mod state;
+mod wasi;
+
+pub use engine::Allocator;
+pub use error::{CallError, CallFailure, Function, LoadError, SandboxError};
+pub use limits::{Limits, Settings};
+pub use load::Compiled;
+pub use provider::Provider;
+pub use sandbox::{LoadFailure, LoadReport, Sandbox};

@@ -1,0 +1,86 @@
+//! One small file for each version of the contract that is served. A component is bound by the version it was built for.
+
+mod convert_v0_1;
+mod v0_1;
+
+use catalyst_domain::provider::{
+    Advice, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
+};
+use catalyst_domain::{Finding, Request};
+use wasmtime::Store;
+use wasmtime::component::{InstancePre, Linker};
+
+use crate::error::LoadError;
+use crate::state::CallState;
+
+/// What a call came to: a value, or a failure that the engine or a conversion found.
+pub(crate) type Called<T> = Result<T, Failed>;
+
+/// A call that gave nothing.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// The engine stopped it.
+    Engine(wasmtime::Error),
+    /// Its answer cannot be read.
+    Output(String),
+}
+
+impl From<wasmtime::Error> for Failed {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// Links what the contract's versions import from the host.
+pub(crate) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    v0_1::link(linker)
+}
+
+/// A component bound to its version of the contract.
+pub(crate) enum Bound {
+    /// 0.1, a draft.
+    V0_1(v0_1::Bound),
+}
+
+impl Bound {
+    /// Binds by version, or says which version is not served.
+    pub fn new(version: &semver::Version, pre: InstancePre<CallState>) -> Result<Self, LoadError> {
+        match (version.major, version.minor) {
+            (0, 1) => v0_1::Bound::new(pre).map(Self::V0_1).map_err(|e| LoadError::World(format!("{e:#}"))),
+            _ => Err(LoadError::Interface { found: format!("catalyst:provisioner {version}") }),
+        }
+    }
+}
+
+/// Each export once, dispatched to the version. `async fn` keeps the store borrowed for the call alone.
+macro_rules! dispatch {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) -> $out:ty;)*) => {
+        impl Bound {
+            $($(#[$doc])*
+            pub async fn $name(&self, store: &mut Store<CallState>, $($arg: $ty),*) -> Called<$out> {
+                match self {
+                    Self::V0_1(bound) => bound.$name(store, $($arg),*).await,
+                }
+            })*
+        }
+    };
+}
+
+dispatch! {
+    /// Who this is.
+    fn describe() -> Descriptor;
+    /// Findings on a request.
+    fn validate(request: &Request) -> Vec<Finding>;
+    /// A bundle, or findings.
+    fn render(request: &Request, context: &RenderContext) -> Result<Bundle, Vec<Finding>>;
+    /// Endpoints, or why there are none.
+    fn read_outputs(outputs: &str) -> Result<Endpoints, String>;
+    /// Advice on a diagnostic.
+    fn diagnose(diagnostic: &Diagnostic) -> Advice;
+    /// Monthly cost, or why it is not known.
+    fn estimate(request: &Request) -> Result<Estimate, String>;
+    /// What to ask the cloud, or why that is not possible.
+    fn credential_probe() -> Result<Vec<Probe>, String>;
+    /// What the answers prove.
+    fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
+}

@@ -1,0 +1,176 @@
+//! Why a component was not loaded, and why a call gave no answer. A plugin's own typed failure is neither: it is a value.
+//!
+//! Texts name the plugin and the function. They never hold input or output.
+
+use std::fmt;
+
+/// An export of the provisioner world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Function {
+    /// Who the plugin is.
+    Describe,
+    /// Findings on a request.
+    Validate,
+    /// A bundle for a request.
+    Render,
+    /// Endpoints from outputs.
+    ReadOutputs,
+    /// Plain words for a diagnostic.
+    Diagnose,
+    /// Monthly cost.
+    Estimate,
+    /// What to ask the cloud about a credential.
+    CredentialProbe,
+    /// What the cloud's answers prove.
+    JudgeCredentials,
+}
+
+impl Function {
+    /// Name in WIT.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Describe => "describe",
+            Self::Validate => "validate",
+            Self::Render => "render",
+            Self::ReadOutputs => "read-outputs",
+            Self::Diagnose => "diagnose",
+            Self::Estimate => "estimate",
+            Self::CredentialProbe => "credential-probe",
+            Self::JudgeCredentials => "judge-credentials",
+        }
+    }
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A call that gave no answer. The instance is gone; the next call starts afresh.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("plugin {plugin}: {function} {reason}")]
+pub struct CallError {
+    /// Id of the plugin, or its file name while it is being loaded.
+    pub plugin: String,
+    /// The export that was called.
+    pub function: Function,
+    /// What went wrong.
+    pub reason: CallFailure,
+}
+
+/// The kind of a failed call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallFailure {
+    /// The CPU budget, or a multiple of it on the clock, was spent.
+    #[error("did not end within {budget_ms} ms")]
+    Timeout {
+        /// The CPU budget in milliseconds.
+        budget_ms: u128,
+    },
+    /// A request for memory was refused and the guest gave up.
+    #[error("wanted more than {limit_bytes} bytes of memory")]
+    Memory {
+        /// The limit over all memories and tables.
+        limit_bytes: usize,
+    },
+    /// The guest trapped; the text is the engine's.
+    #[error("trapped: {0}")]
+    Trap(String),
+    /// The guest ended itself.
+    #[error("exited instead of answering")]
+    Exit,
+    /// The guest handed out more than it may in one go.
+    #[error("handed out more than {limit_bytes} bytes")]
+    HostcallLimit {
+        /// The limit in bytes.
+        limit_bytes: usize,
+    },
+    /// The answer breaks the interface's rules.
+    #[error("gave an answer that is not allowed: {0}")]
+    BadOutput(String),
+    /// The host could not make the call: no plugin's fault.
+    #[error("could not be called: {0}")]
+    Host(String),
+}
+
+/// Why a component file does not serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file could not be read.
+    #[error("cannot be read")]
+    Read(#[source] std::io::Error),
+    /// The file is larger than allowed.
+    #[error("is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit_bytes: u64,
+    },
+    /// The text format, or anything else without the magic number.
+    #[error("is not a binary WebAssembly component: it does not begin with the magic number")]
+    NotWasm,
+    /// Machine code made ahead of time is taken only from the host's own cache.
+    #[error("is precompiled machine code, which is never accepted; give the .wasm component")]
+    Precompiled,
+    /// A core module.
+    #[error("is a core WebAssembly module, not a component")]
+    CoreModule,
+    /// The bytes are damaged, or use what is switched off, or need more than the limits give.
+    #[error("is not a valid component: {0}")]
+    Invalid(String),
+    /// It asks for something that no plugin gets.
+    #[error("imports {import}, which no plugin gets")]
+    ForbiddenImport {
+        /// Full name of the import.
+        import: String,
+    },
+    /// It is not written for `catalyst:provisioner`, or for a version that is not served.
+    #[error("implements {found}; this host serves catalyst:provisioner 0.1")]
+    Interface {
+        /// What was found.
+        found: String,
+    },
+    /// It does not have the exports of the world, or with other types.
+    #[error("does not fit the provisioner world: {0}")]
+    World(String),
+    /// Its `describe` gave no answer.
+    #[error("cannot describe itself")]
+    Describe(#[source] CallError),
+    /// What it says about itself breaks a rule.
+    #[error("describes itself wrongly: {0}")]
+    Descriptor(String),
+    /// Another file has the same provider id.
+    #[error("has the provider id {id}, which {other} already has")]
+    DuplicateId {
+        /// The id.
+        id: String,
+        /// The file that serves it.
+        other: String,
+    },
+    /// There are more files than a folder of plugins has.
+    #[error("comes after the first {limit} components of the folder")]
+    TooMany {
+        /// How many are looked at.
+        limit: usize,
+    },
+}
+
+/// A sandbox that could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// Neither the pooling nor the plain allocator works on this machine.
+    #[error("the WebAssembly engine cannot start: {0}")]
+    Engine(String),
+    /// The host's own functions could not be linked.
+    #[error("the host functions for plugins cannot be linked: {0}")]
+    Link(String),
+    /// The engine's clock thread could not be started.
+    #[error("the thread that bounds plugin calls cannot start")]
+    Ticker(#[source] std::io::Error),
+    /// The folder for compiled code cannot be used.
+    #[error("the folder for compiled plugins cannot be used")]
+    Cache(#[source] std::io::Error),
+}

@@ -1,0 +1,123 @@
+//! The allow-list of imports, checked before anything is linked.
+//!
+//! A guest gets `log`, the contract's own types, and the part of WASI 0.2 that a standard library imports whether it is
+//! needed or not. Everything else is refused by name: `wasi:sockets` and `wasi:http` above all.
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::error::LoadError;
+
+/// Package of the contract.
+const CONTRACT: &str = "catalyst:provisioner";
+
+/// Interfaces of the contract that a component names because it uses their types, and `log`.
+const CONTRACT_INTERFACES: &[&str] = &["log", "request", "findings", "descriptor", "bundle", "outcome", "credentials"];
+
+/// Interfaces of WASI 0.2 with a deterministic form.
+const WASI: &[&str] = &[
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/stderr",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/terminal-stderr",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+];
+
+/// The imports of a component that passed, and the version of the contract they belong to.
+#[derive(Debug)]
+pub(crate) struct Imports {
+    /// Sorted full names.
+    pub names: Vec<String>,
+    /// Version of the contract.
+    pub contract: semver::Version,
+}
+
+/// Reads the imports of a component and refuses what no plugin gets.
+pub(crate) fn check(component: &Component, engine: &Engine) -> Result<Imports, LoadError> {
+    let mut names: Vec<String> =
+        component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
+    names.sort();
+    let contract = check_names(&names)?;
+    Ok(Imports { names, contract })
+}
+
+fn check_names(names: &[String]) -> Result<semver::Version, LoadError> {
+    let mut contract: Option<semver::Version> = None;
+    for name in names {
+        let forbidden = || LoadError::ForbiddenImport { import: name.clone() };
+        let (interface, version) = name.split_once('@').ok_or_else(forbidden)?;
+        let version = semver::Version::parse(version).map_err(|_| forbidden())?;
+        if let Some(local) = interface.strip_prefix(CONTRACT).and_then(|rest| rest.strip_prefix('/')) {
+            if !CONTRACT_INTERFACES.contains(&local) {
+                return Err(forbidden());
+            }
+            match &contract {
+                Some(seen) if *seen != version => {
+                    return Err(LoadError::Interface { found: format!("{CONTRACT} {seen} and {version} at once") });
+                }
+                _ => contract = Some(version),
+            }
+        } else if !WASI.contains(&interface) || (version.major, version.minor) != (0, 2) {
+            return Err(forbidden());
+        }
+    }
+    // `describe` returns a record of the contract, so a component of this world always names one of its interfaces.
+    contract.ok_or_else(|| LoadError::Interface { found: "another world".into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(names: &[&str]) -> Result<String, String> {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        check_names(&names).map(|v| v.to_string()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_contract_and_the_harmless_part_of_wasi_pass() {
+        let names =
+            ["catalyst:provisioner/descriptor@0.1.0", "catalyst:provisioner/log@0.1.0", "wasi:clocks/wall-clock@0.2.9"];
+        assert_eq!(check(&names), Ok("0.1.0".into()));
+    }
+
+    #[test]
+    fn everything_else_is_refused_by_name() {
+        for name in [
+            "wasi:sockets/tcp@0.2.6",
+            "wasi:http/outgoing-handler@0.2.6",
+            "wasi:filesystem/types@0.3.0",
+            "wasi:clocks/wall-clock",
+            "wasi:clocks/wall-clock@x",
+            "catalyst:provisioner/vault@0.1.0",
+            "catalyst:provisioner-x/log@0.1.0",
+            "read-file",
+            "unlocked-dep=<a:b>",
+        ] {
+            let text = check(&["catalyst:provisioner/descriptor@0.1.0", name]).expect_err(name);
+            assert!(text.contains(name) && text.contains("no plugin gets"), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_world_and_mixed_versions_are_named() {
+        assert!(check(&["wasi:cli/stdout@0.2.6"]).expect_err("no contract").contains("another world"));
+        let mixed = check(&["catalyst:provisioner/log@0.1.0", "catalyst:provisioner/request@0.2.0"]);
+        assert!(mixed.expect_err("two versions").contains("0.1.0 and 0.2.0"));
+    }
+}

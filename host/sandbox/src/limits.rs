@@ -1,0 +1,87 @@
+//! What a plugin may use. Every limit of the sandbox stands here with its reason.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Length of one tick of the engine's clock: how finely CPU time is counted and how long a guest runs before it yields.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// A starved machine stretches a call; past this multiple of the CPU budget it is given up.
+pub(crate) const WALL_FACTOR: u32 = 10;
+
+/// Calls of one plugin that run at the same time, so that a slow plugin cannot take every slot.
+pub(crate) const CALLS_PER_PLUGIN: usize = 8;
+
+/// Calls of all plugins that run at the same time: the slots of the pooling allocator.
+pub(crate) const CALLS_AT_ONCE: u32 = 64;
+
+/// Core instances of one component. A component made from Python needs more than twenty.
+pub(crate) const CORE_INSTANCES: u32 = 40;
+
+/// Linear memories of one component: its own and those of adapters.
+pub(crate) const MEMORIES: u32 = 4;
+
+/// Tables of one component. Shims and adapters bring one each.
+pub(crate) const TABLES: u32 = 40;
+
+/// Elements of one table. Interpreters compiled to WebAssembly have some ten thousand functions in theirs.
+pub(crate) const TABLE_ELEMENTS: usize = 50_000;
+
+/// Handles a guest may hold at once: streams and pollables.
+pub(crate) const HANDLES: usize = 256;
+
+/// Stack of WebAssembly frames. What remains of `ASYNC_STACK` is for the host functions below them.
+pub(crate) const WASM_STACK_BYTES: usize = 512 * 1024;
+
+/// Stack of one call, host functions included.
+pub(crate) const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// Components in one folder: more is a mistake in the path.
+pub(crate) const PLUGINS_IN_FOLDER: usize = 64;
+
+/// Limits of one plugin call and of one component file.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// CPU time of one call, instantiation included. A render takes about a millisecond.
+    pub call_timeout: Duration,
+    /// Sum of all linear memories and tables of one call, in bytes.
+    pub memory_bytes: usize,
+    /// What a guest may hand to the host in one go, in bytes: a bundle is some hundred KiB.
+    pub hostcall_bytes: usize,
+    /// Size of a component file in bytes. A component made from Python is 18 MB.
+    pub component_bytes: u64,
+    /// Bytes of log and standard output that one call may write; the rest is dropped.
+    pub log_bytes: usize,
+    /// Bytes of one log line; the rest of the line is cut.
+    pub log_line_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            call_timeout: Duration::from_secs(2),
+            memory_bytes: 64 * 1024 * 1024,
+            hostcall_bytes: 4 * 1024 * 1024,
+            component_bytes: 32 * 1024 * 1024,
+            log_bytes: 64 * 1024,
+            log_line_bytes: 4 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// The CPU budget in ticks, at least one.
+    pub(crate) fn ticks(&self) -> u64 {
+        let ticks = self.call_timeout.as_millis().div_ceil(TICK.as_millis());
+        u64::try_from(ticks).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// How a sandbox is set up.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Folder for machine code compiled ahead of time, made with mode 0700 if it is missing. Nothing is kept without it.
+    pub cache_dir: Option<PathBuf>,
+    /// Limits of every plugin.
+    pub limits: Limits,
+}

@@ -1,0 +1,160 @@
+//! What belongs to one call: its handles, its log, its random numbers, and the meters that stop it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
+
+use crate::error::Function;
+use crate::guest_log::GuestLog;
+use crate::limits::{CORE_INSTANCES, HANDLES, Limits, MEMORIES, TABLES};
+
+/// Data of the store of one call.
+pub(crate) struct CallState {
+    /// Streams and pollables that the guest holds.
+    pub table: ResourceTable,
+    /// No preopened folder, hence no file.
+    pub files: WasiFilesystemCtx,
+    /// State of the guest's random numbers, the same at the start of each call.
+    pub random: u64,
+    /// The meter of memory.
+    pub meter: Meter,
+    log: Arc<Mutex<GuestLog>>,
+}
+
+impl CallState {
+    /// The guest's log, shared with its standard output.
+    pub fn log(&self) -> Arc<Mutex<GuestLog>> {
+        Arc::clone(&self.log)
+    }
+}
+
+impl Drop for CallState {
+    fn drop(&mut self) {
+        lock(&self.log).finish();
+    }
+}
+
+/// The log holds plain values, so it is whole even after a panic elsewhere.
+pub(crate) fn lock(log: &Mutex<GuestLog>) -> MutexGuard<'_, GuestLog> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A store for one call, with every limit set before anything of the guest runs.
+pub(crate) fn open(engine: &Engine, limits: &Limits, plugin: &str, function: Function) -> Store<CallState> {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(HANDLES);
+    let state = CallState {
+        table,
+        files: WasiFilesystemCtx::default(),
+        random: 0,
+        meter: Meter { limit: limits.memory_bytes, used: 0, asked: 0, refused: false },
+        log: Arc::new(Mutex::new(GuestLog::new(plugin, function, limits.log_bytes, limits.log_line_bytes))),
+    };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.meter);
+    store.set_hostcall_fuel(limits.hostcall_bytes);
+    let mut ticks_left = limits.ticks();
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |_| {
+        ticks_left = ticks_left.saturating_sub(1);
+        Ok(if ticks_left == 0 {
+            UpdateDeadline::Interrupt
+        } else {
+            UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+        })
+    });
+    store
+}
+
+/// Sums all memories and tables of a store.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    limit: usize,
+    used: usize,
+    /// The last growth that was granted, taken back if it then fails.
+    asked: usize,
+    refused: bool,
+}
+
+impl Meter {
+    /// Whether the guest was refused memory.
+    pub fn refused(&self) -> bool {
+        self.refused
+    }
+
+    fn grow(&mut self, more: usize) -> bool {
+        let granted = self.used.checked_add(more).is_some_and(|sum| sum <= self.limit);
+        if granted {
+            self.used += more;
+            self.asked = more;
+        } else {
+            self.asked = 0;
+            self.refused = true;
+        }
+        granted
+    }
+
+    fn take_back(&mut self) {
+        self.used = self.used.saturating_sub(std::mem::take(&mut self.asked));
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // The engine keeps a pointer for each element.
+        Ok(self.grow(desired.saturating_sub(current).saturating_mul(size_of::<usize>())))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_share_one_sum() {
+        let mut meter = Meter { limit: 1000, used: 0, asked: 0, refused: false };
+        assert!(meter.memory_growing(0, 400, None).expect("first"));
+        assert!(meter.memory_growing(0, 400, None).expect("second"));
+        assert!(meter.table_growing(0, 25, None).expect("table"));
+        assert!(!meter.refused());
+        assert!(!meter.table_growing(25, 26, None).expect("one element too many"));
+        assert!(meter.refused());
+    }
+
+    #[test]
+    fn a_growth_that_fails_is_taken_back() {
+        let mut meter = Meter { limit: 1000, used: 0, asked: 0, refused: false };
+        assert!(meter.memory_growing(0, 900, None).expect("granted"));
+        meter.memory_grow_failed(wasmtime::Error::msg("no address space")).expect("taken back");
+        assert!(meter.memory_growing(0, 900, None).expect("granted again"));
+        assert!(!meter.memory_growing(900, usize::MAX, None).expect("no overflow"));
+    }
+}
