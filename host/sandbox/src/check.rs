@@ -1,0 +1,184 @@
+//! The rules that a plugin's answers have to keep before the host believes them.
+//!
+//! A plugin may be wrong or hostile. What it says of itself decides which keys are secrets, and what it renders becomes
+//! files and code, so both are checked here, once, at the border. Texts never quote an answer.
+
+mod bundle;
+mod descriptor;
+
+pub(crate) use bundle::bundle;
+pub(crate) use descriptor::descriptor;
+
+use catalyst_domain::Finding;
+use catalyst_domain::provider::{Advice, Descriptor, Endpoints, Estimate, Probe, Verdict};
+
+/// Items of one list in an answer.
+const ITEMS: usize = 1000;
+
+/// Findings of one request: more can't be read.
+const FINDINGS: usize = 200;
+
+/// Bytes of one text for a person.
+const TEXT: usize = 8 * 1024;
+
+/// Bytes of a name, an address, a host.
+const NAME: usize = 256;
+
+/// Probes of one credential check.
+const PROBES: usize = 8;
+
+/// A rule that an answer breaks.
+pub(crate) type Checked = Result<(), String>;
+
+pub(crate) fn findings(findings: &[Finding]) -> Checked {
+    at_most("findings", findings.len(), FINDINGS)?;
+    for finding in findings {
+        short("a finding's pointer", &finding.pointer, NAME)?;
+        if !(finding.pointer.is_empty() || finding.pointer.starts_with('/')) {
+            return Err("a finding's pointer is not a JSON pointer".into());
+        }
+        short("a finding's code", &finding.code, NAME)?;
+        short("a finding's message", &finding.message, TEXT)?;
+    }
+    Ok(())
+}
+
+/// Findings in place of a bundle have to refuse the request.
+pub(crate) fn refusal(list: &[Finding]) -> Checked {
+    findings(list)?;
+    if list.iter().any(Finding::is_error) { Ok(()) } else { Err("no bundle, and no error among the findings".into()) }
+}
+
+pub(crate) fn endpoints(endpoints: &Endpoints) -> Checked {
+    for (what, address) in
+        [("the control plane's", &endpoints.control_plane_ip), ("the load balancer's", &endpoints.load_balancer_ip)]
+    {
+        if address.parse::<std::net::IpAddr>().is_err() {
+            return Err(format!("{what} address is not an IP address"));
+        }
+    }
+    at_most("kubeconfig hosts", endpoints.kubeconfig_hosts.len(), PROBES)?;
+    for host in &endpoints.kubeconfig_hosts {
+        if host.is_empty() || host.len() > NAME || host.contains(|c: char| c.is_whitespace() || "/@:?#".contains(c)) {
+            return Err("a kubeconfig host is not a host name or an IPv4 address".into());
+        }
+    }
+    short("the console's URL", &endpoints.console_url, TEXT)
+}
+
+pub(crate) fn advice(advice: &Advice) -> Checked {
+    short("what happened", &advice.what_happened, TEXT)?;
+    short("what to do", &advice.what_to_do, TEXT)?;
+    at_most("alternatives", advice.alternatives.len(), FINDINGS)?;
+    for alternative in &advice.alternatives {
+        short("an alternative's reason", &alternative.reason, TEXT)?;
+        short("an alternative's region", alternative.region.as_deref().unwrap_or_default(), NAME)?;
+        short("an alternative's machine type", alternative.machine_type.as_deref().unwrap_or_default(), NAME)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn estimate(estimate: &Estimate) -> Checked {
+    short("the currency", &estimate.currency, NAME)?;
+    short("the date of the prices", &estimate.as_of, NAME)?;
+    at_most("cost lines", estimate.lines.len(), FINDINGS)?;
+    at_most("unknown costs", estimate.unknown.len(), FINDINGS)?;
+    for text in estimate.lines.iter().map(|line| &line.label).chain(&estimate.unknown) {
+        short("a cost line", text, TEXT)?;
+    }
+    Ok(())
+}
+
+/// The sender checks the URL again against the addresses it really connects to.
+pub(crate) fn probes(probes: &[Probe], descriptor: &Descriptor) -> Checked {
+    at_most("probes", probes.len(), PROBES)?;
+    for probe in probes {
+        if !["GET", "HEAD", "POST"].contains(&probe.method.as_str()) {
+            return Err("a probe's method is none of GET, HEAD and POST".into());
+        }
+        short("a probe's URL", &probe.url, TEXT)?;
+        let host = probe.url.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        if !host.is_some_and(|host| descriptor.api_hosts.iter().any(|allowed| allowed == host)) {
+            return Err("a probe's URL is not https at one of the declared API hosts".into());
+        }
+        if probe.url.contains("{{secret:") {
+            return Err("a probe's URL holds a secret's placeholder".into());
+        }
+        at_most("headers of a probe", probe.headers.len(), FINDINGS)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn verdict(verdict: &Verdict) -> Checked {
+    let (Verdict::Accepted(text) | Verdict::Rejected(text) | Verdict::Unreachable(text)) = verdict;
+    short("the verdict", text, TEXT)
+}
+
+/// An answer in words where a value would be: an error that people read.
+pub(crate) fn reason(text: &str) -> Checked {
+    short("the reason", text, TEXT)
+}
+
+fn short(what: &str, text: &str, limit: usize) -> Checked {
+    if text.len() > limit { Err(format!("{what} is longer than {limit} bytes")) } else { Ok(()) }
+}
+
+fn at_most(what: &str, count: usize, limit: usize) -> Checked {
+    if count > limit { Err(format!("{count} {what}, at most {limit} are allowed")) } else { Ok(()) }
+}
+
+/// Whether OpenTofu takes it as the name of a variable.
+fn is_identifier(text: &str) -> bool {
+    let mut chars = text.chars();
+    text.len() <= NAME
+        && chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probe(url: &str) -> Probe {
+        Probe { method: "GET".into(), url: url.into(), headers: Vec::new(), body: None }
+    }
+
+    #[test]
+    fn a_probe_goes_only_where_the_plugin_said_it_would() {
+        let mut descriptor = descriptor::tests::sample();
+        descriptor.api_hosts = vec!["api.cloud.example".into()];
+        assert_eq!(probes(&[probe("https://api.cloud.example/v1?x=1")], &descriptor), Ok(()));
+        for url in [
+            "http://api.cloud.example/",
+            "https://api.cloud.example.evil.example/",
+            "https://api.cloud.example@evil.example/",
+            "https://api.cloud.example:8443/",
+            "https://evil.example/https://api.cloud.example/",
+            "https://api.cloud.example/{{secret:token}}",
+        ] {
+            assert!(probes(&[probe(url)], &descriptor).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn no_bundle_needs_a_reason() {
+        assert!(refusal(&[]).is_err());
+        assert!(refusal(&[Finding::warning("", "w", "only a warning")]).is_err());
+        assert!(refusal(&[Finding::error("/region", "unknown-region", "no such region")]).is_ok());
+    }
+
+    #[test]
+    fn endpoints_are_addresses_and_hosts() {
+        let good = Endpoints {
+            control_plane_ip: "192.0.2.1".into(),
+            load_balancer_ip: "2001:db8::1".into(),
+            kubeconfig_hosts: vec!["192.0.2.1".into(), "api.example.org".into()],
+            console_url: "https://console.example.org".into(),
+        };
+        assert_eq!(endpoints(&good), Ok(()));
+        assert!(endpoints(&Endpoints { load_balancer_ip: String::new(), ..good.clone() }).is_err());
+        for host in ["", "a/b", "user@host", "host:6443", "a b"] {
+            assert!(endpoints(&Endpoints { kubeconfig_hosts: vec![host.into()], ..good.clone() }).is_err(), "{host}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Rules of what a plugin says about itself.
+
+use std::collections::BTreeSet;
+
+use catalyst_domain::provider::{Catalogue, Descriptor, SecretRole, SecretSource, SecretSpec};
+
+use super::{Checked, ITEMS, NAME, TEXT, at_most, short};
+
+/// Longest id: it stands in paths, logs and metrics.
+const ID: usize = 31;
+
+/// Secrets of one provider.
+const SECRETS: usize = 32;
+
+/// Longest value of a secret in bytes: a service account's key file fits.
+const SECRET_VALUE: u32 = 64 * 1024;
+
+/// Length of a minted secret: 32 bytes in hex.
+const MINTED: u32 = 64;
+
+/// Bytes of a settings schema.
+const SCHEMA: usize = 256 * 1024;
+
+pub(crate) fn descriptor(descriptor: &Descriptor) -> Checked {
+    if !is_id(&descriptor.id) {
+        return Err(format!("the id is not a lower-case letter and up to {} letters, digits and hyphens", ID - 1));
+    }
+    if descriptor.display_name.trim().is_empty() {
+        return Err("the display name is blank".into());
+    }
+    short("the display name", &descriptor.display_name, NAME)?;
+    if semver::Version::parse(&descriptor.version).is_err() {
+        return Err("the version is not a semantic version".into());
+    }
+    secrets(&descriptor.secrets)?;
+    bearer(descriptor)?;
+    tofu_providers(descriptor)?;
+    catalogue(&descriptor.catalogue)?;
+    if descriptor.user_data_limit == 0 {
+        return Err("the limit of user data is zero".into());
+    }
+    short("the settings schema", &descriptor.settings_schema, SCHEMA)?;
+    if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&descriptor.settings_schema).is_err() {
+        return Err("the settings schema is not a JSON object".into());
+    }
+    api_hosts(&descriptor.api_hosts)
+}
+
+fn is_id(id: &str) -> bool {
+    id.len() <= ID
+        && id.starts_with(|c: char| c.is_ascii_lowercase())
+        && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+fn secrets(secrets: &[SecretSpec]) -> Checked {
+    at_most("secrets", secrets.len(), SECRETS)?;
+    let mut names = BTreeSet::new();
+    let mut keys = BTreeSet::new();
+    for secret in secrets {
+        secret_shape(secret)?;
+        if !names.insert(&secret.name) {
+            return Err("two secrets have the same name".into());
+        }
+        if let SecretSource::Request(key) = &secret.source
+            && !keys.insert(key)
+        {
+            return Err("two secrets are read from the same request key".into());
+        }
+    }
+    Ok(())
+}
+
+fn secret_shape(secret: &SecretSpec) -> Checked {
+    if !super::is_identifier(&secret.name) {
+        return Err("a secret's name is not a letter and then letters, digits, hyphens and underscores".into());
+    }
+    short("a secret's label", &secret.label, NAME)?;
+    at_most("refused prefixes of a secret", secret.refused_prefixes.len(), SECRETS)?;
+    if secret.refused_prefixes.iter().any(|prefix| prefix.is_empty() || prefix.len() > NAME) {
+        return Err("a refused prefix of a secret is empty or too long".into());
+    }
+    if secret.min_length > secret.max_length || secret.max_length > SECRET_VALUE || secret.max_length == 0 {
+        return Err(format!("the length bounds of the secret {} make no sense", secret.name));
+    }
+    match &secret.source {
+        SecretSource::Minted if secret.min_length > MINTED || secret.max_length < MINTED => {
+            Err(format!("the minted secret {} does not allow {MINTED} characters", secret.name))
+        }
+        SecretSource::Request(name) | SecretSource::Host(name) if name.is_empty() || name.len() > NAME => {
+            Err(format!("the source of the secret {} is blank or too long", secret.name))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn bearer(descriptor: &Descriptor) -> Checked {
+    let mut bearers = descriptor.secrets.iter().filter(|s| s.role == SecretRole::KubeconfigBearer);
+    if let Some(bearer) = bearers.next()
+        && bearer.source != SecretSource::Minted
+    {
+        return Err("the kubeconfig bearer is not minted".into());
+    }
+    if bearers.next().is_some() {
+        return Err("more than one secret is the kubeconfig bearer".into());
+    }
+    short("the bearer's resource", descriptor.bearer_resource.as_deref().unwrap_or_default(), NAME)
+}
+
+fn tofu_providers(descriptor: &Descriptor) -> Checked {
+    at_most("OpenTofu providers", descriptor.tofu_providers.len(), SECRETS)?;
+    for provider in &descriptor.tofu_providers {
+        short("an OpenTofu provider's source", &provider.source, NAME)?;
+        let parts: Vec<&str> = provider.source.split('/').collect();
+        if !(2..=3).contains(&parts.len()) || parts.iter().any(|part| part.is_empty()) {
+            return Err("an OpenTofu provider's source is not an address such as namespace/name".into());
+        }
+        if semver::Version::parse(&provider.version).is_err() {
+            return Err("an OpenTofu provider's version is not exact".into());
+        }
+    }
+    Ok(())
+}
+
+fn catalogue(catalogue: &Catalogue) -> Checked {
+    short("the catalogue's date", &catalogue.as_of, NAME)?;
+    short("the catalogue's currency", &catalogue.currency, NAME)?;
+    at_most("regions", catalogue.regions.len(), ITEMS)?;
+    at_most("machine types", catalogue.machine_types.len(), ITEMS)?;
+    let mut types = BTreeSet::new();
+    for machine in &catalogue.machine_types {
+        short("a machine type's name", &machine.name, NAME)?;
+        if !types.insert(&machine.name) {
+            return Err("two machine types have the same name".into());
+        }
+    }
+    let mut ids = BTreeSet::new();
+    for region in &catalogue.regions {
+        short("a region's id", &region.id, NAME)?;
+        short("a region's name", &region.display_name, TEXT)?;
+        if !ids.insert(&region.id) {
+            return Err("two regions have the same id".into());
+        }
+        if region.machine_types.iter().any(|name| !types.contains(name)) {
+            return Err("a region offers a machine type that the catalogue does not have".into());
+        }
+    }
+    Ok(())
+}
+
+fn api_hosts(hosts: &[String]) -> Checked {
+    at_most("API hosts", hosts.len(), SECRETS)?;
+    let plain = |host: &String| {
+        !host.is_empty()
+            && host.len() <= NAME
+            && host.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
+    };
+    if hosts.iter().all(plain) { Ok(()) } else { Err("an API host is not a lower-case host name".into()) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn secret(name: &str, source: SecretSource, role: SecretRole) -> SecretSpec {
+        SecretSpec {
+            name: name.into(),
+            source,
+            role,
+            required: true,
+            min_length: 64,
+            max_length: 64,
+            label: name.into(),
+            refused_prefixes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn sample() -> Descriptor {
+        Descriptor {
+            id: "cloud".into(),
+            display_name: "A cloud".into(),
+            version: "1.2.3".into(),
+            secrets: vec![
+                secret("token", SecretSource::Request("cloudToken".into()), SecretRole::Ordinary),
+                secret("bearer", SecretSource::Minted, SecretRole::KubeconfigBearer),
+            ],
+            tofu_providers: Vec::new(),
+            bearer_resource: None,
+            catalogue: Catalogue {
+                as_of: "2020-01-01".into(),
+                currency: "EUR".into(),
+                regions: Vec::new(),
+                machine_types: Vec::new(),
+            },
+            user_data_limit: 32_768,
+            settings_schema: "{}".into(),
+            api_hosts: Vec::new(),
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Descriptor), expect: &str) {
+        let mut changed = sample();
+        change(&mut changed);
+        let text = descriptor(&changed).expect_err(expect);
+        assert!(text.contains(expect), "{text} lacks {expect}");
+    }
+
+    #[test]
+    fn a_sound_descriptor_passes() {
+        assert_eq!(descriptor(&sample()), Ok(()));
+    }
+
+    #[test]
+    fn an_id_is_safe_in_a_path() {
+        for id in ["", "Cloud", "1cloud", "-x", "a/b", "..", "a b", &"a".repeat(32)] {
+            refused(|d| d.id = id.into(), "the id");
+        }
+    }
+
+    #[test]
+    fn there_is_one_bearer_and_it_is_minted() {
+        refused(|d| d.secrets[1].source = SecretSource::Host("x".into()), "not minted");
+        let second = secret("second", SecretSource::Minted, SecretRole::KubeconfigBearer);
+        refused(|d| d.secrets.push(second), "more than one");
+        refused(|d| d.secrets[1].max_length = 63, "bounds");
+        refused(|d| (d.secrets[1].min_length, d.secrets[1].max_length) = (1, 63), "64 characters");
+    }
+
+    #[test]
+    fn secrets_are_told_apart() {
+        refused(|d| d.secrets[1].name = "token".into(), "same name");
+        let twin = secret("twin", SecretSource::Request("cloudToken".into()), SecretRole::Ordinary);
+        refused(|d| d.secrets.push(twin), "same request key");
+        refused(|d| d.secrets[0].refused_prefixes.push(String::new()), "refused prefix");
+        refused(|d| d.secrets[0].max_length = SECRET_VALUE + 1, "make no sense");
+    }
+
+    #[test]
+    fn the_rest_has_a_shape() {
+        refused(|d| d.version = "1.2".into(), "semantic version");
+        refused(|d| d.settings_schema = "[]".into(), "JSON object");
+        refused(|d| d.api_hosts = vec!["https://x".into()], "API host");
+        refused(|d| d.user_data_limit = 0, "user data");
+        let provider = |source: &str, version: &str| catalyst_domain::provider::TofuProvider {
+            source: source.into(),
+            version: version.into(),
+        };
+        refused(|d| d.tofu_providers = vec![provider("hcloud", "1.0.0")], "address");
+        refused(|d| d.tofu_providers = vec![provider("a/b", "~> 1.0")], "exact");
+        let region = catalyst_domain::provider::Region {
+            id: "r".into(),
+            display_name: "R".into(),
+            machine_types: vec!["unknown".into()],
+        };
+        refused(|d| d.catalogue.regions = vec![region], "does not have");
+    }
+}
