@@ -1,0 +1,129 @@
+//! Misbehaves on demand: the organisation's name says how.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::time::{Duration, Instant, SystemTime};
+
+use catalyst_hostile_guests::bindings::catalyst::provisioner::bundle::{RenderContext, Rendered};
+use catalyst_hostile_guests::bindings::catalyst::provisioner::findings::Finding;
+use catalyst_hostile_guests::bindings::catalyst::provisioner::log::{Level, write};
+use catalyst_hostile_guests::bindings::catalyst::provisioner::request::DeploymentRequest;
+use catalyst_hostile_guests::{Component, Guest, bindings, rendered, says};
+
+struct ByRequest;
+
+impl Guest for ByRequest {
+    fn validate(request: DeploymentRequest) -> Vec<Finding> {
+        match request.org_name.as_str() {
+            "loop" => spin(),
+            "loop in log" => loop {
+                write(Level::Trace, "");
+            },
+            "trap" => std::process::abort(),
+            "panic" => panic!("the secret word is {}", request.sovereign_fqdn),
+            "recurse" => says(depth(1).to_string()),
+            "exit" => std::process::exit(3),
+            "memory" => says(hoard().to_string()),
+            "tables and memory" => says(hoard_politely().to_string()),
+            "sleep" => {
+                std::thread::sleep(Duration::from_secs(3600));
+                says("slept")
+            }
+            "log" => flood(),
+            "print" => print_flood(),
+            "ambient" => says(ambient()),
+            "huge" => says("x".repeat(6 * 1024 * 1024)),
+            "long message" => says("x".repeat(64 * 1024)),
+            "many findings" => (0..5000).flat_map(|n| says(n.to_string())).collect(),
+            "no pointer" => says("x").into_iter().map(|f| Finding { pointer: "regions".into(), ..f }).collect(),
+            _ => says(request.extra),
+        }
+    }
+
+    fn render(request: DeploymentRequest, context: RenderContext) -> Result<Rendered, Vec<Finding>> {
+        let mut bundle = rendered("main.tf");
+        match request.org_name.as_str() {
+            "path" => bundle.files[0].path = request.org_email,
+            "twice" => bundle.files.push(bundle.files[0].clone()),
+            "variables" => bundle.variables = request.extra.replace('{', "["),
+            "secret" => bundle.secret_variables[0].secret = "undeclared".into(),
+            "many files" => bundle.files = (0..1000).map(|n| rendered(&n.to_string()).files.remove(0)).collect(),
+            "huge file" => bundle.files[0].content = vec![b'x'; 2 * 1024 * 1024],
+            "no reason" => return Err(says("not an error")),
+            _ => bundle.warnings = context.present_secrets,
+        }
+        Ok(bundle)
+    }
+}
+
+fn spin() -> Vec<Finding> {
+    let mut n: u64 = 0;
+    loop {
+        n = std::hint::black_box(n.wrapping_add(1));
+    }
+}
+
+#[expect(unconditional_recursion, reason = "the stack is to overflow")]
+fn depth(n: u64) -> u64 {
+    let frame = std::hint::black_box([n; 64]);
+    depth(n + 1) + std::hint::black_box(frame[1])
+}
+
+fn hoard() -> usize {
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    loop {
+        kept.push(vec![1; 1024 * 1024]);
+        std::hint::black_box(&kept);
+    }
+}
+
+/// Takes what it gets, and goes on when there is no more.
+fn hoard_politely() -> usize {
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let mut block = Vec::new();
+        if block.try_reserve_exact(1024 * 1024).is_err() {
+            return kept.len();
+        }
+        block.resize(1024 * 1024, 1);
+        kept.push(block);
+    }
+}
+
+fn flood() -> Vec<Finding> {
+    let line = "x".repeat(100 * 1024);
+    for _ in 0..1000 {
+        write(Level::Info, &line);
+    }
+    says("logged")
+}
+
+fn print_flood() -> Vec<Finding> {
+    for n in 0..10_000 {
+        println!("line {n} {}", "y".repeat(100));
+        eprintln!("line {n} {}", "y".repeat(100));
+    }
+    says("printed")
+}
+
+/// Everything of the outside that a program may look at.
+fn ambient() -> String {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write(b"x");
+    let elapsed = Instant::now().elapsed();
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    format!(
+        "{:?} {elapsed:?} {} {:?} {:?} {:?} {:?} {:?}",
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH),
+        hasher.finish(),
+        std::env::vars_os().collect::<Vec<_>>(),
+        std::env::args_os().collect::<Vec<_>>(),
+        std::fs::read_dir("/").map(|_| ()).map_err(|e| e.kind()),
+        std::fs::write("/tmp/x", "x").map_err(|e| e.kind()),
+        read.map_err(|e| e.kind()),
+    )
+}
+
+type Exported = Component<ByRequest>;
+bindings::export!(Exported with_types_in bindings);

@@ -1,0 +1,141 @@
+//! Time, memory and output of one call, and that others do not notice.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use catalyst_sandbox::{CallFailure, Provider};
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::fixtures::{asks, by_request, limits, validate_failure};
+
+/// Whether the plugin answers as it should.
+async fn answers(provider: &Provider) {
+    let findings = provider.validate(&asks("behave")).await.expect("an answer");
+    assert_eq!(findings[0].message, "{}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_ends_with_its_budget_and_others_go_on() {
+    let provider = by_request().await;
+    answers(&provider).await;
+    let loops: Vec<_> = ["loop", "loop in log", "loop", "loop"]
+        .map(|behaviour| {
+            let provider = Arc::clone(&provider);
+            tokio::spawn(async move { validate_failure(&provider, behaviour).await })
+        })
+        .into();
+    let mut slowest = Duration::ZERO;
+    let mut calls = 0;
+    while !loops.iter().all(tokio::task::JoinHandle::is_finished) {
+        let started = Instant::now();
+        answers(&provider).await;
+        slowest = slowest.max(started.elapsed());
+        calls += 1;
+    }
+    assert!(calls > 5, "only {calls} calls went through");
+    assert!(slowest < limits().call_timeout, "a call waited {slowest:?} for the loops");
+    for task in loops {
+        let failure = task.await.expect("the task ends");
+        assert_eq!(failure, CallFailure::Timeout { budget_ms: limits().call_timeout.as_millis() });
+    }
+    answers(&provider).await;
+}
+
+#[tokio::test]
+async fn a_loop_does_not_stop_a_single_thread() {
+    let provider = by_request().await;
+    let (failure, ()) = tokio::join!(validate_failure(&provider, "loop"), async {
+        for _ in 0..5 {
+            answers(&provider).await;
+        }
+    });
+    assert!(matches!(failure, CallFailure::Timeout { .. }), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_frees_the_slot() {
+    let provider = by_request().await;
+    for _ in 0..20 {
+        let request = asks("loop");
+        let abandoned = tokio::time::timeout(Duration::from_millis(15), provider.validate(&request)).await;
+        assert!(abandoned.is_err());
+    }
+    answers(&provider).await;
+}
+
+#[tokio::test]
+async fn a_trap_costs_its_own_call() {
+    let provider = by_request().await;
+    for behaviour in ["trap", "panic", "recurse"] {
+        let failure = validate_failure(&provider, behaviour).await;
+        let CallFailure::Trap(text) = &failure else { panic!("{behaviour}: {failure:?}") };
+        let expected = if behaviour == "recurse" { "stack" } else { "unreachable" };
+        assert!(text.contains(expected), "{behaviour}: {text}");
+        answers(&provider).await;
+    }
+    assert_eq!(validate_failure(&provider, "exit").await, CallFailure::Exit);
+    answers(&provider).await;
+}
+
+#[tokio::test]
+async fn memory_is_bounded_and_freed() {
+    let provider = by_request().await;
+    for _ in 0..3 {
+        let failure = validate_failure(&provider, "memory").await;
+        assert_eq!(failure, CallFailure::Memory { limit_bytes: limits().memory_bytes });
+    }
+    let findings = provider.validate(&asks("tables and memory")).await.expect("a refusal that is handled is no error");
+    let mebibytes: usize = findings[0].message.parse().expect("a number");
+    assert!((30..64).contains(&mebibytes), "{mebibytes} MiB were given");
+}
+
+#[tokio::test]
+async fn output_is_bounded() {
+    let provider = by_request().await;
+    let failure = validate_failure(&provider, "huge").await;
+    assert_eq!(failure, CallFailure::HostcallLimit { limit_bytes: limits().hostcall_bytes });
+    for (behaviour, expected) in
+        [("long message", "message is longer"), ("many findings", "5000 findings"), ("no pointer", "JSON pointer")]
+    {
+        match validate_failure(&provider, behaviour).await {
+            CallFailure::BadOutput(text) => assert!(text.contains(expected), "{text}"),
+            other => panic!("{behaviour}: {other:?}"),
+        }
+    }
+}
+
+/// Keeps what is traced.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("kept").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_log_is_cut_and_said() {
+    let provider = by_request().await;
+    for behaviour in ["log", "print"] {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(layer);
+        // The runtime of this test has one thread, so the guard sees the whole call.
+        let guard = tracing::subscriber::set_default(subscriber);
+        provider.validate(&asks(behaviour)).await.expect("a flood is no error");
+        drop(guard);
+        let text = String::from_utf8(kept.0.lock().expect("kept").clone()).expect("text");
+        let guest: usize = text.matches(['x', 'y']).count();
+        assert!((32 * 1024..=limits().log_bytes).contains(&guest), "{behaviour}: {guest} bytes of log");
+        assert!(text.lines().all(|line| line.len() < limits().log_line_bytes + 300), "{behaviour}: a line is too long");
+        assert!(text.contains("plugin.id=\"hostile\"") || text.contains("plugin.id=hostile"), "{behaviour}");
+        assert!(text.contains("wrote more log than one call may"), "{behaviour}: {:?}", text.lines().last());
+    }
+}

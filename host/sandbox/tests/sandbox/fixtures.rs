@@ -1,0 +1,100 @@
+//! The guests, built once, and sandboxes to put them in.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use catalyst_domain::Request;
+use catalyst_domain::provider::RenderContext;
+use catalyst_sandbox::{CallError, CallFailure, Function, Limits, LoadReport, Provider, Sandbox, Settings};
+
+/// Builds the guests with cargo and gives the folder of their components.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "catalyst-hostile-guests", "--examples"])
+            .args(["--target", "wasm32-wasip2", "--profile", "plugin", "--target-dir"])
+            .arg(&target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the hostile guests do not build");
+        target.join("wasm32-wasip2/plugin/examples")
+    })
+}
+
+/// The bytes of a guest.
+pub fn guest(name: &str) -> Vec<u8> {
+    std::fs::read(built().join(format!("{name}.wasm"))).expect("a guest of that name")
+}
+
+/// A folder of component files.
+pub fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, bytes) in files {
+        std::fs::write(dir.path().join(name), bytes).expect("a file");
+    }
+    dir
+}
+
+/// Limits with a budget that keeps the tests short.
+pub fn limits() -> Limits {
+    Limits { call_timeout: Duration::from_millis(300), ..Limits::default() }
+}
+
+/// A sandbox without a cache.
+pub fn sandbox() -> Arc<Sandbox> {
+    Sandbox::new(Settings { cache_dir: None, limits: limits() }).expect("a sandbox")
+}
+
+/// Loads one file and gives what the sandbox said of it.
+pub async fn load_one(bytes: &[u8]) -> LoadReport {
+    sandbox().load_folder(folder(&[("one.wasm", bytes)]).path()).await
+}
+
+/// The refusal of one file.
+pub async fn refusal(bytes: &[u8]) -> String {
+    let mut report = load_one(bytes).await;
+    assert!(report.serving.is_empty(), "it serves");
+    report.failures.pop().expect("a failure").error
+}
+
+/// The guest that misbehaves on demand.
+pub async fn by_request() -> Arc<Provider> {
+    let mut report = load_one(&guest("by_request")).await;
+    assert_eq!(report.failures.len(), 0, "{:?}", report.failures);
+    report.serving.pop().expect("the guest serves")
+}
+
+/// A request that asks the guest to behave in some way.
+pub fn asks(behaviour: &str) -> Request {
+    Request { org_name: behaviour.into(), sovereign_fqdn: "xyzzy.example.org".into(), ..Request::default() }
+}
+
+/// What the host knows.
+pub fn context() -> RenderContext {
+    RenderContext {
+        public_url: "https://host.example.org".into(),
+        gitops_repo_url: "https://git.example.org/r".into(),
+        gitops_branch: "main".into(),
+        present_secrets: vec!["token".into()],
+    }
+}
+
+/// Why `validate` gave no answer.
+pub async fn validate_failure(provider: &Provider, behaviour: &str) -> CallFailure {
+    expect_clear(provider.validate(&asks(behaviour)).await, Function::Validate)
+}
+
+/// An error that names plugin and function and holds nothing of the input.
+pub fn expect_clear<T: std::fmt::Debug>(result: Result<T, CallError>, function: Function) -> CallFailure {
+    let error = result.expect_err("the call fails");
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("plugin hostile: {function} ")), "{text}");
+    assert!(!text.contains("xyzzy"), "{text}");
+    assert!(text.len() < 300, "{text}");
+    error.reason
+}
