@@ -97,7 +97,8 @@ pub(crate) fn probes(probes: &[Probe], descriptor: &Descriptor) -> Checked {
             return Err("a probe's method is none of GET, HEAD and POST".into());
         }
         short("a probe's URL", &probe.url, TEXT)?;
-        let host = probe.url.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        let host =
+            probe.url.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
         if !host.is_some_and(|host| descriptor.api_hosts.iter().any(|allowed| allowed == host)) {
             return Err("a probe's URL is not https at one of the declared API hosts".into());
         }

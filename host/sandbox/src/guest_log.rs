@@ -40,13 +40,13 @@ impl GuestLog {
     /// One line of `log`.
     pub(crate) fn line(&mut self, level: Level, text: &str) {
         let kept = cut(text, self.line_bytes);
-        if kept.len() > self.left {
+        // An empty line costs too, else a guest could write them for ever.
+        let Some(left) = self.left.checked_sub(kept.len().max(1)) else {
             self.left = 0;
             self.dropped_lines += 1;
             return;
-        }
-        // An empty line costs too, else a guest could write them for ever.
-        self.left -= kept.len().max(1);
+        };
+        self.left = left;
         emit(level, &self.plugin, self.function, &printable(kept));
     }
 
@@ -136,8 +136,9 @@ mod tests {
         for _ in 0..6 {
             log.line(Level::INFO, "");
         }
+        log.line(Level::INFO, "");
         log.line(Level::INFO, "x");
-        assert_eq!((log.left, log.dropped_lines), (0, 1));
+        assert_eq!((log.left, log.dropped_lines), (0, 2));
     }
 
     #[test]

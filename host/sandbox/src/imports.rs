@@ -49,8 +49,7 @@ pub(crate) struct Imports {
 
 /// Reads the imports of a component and refuses what no plugin gets.
 pub(crate) fn check(component: &Component, engine: &Engine) -> Result<Imports, LoadError> {
-    let mut names: Vec<String> =
-        component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
+    let mut names: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
     names.sort();
     let contract = check_names(&names)?;
     Ok(Imports { names, contract })

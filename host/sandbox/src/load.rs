@@ -74,8 +74,9 @@ fn prepare(shared: &Shared, digest: &str, bytes: &[u8]) -> Result<Code, LoadErro
     check_form(bytes, &shared.limits)?;
     let (component, compiled) = machine_code(shared, digest, bytes)?;
     let imports = imports::check(&component, &shared.engine)?;
+    let version = bind::Version::of(&imports.contract)?;
     let pre = shared.linker.instantiate_pre(&component).map_err(|error| LoadError::World(format!("{error:#}")))?;
-    let bound = Bound::new(&imports.contract, pre)?;
+    let bound = Bound::new(version, pre)?;
     Ok(Code { bound, imports: imports.names, contract: imports.contract, compiled })
 }
 

@@ -75,12 +75,7 @@ impl Sandbox {
             cache,
             slots: Semaphore::new(CALLS_AT_ONCE as usize),
         };
-        Ok(Arc::new(Self {
-            shared: Arc::new(shared),
-            allocator,
-            loaded: ArcSwap::default(),
-            loading: Mutex::new(()),
-        }))
+        Ok(Arc::new(Self { shared: Arc::new(shared), allocator, loaded: ArcSwap::default(), loading: Mutex::new(()) }))
     }
 
     /// How memory for instances is given out on this machine.
@@ -116,8 +111,10 @@ impl Sandbox {
         keep_previous(&old, &mut new);
         for failure in &new.failures {
             tracing::error!(
-                plugin.file = failure.file, plugin.previous_serves = failure.previous_serves,
-                "plugin not loaded: {}", failure.error
+                plugin.file = failure.file,
+                plugin.previous_serves = failure.previous_serves,
+                "plugin not loaded: {}",
+                failure.error
             );
         }
         self.publish(new)
@@ -164,8 +161,7 @@ impl Sandbox {
     }
 
     fn publish(&self, new: Loaded) -> LoadReport {
-        let report =
-            LoadReport { serving: new.providers.values().cloned().collect(), failures: new.failures.clone() };
+        let report = LoadReport { serving: new.providers.values().cloned().collect(), failures: new.failures.clone() };
         self.loaded.store(Arc::new(new));
         report
     }
@@ -173,10 +169,9 @@ impl Sandbox {
 
 fn unique(provider: Arc<Provider>, new: &Loaded) -> Result<Arc<Provider>, LoadError> {
     match new.providers.get(&provider.descriptor().id) {
-        Some(first) => Err(LoadError::DuplicateId {
-            id: provider.descriptor().id.clone(),
-            other: first.file_name().to_owned(),
-        }),
+        Some(first) => {
+            Err(LoadError::DuplicateId { id: provider.descriptor().id.clone(), other: first.file_name().to_owned() })
+        }
         None => Ok(provider),
     }
 }

@@ -13,7 +13,9 @@ use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemCtxVie
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
 use wasmtime_wasi_io::bindings::wasi::io as wasi_io;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
-use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream, InputStream, OutputStream, StreamError, StreamResult};
+use wasmtime_wasi_io::streams::{
+    DynInputStream, DynOutputStream, InputStream, OutputStream, StreamError, StreamResult,
+};
 
 use crate::guest_log::{GuestLog, Stream};
 use crate::state::{CallState, lock};

@@ -36,19 +36,36 @@ pub(crate) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     v0_1::link(linker)
 }
 
+/// A version of the contract that is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// 0.1, a draft.
+    V0_1,
+}
+
+impl Version {
+    /// The served version that a component was built for. Checked before linking, whose error would be about types.
+    pub fn of(contract: &semver::Version) -> Result<Self, LoadError> {
+        match (contract.major, contract.minor) {
+            (0, 1) => Ok(Self::V0_1),
+            _ => Err(LoadError::Interface { found: format!("catalyst:provisioner {contract}") }),
+        }
+    }
+}
+
 /// A component bound to its version of the contract.
 pub(crate) enum Bound {
-    /// 0.1, a draft.
+    /// See [`Version::V0_1`].
     V0_1(v0_1::Bound),
 }
 
 impl Bound {
-    /// Binds by version, or says which version is not served.
-    pub fn new(version: &semver::Version, pre: InstancePre<CallState>) -> Result<Self, LoadError> {
-        match (version.major, version.minor) {
-            (0, 1) => v0_1::Bound::new(pre).map(Self::V0_1).map_err(|e| LoadError::World(format!("{e:#}"))),
-            _ => Err(LoadError::Interface { found: format!("catalyst:provisioner {version}") }),
+    /// Finds the exports of the world, or says which is missing or differs.
+    pub fn new(version: Version, pre: InstancePre<CallState>) -> Result<Self, LoadError> {
+        match version {
+            Version::V0_1 => v0_1::Bound::new(pre).map(Self::V0_1),
         }
+        .map_err(|error| LoadError::World(format!("{error:#}")))
     }
 }
 

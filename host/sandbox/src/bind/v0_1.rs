@@ -12,7 +12,6 @@ use super::convert_v0_1 as convert;
 use crate::state::{CallState, lock};
 
 /// Generated from `wit/provisioner-0.1`.
-#[expect(clippy::all, reason = "generated code")]
 pub(super) mod wit {
     wasmtime::component::bindgen!({
         path: "../../wit/provisioner-0.1",
@@ -74,11 +73,7 @@ impl Bound {
         }
     }
 
-    pub async fn read_outputs(
-        &self,
-        store: &mut Store<CallState>,
-        outputs: &str,
-    ) -> Called<Result<Endpoints, String>> {
+    pub async fn read_outputs(&self, store: &mut Store<CallState>, outputs: &str) -> Called<Result<Endpoints, String>> {
         let guest = self.0.instantiate_async(&mut *store).await?;
         Ok(guest.call_read_outputs(store, outputs).await?.map(convert::endpoints))
     }
@@ -89,11 +84,7 @@ impl Bound {
         Ok(convert::advice(guest.call_diagnose(store, &diagnostic).await?))
     }
 
-    pub async fn estimate(
-        &self,
-        store: &mut Store<CallState>,
-        request: &Request,
-    ) -> Called<Result<Estimate, String>> {
+    pub async fn estimate(&self, store: &mut Store<CallState>, request: &Request) -> Called<Result<Estimate, String>> {
         let request = convert::request(request);
         let guest = self.0.instantiate_async(&mut *store).await?;
         Ok(guest.call_estimate(store, &request).await?.map(convert::estimate))

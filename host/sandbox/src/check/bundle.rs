@@ -68,7 +68,8 @@ fn variables(bundle: &Bundle, descriptor: &Descriptor) -> Checked {
     at_most("secret variables", bundle.secret_variables.len(), ENTRIES)?;
     let secret_names = bundle.secret_variables.iter().map(|filled| filled.variable.as_str());
     let mut taken = BTreeSet::new();
-    for name in bundle.variables.keys().map(String::as_str).chain(secret_names).chain(bundle.deployment_id_variable.as_deref())
+    for name in
+        bundle.variables.keys().map(String::as_str).chain(secret_names).chain(bundle.deployment_id_variable.as_deref())
     {
         if !is_identifier(name) {
             return Err("the name of a variable is not an identifier".into());

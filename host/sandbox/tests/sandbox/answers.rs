@@ -40,7 +40,10 @@ async fn every_export_carries_its_values() {
 
     let diagnostic = Diagnostic { summary: "s".into(), detail: "d".into(), address: Some("a".into()) };
     let advice = provider.diagnose(&diagnostic).await.expect("advice");
-    assert_eq!((advice.kind, advice.what_happened.as_str(), advice.what_to_do.as_str()), (DiagnosticKind::Quota, "s", "a"));
+    assert_eq!(
+        (advice.kind, advice.what_happened.as_str(), advice.what_to_do.as_str()),
+        (DiagnosticKind::Quota, "s", "a")
+    );
 
     let estimate = provider.estimate(&request).await.expect("a call").expect("an estimate");
     assert_eq!((estimate.lines[0].quantity, estimate.lines[0].monthly_cents), (3, 499));

@@ -68,7 +68,8 @@ async fn an_entry_of_another_component_or_key_is_never_run() {
     assert_eq!(load(root.path()).await, Compiled::Cached);
 
     // Same key, but the code of another component under this one's name.
-    let sandbox = Sandbox::new(Settings { cache_dir: Some(root.path().to_owned()), limits: limits() }).expect("a sandbox");
+    let sandbox =
+        Sandbox::new(Settings { cache_dir: Some(root.path().to_owned()), limits: limits() }).expect("a sandbox");
     sandbox.load_folder(folder(&[("p.wasm", &guest("lies_about_itself"))]).path()).await;
     let stranger = std::fs::read_dir(root.path())
         .expect("the cache")

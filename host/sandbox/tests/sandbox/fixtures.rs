@@ -40,31 +40,41 @@ pub fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
     dir
 }
 
-/// Limits with a budget that keeps the tests short.
+/// Limits as they are in service, but with time for a debug build on a busy machine.
 pub fn limits() -> Limits {
-    Limits { call_timeout: Duration::from_millis(300), ..Limits::default() }
+    Limits { call_timeout: Duration::from_secs(10), ..Limits::default() }
+}
+
+/// Limits under which a loop ends soon.
+pub fn brisk() -> Limits {
+    Limits { call_timeout: Duration::from_millis(800), ..Limits::default() }
 }
 
 /// A sandbox without a cache.
-pub fn sandbox() -> Arc<Sandbox> {
-    Sandbox::new(Settings { cache_dir: None, limits: limits() }).expect("a sandbox")
+pub fn sandbox(limits: Limits) -> Arc<Sandbox> {
+    Sandbox::new(Settings { cache_dir: None, limits }).expect("a sandbox")
 }
 
 /// Loads one file and gives what the sandbox said of it.
-pub async fn load_one(bytes: &[u8]) -> LoadReport {
-    sandbox().load_folder(folder(&[("one.wasm", bytes)]).path()).await
+async fn load_one(bytes: &[u8], limits: Limits) -> LoadReport {
+    sandbox(limits).load_folder(folder(&[("one.wasm", bytes)]).path()).await
 }
 
 /// The refusal of one file.
 pub async fn refusal(bytes: &[u8]) -> String {
-    let mut report = load_one(bytes).await;
+    let mut report = load_one(bytes, brisk()).await;
     assert!(report.serving.is_empty(), "it serves");
     report.failures.pop().expect("a failure").error
 }
 
 /// The guest that misbehaves on demand.
 pub async fn by_request() -> Arc<Provider> {
-    let mut report = load_one(&guest("by_request")).await;
+    by_request_within(limits()).await
+}
+
+/// The same within other limits.
+pub async fn by_request_within(limits: Limits) -> Arc<Provider> {
+    let mut report = load_one(&guest("by_request"), limits).await;
     assert_eq!(report.failures.len(), 0, "{:?}", report.failures);
     report.serving.pop().expect("the guest serves")
 }

@@ -1,8 +1,8 @@
 //! Which files serve, which do not, and what is said of them.
 
-use catalyst_sandbox::{Limits, Sandbox, Settings};
+use catalyst_sandbox::Limits;
 
-use crate::fixtures::{asks, folder, guest, refusal, sandbox};
+use crate::fixtures::{asks, brisk, folder, guest, refusal, sandbox};
 
 fn component(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("a component's text")
@@ -14,7 +14,7 @@ async fn what_is_not_a_binary_component_is_told_apart() {
     assert!(refusal(b"").await.contains("not a binary WebAssembly component"));
     assert!(refusal(b"\0asm\x01\0\0\0").await.contains("core WebAssembly module"));
     let whole = guest("by_request");
-    for keep in [6, 8, 100, whole.len() / 2, whole.len() - 1] {
+    for keep in [6, 100, whole.len() / 2, whole.len() - 1] {
         let text = refusal(&whole[..keep]).await;
         assert!(text.contains("not a valid component"), "{keep}: {text}");
     }
@@ -44,14 +44,16 @@ async fn other_worlds_and_versions_are_refused() {
     assert!(refusal(&bare).await.contains("does not fit the provisioner world"));
     let mut newer = guest("by_request");
     let (from, to) = (b"catalyst:provisioner/", b"@0.7.0");
-    let starts: Vec<usize> = newer.windows(from.len()).enumerate().filter(|(_, w)| w == from).map(|(at, _)| at).collect();
+    let starts: Vec<usize> =
+        newer.windows(from.len()).enumerate().filter(|(_, w)| w == from).map(|(at, _)| at).collect();
     for start in starts {
         let tail = &newer[start..(start + 60).min(newer.len())];
         if let Some(at) = tail.windows(to.len()).position(|window| window == b"@0.1.0") {
             newer[start + at..start + at + to.len()].copy_from_slice(to);
         }
     }
-    assert!(refusal(&newer).await.contains("catalyst:provisioner 0.7.0"), "an unknown version is named");
+    let text = refusal(&newer).await;
+    assert!(text.contains("catalyst:provisioner 0.7.0"), "{text}");
 }
 
 #[tokio::test]
@@ -59,8 +61,11 @@ async fn what_is_switched_off_does_not_compile() {
     for (what, text) in [
         ("memory64", "(component (core module (memory i64 1)))"),
         ("threads", "(component (core module (memory 1 1 shared)))"),
-        ("relaxed SIMD", "(component (core module (func (param v128 v128 v128) (result v128)
-            (f32x4.relaxed_madd (local.get 0) (local.get 1) (local.get 2)))))"),
+        (
+            "relaxed SIMD",
+            "(component (core module (func (param v128 v128 v128) (result v128)
+            (f32x4.relaxed_madd (local.get 0) (local.get 1) (local.get 2)))))",
+        ),
         ("garbage collection", "(component (core module (type (struct (field i32)))))"),
         ("component async", "(component (type (future u8)))"),
         ("exceptions", "(component (core module (tag) (func (throw 0))))"),
@@ -71,13 +76,11 @@ async fn what_is_switched_off_does_not_compile() {
 
 #[tokio::test]
 async fn size_and_memory_are_bounded_at_load() {
-    let limits = Limits { component_bytes: 1000, ..Limits::default() };
-    let small = Sandbox::new(Settings { cache_dir: None, limits }).expect("a sandbox");
+    let small = sandbox(Limits { component_bytes: 1000, ..Limits::default() });
     let report = small.load_folder(folder(&[("big.wasm", &guest("by_request"))]).path()).await;
     assert!(report.failures[0].error.contains("larger than 1000 bytes"), "{:?}", report.failures);
 
-    let limits = Limits { memory_bytes: 1024 * 1024, ..Limits::default() };
-    let narrow = Sandbox::new(Settings { cache_dir: None, limits }).expect("a sandbox");
+    let narrow = sandbox(Limits { memory_bytes: 1024 * 1024, ..Limits::default() });
     let report = narrow.load_folder(folder(&[("big.wasm", &guest("by_request"))]).path()).await;
     let text = &report.failures[0].error;
     assert!(text.contains("memory"), "{text}");
@@ -87,7 +90,7 @@ async fn size_and_memory_are_bounded_at_load() {
 async fn a_guest_that_cannot_say_who_it_is_does_not_serve() {
     for name in ["looping_start", "looping_describe"] {
         let text = refusal(&guest(name)).await;
-        assert!(text.contains("plugin one.wasm: describe did not end within 300 ms"), "{name}: {text}");
+        assert!(text.contains("plugin one.wasm: describe did not end within 800 ms"), "{name}: {text}");
     }
     assert!(refusal(&guest("lies_about_itself")).await.contains("describes itself wrongly: the id"));
 }
@@ -95,7 +98,7 @@ async fn a_guest_that_cannot_say_who_it_is_does_not_serve() {
 #[tokio::test]
 async fn the_others_serve() {
     let good = guest("by_request");
-    let sandbox = sandbox();
+    let sandbox = sandbox(brisk());
     let dir = folder(&[
         ("a-loop.wasm", &guest("looping_start")),
         ("b-socket.wasm", &guest("opens_socket")),
@@ -118,7 +121,7 @@ async fn the_others_serve() {
 #[tokio::test]
 async fn a_bad_new_file_leaves_the_old_one_serving() {
     let good = guest("by_request");
-    let sandbox = sandbox();
+    let sandbox = sandbox(brisk());
     let dir = folder(&[("p.wasm", &good)]);
     sandbox.load_folder(dir.path()).await;
     let first = sandbox.provider("hostile").expect("it serves");
@@ -139,6 +142,6 @@ async fn a_bad_new_file_leaves_the_old_one_serving() {
 
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_a_failure() {
-    let report = sandbox().load_folder(std::path::Path::new("no/such/folder")).await;
+    let report = sandbox(brisk()).load_folder(std::path::Path::new("no/such/folder")).await;
     assert!(report.failures[0].error.contains("cannot be read"), "{:?}", report.failures);
 }

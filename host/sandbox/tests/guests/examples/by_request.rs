@@ -1,5 +1,13 @@
 //! Misbehaves on demand: the organisation's name says how.
 
+#![expect(
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "misbehaving is what it is for"
+)]
+
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,7 +29,7 @@ impl Guest for ByRequest {
             },
             "trap" => std::process::abort(),
             "panic" => panic!("the secret word is {}", request.sovereign_fqdn),
-            "recurse" => says(depth(1).to_string()),
+            "recurse" => says(depth(1_000_000_000 + request.worker_count.unsigned_abs()).to_string()),
             "exit" => std::process::exit(3),
             "memory" => says(hoard().to_string()),
             "tables and memory" => says(hoard_politely().to_string()),
@@ -63,10 +71,9 @@ fn spin() -> Vec<Finding> {
     }
 }
 
-#[expect(unconditional_recursion, reason = "the stack is to overflow")]
+/// Frames that need no linear memory, so that it is the engine's stack that ends.
 fn depth(n: u64) -> u64 {
-    let frame = std::hint::black_box([n; 64]);
-    depth(n + 1) + std::hint::black_box(frame[1])
+    if n == 0 { 1 } else { depth(n - 1).rotate_left(3) ^ n }
 }
 
 fn hoard() -> usize {
@@ -91,17 +98,17 @@ fn hoard_politely() -> usize {
 }
 
 fn flood() -> Vec<Finding> {
-    let line = "x".repeat(100 * 1024);
-    for _ in 0..1000 {
+    let line = "Q".repeat(20 * 1024);
+    for _ in 0..200 {
         write(Level::Info, &line);
     }
     says("logged")
 }
 
 fn print_flood() -> Vec<Finding> {
-    for n in 0..10_000 {
-        println!("line {n} {}", "y".repeat(100));
-        eprintln!("line {n} {}", "y".repeat(100));
+    for n in 0..1_000 {
+        println!("line {n} {}", "Z".repeat(100));
+        eprintln!("line {n} {}", "Z".repeat(100));
     }
     says("printed")
 }
