@@ -38,7 +38,8 @@ const ENTRIES: usize = 128;
 /// A folder of compiled components.
 pub(crate) struct Cache {
     dir: PathBuf,
-    key: [u8; KEY_BYTES],
+    /// Keyed and ready to be copied for an entry.
+    keyed: HmacSha256,
 }
 
 impl Cache {
@@ -54,7 +55,9 @@ impl Cache {
             Ok(key) => key,
             Err(_) => make_key(dir)?,
         };
-        Ok(Self { dir: dir.to_owned(), key })
+        let mut keyed = HmacSha256::new_from_slice(&key).map_err(io::Error::other)?;
+        keyed.update(MAC_DOMAIN);
+        Ok(Self { dir: dir.to_owned(), keyed })
     }
 
     /// The compiled form of a component, if there is a sound one.
@@ -88,9 +91,7 @@ impl Cache {
     }
 
     fn mac(&self, context: &str, code: &[u8]) -> HmacSha256 {
-        // Any key length is valid, so the error can't happen; an empty key would only make every entry fail.
-        let mut mac = HmacSha256::new_from_slice(&self.key).unwrap_or_else(|_| HmacSha256::new(&Default::default()));
-        mac.update(MAC_DOMAIN);
+        let mut mac = self.keyed.clone();
         mac.update(context.as_bytes());
         mac.update(b"\0");
         mac.update(code);

@@ -9,6 +9,9 @@ use crate::limits::{
     ASYNC_STACK_BYTES, CALLS_AT_ONCE, CORE_INSTANCES, Limits, MEMORIES, TABLE_ELEMENTS, TABLES, TICK, WASM_STACK_BYTES,
 };
 
+/// Guard after a memory where address space is scarce: enough to spare the check of small constant offsets.
+const GUARD_BYTES: u64 = 64 * 1024;
+
 /// How memory for instances is given out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allocator {
@@ -21,18 +24,28 @@ pub enum Allocator {
 /// Starts the engine. The pool reserves some hundred GiB of address space, which a container may refuse: then memory is
 /// taken on demand.
 pub(crate) fn start(limits: &Limits) -> Result<(Engine, Allocator), SandboxError> {
-    let mut config = base_config();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
-    match Engine::new(&config) {
+    match engine(Allocator::Pooling, limits) {
         Ok(engine) => Ok((engine, Allocator::Pooling)),
         Err(error) => {
             tracing::warn!(error = %error.root_cause(), "no address space for the plugin pool, taking memory on demand");
-            let mut config = base_config();
-            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-            let engine = Engine::new(&config).map_err(|e| SandboxError::Engine(format!("{e:#}")))?;
-            Ok((engine, Allocator::OnDemand))
+            engine(Allocator::OnDemand, limits)
+                .map(|engine| (engine, Allocator::OnDemand))
+                .map_err(|error| SandboxError::Engine(format!("{error:#}")))
         }
     }
+}
+
+fn engine(allocator: Allocator, limits: &Limits) -> wasmtime::Result<Engine> {
+    let mut config = base_config();
+    match allocator {
+        Allocator::Pooling => config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits))),
+        // A memory never grows past its limit, so no more than that is reserved; bounds are then checked in code.
+        Allocator::OnDemand => config
+            .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+            .memory_reservation(limits.memory_bytes as u64)
+            .memory_guard_size(GUARD_BYTES),
+    };
+    Engine::new(&config)
 }
 
 /// Whatever differs between two machines or two runs is off. Threads are not even compiled in.
@@ -86,4 +99,32 @@ pub(crate) fn start_ticker(engine: &Engine) -> Result<(), SandboxError> {
         })
         .map(|_| ())
         .map_err(SandboxError::Ticker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Function;
+    use crate::state;
+    use wasmtime::component::{Component, Linker};
+
+    #[tokio::test]
+    async fn both_allocators_hold_the_limit_of_memory() {
+        let module = |pages| format!("(component (core module $m (memory {pages})) (core instance (instantiate $m)))");
+        let limits = Limits::default();
+        for allocator in [Allocator::Pooling, Allocator::OnDemand] {
+            let engine = engine(allocator, &limits).expect("an engine");
+            let linker = Linker::new(&engine);
+            let two = "(component (core module $m (memory 600))
+                (core instance (instantiate $m)) (core instance (instantiate $m)))";
+            for (text, fits) in [(module(16), true), (two.to_owned(), false)] {
+                let component =
+                    Component::from_binary(&engine, &wat::parse_str(&text).expect("text")).expect("compiles");
+                let pre = linker.instantiate_pre(&component).expect("links");
+                let mut store = state::open(&engine, &limits, "p", Function::Describe);
+                assert_eq!(pre.instantiate_async(&mut store).await.is_ok(), fits, "{allocator:?}: {text}");
+                assert_eq!(store.data().meter.refused(), !fits);
+            }
+        }
+    }
 }

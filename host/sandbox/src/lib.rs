@@ -7,6 +7,7 @@
 
 mod bind;
 mod cache;
+mod call;
 mod check;
 mod engine;
 mod error;
