@@ -120,7 +120,7 @@ impl Log {
     fn write(&self, store: &Inner, batch: &[Vec<Entry>]) -> Result<Vec<u64>, StorageError> {
         store.health.check()?;
         let mut tail = self.with_index(store, Index::tail)?;
-        let length = self.with_index(store, Index::bytes)?;
+        let length = tail.bytes();
         let mut text = Vec::new();
         let mut numbers = Vec::with_capacity(batch.len());
         for entries in batch {

@@ -226,4 +226,9 @@ impl Folder {
         let node = File::from_std(std::fs::File::open("/dev/null").unwrap());
         Self { dir, node, syncs: Mutex::default(), synced: Condvar::new() }
     }
+
+    #[cfg(test)]
+    pub(crate) fn syncs_done(&self) -> u64 {
+        self.syncs.lock().unwrap().ended
+    }
 }

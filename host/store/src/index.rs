@@ -155,6 +155,11 @@ impl Tail {
         self.before + self.count
     }
 
+    /// Length of the file with everything added so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Adds an entry to the text, or drops it when the log is full.
     pub(crate) fn add(&mut self, entry: &Entry, cap_bytes: u64, text: &mut Vec<u8>) -> Result<(), StorageError> {
         let mark = text.len();

@@ -15,6 +15,8 @@ mod load;
 mod names;
 mod open;
 mod states;
+#[cfg(test)]
+mod unknown_outcome_tests;
 
 pub use files::FileStore;
 pub use open::{OpenError, Settings};

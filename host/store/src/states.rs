@@ -43,7 +43,6 @@ struct LockInfo {
 
 #[derive(Deserialize)]
 struct StateText {
-    #[serde(default)]
     resources: Vec<Resource>,
 }
 
