@@ -24,6 +24,15 @@ pub(crate) enum WriteFault {
     Unknown(io::Error),
 }
 
+impl WriteFault {
+    /// The system's reason.
+    pub(crate) fn reason(&self) -> &io::Error {
+        match self {
+            Self::Unchanged(error) | Self::Unknown(error) => error,
+        }
+    }
+}
+
 /// An open folder.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -49,21 +58,21 @@ impl Folder {
     }
 
     /// Opens a folder inside `parent`; it is created where it is missing.
-    pub(crate) fn inside(parent: &Dir, name: impl AsRef<Path>) -> io::Result<Self> {
+    pub(crate) fn inside(parent: &Dir, name: impl AsRef<Path>) -> Result<Self, WriteFault> {
         let name = name.as_ref();
         match parent.open_dir(name) {
-            Ok(dir) => Self::new(dir),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match parent.create_dir_with(name, DirBuilder::new().mode(FOLDER_MODE)) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                    _ => {}
-                }
-                // The new name must survive as well as what will be written below it.
-                parent.open(".")?.sync_all()?;
-                Self::new(parent.open_dir(name)?)
-            }
-            Err(error) => Err(error),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found.and_then(Self::new).map_err(WriteFault::Unchanged),
         }
+        match parent.create_dir_with(name, DirBuilder::new().mode(FOLDER_MODE)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(WriteFault::Unchanged(error)),
+            _ => {}
+        }
+        let folder = parent.open_dir(name).and_then(Self::new).map_err(WriteFault::Unchanged)?;
+        // The new name must survive as well as what will be written below it.
+        let node = parent.open(".").map_err(WriteFault::Unchanged)?;
+        node.sync_all().map_err(WriteFault::Unknown)?;
+        Ok(folder)
     }
 
     /// The capability itself, for reading.

@@ -56,28 +56,32 @@ impl Health {
 
     /// Remembers how a write ended and words its failure.
     pub(crate) fn judge<T>(&self, doing: &'static str, result: Result<T, WriteFault>) -> Result<T, StorageError> {
+        let value = result.map_err(|fault| self.fault(doing, &fault))?;
         let mut state = self.lock();
-        match result {
-            Ok(value) => {
-                if matches!(*state, State::Failing { .. }) {
-                    tracing::info!("the store can be written again");
-                    *state = State::Good;
-                }
-                Ok(value)
-            }
-            Err(WriteFault::Unchanged(error)) => {
-                let error = failed(doing, &error);
+        if matches!(*state, State::Failing { .. }) {
+            tracing::info!("the store can be written again");
+            *state = State::Good;
+        }
+        Ok(value)
+    }
+
+    /// Remembers and words a failure.
+    pub(crate) fn fault(&self, doing: &'static str, fault: &WriteFault) -> StorageError {
+        let mut state = self.lock();
+        match fault {
+            WriteFault::Unchanged(error) => {
+                let error = failed(doing, error);
                 if !matches!(*state, State::Unknown(_)) {
                     *state = State::Failing { error: error.clone(), probed: Instant::now() };
                 }
-                Err(error)
+                error
             }
-            Err(WriteFault::Unknown(error)) => {
+            WriteFault::Unknown(error) => {
                 let why = format!("a sync failed ({error}); what is on disk is unknown, restart to look into it");
                 tracing::error!(doing, %error, "the store is shut: a sync failed and its outcome is unknown");
                 let error = StorageError { doing, why };
                 *state = State::Unknown(error.clone());
-                Err(error)
+                error
             }
         }
     }

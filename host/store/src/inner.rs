@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 const WRITE_RECORD: &str = "write the record";
-const WRITE_KUBECONFIG: &str = "write the kubeconfig";
 
 /// What the blocking pieces share.
 #[derive(Debug)]
@@ -139,10 +138,10 @@ impl Inner {
         let folder = self
             .kubeconfigs
             .open()
-            .map_err(|error| AcceptError::Folder(failed("open the folder of kubeconfigs", &error)))?;
+            .map_err(|fault| AcceptError::Folder(self.kubeconfig_fault("open the folder of kubeconfigs", &fault)))?;
         self.health.check().map_err(AcceptError::Storage)?;
-        let written = Kubeconfigs::write(&folder, &record.id, &put.body);
-        self.judge_kubeconfig(written).map_err(AcceptError::Storage)?;
+        Kubeconfigs::write(&folder, &record.id, &put.body)
+            .map_err(|fault| AcceptError::Storage(self.kubeconfig_fault("write the kubeconfig", &fault)))?;
         if let Err(error) = self.write_record(&next) {
             // After an unknown outcome the record on disk may name the file already.
             if self.health.check().is_ok() {
@@ -155,11 +154,10 @@ impl Inner {
     }
 
     // Kubeconfigs may lie on a volume of their own: that it is full says nothing about the records.
-    fn judge_kubeconfig(&self, written: Result<(), WriteFault>) -> Result<(), StorageError> {
-        match written {
-            Err(WriteFault::Unchanged(error)) => Err(failed(WRITE_KUBECONFIG, &error)),
-            Err(unknown) => self.health.judge(WRITE_KUBECONFIG, Err(unknown)),
-            Ok(()) => Ok(()),
+    fn kubeconfig_fault(&self, doing: &'static str, fault: &WriteFault) -> StorageError {
+        match fault {
+            WriteFault::Unchanged(error) => failed(doing, error),
+            WriteFault::Unknown(_) => self.health.fault(doing, fault),
         }
     }
 

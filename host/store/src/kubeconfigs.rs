@@ -33,8 +33,8 @@ impl Kubeconfigs {
     }
 
     /// Opens the folder; it is created where it is missing.
-    pub(crate) fn open(&self) -> io::Result<Folder> {
-        Folder::inside(&self.parent()?, &self.name)
+    pub(crate) fn open(&self) -> Result<Folder, WriteFault> {
+        Folder::inside(&self.parent().map_err(WriteFault::Unchanged)?, &self.name)
     }
 
     /// The stored kubeconfig of a record; `None` when it is missing.
@@ -55,13 +55,13 @@ impl Kubeconfigs {
 
     /// Removes files that a crash left: temporary ones, and those of known records that do not name them. A `PUT` that
     /// wrote one was never answered, so the node tries again. Files of unknown ids are left alone.
-    pub(crate) fn sweep<'a>(&self, records: impl Iterator<Item = &'a Record> + Clone) -> io::Result<()> {
+    pub(crate) fn sweep<'a>(&self, records: impl Iterator<Item = &'a Record> + Clone) -> Result<(), WriteFault> {
         let folder = self.open()?;
         folder.report_access("kubeconfigs");
         let named: HashSet<String> = records.clone().filter_map(file_of).collect();
         let known: HashSet<&str> = records.map(|record| record.id.as_str()).collect();
-        folder.sweep(starts_with_id)?;
-        for name in folder.names()? {
+        folder.sweep(starts_with_id).map_err(WriteFault::Unchanged)?;
+        for name in folder.names().map_err(WriteFault::Unchanged)? {
             let id = name.strip_suffix(".yaml");
             if id.is_some_and(|id| known.contains(id)) && !named.contains(&name) {
                 tracing::warn!(deployment.id = id, "a kubeconfig that was never acknowledged is removed");

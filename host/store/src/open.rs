@@ -3,7 +3,7 @@
 //! This is the one place that turns paths into capabilities.
 
 use crate::files::FileStore;
-use crate::folder::{FOLDER_MODE, Folder};
+use crate::folder::{FOLDER_MODE, Folder, WriteFault};
 use crate::inner::Inner;
 use crate::kubeconfigs::{Kubeconfigs, starts_with_id};
 use crate::{health, load};
@@ -87,10 +87,13 @@ impl FileStore {
         }
         load::take_in_older_layout(&settings.deployments_dir, &records);
         let loaded = load::records(&records).map_err(fault)?;
-        if let Err(error) = kubeconfigs.sweep(loaded.iter()) {
-            tracing::warn!(%error, "the folder of kubeconfigs cannot be used: kubeconfigs are refused until it can");
-        }
         let health = health::Health::default();
+        if let Err(fault) = kubeconfigs.sweep(loaded.iter()) {
+            if let WriteFault::Unknown(_) = fault {
+                health.fault("create the folder of kubeconfigs", &fault);
+            }
+            tracing::warn!(error = %fault.reason(), "the folder of kubeconfigs cannot be used: kubeconfigs are refused until it can");
+        }
         // A failed probe is no reason not to start: what is there can still be read.
         let _told_by_unusable = health.judge("write to the folder of deployments", load::probe(&records));
         let inner = Inner::new(records, states, kubeconfigs, health, settings.log_cap_bytes, loaded);
@@ -101,7 +104,14 @@ impl FileStore {
 
 /// Creates a folder and what is missing above it, for the owner only.
 pub(crate) fn create_private(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&path)?;
+    // Each new name must survive as well as what will be written below it.
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn root(path: &Path, what: &'static str) -> io::Result<Folder> {

@@ -177,7 +177,7 @@ impl<'a> States<'a> {
     }
 
     fn folder(&self, doing: &'static str) -> Result<Folder, StorageError> {
-        Folder::inside(self.root.dir(), self.id.as_str()).map_err(|error| failed(doing, &error))
+        Folder::inside(self.root.dir(), self.id.as_str()).map_err(|fault| self.health.fault(doing, &fault))
     }
 
     fn existing(&self) -> io::Result<Option<Folder>> {
