@@ -1,7 +1,25 @@
 //! Where records, logs, kubeconfigs, bundles and OpenTofu's state are kept.
 //!
-//! [`Store`] is all that others see; the file form is its form on a volume. This crate knows nothing of
+//! [`Store`] is all that others see; [`FileStore`] is its form on a volume. This crate knows nothing of
 //! HTTP or clouds, and decides nothing: what a fact does to a record is the domain's table.
+
+mod append;
+mod deployment;
+mod files;
+mod folder;
+mod health;
+mod index;
+mod inner;
+mod kubeconfigs;
+mod load;
+mod names;
+mod open;
+mod states;
+#[cfg(test)]
+mod unknown_outcome_tests;
+
+pub use files::FileStore;
+pub use open::{OpenError, Settings};
 
 use async_trait::async_trait;
 use catalyst_domain::kubeconfig::{BearerFault, BodyFault};
@@ -22,7 +40,8 @@ pub struct Numbered {
 /// What a viewer waits on: it changes whenever there may be something new to read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Number of the last entry that is on disk; 0 for an empty log.
+    /// Number of the last entry that is on disk. 0 for an empty log, and until the log is first read, counted or appended
+    /// to: a viewer reads first and waits afterwards.
     pub last: u64,
     /// Grows with every change of the record.
     pub version: u64,
@@ -68,6 +87,16 @@ pub enum RecordError {
     /// The table has no row for it.
     #[error(transparent)]
     Refused(Refused),
+    /// A failed deployment had left nothing behind, so its name went to another one: it cannot be applied again.
+    #[error("{fqdn} now belongs to deployment {owner}, which is {status}")]
+    NameTaken {
+        /// The name.
+        fqdn: String,
+        /// Its owner.
+        owner: DeploymentId,
+        /// The owner's state.
+        status: Status,
+    },
     /// It could not be written.
     #[error(transparent)]
     Storage(StorageError),
@@ -146,7 +175,8 @@ pub trait Store: Send + Sync + 'static {
     /// Applies one fact under the deployment's lock and replaces the record.
     async fn record(&self, id: &DeploymentId, fact: &Fact, at: Timestamp) -> Result<Arc<Record>, RecordError>;
 
-    /// Appends entries and returns the number of the last one. They are on disk, and only then shown to viewers.
+    /// Appends entries and returns the number of the last one. They are on disk, and only then shown to viewers. A full log
+    /// keeps phase markers and component states only; what it drops changes no number.
     async fn append(&self, id: &DeploymentId, entries: Vec<Entry>) -> Result<u64, RecordError>;
 
     /// Up to `limit` entries after number `after`, oldest first.
@@ -170,6 +200,10 @@ pub trait Store: Send + Sync + 'static {
     /// The stored kubeconfig, byte for byte.
     async fn kubeconfig(&self, id: &DeploymentId) -> Result<Vec<u8>, KubeconfigError>;
 
+    /// Whether the file that the record names is there: what [`catalyst_domain::restart::on_start`] asks. It reads the
+    /// disk, so it is meant for the start of the process.
+    fn kubeconfig_present(&self, id: &DeploymentId) -> bool;
+
     /// Keeps the rendered bundle of a deployment, as the JSON text of [`catalyst_domain::provider::Bundle`].
     async fn put_bundle(&self, id: &DeploymentId, bundle: &[u8]) -> Result<(), StorageError>;
 
@@ -179,10 +213,13 @@ pub trait Store: Send + Sync + 'static {
     /// The current OpenTofu state.
     async fn state(&self, id: &DeploymentId) -> Result<Option<Vec<u8>>, StateError>;
 
+    /// Whether the state names no resource. A locked state counts as not empty: somebody may be creating one.
+    async fn state_is_empty(&self, id: &DeploymentId) -> Result<bool, StorageError>;
+
     /// Replaces the state and keeps earlier versions. With a lock held, `lock` must be its id.
     async fn put_state(&self, id: &DeploymentId, state: &[u8], lock: Option<&str>) -> Result<(), StateError>;
 
-    /// Takes the lock. `info` is OpenTofu's JSON text with its `ID`.
+    /// Takes the lock; it outlives the process. `info` is OpenTofu's JSON text with its `ID`.
     async fn lock_state(&self, id: &DeploymentId, info: &[u8]) -> Result<(), StateError>;
 
     /// Gives the lock back; `None` forces it.

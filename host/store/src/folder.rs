@@ -1,0 +1,243 @@
+//! One folder in which files are replaced as a whole.
+//!
+//! It knows how a file gets to disk so that it survives a power loss, and nothing of what is in it.
+
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, File, OpenOptions, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Only the owner reads or writes: records name people, kubeconfigs open clusters.
+const FILE_MODE: u32 = 0o600;
+/// Only the owner looks inside.
+pub(crate) const FOLDER_MODE: u32 = 0o700;
+/// A crash leaves few temporary files; more of them with consecutive numbers means that something else is wrong.
+const TEMP_TRIES: u32 = 1_000;
+
+/// How far a write got.
+#[derive(Debug)]
+pub(crate) enum WriteFault {
+    /// It failed before anything could be seen: the old content stands.
+    Unchanged(io::Error),
+    /// It was published, but whether it survives a power loss is unknown.
+    Unknown(io::Error),
+}
+
+impl WriteFault {
+    /// The system's reason.
+    pub(crate) fn reason(&self) -> &io::Error {
+        match self {
+            Self::Unchanged(error) | Self::Unknown(error) => error,
+        }
+    }
+}
+
+/// An open folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    dir: Dir,
+    // A `Dir` is an `O_PATH` descriptor, and syncing that gives EBADF.
+    node: File,
+    syncs: Mutex<Syncs>,
+    synced: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Syncs {
+    started: u64,
+    ended: u64,
+    // Kept for ever: after a failed sync the kernel may call the next one a success although the data is lost.
+    broken: Option<io::ErrorKind>,
+}
+
+impl Folder {
+    pub(crate) fn new(dir: Dir) -> io::Result<Self> {
+        let node = dir.open(".")?;
+        Ok(Self { dir, node, syncs: Mutex::default(), synced: Condvar::new() })
+    }
+
+    /// Opens a folder inside `parent`; it is created where it is missing.
+    pub(crate) fn inside(parent: &Dir, name: impl AsRef<Path>) -> Result<Self, WriteFault> {
+        let name = name.as_ref();
+        match parent.open_dir(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found.and_then(Self::new).map_err(WriteFault::Unchanged),
+        }
+        match parent.create_dir_with(name, DirBuilder::new().mode(FOLDER_MODE)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(WriteFault::Unchanged(error)),
+            _ => {}
+        }
+        let folder = parent.open_dir(name).and_then(Self::new).map_err(WriteFault::Unchanged)?;
+        // The new name must survive as well as what will be written below it.
+        let node = parent.open(".").map_err(WriteFault::Unchanged)?;
+        node.sync_all().map_err(WriteFault::Unknown)?;
+        Ok(folder)
+    }
+
+    /// The capability itself, for reading.
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// The descriptor that can be locked.
+    pub(crate) fn node(&self) -> &File {
+        &self.node
+    }
+
+    /// Reports a folder that others may enter. It is not changed: it may be one that the operator shares on purpose.
+    pub(crate) fn report_access(&self, what: &'static str) {
+        let mode = self.node.metadata().map(|meta| meta.permissions().mode() & 0o777);
+        if let Ok(mode) = mode
+            && mode & 0o077 != 0
+        {
+            tracing::warn!(mode = format!("{mode:o}"), "others may enter the folder of {what}; its files are private");
+        }
+    }
+
+    /// Replaces a file as a whole, or changes nothing.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), WriteFault> {
+        let temp = self.stage(name, bytes).map_err(WriteFault::Unchanged)?;
+        if let Err(error) = self.dir.rename(&temp, &self.dir, name) {
+            self.discard(&temp);
+            return Err(WriteFault::Unchanged(error));
+        }
+        self.sync().map_err(WriteFault::Unknown)
+    }
+
+    /// Removes a file; one that is missing counts as removed.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), WriteFault> {
+        match self.dir.remove_file(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(WriteFault::Unchanged(error)),
+            Ok(()) => self.sync().map_err(WriteFault::Unknown),
+        }
+    }
+
+    /// Removes a file that nobody was ever told about; it may come back after a power loss.
+    pub(crate) fn discard(&self, name: &str) {
+        if let Err(error) = self.dir.remove_file(name) {
+            tracing::warn!(file = name, %error, "a leftover file could not be removed");
+        }
+    }
+
+    /// Content of a file, `None` when it is missing. One that is longer than `limit` bytes is refused.
+    pub(crate) fn read(&self, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let file = match self.dir.open(name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let meta = file.metadata()?;
+        if !meta.is_file() || meta.len() > limit {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long or no plain file"));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
+        io::Read::read_to_end(&mut io::Read::take(file, limit), &mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Names of the plain files.
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in self.dir.entries()? {
+            let entry = entry?;
+            if entry.file_type()?.is_file()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Opens a file for writing at any place in it, and creates it where it is missing.
+    pub(crate) fn open_to_write(&self, name: &str) -> io::Result<std::fs::File> {
+        let mut options = OpenOptions::new();
+        options.write(true).mode(FILE_MODE);
+        match self.dir.open_with(name, &options) {
+            Ok(file) => Ok(file.into_std()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(self.dir.open_with(name, options.create_new(true))?.into_std())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes names durable. Callers that wait at the same time share one sync: only one that began after the call counts.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let mut syncs = self.syncs.lock().unwrap_or_else(PoisonError::into_inner);
+        let enough = syncs.started + 1;
+        loop {
+            if let Some(kind) = syncs.broken {
+                return Err(kind.into());
+            }
+            if syncs.ended >= enough {
+                return Ok(());
+            }
+            if syncs.started > syncs.ended {
+                syncs = self.synced.wait(syncs).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            syncs.started += 1;
+            drop(syncs);
+            let result = self.node.sync_all();
+            syncs = self.syncs.lock().unwrap_or_else(PoisonError::into_inner);
+            syncs.ended = syncs.started;
+            syncs.broken = syncs.broken.or(result.as_ref().err().map(io::Error::kind));
+            self.synced.notify_all();
+            result?;
+        }
+    }
+
+    /// Removes what a crash left between `create_new` and `rename`.
+    pub(crate) fn sweep(&self, is_ours: impl Fn(&str) -> bool) -> io::Result<usize> {
+        let mut swept = 0;
+        for name in self.names()? {
+            if name.starts_with('.') && name.ends_with(".tmp") && is_ours(&name[1..]) {
+                self.discard(&name);
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    fn stage(&self, name: &str, bytes: &[u8]) -> io::Result<String> {
+        let (temp, mut file) = self.create_temp(name)?;
+        match file.write_all(bytes).and_then(|()| file.sync_all()) {
+            Ok(()) => Ok(temp),
+            Err(error) => {
+                self.discard(&temp);
+                Err(error)
+            }
+        }
+    }
+
+    fn create_temp(&self, name: &str) -> io::Result<(String, File)> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(FILE_MODE);
+        for _ in 0..TEMP_TRIES {
+            let temp = format!(".{name}.{}.tmp", NEXT.fetch_add(1, Ordering::Relaxed));
+            match self.dir.open_with(&temp, &options) {
+                Ok(file) => return Ok((temp, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many temporary files are in the way"))
+    }
+
+    /// A folder whose names can be changed but not synced.
+    #[cfg(test)]
+    pub(crate) fn that_cannot_sync(dir: Dir) -> Self {
+        // The null device refuses fsync with EINVAL: a real failure of the system call.
+        let node = File::from_std(std::fs::File::open("/dev/null").unwrap());
+        Self { dir, node, syncs: Mutex::default(), synced: Condvar::new() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn syncs_done(&self) -> u64 {
+        self.syncs.lock().unwrap().ended
+    }
+}

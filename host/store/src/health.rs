@@ -1,0 +1,97 @@
+//! Whether the store can be relied on.
+//!
+//! Two kinds of trouble: a write that failed and changed nothing (disk full, read-only), which heals; and an outcome
+//! that nobody knows (a sync failed), which only a new process can look into.
+
+use crate::StorageError;
+use crate::folder::WriteFault;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A full disk is looked at again this often, and only while somebody asks.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub(crate) struct Health(Mutex<State>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Good,
+    Failing {
+        error: StorageError,
+        probed: Instant,
+    },
+    Unknown(StorageError),
+}
+
+impl Health {
+    /// Refuses every change after an unknown outcome.
+    pub(crate) fn check(&self) -> Result<(), StorageError> {
+        match &*self.lock() {
+            State::Unknown(error) => Err(error.clone()),
+            State::Good | State::Failing { .. } => Ok(()),
+        }
+    }
+
+    /// Why the store is not to be relied on.
+    pub(crate) fn trouble(&self) -> Option<StorageError> {
+        match &*self.lock() {
+            State::Good => None,
+            State::Failing { error, .. } | State::Unknown(error) => Some(error.clone()),
+        }
+    }
+
+    /// Whether it is time to try a write again. True for one caller only.
+    pub(crate) fn probe_is_due(&self) -> bool {
+        match &mut *self.lock() {
+            State::Failing { probed, .. } if probed.elapsed() >= PROBE_EVERY => {
+                *probed = Instant::now();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Remembers how a write ended and words its failure.
+    pub(crate) fn judge<T>(&self, doing: &'static str, result: Result<T, WriteFault>) -> Result<T, StorageError> {
+        let value = result.map_err(|fault| self.fault(doing, &fault))?;
+        let mut state = self.lock();
+        if matches!(*state, State::Failing { .. }) {
+            tracing::info!("the store can be written again");
+            *state = State::Good;
+        }
+        Ok(value)
+    }
+
+    /// Remembers and words a failure.
+    pub(crate) fn fault(&self, doing: &'static str, fault: &WriteFault) -> StorageError {
+        let mut state = self.lock();
+        match fault {
+            WriteFault::Unchanged(error) => {
+                let error = failed(doing, error);
+                if !matches!(*state, State::Unknown(_)) {
+                    *state = State::Failing { error: error.clone(), probed: Instant::now() };
+                }
+                error
+            }
+            WriteFault::Unknown(error) => {
+                let why = format!("a sync failed ({error}); what is on disk is unknown, restart to look into it");
+                tracing::error!(doing, %error, "the store is shut: a sync failed and its outcome is unknown");
+                let error = StorageError { doing, why };
+                *state = State::Unknown(error.clone());
+                error
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Words a failure.
+pub(crate) fn failed(doing: &'static str, error: &io::Error) -> StorageError {
+    StorageError { doing, why: error.to_string() }
+}

@@ -1,0 +1,105 @@
+//! The folder of kubeconfigs.
+//!
+//! It is opened for every use, so that a folder that was unusable at start, or was put in place since, needs no restart.
+
+use crate::folder::{Folder, WriteFault};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use catalyst_domain::kubeconfig::MAX_BYTES;
+use catalyst_domain::{DeploymentId, Record};
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Where kubeconfigs are.
+#[derive(Debug)]
+pub(crate) struct Kubeconfigs {
+    parent_path: PathBuf,
+    name: OsString,
+    parent: Mutex<Option<Dir>>,
+}
+
+impl Kubeconfigs {
+    /// Nothing is opened yet; a path without a last name is refused.
+    pub(crate) fn new(path: &Path) -> io::Result<Self> {
+        // A link of the operator's leads out of the parent, where a `Dir` does not follow.
+        let path = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path))?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the root folder cannot hold kubeconfigs"));
+        };
+        Ok(Self { parent_path: parent.to_owned(), name: name.to_owned(), parent: Mutex::default() })
+    }
+
+    /// Opens the folder; it is created where it is missing.
+    pub(crate) fn open(&self) -> Result<Folder, WriteFault> {
+        Folder::inside(&self.parent().map_err(WriteFault::Unchanged)?, &self.name)
+    }
+
+    /// The stored kubeconfig of a record; `None` when it is missing.
+    pub(crate) fn read(&self, record: &Record) -> io::Result<Option<Vec<u8>>> {
+        let Some(name) = file_of(record) else { return Ok(None) };
+        match self.parent()?.open_dir(&self.name) {
+            Ok(dir) => Folder::new(dir)?.read(&name, MAX_BYTES as u64),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the file of a record is there.
+    pub(crate) fn has(&self, record: &Record) -> bool {
+        let meta = |name: String| self.parent().ok()?.open_dir(&self.name).ok()?.metadata(name).ok();
+        file_of(record).and_then(meta).is_some_and(|meta| meta.is_file())
+    }
+
+    /// Removes files that a crash left: temporary ones, and those of known records that do not name them. A `PUT` that
+    /// wrote one was never answered, so the node tries again. Files of unknown ids are left alone.
+    pub(crate) fn sweep<'a>(&self, records: impl Iterator<Item = &'a Record> + Clone) -> Result<(), WriteFault> {
+        let folder = self.open()?;
+        folder.report_access("kubeconfigs");
+        let named: HashSet<String> = records.clone().filter_map(file_of).collect();
+        let known: HashSet<&str> = records.map(|record| record.id.as_str()).collect();
+        folder.sweep(starts_with_id).map_err(WriteFault::Unchanged)?;
+        for name in folder.names().map_err(WriteFault::Unchanged)? {
+            let id = name.strip_suffix(".yaml");
+            if id.is_some_and(|id| known.contains(id)) && !named.contains(&name) {
+                tracing::warn!(deployment.id = id, "a kubeconfig that was never acknowledged is removed");
+                folder.discard(&name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the file of a deployment.
+    pub(crate) fn write(folder: &Folder, id: &DeploymentId, body: &[u8]) -> Result<(), WriteFault> {
+        folder.replace(&name_of(id), body)
+    }
+
+    fn parent(&self) -> io::Result<Dir> {
+        let mut parent = self.parent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dir) = &*parent {
+            return dir.try_clone();
+        }
+        crate::open::create_private(&self.parent_path)?;
+        let dir = Dir::open_ambient_dir(&self.parent_path, ambient_authority())?;
+        *parent = Some(dir.try_clone()?);
+        Ok(dir)
+    }
+}
+
+/// Base name of a deployment's kubeconfig.
+pub(crate) fn name_of(id: &DeploymentId) -> String {
+    format!("{id}.yaml")
+}
+
+/// Whether a name begins with an id and a dot, as all our files do.
+pub(crate) fn starts_with_id(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(id, _)| DeploymentId::parse(id).is_ok())
+}
+
+// The earlier service wrote absolute paths; the folder may have moved since.
+fn file_of(record: &Record) -> Option<String> {
+    let path = &record.result.as_ref()?.kubeconfig_path;
+    Some(Path::new(path).file_name()?.to_str()?.to_owned())
+}

@@ -1,0 +1,96 @@
+//! Reading records at start, those of the earlier service among them.
+
+use crate::folder::{Folder, WriteFault};
+use catalyst_domain::record::SCHEMA;
+use catalyst_domain::{DeploymentId, Record};
+use std::io;
+use std::path::Path;
+
+/// Largest record in bytes: one of the earlier service with its 10,000 entries inside has some 5 MB.
+const RECORD_BYTES: u64 = 64 * 1024 * 1024;
+/// What the earlier service wrote in the place of a secret. Taken for a value it would pass as a credential.
+const PLACEHOLDER: &str = "<redacted>";
+const PROBE: &str = ".write-probe";
+
+/// File name of a record.
+pub(crate) fn file_name(id: &DeploymentId) -> String {
+    format!("{id}.json")
+}
+
+/// A record as it stands in its file.
+pub(crate) fn encode(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = serde_json::to_vec_pretty(record)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Reads all records. What is no record is reported and left where it is.
+pub(crate) fn records(folder: &Folder) -> io::Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for name in folder.names()? {
+        let Some(stem) = name.strip_suffix(".json").filter(|stem| !stem.starts_with('.')) else { continue };
+        match read(folder, &name, stem) {
+            Ok(record) => records.push(record),
+            Err(why) => tracing::error!(file = %name, why, "a record cannot be read and is left out"),
+        }
+    }
+    Ok(records)
+}
+
+/// An earlier layout had the records in the folder above this one. They are moved here, where no record is in the way.
+pub(crate) fn take_in_older_layout(deployments_dir: &Path, folder: &Folder) {
+    let Some(parent) = std::path::absolute(deployments_dir).ok().and_then(|path| Some(path.parent()?.to_owned()))
+    else {
+        return;
+    };
+    let moved = cap_std::fs::Dir::open_ambient_dir(parent, cap_std::ambient_authority())
+        .and_then(Folder::new)
+        .and_then(|above| take_in(&above, folder));
+    match moved {
+        Ok(0) => {}
+        Ok(moved) => tracing::info!(records = moved, "records of the older folder layout were moved in"),
+        Err(error) => tracing::warn!(%error, "records of the older folder layout could not be looked for"),
+    }
+}
+
+/// Whether a file can be written at all.
+pub(crate) fn probe(folder: &Folder) -> Result<(), WriteFault> {
+    folder.replace(PROBE, b"probe\n").and_then(|()| folder.remove(PROBE))
+}
+
+fn take_in(above: &Folder, folder: &Folder) -> io::Result<usize> {
+    let mut moved = 0;
+    for name in above.names()? {
+        let Some(stem) = name.strip_suffix(".json").filter(|stem| DeploymentId::parse(stem).is_ok()) else { continue };
+        if folder.dir().exists(&name) {
+            tracing::warn!(file = %name, "a record of the older folder layout is left out: there is a newer one");
+            continue;
+        }
+        match read(above, &name, stem) {
+            Ok(_) => {
+                above.dir().rename(&name, folder.dir(), &name)?;
+                moved += 1;
+            }
+            Err(why) => tracing::error!(file = %name, why, "a record of the older folder layout cannot be read"),
+        }
+    }
+    if moved > 0 {
+        // First the new names, then the loss of the old ones.
+        folder.sync()?;
+        above.sync()?;
+    }
+    Ok(moved)
+}
+
+fn read(folder: &Folder, name: &str, stem: &str) -> Result<Record, String> {
+    let text = folder.read(name, RECORD_BYTES).map_err(|error| error.to_string())?.ok_or("it is gone")?;
+    let mut record: Record = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    if record.id.as_str() != stem {
+        return Err(format!("it holds the record of {}", record.id));
+    }
+    if record.schema > SCHEMA {
+        return Err(format!("it has the schema {}, but this version knows {SCHEMA} at most", record.schema));
+    }
+    record.request.extra.retain(|_, value| value.as_str() != Some(PLACEHOLDER));
+    Ok(record)
+}

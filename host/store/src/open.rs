@@ -1,0 +1,139 @@
+//! Opening the store: folders, the lock against a second process, and what is read before the first request.
+//!
+//! This is the one place that turns paths into capabilities.
+
+use crate::files::FileStore;
+use crate::folder::{FOLDER_MODE, Folder, WriteFault};
+use crate::inner::Inner;
+use crate::kubeconfigs::{Kubeconfigs, starts_with_id};
+use crate::{health, load};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use rustix::fs::{FlockOperation, flock};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// While another process holds the lock it is asked for this often: the old process of a restart ends within seconds.
+const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+/// Where things are kept, and the limits.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Records and logs (`CATALYST_DEPLOYMENTS_DIR`).
+    pub deployments_dir: PathBuf,
+    /// Kubeconfigs (`CATALYST_KUBECONFIGS_DIR`).
+    pub kubeconfigs_dir: PathBuf,
+    /// OpenTofu's states and the bundles (`CATALYST_STATE_DIR`).
+    pub state_dir: PathBuf,
+    /// How long to wait for another process to leave (`CATALYST_LOCK_WAIT`).
+    pub lock_wait: Duration,
+    /// Length of a log in bytes from which on only phase markers and component states are kept.
+    pub log_cap_bytes: u64,
+}
+
+/// Why the store was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A folder cannot be used.
+    #[error("cannot use the folder {}", path.display())]
+    Folder {
+        /// Which one.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Another process works on the same deployments.
+    #[error("another catalyst process holds {} and did not leave within {} s", path.display(), waited.as_secs_f32())]
+    Held {
+        /// The folder of deployments.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+impl FileStore {
+    /// Opens the folders, waits for the lock and reads all records; logs are read when somebody asks. It blocks, so it is
+    /// meant for the start of the process. A record that cannot be read is reported and left alone; a folder of
+    /// kubeconfigs that cannot be used is reported and tried again with every use.
+    ///
+    /// # Errors
+    /// [`OpenError`] when deployments or states cannot be kept, or another process does it.
+    pub fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
+        let fault = |path: &Path| {
+            let path = path.to_owned();
+            |source| OpenError::Folder { path, source }
+        };
+        let records = root(&settings.deployments_dir, "deployments").map_err(fault(&settings.deployments_dir))?;
+        lock(&records, &settings)?;
+        let states = root(&settings.state_dir, "OpenTofu states").map_err(fault(&settings.state_dir))?;
+        let kubeconfigs = Kubeconfigs::new(&settings.kubeconfigs_dir).map_err(fault(&settings.kubeconfigs_dir))?;
+        Self::start(records, states, kubeconfigs, &settings)
+    }
+
+    pub(crate) fn start(
+        records: Folder,
+        states: Folder,
+        kubeconfigs: Kubeconfigs,
+        settings: &Settings,
+    ) -> Result<Arc<Self>, OpenError> {
+        let fault = |source| OpenError::Folder { path: settings.deployments_dir.clone(), source };
+        let swept = records.sweep(starts_with_id).map_err(fault)?;
+        if swept > 0 {
+            tracing::info!(files = swept, "temporary files of an interrupted write were removed");
+        }
+        load::take_in_older_layout(&settings.deployments_dir, &records);
+        let loaded = load::records(&records).map_err(fault)?;
+        let health = health::Health::default();
+        if let Err(fault) = kubeconfigs.sweep(loaded.iter()) {
+            if let WriteFault::Unknown(_) = fault {
+                health.fault("create the folder of kubeconfigs", &fault);
+            }
+            tracing::warn!(error = %fault.reason(), "the folder of kubeconfigs cannot be used: kubeconfigs are refused until it can");
+        }
+        // A failed probe is no reason not to start: what is there can still be read.
+        let _told_by_unusable = health.judge("write to the folder of deployments", load::probe(&records));
+        let inner = Inner::new(records, states, kubeconfigs, health, settings.log_cap_bytes, loaded);
+        tracing::info!(deployments = inner.len(), "the store is open");
+        Ok(Arc::new(Self::around(inner)))
+    }
+}
+
+/// Creates a folder and what is missing above it, for the owner only.
+pub(crate) fn create_private(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&path)?;
+    // Each new name must survive as well as what will be written below it.
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn root(path: &Path, what: &'static str) -> io::Result<Folder> {
+    create_private(path)?;
+    let folder = Folder::new(Dir::open_ambient_dir(path, ambient_authority())?)?;
+    folder.report_access(what);
+    Ok(folder)
+}
+
+// The lock lives as long as the open folder does.
+fn lock(folder: &Folder, settings: &Settings) -> Result<(), OpenError> {
+    let began = Instant::now();
+    loop {
+        match flock(folder.node(), FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() >= settings.lock_wait => {
+                return Err(OpenError::Held { path: settings.deployments_dir.clone(), waited: settings.lock_wait });
+            }
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => std::thread::sleep(LOCK_RETRY),
+            Err(errno) => {
+                return Err(OpenError::Folder { path: settings.deployments_dir.clone(), source: errno.into() });
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What is on the volume: names, modes, leftovers, older layouts, a second process.
+
+use crate::kit::*;
+use catalyst_domain::{Fact, Record, Status};
+use catalyst_store::{FileStore, KubeconfigError, OpenError, Settings, Store};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn only_the_owner_reads_what_is_written() {
+    let volume = Volume::new();
+    let store = volume.open();
+    store.create(record(1)).await.unwrap();
+    store.append(&id(1), vec![entry("x")]).await.unwrap();
+    store.accept_kubeconfig(&id(1), BEARER, &kubeconfig("192.0.2.7", "t"), at(1)).await.unwrap();
+    store.put_state(&id(1), b"{}", None).await.unwrap();
+    store.put_bundle(&id(1), b"{}").await.unwrap();
+    store.lock_state(&id(1), br#"{"ID":"x"}"#).await.unwrap();
+    let mut files = 0;
+    let mut folders = vec![volume.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for found in std::fs::read_dir(folder).unwrap() {
+            let path = found.unwrap().path();
+            if path.is_dir() {
+                assert_eq!(mode(&path), 0o700, "{}", path.display());
+                folders.push(path);
+            } else {
+                assert_eq!(mode(&path), 0o600, "{}", path.display());
+                files += 1;
+            }
+        }
+    }
+    assert_eq!(files, 6);
+    let text = std::fs::read_to_string(volume.deployments(&format!("{}.json", id(1)))).unwrap();
+    assert!(text.starts_with("{\n  \"") && text.ends_with("}\n") && !text.contains("0001-01-01"), "{text}");
+}
+
+#[tokio::test]
+async fn old_states_go_and_the_newest_ten_stay() {
+    let volume = Volume::new();
+    let store = volume.open();
+    store.create(record(1)).await.unwrap();
+    let folder = volume.settings().state_dir.join(id(1).as_str());
+    for version in 1..=13 {
+        store.put_state(&id(1), format!("{version}").as_bytes(), None).await.unwrap();
+        std::fs::write(folder.join(format!(".{version:08}.tfstate.9.tmp")), "left by a crash").unwrap();
+    }
+    store.put_state(&id(1), b"14", None).await.unwrap();
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|found| found.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, (5..=14).map(|version| format!("{version:08}.tfstate")).collect::<Vec<_>>());
+    assert_eq!(store.state(&id(1)).await.unwrap().unwrap(), b"14");
+}
+
+#[test]
+fn a_second_process_is_refused_and_taken_in_when_the_first_leaves() {
+    let volume = Volume::new();
+    let first = volume.open();
+    let began = Instant::now();
+    let short = Settings { lock_wait: Duration::from_millis(200), ..volume.settings() };
+    let refused = FileStore::open(short).unwrap_err();
+    assert!(matches!(refused, OpenError::Held { .. }) && refused.to_string().contains("another catalyst process"));
+    assert!(began.elapsed() >= Duration::from_millis(200));
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| volume.try_open());
+        std::thread::sleep(Duration::from_millis(100));
+        drop(first);
+        second.join().unwrap().unwrap();
+    });
+}
+
+#[tokio::test]
+async fn e7_leftovers_are_swept_and_nothing_else() {
+    let volume = Volume::new();
+    let ours = volume.plant(&format!(".{}.0.json.tmp", id(1)), "{");
+    let other = volume.plant(".somebody.tmp", "x");
+    let note = volume.plant("note.txt", "x");
+    let store = volume.open();
+    assert!(!ours.exists() && other.exists() && note.exists());
+    assert!(store.list().is_empty());
+}
+
+#[tokio::test]
+async fn e8_what_is_no_record_is_left_out_and_left_alone() {
+    let volume = Volume::new();
+    let good = serde_json::to_string(&record(1)).unwrap();
+    volume.plant(&format!("{}.json", id(1)), &good);
+    let mut later = serde_json::to_value(record(4)).unwrap();
+    later["schema"] = 99.into();
+    let bad = [
+        volume.plant(&format!("{}.json", id(2)), "{\"id\":"),
+        volume.plant(&format!("{}.json", id(3)), &good),
+        volume.plant(&format!("{}.json", id(4)), &later.to_string()),
+        volume.plant("readme.json", "{}"),
+        volume.plant(".hidden.json", "{}"),
+    ];
+    std::fs::create_dir(volume.deployments("folder.json")).unwrap();
+    symlink("/etc/hostname", volume.deployments(&format!("{}.json", id(5)))).unwrap();
+    let store = volume.open();
+    assert_eq!(store.list().len(), 1);
+    assert!(bad.iter().all(|path| path.exists()));
+    assert!(store.create(record(2)).await.is_err(), "a broken record is not overwritten");
+    assert_eq!(std::fs::read_to_string(&bad[0]).unwrap(), "{\"id\":");
+}
+
+#[tokio::test]
+async fn a_record_of_the_earlier_service_is_taken_over() {
+    let volume = Volume::new();
+    let text = format!(
+        r#"{{"id":"{}","status":"failed","request":{{"sovereignFQDN":"a.example","hetznerToken":"<redacted>","hetznerProjectID":"p",
+        "dynadotKey":"<redacted>"}},"result":{{"controlPlaneIP":"192.0.2.1","loadBalancerIP":"192.0.2.2",
+        "kubeconfigPath":"/elsewhere/{}.yaml"}},"startedAt":"2026-04-29T10:00:00Z","finishedAt":"0001-01-01T00:00:00Z",
+        "events":null,"kubeconfigBearerHash":"{}"}}"#,
+        id(1),
+        id(1),
+        "00".repeat(32)
+    );
+    volume.plant(&format!("{}.json", id(1)), &text);
+    std::fs::create_dir_all(volume.settings().kubeconfigs_dir).unwrap();
+    std::fs::write(volume.kubeconfig(&id(1)), "kubeconfig").unwrap();
+    let store = volume.open();
+    let record = store.get(&id(1)).unwrap();
+    assert_eq!(record.request.extra.keys().collect::<Vec<_>>(), ["hetznerProjectID"]);
+    assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), b"kubeconfig", "by its base name");
+    assert!(store.kubeconfig_present(&id(1)));
+    assert!(store.create(named(2, "a.example")).await.is_err(), "its cluster lives, so it keeps the name");
+    let watched = store.record(&id(1), &Fact::WatchResumed, at(1)).await.unwrap();
+    assert_eq!(watched.status, Status::Phase1Watching);
+    let text = std::fs::read_to_string(volume.deployments(&format!("{}.json", id(1)))).unwrap();
+    assert!(!text.contains("redacted") && !text.contains("\"events\"") && !text.contains("0001-01-01"), "{text}");
+}
+
+#[tokio::test]
+async fn e6_records_of_the_older_folder_layout_are_moved_in() {
+    let volume = Volume::new();
+    let newer = Record { error: "newer".to_owned(), ..record(2) };
+    volume.plant(&format!("{}.json", id(2)), &serde_json::to_string(&newer).unwrap());
+    for number in [1, 2] {
+        let path = volume.path().join(format!("{}.json", id(number)));
+        std::fs::write(path, serde_json::to_string(&record(number)).unwrap()).unwrap();
+    }
+    std::fs::write(volume.path().join("other.json"), "{}").unwrap();
+    std::fs::write(volume.path().join(format!("{}.json", id(3))), "{}").unwrap();
+    let store = volume.open();
+    assert_eq!(*store.get(&id(1)).unwrap(), record(1));
+    assert_eq!(store.get(&id(2)).unwrap().error, "newer");
+    assert_eq!(store.list().len(), 2);
+    assert!(!volume.path().join(format!("{}.json", id(1))).exists());
+    assert!(volume.path().join(format!("{}.json", id(2))).exists() && volume.path().join("other.json").exists());
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_was_never_acknowledged_is_removed_at_start() {
+    let volume = Volume::new();
+    let store = volume.open();
+    store.create(record(1)).await.unwrap();
+    store.create(record(2)).await.unwrap();
+    let body = kubeconfig("192.0.2.7", "t");
+    store.accept_kubeconfig(&id(2), BEARER, &body, at(1)).await.unwrap();
+    drop(store);
+    for unacknowledged in [volume.kubeconfig(&id(1)), volume.kubeconfig(&id(9))] {
+        std::fs::write(unacknowledged, "half").unwrap();
+    }
+    std::fs::write(volume.settings().kubeconfigs_dir.join(format!(".{}.yaml.7.tmp", id(1))), "half").unwrap();
+    let store = volume.open();
+    let mut left: Vec<_> =
+        std::fs::read_dir(volume.settings().kubeconfigs_dir).unwrap().map(|f| f.unwrap().path()).collect();
+    left.sort();
+    assert_eq!(left, [volume.kubeconfig(&id(2)), volume.kubeconfig(&id(9))], "files of unknown ids are not ours");
+    store.accept_kubeconfig(&id(1), BEARER, &body, at(2)).await.unwrap();
+
+    // A pointer whose file is gone stays: the bearer remains used up.
+    drop(store);
+    std::fs::remove_file(volume.kubeconfig(&id(2))).unwrap();
+    let store = volume.open();
+    assert!(store.get(&id(2)).unwrap().has_kubeconfig() && !store.kubeconfig_present(&id(2)));
+    assert!(matches!(store.kubeconfig(&id(2)).await, Err(KubeconfigError::FileMissing)));
+}

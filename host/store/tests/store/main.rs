@@ -1,0 +1,9 @@
+//! The store as its callers see it: one suite that every form must pass, and what is particular to files.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
+
+mod conformance;
+mod files;
+mod kit;
+mod log;
+mod races;
+mod trouble;
