@@ -48,8 +48,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// What the engine is told once. Only `config` reads the environment, so the children's is part of it.
-#[derive(Debug, Clone)]
+/// What the engine is told once. Only `config` reads the environment, so the children's is part of it. No
+/// `Debug`: a proxy's address may hold a password.
+#[derive(Clone)]
 pub struct Settings {
     /// The OpenTofu binary: a path, or a name that is looked up on the `PATH` of `pass_env`.
     pub tofu_bin: PathBuf,

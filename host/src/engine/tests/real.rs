@@ -187,46 +187,51 @@ async fn a_store_that_fails_is_named_and_the_state_is_taken_in_later() {
     bench.assert_tidy();
 }
 
+/// A host that dies while OpenTofu applies: its pipes close and its backend is gone, but nobody ends OpenTofu.
+fn host_that_dies(module: String) -> (Bench, Child) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let died = runtime.block_on(async {
+        let bench = Bench::new(&tofu(), |_| {}).await;
+        let (sender, mut receiver) = mpsc::channel(1024);
+        let mut going = Box::pin(bench.engine.apply(bench.run(&module), sender, CancellationToken::new()));
+        let mut child = None;
+        loop {
+            tokio::select! {
+                result = &mut going => panic!("ended early: {result:?}"),
+                progress = receiver.recv() => match progress {
+                    Some(Progress::Child(started)) => child = Some(started),
+                    Some(Progress::Line { message, .. }) if message.contains("first: Creating...") => break,
+                    _ => {}
+                },
+            }
+        }
+        std::mem::forget(going);
+        (bench, child.unwrap())
+    });
+    runtime.shutdown_timeout(Duration::ZERO);
+    died
+}
+
 #[tokio::test]
 async fn an_orphan_outlives_the_pipes_and_its_state_is_taken_in() {
-    let bench = Bench::new(&tofu(), |_| {}).await;
     let body = module(
-        "resource \"terraform_data\" \"first\" {\n  provisioner \"local-exec\" { command = \"for i in 1 2 3 4 5 6 7 8; do \
-         echo line; sleep 0.5; done\" }\n}\nresource \"terraform_data\" \"last\" { input = terraform_data.first.id }\n",
+        r#"
+resource "terraform_data" "first" {
+  provisioner "local-exec" { command = "for i in 1 2 3 4 5 6 7 8; do echo line; sleep 0.5; done" }
+}
+resource "terraform_data" "last" { input = terraform_data.first.id }
+"#,
     );
-    let (sender, mut receiver) = mpsc::channel(1024);
-    // A host that dies: its pipes close and its backend is gone, but nobody ends OpenTofu.
-    let runtime = std::thread::spawn({
-        let (engine, run) = (bench.engine.clone(), bench.run(&body));
-        move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let run = runtime.block_on(async {
-                let mut going = Box::pin(engine.apply(run, sender, CancellationToken::new()));
-                let mut child = None;
-                loop {
-                    tokio::select! {
-                        result = &mut going => panic!("ended early: {result:?}"),
-                        progress = receiver.recv() => match progress {
-                            Some(Progress::Child(started)) => child = Some(started),
-                            Some(Progress::Line { message, .. }) if message.contains("first: Creating...") => break,
-                            _ => {}
-                        },
-                    }
-                }
-                std::mem::forget(going);
-                child.unwrap()
-            });
-            runtime.shutdown_timeout(Duration::ZERO);
-            run
-        }
-    });
-    let child = runtime.join().unwrap();
-    assert!(orphan::started_at(child.pid) == Some(child.start_ticks), "the orphan died with its host");
-    let secrets = bench.engine.leftover_secrets(&bench.id, &bench.run("").bundle.secret_variables).unwrap();
-    assert_eq!(secrets.unwrap().get("cloud-token").unwrap().expose(), SENTINEL);
+    let (bench, child) = std::thread::spawn(|| host_that_dies(body)).join().unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(orphan::started_at(child.pid), Some(child.start_ticks), "the orphan died with its host");
 
     let bench = bench.restarted(&tofu()).await;
-    let reaped = bench.engine.reap_orphan(&bench.id, &child, Duration::from_secs(30)).await.unwrap();
+    let filled = bench.run("").bundle.secret_variables;
+    let secrets = bench.engine.leftover_secrets(&bench.id, &filled).unwrap();
+    assert_eq!(secrets.unwrap().get("cloud-token").unwrap().expose(), SENTINEL);
+    assert!(bench.store.with(|s| s.locks.contains_key(&bench.id)));
+    let reaped = bench.engine.reap_orphan(&bench.id, &child, Duration::from_secs(60)).await.unwrap();
     assert_eq!(reaped, Reaped::Ended);
     assert!(bench.store.with(|s| s.locks.is_empty()));
     let state = bench.store.with(|s| String::from_utf8(s.states[&bench.id].clone()).unwrap());
