@@ -5,8 +5,8 @@
 
 use super::EngineError;
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -56,10 +56,7 @@ impl Backend {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(EngineError::Backend)?;
         let address = listener.local_addr().map_err(EngineError::Backend)?;
         let shared = Arc::new(Shared { store, open: Mutex::default() });
-        let router = Router::new()
-            .route("/state/{id}", any(serve))
-            .layer(DefaultBodyLimit::max(STATE_LIMIT))
-            .with_state(shared.clone());
+        let router = Router::new().route("/state/{id}", any(serve)).with_state(shared.clone());
         let server = tokio::spawn(async move {
             if let Err(why) = axum::serve(listener, router).await {
                 tracing::error!(error = %why, "OpenTofu's state backend stopped");
@@ -156,6 +153,9 @@ async fn serve(
     let Ok(id) = DeploymentId::parse(&id) else { return StatusCode::NOT_FOUND.into_response() };
     if !shared.admits(&id, &headers) {
         return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic")]).into_response();
+    }
+    if body.size_hint().lower() > STATE_LIMIT as u64 {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
     // Read only now, so that nobody without credentials makes us hold a body.
     let body = match axum::body::to_bytes(body, STATE_LIMIT).await {

@@ -3,6 +3,7 @@
 mod real;
 mod scripted;
 mod staging;
+mod states;
 
 use super::*;
 use async_trait::async_trait;
