@@ -21,11 +21,13 @@ pub enum EngineError {
         /// Its version.
         found: String,
     },
-    /// The folder of work folders cannot be made or opened.
-    #[error("cannot {doing} the folder of OpenTofu's work folders")]
-    WorkFolder {
-        /// `create`, `open` or `protect`.
+    /// A folder cannot be made or opened.
+    #[error("cannot {doing} the folder of {what}")]
+    Folder {
+        /// `create` or `open`.
         doing: &'static str,
+        /// What it is for.
+        what: &'static str,
         /// The system's reason.
         source: std::io::Error,
     },

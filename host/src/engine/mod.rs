@@ -97,6 +97,9 @@ pub struct Engine {
 /// Variables of the environment that would change what the engine's own arguments mean.
 const REFUSED_ENV: [&str; 3] = ["TF_DATA_DIR", "TF_WORKSPACE", "TF_CLI_ARGS"];
 
+const WORK_FOLDERS: &str = "OpenTofu's work folders";
+const PROVIDER_CACHE: &str = "the cache of OpenTofu's providers";
+
 impl Engine {
     /// Asks the binary for its version, opens the work folder and starts the state backend on loopback.
     ///
@@ -104,8 +107,16 @@ impl Engine {
     /// [`EngineError`] when one of these does not work or OpenTofu is older than 1.6.
     pub async fn new(mut settings: Settings, store: Arc<dyn Store>) -> Result<Arc<Self>, EngineError> {
         settings.pass_env.retain(|(name, _)| !refused(name));
-        let folders =
-            WorkRoot::open(&settings.workdir).map_err(|(doing, source)| EngineError::WorkFolder { doing, source })?;
+        let folders = WorkRoot::open(&settings.workdir).map_err(|(doing, source)| EngineError::Folder {
+            doing,
+            what: WORK_FOLDERS,
+            source,
+        })?;
+        if let Some(cache) = &settings.plugin_cache_dir {
+            // OpenTofu refuses every command when it is not there.
+            let made = std::fs::create_dir_all(cache);
+            made.map_err(|source| EngineError::Folder { doing: "create", what: PROVIDER_CACHE, source })?;
+        }
         // A relative path would be looked up again inside each work folder.
         let binary = match settings.tofu_bin.components().count() {
             1 => settings.tofu_bin.clone(),

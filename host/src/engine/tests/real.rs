@@ -130,6 +130,22 @@ resource "terraform_data" "second" {
 }
 
 #[tokio::test]
+async fn a_mirror_is_the_only_place_that_providers_come_from() {
+    let bench = Bench::new(&tofu(), |s| {
+        s.plugin_cache_dir = Some(s.workdir.with_file_name("cache"));
+        s.provider_mirror = Some(s.workdir.with_file_name("mirror"));
+    })
+    .await;
+    std::fs::create_dir(bench.folder.path().join("mirror")).unwrap();
+    bench.apply(&module(MODULE)).await.0.unwrap();
+    let body = "terraform {\n  required_providers {\n    x = { source = \"example.com/acme/x\" }\n  }\n}\n";
+    let error = bench.apply(&module(body)).await.0.unwrap_err();
+    assert_eq!(error.step, RunStep::Init);
+    assert!(error.reason.contains("example.com/acme/x") && error.reason.contains("mirror"), "{error}");
+    bench.assert_tidy();
+}
+
+#[tokio::test]
 async fn a_module_that_cannot_be_read_fails_at_init() {
     let bench = Bench::new(&tofu(), |_| {}).await;
     let (result, _) = bench.apply("resource \"terraform_data\" {").await;
