@@ -1,0 +1,79 @@
+//! How the engine says that something went wrong: in words for a person, without secrets and without paths.
+
+use super::command::RunStep;
+use catalyst_domain::provider::Diagnostic;
+use std::fmt;
+
+/// Why the engine cannot work at all.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The binary cannot be run.
+    #[error("OpenTofu cannot be run as {binary}: {why}")]
+    Binary {
+        /// The binary as it was configured.
+        binary: String,
+        /// The reason.
+        why: String,
+    },
+    /// The binary is too old.
+    #[error("OpenTofu {found} is too old: 1.6 or later is needed")]
+    TooOld {
+        /// Its version.
+        found: String,
+    },
+    /// A folder cannot be made or opened.
+    #[error("cannot {doing} the folder of {what}")]
+    Folder {
+        /// `create` or `open`.
+        doing: &'static str,
+        /// What it is for.
+        what: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The state backend cannot listen on loopback.
+    #[error("cannot listen on loopback for OpenTofu's state")]
+    Backend(#[source] std::io::Error),
+}
+
+/// The family of a failed run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunErrorKind {
+    /// OpenTofu ended with an error, or could not be started.
+    Failed,
+    /// The budget was spent and OpenTofu was stopped.
+    Timeout,
+    /// The host asked to stop.
+    Stopped,
+    /// The work folder could not be prepared.
+    Staging,
+    /// The store did not take or give the state.
+    Storage,
+}
+
+/// Why a run did not reach its end. All texts are masked for the secrets of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunError {
+    /// The step that did not end well.
+    pub step: RunStep,
+    /// Family.
+    pub kind: RunErrorKind,
+    /// OpenTofu's error diagnostics, oldest first; empty when it gave none.
+    pub diagnostics: Vec<Diagnostic>,
+    /// One line for a person: the first diagnostic, else the last `Error:` block, else how the process ended.
+    pub reason: String,
+}
+
+impl RunError {
+    pub(super) fn new(step: RunStep, kind: RunErrorKind, reason: impl Into<String>) -> Self {
+        Self { step, kind, diagnostics: Vec::new(), reason: reason.into() }
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tofu {}: {}", self.step, self.reason)
+    }
+}
+
+impl std::error::Error for RunError {}

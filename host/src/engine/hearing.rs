@@ -1,0 +1,168 @@
+//! Listens to one command: turns its lines into progress and keeps what explains a failure.
+//!
+//! Everything is masked here, before it is sent or kept. Knows no process and no pipe.
+
+use super::command::RunStep;
+use super::lines::{RawLine, Said, Source, understand};
+use super::mask::{Masker, floor_boundary};
+use super::progress::Outlet;
+use catalyst_domain::provider::Diagnostic;
+use catalyst_domain::{Level, phase};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest line that is shown.
+pub(super) const LINE_SHOWN: usize = 64 * 1024;
+/// Error diagnostics that are kept: a failing plan rarely has more than some, and each may be shown to a plugin.
+const DIAGNOSTICS_KEPT: usize = 32;
+/// Longest part of a diagnostic, and of the block of text that explains a failure.
+const DETAIL_KEPT: usize = 16 * 1024;
+/// Resources that a heartbeat names.
+const NAMES_IN_HEARTBEAT: usize = 3;
+
+/// What one command said so far.
+pub(super) struct Hearing<'a> {
+    step: RunStep,
+    masker: &'a Masker,
+    outlet: &'a mut Outlet,
+    began: Instant,
+    last_heard: Instant,
+    /// Resources whose change goes on, with the time it began.
+    going_on: BTreeMap<String, Instant>,
+    diagnostics: Vec<Diagnostic>,
+    /// The last `Error:` block of plain text, and whether it still goes on.
+    block: Option<String>,
+    in_block: bool,
+    last_text: Option<String>,
+}
+
+/// What explains a failure, masked.
+#[derive(Debug, Default)]
+pub(super) struct Explanation {
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// The last `Error:` block, else the last line of text.
+    pub(super) text: Option<String>,
+}
+
+impl<'a> Hearing<'a> {
+    pub(super) fn new(step: RunStep, masker: &'a Masker, outlet: &'a mut Outlet) -> Self {
+        let now = Instant::now();
+        Self {
+            step,
+            masker,
+            outlet,
+            began: now,
+            last_heard: now,
+            going_on: BTreeMap::new(),
+            diagnostics: Vec::new(),
+            block: None,
+            in_block: false,
+            last_text: None,
+        }
+    }
+
+    pub(super) fn outlet(&mut self) -> &mut Outlet {
+        self.outlet
+    }
+
+    /// When somebody last said something.
+    pub(super) fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
+    /// Takes one line.
+    pub(super) fn line(&mut self, line: &RawLine) {
+        self.last_heard = Instant::now();
+        let mut said = understand(&line.bytes);
+        let shown = one_line(&self.masker.mask_first(&said.text, LINE_SHOWN));
+        if shown.is_empty() {
+            return;
+        }
+        if let Some(address) = said.began.take() {
+            self.going_on.insert(self.masker.mask(&address), self.last_heard);
+        }
+        if let Some(address) = said.ended.take() {
+            self.going_on.remove(&self.masker.mask(&address));
+        }
+        let level = said.level.unwrap_or_else(|| self.plain_level(line.source, &shown));
+        self.keep(said, &shown);
+        self.outlet.line(phase::TOFU, level, shown);
+    }
+
+    /// Says that the command still goes on. Called when nothing was heard for a while: OpenTofu 1.12 reports the progress
+    /// of a resource only once.
+    pub(super) fn heartbeat(&mut self) {
+        self.last_heard = Instant::now();
+        let since = self.going_on.values().min().copied().unwrap_or(self.began);
+        let seconds = since.elapsed().as_secs();
+        let mut names: Vec<&str> = self.going_on.keys().take(NAMES_IN_HEARTBEAT).map(String::as_str).collect();
+        let more = format!("{} more", self.going_on.len() - names.len());
+        if self.going_on.len() > names.len() {
+            names.push(&more);
+        }
+        let space = if names.is_empty() { "" } else { " " };
+        let text = format!("still {}{space}{} ({seconds}s)", self.step.doing(), names.join(", "));
+        self.outlet.line(phase::TOFU, Level::Info, text);
+    }
+
+    /// A remark of the host itself.
+    pub(super) fn remark(&mut self, text: String) {
+        self.outlet.line(phase::HOST, Level::Warn, text);
+    }
+
+    /// Ends the listening.
+    pub(super) fn explanation(self) -> Explanation {
+        Explanation { diagnostics: self.diagnostics, text: self.block.or(self.last_text).map(|t| one_line(&t)) }
+    }
+
+    fn keep(&mut self, said: Said, shown: &str) {
+        if let Some(given) = said.diagnostic
+            && self.diagnostics.len() < DIAGNOSTICS_KEPT
+        {
+            let cut = |text: &str| self.masker.mask_first(text, DETAIL_KEPT).trim().to_owned();
+            self.diagnostics.push(Diagnostic {
+                summary: cut(&given.summary),
+                detail: cut(&given.detail),
+                address: given.address.as_deref().map(cut),
+            });
+        }
+        if said.level.is_none() {
+            self.last_text = Some(shown[..floor_boundary(shown, DETAIL_KEPT)].to_owned());
+        }
+    }
+
+    /// Plain text on the error pipe is a warning, but for an `Error:` block, which is kept and is one.
+    fn plain_level(&mut self, source: Source, shown: &str) -> Level {
+        let text = shown.trim_start_matches(['│', '╷', '╵', ' ']);
+        if text.starts_with("Error: ") {
+            self.in_block = true;
+            self.block = Some(String::new());
+        } else if text.starts_with("Warning: ") {
+            self.in_block = false;
+        }
+        if self.in_block {
+            if let Some(block) = self.block.as_mut().filter(|block| block.len() < DETAIL_KEPT) {
+                block.push_str(&text[..floor_boundary(text, DETAIL_KEPT)]);
+                block.push(' ');
+            }
+            return Level::Error;
+        }
+        if source == Source::Errors { Level::Warn } else { Level::Info }
+    }
+}
+
+/// One line without control characters: what they could do to a terminal or a log is not for a child to decide.
+pub(super) fn one_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !shown.is_empty() {
+            shown.push(' ');
+        }
+        shown.push_str(word);
+    }
+    shown
+}
+
+/// How long a silence may last before the host says that the command still goes on.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -1,0 +1,285 @@
+//! OpenTofu as a child process: stage, run, stream, stop. The only place of the host that spawns.
+//!
+//! The engine takes a rendered bundle and the run's secrets and gives progress, public outputs, or a failure in words. It
+//! knows the domain and the state methods of the store; never HTTP routes, kube, or wasmtime, and it decides no state of
+//! a deployment.
+//!
+//! What it promises: nothing leaves it that holds a secret of the run; secrets are on disk only while a run goes; the
+//! state is in the store and nowhere else; a slow listener never holds OpenTofu up.
+
+mod backend;
+mod child;
+mod command;
+mod failure;
+mod hearing;
+mod leftover;
+mod lines;
+mod mask;
+mod orphan;
+mod outputs;
+mod probe;
+mod progress;
+mod run;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+pub use command::RunStep;
+pub use failure::{EngineError, RunError, RunErrorKind};
+pub use orphan::Reaped;
+pub use outputs::Outputs;
+pub use progress::Progress;
+
+use backend::Backend;
+use catalyst_domain::provider::{Bundle, SecretVariable};
+use catalyst_domain::record::Child;
+use catalyst_domain::{DeploymentId, Secrets};
+use catalyst_store::Store;
+use child::Limits;
+use command::Version;
+use progress::Outlet;
+use run::Aim;
+use stage::WorkRoot;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// What the engine is told once. Only `config` reads the environment, so the children's is part of it. No
+/// `Debug`: a proxy's address may hold a password.
+#[derive(Clone)]
+pub struct Settings {
+    /// The OpenTofu binary: a path, or a name that is looked up on the `PATH` of `pass_env`.
+    pub tofu_bin: PathBuf,
+    /// Folder of the work folders; made 0700 when it is not there.
+    pub workdir: PathBuf,
+    /// The complete environment of every child, but for what the engine adds.
+    pub pass_env: Vec<(OsString, OsString)>,
+    /// Providers that are shared between runs.
+    pub plugin_cache_dir: Option<PathBuf>,
+    /// Filesystem mirror: providers come from here only.
+    pub provider_mirror: Option<PathBuf>,
+    /// Runs at once; at least one.
+    pub max_runs: usize,
+    /// Budget of a run, from its first command to its last.
+    pub apply_timeout: Duration,
+    /// Time to end after the first interrupt.
+    pub stop_grace: Duration,
+}
+
+/// One run's input.
+#[derive(Clone)]
+pub struct Run {
+    /// The deployment; its work folder and state go by it.
+    pub id: DeploymentId,
+    /// The rendered module.
+    pub bundle: Bundle,
+    /// Values for [`Bundle::secret_variables`].
+    pub secrets: Secrets,
+}
+
+/// Runs OpenTofu.
+pub struct Engine {
+    settings: Settings,
+    binary: PathBuf,
+    version: Version,
+    store: Arc<dyn Store>,
+    folders: WorkRoot,
+    backend: Backend,
+    places: Semaphore,
+    busy: Mutex<HashSet<DeploymentId>>,
+    heartbeat: Duration,
+}
+
+/// Variables of the environment that would change what the engine's own arguments mean.
+const REFUSED_ENV: [&str; 3] = ["TF_DATA_DIR", "TF_WORKSPACE", "TF_CLI_ARGS"];
+
+const WORK_FOLDERS: &str = "OpenTofu's work folders";
+const PROVIDER_CACHE: &str = "the cache of OpenTofu's providers";
+
+impl Engine {
+    /// Asks the binary for its version, opens the work folder and starts the state backend on loopback.
+    ///
+    /// # Errors
+    /// [`EngineError`] when one of these does not work or OpenTofu is older than 1.6.
+    pub async fn new(mut settings: Settings, store: Arc<dyn Store>) -> Result<Arc<Self>, EngineError> {
+        settings.pass_env.retain(|(name, _)| !refused(name));
+        let folders = WorkRoot::open(&settings.workdir).map_err(|(doing, source)| EngineError::Folder {
+            doing,
+            what: WORK_FOLDERS,
+            source,
+        })?;
+        if let Some(cache) = &settings.plugin_cache_dir {
+            // OpenTofu refuses every command when it is not there.
+            let made = std::fs::create_dir_all(cache);
+            made.map_err(|source| EngineError::Folder { doing: "create", what: PROVIDER_CACHE, source })?;
+        }
+        // A relative path would be looked up again inside each work folder.
+        let binary = match settings.tofu_bin.components().count() {
+            1 => settings.tofu_bin.clone(),
+            _ => std::path::absolute(&settings.tofu_bin).unwrap_or_else(|_| settings.tofu_bin.clone()),
+        };
+        let version = probe::version(&binary, &settings.pass_env).await?;
+        let backend = Backend::start(store.clone()).await?;
+        let places = Semaphore::new(settings.max_runs.clamp(1, Semaphore::MAX_PERMITS));
+        let (busy, heartbeat) = (Mutex::default(), hearing::HEARTBEAT);
+        Ok(Arc::new(Self { settings, binary, version, store, folders, backend, places, busy, heartbeat }))
+    }
+
+    /// Version of OpenTofu.
+    pub fn version(&self) -> &str {
+        self.version.as_str()
+    }
+
+    /// Creates or completes the infrastructure and reads its outputs. Stopping or dropping the future ends OpenTofu; only
+    /// stopping lets it write its state.
+    ///
+    /// # Errors
+    /// [`RunError`]; what OpenTofu did until then is in the store's state.
+    pub async fn apply(
+        &self,
+        run: Run,
+        progress: mpsc::Sender<Progress>,
+        stop: CancellationToken,
+    ) -> Result<Outputs, RunError> {
+        self.run(run, Aim::Apply, progress, stop).await
+    }
+
+    /// Removes the infrastructure, and then the work folder.
+    ///
+    /// # Errors
+    /// [`RunError`]; what is left is in the store's state, and the work folder stays.
+    pub async fn destroy(
+        &self,
+        run: Run,
+        progress: mpsc::Sender<Progress>,
+        stop: CancellationToken,
+    ) -> Result<(), RunError> {
+        let id = run.id.clone();
+        self.run(run, Aim::Destroy, progress, stop).await?;
+        if let Err(why) = self.folders.remove(&id) {
+            tracing::warn!(deployment.id = %id, error = %why, "the work folder of a destroyed deployment stays");
+        }
+        Ok(())
+    }
+
+    /// After a crash of the host: ends the OpenTofu that it left, if it still lives, releases its lock and takes in the
+    /// state that it could not hand over. Call it before the first run of a deployment whose record names a child.
+    ///
+    /// # Errors
+    /// [`RunErrorKind::Storage`] when lock or state cannot be brought in order.
+    pub async fn reap_orphan(&self, id: &DeploymentId, child: &Child, grace: Duration) -> Result<Reaped, RunError> {
+        let failed = |why: String| RunError::new(RunStep::Init, RunErrorKind::Storage, why);
+        let _claim = self.claim(id)?;
+        let reaped = orphan::reap(child, grace).await;
+        if reaped == Reaped::Alive {
+            return Ok(reaped);
+        }
+        leftover::release(&*self.store, id).await.map_err(failed)?;
+        let folder = self.folders.existing(id).map_err(|why| failed(format!("no work folder: {why}")))?;
+        if let Some(folder) = folder {
+            leftover::take_in(&*self.store, id, &folder).await.map_err(failed)?;
+        }
+        Ok(reaped)
+    }
+
+    /// The secrets that an interrupted run left in its work folder, for its retry; `None` when there are none.
+    ///
+    /// # Errors
+    /// The folder or its file cannot be read.
+    pub fn leftover_secrets(
+        &self,
+        id: &DeploymentId,
+        filled: &[SecretVariable],
+    ) -> Result<Option<Secrets>, std::io::Error> {
+        match self.folders.existing(id)? {
+            Some(folder) => folder.leftover(filled),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes the secrets that an interrupted run left, when no retry will use them. Does nothing while a run goes.
+    ///
+    /// # Errors
+    /// The files cannot be removed.
+    pub fn forget_secrets(&self, id: &DeploymentId) -> Result<(), std::io::Error> {
+        let Ok(_claim) = self.claim(id) else { return Ok(()) };
+        self.folders.existing(id)?.map_or(Ok(()), |folder| folder.remove_secrets())
+    }
+
+    async fn run(
+        &self,
+        run: Run,
+        aim: Aim,
+        progress: mpsc::Sender<Progress>,
+        stop: CancellationToken,
+    ) -> Result<Outputs, RunError> {
+        let _claim = self.claim(&run.id)?;
+        let _place = self.place(&progress, &stop).await?;
+        let mut limits = Limits::new(self.settings.apply_timeout, stop, self.settings.stop_grace);
+        limits.heartbeat = self.heartbeat;
+        // Boxed: a run holds a child, its pipes and its listener, and callers hold many runs.
+        Box::pin(run::run(self, run, aim, Outlet::new(progress), limits)).await
+    }
+
+    async fn place(
+        &self,
+        progress: &mpsc::Sender<Progress>,
+        stop: &CancellationToken,
+    ) -> Result<SemaphorePermit<'_>, RunError> {
+        let closed = || RunError::new(RunStep::Init, RunErrorKind::Failed, "the engine is closed");
+        match self.places.try_acquire() {
+            Ok(place) => return Ok(place),
+            Err(TryAcquireError::Closed) => return Err(closed()),
+            Err(TryAcquireError::NoPermits) => {}
+        }
+        let waiting = async {
+            let _ = progress.send(Progress::Waiting { running: self.settings.max_runs.max(1) }).await;
+            self.places.acquire().await
+        };
+        tokio::select! {
+            place = waiting => place.map_err(|_| closed()),
+            () = stop.cancelled() => {
+                Err(RunError::new(RunStep::Init, RunErrorKind::Stopped, "stopped while it waited for its turn"))
+            }
+        }
+    }
+
+    fn claim(&self, id: &DeploymentId) -> Result<Claim<'_>, RunError> {
+        if self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
+            return Ok(Claim { busy: &self.busy, id: id.clone() });
+        }
+        Err(RunError::new(RunStep::Init, RunErrorKind::Failed, "another run of this deployment goes on"))
+    }
+
+    fn base_environment(&self) -> Vec<(OsString, OsString)> {
+        let mut environment = self.settings.pass_env.clone();
+        // No call home to look for a newer version; no hint at commands that a person could type.
+        let own = [("TF_IN_AUTOMATION", "1"), ("TF_INPUT", "0"), ("CHECKPOINT_DISABLE", "1")];
+        environment.extend(own.map(|(name, value)| (name.into(), value.into())));
+        if let Some(cache) = &self.settings.plugin_cache_dir {
+            environment.push(("TF_PLUGIN_CACHE_DIR".into(), cache.into()));
+        }
+        environment
+    }
+}
+
+/// The one run of a deployment.
+struct Claim<'a> {
+    busy: &'a Mutex<HashSet<DeploymentId>>,
+    id: DeploymentId,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+fn refused(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    REFUSED_ENV.iter().any(|refused| name == *refused) || name.starts_with("TF_CLI_ARGS_")
+}

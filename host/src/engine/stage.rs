@@ -1,0 +1,281 @@
+//! The work folder of one deployment: 0700, named by its id, and the only place on disk where a run's secrets stand.
+//!
+//! Everything goes through a `Dir`, so neither a path of a bundle nor a link that lies there leads out of the folder.
+
+use cap_fs_ext::DirExt as _;
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
+use catalyst_domain::provider::{Bundle, BundleFile, SecretVariable};
+use catalyst_domain::{DeploymentId, SecretValue, Secrets};
+use serde_json::Value;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Variables and secrets of a run. The name makes OpenTofu read it by itself.
+const VARIABLES_FILE: &str = "catalyst.auto.tfvars.json";
+/// The saved plan; it holds the values of sensitive variables.
+pub(super) const PLAN_FILE: &str = "catalyst.tfplan";
+/// Points OpenTofu at the state backend. As an override it also wins over a backend of the module's own.
+const BACKEND_FILE: &str = "catalyst_backend_override.tf";
+const BACKEND: &str = "terraform {\n  backend \"http\" {}\n}\n";
+/// OpenTofu's own settings for a site without access to a registry.
+const SETTINGS_FILE: &str = "catalyst.tofurc";
+/// Where OpenTofu leaves a state that the backend did not take.
+const ERRORED_STATE: &str = "errored.tfstate";
+/// Providers and what `init` remembers; kept between runs.
+const DATA_FOLDER: &str = ".terraform";
+const LOCK_FILE: &str = ".terraform.lock.hcl";
+/// What `init` remembers of the backend. Of no use to the next run, whose address and credentials are others.
+const REMEMBERED_BACKEND: &str = ".terraform/terraform.tfstate";
+
+/// A module and its templates are some dozens of files; a bundle beyond this is a fault of its plugin.
+const MOST_FILES: usize = 2_000;
+/// Limit of what is read back: variables and a left-over state. As in the state backend.
+const MOST_BYTES: u64 = super::backend::STATE_LIMIT as u64;
+
+/// The folder of all work folders.
+pub(super) struct WorkRoot {
+    dir: Dir,
+    path: PathBuf,
+}
+
+/// One deployment's work folder.
+pub(super) struct WorkFolder {
+    dir: Dir,
+    path: PathBuf,
+}
+
+impl WorkRoot {
+    /// Opens the folder, making it 0700 when it is not there.
+    pub(super) fn open(path: &Path) -> Result<Self, (&'static str, io::Error)> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|why| ("create", why))?;
+        let path = path.canonicalize().map_err(|why| ("open", why))?;
+        let dir = Dir::open_ambient_dir(&path, ambient_authority()).map_err(|why| ("open", why))?;
+        Ok(Self { dir, path })
+    }
+
+    /// The work folder of a deployment, made when it is not there.
+    pub(super) fn folder(&self, id: &DeploymentId) -> io::Result<WorkFolder> {
+        make_folder(&self.dir, Path::new(id.as_str()))?;
+        let dir = self.dir.open_dir_nofollow(id.as_str())?;
+        dir.set_permissions(".", Permissions::from_mode(0o700))?;
+        Ok(WorkFolder { dir, path: self.path.join(id.as_str()) })
+    }
+
+    /// The work folder of a deployment, if there is one.
+    pub(super) fn existing(&self, id: &DeploymentId) -> io::Result<Option<WorkFolder>> {
+        match self.dir.open_dir_nofollow(id.as_str()) {
+            Ok(dir) => Ok(Some(WorkFolder { dir, path: self.path.join(id.as_str()) })),
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Removes a work folder with everything in it.
+    pub(super) fn remove(&self, id: &DeploymentId) -> io::Result<()> {
+        absent_is_fine(self.dir.remove_dir_all(id.as_str()))
+    }
+}
+
+impl WorkFolder {
+    /// Where it is, for the process that works in it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces the module: removes what an earlier run left but for OpenTofu's own data, then writes the bundle.
+    ///
+    /// # Errors
+    /// A sentence that names the file of the bundle and what is wrong with it.
+    pub(super) fn stage(&self, bundle: &Bundle) -> Result<(), String> {
+        self.clear().map_err(|why| format!("cannot clear the work folder: {why}"))?;
+        if bundle.files.len() > MOST_FILES {
+            return Err(format!("the bundle has {} files; {MOST_FILES} are allowed", bundle.files.len()));
+        }
+        for file in &bundle.files {
+            let path = checked_path(&file.path)?;
+            self.write_file(&path, file).map_err(|why| format!("cannot write {}: {why}", file.path))?;
+        }
+        self.write_new(BACKEND_FILE, BACKEND.as_bytes()).map_err(|why| format!("cannot write {BACKEND_FILE}: {why}"))
+    }
+
+    /// Writes settings that let providers come from a folder only, and says where they are.
+    pub(super) fn write_settings(&self, mirror: &Path) -> io::Result<PathBuf> {
+        let mirror = Value::from(mirror.to_string_lossy()).to_string().replace("${", "$${").replace("%{", "%%{");
+        let text = format!("provider_installation {{\n  filesystem_mirror {{\n    path = {mirror}\n  }}\n}}\n");
+        self.write_new(SETTINGS_FILE, text.as_bytes())?;
+        Ok(self.path.join(SETTINGS_FILE))
+    }
+
+    /// Writes the variables of a run, secrets among them, and makes place for a plan that nobody else can read.
+    pub(super) fn write_variables(&self, id: &DeploymentId, bundle: &Bundle, secrets: &Secrets) -> io::Result<()> {
+        let text = variables(id, bundle, secrets)?;
+        self.write_new(VARIABLES_FILE, &text)?;
+        self.write_new(PLAN_FILE, b"")
+    }
+
+    /// The secrets that an interrupted run left; `None` when it left no variables.
+    pub(super) fn leftover(&self, filled: &[SecretVariable]) -> io::Result<Option<Secrets>> {
+        let Some(text) = self.read(VARIABLES_FILE)? else { return Ok(None) };
+        let mut values: serde_json::Map<String, Value> = serde_json::from_slice(&text)?;
+        let mut secrets = Secrets::default();
+        for hole in filled {
+            if let Some(Value::String(value)) = values.remove(&hole.variable) {
+                secrets.insert(hole.secret.clone(), SecretValue::new(value));
+            }
+        }
+        Ok(Some(secrets))
+    }
+
+    /// Removes variables and plan.
+    pub(super) fn remove_secrets(&self) -> io::Result<()> {
+        let variables = absent_is_fine(self.dir.remove_file(VARIABLES_FILE));
+        let plan = absent_is_fine(self.dir.remove_file(PLAN_FILE));
+        let backend = absent_is_fine(self.dir.remove_file(REMEMBERED_BACKEND));
+        variables.and(plan).and(backend)
+    }
+
+    /// The state that OpenTofu could not hand to the backend.
+    pub(super) fn errored_state(&self) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        self.read(ERRORED_STATE)
+    }
+
+    /// Removes that state once it is kept elsewhere.
+    pub(super) fn remove_errored_state(&self) -> io::Result<()> {
+        absent_is_fine(self.dir.remove_file(ERRORED_STATE))
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        for entry in self.dir.entries()? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if [DATA_FOLDER, LOCK_FILE, ERRORED_STATE].iter().any(|kept| name == *kept) {
+                continue;
+            }
+            if entry.file_type()?.is_dir() { self.dir.remove_dir_all(&name)? } else { self.dir.remove_file(&name)? }
+        }
+        Ok(())
+    }
+
+    fn write_file(&self, path: &Path, file: &BundleFile) -> io::Result<()> {
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            let mut so_far = PathBuf::new();
+            for part in parent.components() {
+                so_far.push(part);
+                make_folder(&self.dir, &so_far)?;
+            }
+        }
+        if path == Path::new(LOCK_FILE) {
+            absent_is_fine(self.dir.remove_file(path))?;
+        }
+        // OpenTofu must be able to read it, and nobody but us: a file that is staged may become part of user data.
+        self.write_mode(path, &file.content, (file.mode & 0o700) | 0o600)
+    }
+
+    fn write_new(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        absent_is_fine(self.dir.remove_file(name))?;
+        self.write_mode(Path::new(name), content, 0o600)
+    }
+
+    fn write_mode(&self, path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(mode);
+        self.dir.open_with(path, &options)?.write_all(content)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        let file = match self.dir.open(name) {
+            Ok(file) => file,
+            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(why) => return Err(why),
+        };
+        let mut content = Zeroizing::new(Vec::new());
+        file.take(MOST_BYTES + 1).read_to_end(&mut content)?;
+        if content.len() as u64 > MOST_BYTES {
+            return Err(io::Error::new(ErrorKind::FileTooLarge, format!("{name} has more than {MOST_BYTES} bytes")));
+        }
+        Ok(Some(content))
+    }
+}
+
+/// Removes a run's secrets from disk when it is dropped: at the end of the run, well or not.
+pub(super) struct SecretsOnDisk(pub(super) Arc<WorkFolder>);
+
+impl Drop for SecretsOnDisk {
+    fn drop(&mut self) {
+        if let Err(why) = self.0.remove_secrets() {
+            tracing::error!(error = %why, "cannot remove a run's variables and plan from its work folder");
+        }
+    }
+}
+
+/// The document that OpenTofu reads. A secret without a value is left out, so that the module's default holds.
+fn variables(id: &DeploymentId, bundle: &Bundle, secrets: &Secrets) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut parts: Vec<(&str, Zeroizing<String>)> = Vec::new();
+    let mut add = |name, text: Zeroizing<String>| {
+        parts.retain(|(known, _)| *known != name);
+        parts.push((name, text));
+    };
+    for (name, value) in &bundle.variables {
+        add(name.as_str(), Zeroizing::new(value.to_string()));
+    }
+    for hole in &bundle.secret_variables {
+        if let Some(value) = secrets.get(&hole.secret) {
+            add(hole.variable.as_str(), Zeroizing::new(serde_json::to_string(value.expose())?));
+        }
+    }
+    if let Some(name) = &bundle.deployment_id_variable {
+        add(name, Zeroizing::new(Value::from(id.as_str()).to_string()));
+    }
+    // One buffer of the right size: growing would leave copies of secrets in freed memory.
+    let size = parts.iter().map(|(name, text)| name.len() * 6 + text.len() + 8).sum::<usize>() + 8;
+    let mut document = Zeroizing::new(Vec::with_capacity(size));
+    for (index, (name, text)) in parts.iter().enumerate() {
+        document.write_all(if index == 0 { b"{" } else { b",\n" })?;
+        write!(document, "{}:{}", Value::from(*name), text.as_str())?;
+    }
+    document.write_all(if parts.is_empty() { b"{}\n" } else { b"}\n" })?;
+    Ok(document)
+}
+
+/// A path of a bundle as it may be written: relative, plain, and none of the names that the engine or OpenTofu owns.
+fn checked_path(text: &str) -> Result<PathBuf, String> {
+    let refuse = |why| Err(format!("the bundle's file {text:?} is refused: {why}"));
+    let path = Path::new(text);
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    if text.is_empty() || text.len() > 512 || text.ends_with('/') || !plain || text.chars().any(char::is_control) {
+        return refuse("not a plain relative path");
+    }
+    let parts: Vec<&str> = text.split('/').collect();
+    if parts.iter().any(|part| part.is_empty() || *part == ".") {
+        return refuse("not a plain relative path");
+    }
+    let Some(name) = parts.last() else { return refuse("it has no name") };
+    if parts[0] == DATA_FOLDER || name.contains(".tfstate") || parts[0].starts_with("catalyst.") {
+        return refuse("the name belongs to OpenTofu or to the host");
+    }
+    let stem = [".tf", ".tofu", ".tf.json", ".tofu.json"].iter().find_map(|end| name.strip_suffix(end));
+    if stem.is_some_and(|stem| stem == "override" || stem.ends_with("_override")) {
+        return refuse("an override could undo the state backend");
+    }
+    Ok(path.to_owned())
+}
+
+fn make_folder(dir: &Dir, path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    match dir.create_dir_with(path, &builder) {
+        Err(why) if why.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,111 @@
+//! The work folder: what is written, and what is refused.
+
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+
+fn root(folder: &TempDir) -> WorkRoot {
+    WorkRoot::open(&folder.path().join("a/work")).unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn files_are_for_the_owner_only_and_old_ones_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, id) = (root(&folder), DeploymentId::from_bytes([1; 8]));
+    let work = root.folder(&id).unwrap();
+    let mut first = bundle(&[("main.tf", "1"), ("old.tf", "1"), ("x/y/node.tftpl", "t"), (".terraform.lock.hcl", "l")]);
+    first.files[2].mode = 0o777;
+    work.stage(&first).unwrap();
+    std::fs::create_dir_all(work.path().join(".terraform/providers")).unwrap();
+    std::fs::write(work.path().join("errored.tfstate"), "{}").unwrap();
+    work.stage(&bundle(&[("main.tf", "2")])).unwrap();
+    let mut names: Vec<String> =
+        std::fs::read_dir(work.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let expect = [".terraform", ".terraform.lock.hcl", "catalyst_backend_override.tf", "errored.tfstate", "main.tf"];
+    assert_eq!(names, expect);
+    work.stage(&first).unwrap();
+    assert_eq!(mode(work.path()), 0o700);
+    assert_eq!(mode(&folder.path().join("a/work")), 0o700);
+    assert_eq!(mode(&work.path().join("main.tf")), 0o600);
+    assert_eq!(mode(&work.path().join("x/y")), 0o700);
+    assert_eq!(mode(&work.path().join("x/y/node.tftpl")), 0o700);
+}
+
+#[test]
+fn hostile_paths_and_names_of_others_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = root(&folder).folder(&DeploymentId::from_bytes([1; 8])).unwrap();
+    for bad in [
+        "",
+        "../x",
+        "/etc/x",
+        "a/../../x",
+        "a//b",
+        "./a",
+        "a/",
+        "a\0b",
+        "a\nb",
+        ".terraform/x",
+        "terraform.tfstate",
+        "a/terraform.tfstate.d",
+        "catalyst.auto.tfvars.json",
+        "catalyst.tfplan",
+        "catalyst_backend_override.tf",
+        "override.tf",
+        "z_override.tf.json",
+        "z_override.tofu",
+    ] {
+        assert!(work.stage(&bundle(&[(bad, "x")])).is_err(), "{bad:?}");
+    }
+    assert!(work.stage(&bundle(&[("main.tf", "1"), ("main.tf", "2")])).is_err(), "a name twice");
+}
+
+#[test]
+fn a_link_does_not_lead_out_of_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, id) = (root(&folder), DeploymentId::from_bytes([1; 8]));
+    let outside = folder.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::os::unix::fs::symlink(&outside, folder.path().join("a/work").join(id.as_str())).unwrap();
+    assert!(root.folder(&id).is_err());
+    std::fs::remove_file(folder.path().join("a/work").join(id.as_str())).unwrap();
+    let work = root.folder(&id).unwrap();
+    std::os::unix::fs::symlink(&outside, work.path().join("sub")).unwrap();
+    work.stage(&bundle(&[("sub/main.tf", "x")])).unwrap();
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    assert!(!work.path().join("sub").is_symlink());
+}
+
+#[test]
+fn variables_hold_what_is_known_and_leave_out_what_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, id) = (root(&folder), DeploymentId::from_bytes([1; 8]));
+    let work = root.folder(&id).unwrap();
+    let mut bundle = bundle(&[]);
+    bundle.secret_variables.push(SecretVariable { secret: "absent".into(), variable: "absent".into() });
+    bundle.variables.insert("token".into(), "placeholder".into());
+    let mut secrets = Secrets::default();
+    secrets.insert("cloud-token", SecretValue::new(SENTINEL));
+    assert!(work.leftover(&bundle.secret_variables).unwrap().is_none());
+    work.write_variables(&id, &bundle, &secrets).unwrap();
+    let file = work.path().join("catalyst.auto.tfvars.json");
+    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(written, serde_json::json!({"name": "acme", "token": SENTINEL, "deployment_id": "0101010101010101"}));
+    assert_eq!(mode(&file), 0o600);
+    assert_eq!(mode(&work.path().join(stage::PLAN_FILE)), 0o600);
+    assert_eq!(work.leftover(&bundle.secret_variables).unwrap().unwrap().names(), ["cloud-token"]);
+    work.remove_secrets().unwrap();
+    assert!(!file.exists() && work.leftover(&bundle.secret_variables).unwrap().is_none());
+}
+
+#[test]
+fn a_mirror_with_a_template_in_its_path_stays_a_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = root(&folder).folder(&DeploymentId::from_bytes([1; 8])).unwrap();
+    let file = work.write_settings(Path::new("/mirror/${x}\"")).unwrap();
+    assert!(std::fs::read_to_string(file).unwrap().contains(r#"path = "/mirror/$${x}\"""#));
+}

@@ -1,0 +1,161 @@
+//! The state backend on the wire, and what dead runs leave.
+
+use super::*;
+use backend::Access;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+struct Wire {
+    address: String,
+    path: String,
+    basic: String,
+}
+
+impl Wire {
+    fn of(access: &Access) -> Self {
+        let environment: HashMap<OsString, OsString> = access.environment().into_iter().collect();
+        let value = |name: &str| environment[OsStr::new(name)].to_str().unwrap().to_owned();
+        let url = value("TF_HTTP_ADDRESS");
+        let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        assert!(address.starts_with("127.0.0.1:"), "{address}");
+        let basic = STANDARD.encode(format!("{}:{}", value("TF_HTTP_USERNAME"), value("TF_HTTP_PASSWORD")));
+        Self { address: address.to_owned(), path: format!("/{path}"), basic }
+    }
+
+    /// Status and body of one request.
+    async fn ask(&self, method: &str, query: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        let (path, basic, length) = (&self.path, &self.basic, body.len());
+        let request = format!(
+            "{method} {path}{query} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {basic}\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{body}"
+        );
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), body.to_owned())
+    }
+}
+
+async fn bench() -> (Arc<StateStore>, Backend, DeploymentId) {
+    let store = Arc::new(StateStore::default());
+    let backend = Backend::start(store.clone()).await.unwrap();
+    (store, backend, DeploymentId::from_bytes([7; 8]))
+}
+
+#[tokio::test]
+async fn the_methods_of_the_http_backend_reach_the_store() {
+    let (store, backend, id) = bench().await;
+    let access = backend.open(&id).unwrap();
+    let wire = Wire::of(&access);
+    let info = r#"{"ID":"one"}"#;
+    assert_eq!(wire.ask("GET", "", "").await, (204, String::new()));
+    assert_eq!(wire.ask("LOCK", "", info).await.0, 200);
+    assert_eq!(wire.ask("LOCK", "", r#"{"ID":"two"}"#).await, (423, info.to_owned()));
+    assert_eq!(wire.ask("POST", "?ID=two", "{}").await, (423, info.to_owned()));
+    assert_eq!(wire.ask("POST", "?ID=one", "{\"serial\":1}").await.0, 200);
+    assert_eq!(wire.ask("GET", "", "").await, (200, "{\"serial\":1}".to_owned()));
+    assert_eq!(wire.ask("UNLOCK", "", r#"{"ID":"two"}"#).await.0, 409);
+    assert_eq!(wire.ask("UNLOCK", "", info).await.0, 200);
+    assert_eq!(wire.ask("DELETE", "", "").await.0, 405);
+    assert!(access.failure().is_none());
+    store.with(|s| s.broken = true);
+    assert_eq!(wire.ask("POST", "", "{}").await.0, 503);
+    assert!(access.failure().unwrap().contains("no space left on device"));
+}
+
+#[tokio::test]
+async fn credentials_open_one_state_and_die_with_their_run() {
+    let (_store, backend, id) = bench().await;
+    let access = backend.open(&id).unwrap();
+    let other = backend.open(&DeploymentId::from_bytes([8; 8])).unwrap();
+    let wire = Wire::of(&access);
+    let check = async |path: &str, basic: String, expect: u16| {
+        let wire = Wire { address: wire.address.clone(), path: path.to_owned(), basic };
+        assert_eq!(wire.ask("GET", "", "").await.0, expect, "{path}");
+    };
+    check(&wire.path, wire.basic.clone(), 204).await;
+    check(&wire.path, Wire::of(&other).basic, 401).await;
+    check(&wire.path, STANDARD.encode(format!("{id}:")), 401).await;
+    check(&wire.path, "%%".to_owned(), 401).await;
+    check("/state/0808080808080808", wire.basic.clone(), 401).await;
+    check("/state/..%2f0808080808080808", wire.basic.clone(), 404).await;
+    check("/state", wire.basic.clone(), 404).await;
+    drop(access);
+    check(&wire.path, wire.basic.clone(), 401).await;
+    let again = backend.open(&id).unwrap();
+    assert_ne!(Wire::of(&again).basic, wire.basic);
+}
+
+#[tokio::test]
+async fn a_state_beyond_the_limit_is_refused() {
+    let (store, backend, id) = bench().await;
+    let access = backend.open(&id).unwrap();
+    let wire = Wire::of(&access);
+    assert_eq!(wire.ask("POST", "", &"x".repeat(backend::STATE_LIMIT)).await.0, 200);
+    store.with(|s| s.states.clear());
+    let request = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {}\r\ncontent-length: {}\r\n\r\n",
+        wire.path,
+        wire.basic,
+        backend::STATE_LIMIT + 1
+    );
+    let mut stream = TcpStream::connect(&wire.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 413");
+    assert!(store.with(|s| s.states.is_empty()));
+}
+
+/// Takes in `left` over `kept` and gives what is kept then.
+async fn take_in(left: &str, kept: Option<&str>) -> (Result<(), String>, Option<String>, bool) {
+    let (store, id) = (StateStore::default(), DeploymentId::from_bytes([7; 8]));
+    let folder = tempfile::tempdir().unwrap();
+    let work = WorkRoot::open(folder.path()).unwrap().folder(&id).unwrap();
+    std::fs::write(work.path().join("errored.tfstate"), left).unwrap();
+    if let Some(kept) = kept {
+        store.with(|s| s.states.insert(id.clone(), kept.as_bytes().to_vec()));
+    }
+    let result = leftover::take_in(&store, &id, &work).await;
+    let kept = store.with(|s| s.states.get(&id).map(|state| String::from_utf8(state.clone()).unwrap()));
+    (result, kept, work.path().join("errored.tfstate").exists())
+}
+
+#[tokio::test]
+async fn only_a_newer_state_of_the_same_lineage_is_taken_in() {
+    let (old, new) = (r#"{"lineage":"a","serial":1}"#, r#"{"lineage":"a","serial":2}"#);
+    assert_eq!(take_in(new, None).await, (Ok(()), Some(new.to_owned()), false));
+    assert_eq!(take_in(new, Some(old)).await, (Ok(()), Some(new.to_owned()), false));
+    assert_eq!(take_in(old, Some(new)).await, (Ok(()), Some(new.to_owned()), false));
+    let strange = r#"{"lineage":"b","serial":9}"#;
+    let (result, kept, still_there) = take_in(strange, Some(new)).await;
+    assert!(result.unwrap_err().contains("lineage b"));
+    assert_eq!((kept.as_deref(), still_there), (Some(new), true));
+    let (result, kept, still_there) = take_in("{\"serial\":", Some(new)).await;
+    assert_eq!(result.unwrap_err(), "the left-over state is damaged");
+    assert_eq!((kept.as_deref(), still_there), (Some(new), true));
+}
+
+#[tokio::test]
+async fn an_orphan_that_ignores_interrupts_is_killed_and_a_reused_pid_is_spared() {
+    use std::os::unix::process::CommandExt;
+    let start = || {
+        let mut command = std::process::Command::new("/bin/bash");
+        command.args(["-c", "trap '' INT; while :; do sleep 0.1; done"]).process_group(0);
+        let child = command.spawn().unwrap();
+        let start_ticks = orphan::started_at(child.id()).unwrap();
+        (Child { pid: child.id(), start_ticks }, child)
+    };
+    let (known, mut child) = start();
+    let earlier = Child { start_ticks: known.start_ticks - 1, ..known };
+    assert_eq!(orphan::reap(&earlier, Duration::from_millis(100)).await, Reaped::Gone);
+    assert!(child.try_wait().unwrap().is_none(), "a process that is not ours was hit");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(orphan::reap(&known, Duration::from_millis(300)).await, Reaped::Killed);
+    assert!(!child.wait().unwrap().success());
+}
