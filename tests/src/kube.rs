@@ -127,7 +127,6 @@ impl Cluster {
         let tool = crate::tools::path("kube-apiserver")?;
         let mut command = Command::new(tool);
         let file = |name: &str| self.folder.path().join(name).display().to_string();
-        let (ca, cert, key, account) = (file("ca.crt"), file("serving.crt"), file("serving.key"), file("account.key"));
         for (flag, value) in [
             ("bind-address", self.address.ip().to_string()),
             ("secure-port", self.address.port().to_string()),
@@ -136,12 +135,12 @@ impl Cluster {
             ("endpoint-reconciler-type", "none".to_owned()),
             ("etcd-servers", format!("http://127.0.0.1:{}", self.etcd_port)),
             ("cert-dir", file("certs")),
-            ("client-ca-file", ca),
-            ("tls-cert-file", cert),
-            ("tls-private-key-file", key),
+            ("client-ca-file", file("ca.crt")),
+            ("tls-cert-file", file("serving.crt")),
+            ("tls-private-key-file", file("serving.key")),
             ("service-account-issuer", "https://kubernetes.default.svc".to_owned()),
-            ("service-account-key-file", account.clone()),
-            ("service-account-signing-key-file", account),
+            ("service-account-key-file", file("account.pub")),
+            ("service-account-signing-key-file", file("account.key")),
             ("service-cluster-ip-range", "10.43.0.0/16".to_owned()),
             ("authorization-mode", "RBAC".to_owned()),
             ("profiling", "false".to_owned()),
@@ -232,11 +231,13 @@ impl Identity {
         params.distinguished_name.push(DnType::OrganizationName, "system:masters");
         let (client_cert, client_key) = sign(params, ExtendedKeyUsagePurpose::ClientAuth, "admin", &issuer)?;
 
+        let account = KeyPair::generate()?;
         for (name, text) in [
             ("ca.crt", &ca),
             ("serving.crt", &serving_cert),
             ("serving.key", &serving_key),
-            ("account.key", &KeyPair::generate()?.serialize_pem()),
+            ("account.key", &account.serialize_pem()),
+            ("account.pub", &account.public_key_pem()),
         ] {
             fs::write(folder.join(name), text)?;
         }
