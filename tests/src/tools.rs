@@ -6,8 +6,8 @@ use anyhow::{Context, ensure};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Path of a tool: `CATALYST_TOOL_<NAME>` if set (dashes as underscores), else what `tests/tools/get.sh` prints. The first
-/// call on a machine may build for minutes.
+/// Path of a tool: `CATALYST_TOOL_<NAME>` if set (dashes as underscores), else what `tests/tools/get.sh` prints. The
+/// first call on a machine may build for minutes.
 ///
 /// # Errors
 /// When it is not there and cannot be got.

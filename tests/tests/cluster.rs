@@ -1,8 +1,9 @@
 //! The watch of a new cluster on a real API server, with releases that move as Flux moves them.
 //!
 //! Log lines need a kubelet, which is not among the real parts; their reading and their pump are tested in the module.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use catalyst::cluster::{ComponentState, Ended, Observation, Stopped, WatchSettings, watch};
+use catalyst::cluster::{ComponentState, Ended, Observation, ProxyChoice, Stopped, WatchSettings, watch};
 use catalyst_domain::Outcome;
 use catalyst_tests::flux::Stage;
 use catalyst_tests::kube::{Cluster, Kinds, Options};
@@ -261,4 +262,69 @@ async fn a7_an_unusable_kubeconfig_is_a_failure_with_its_cause() {
     let (out, _seen) = mpsc::channel(10);
     let ended = watch(b"<html>", WatchSettings::default(), out, CancellationToken::new()).await.unwrap();
     assert_eq!(failure(&ended), "the kubeconfig is not acceptable: not a kubeconfig: it is not a YAML mapping");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c5_a_port_that_swallows_everything_ends_with_words() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters:\n- name: a\n  cluster: {{server: 'https://{}'}}\ncontexts:\n- \
+         name: a\n  context: {{cluster: a, user: a}}\nusers:\n- name: a\n  user: {{token: sentinel-77aa}}\n",
+        silent.local_addr().unwrap()
+    );
+    let (out, mut seen) = mpsc::channel(10);
+    let timeout = Duration::from_secs(3);
+    let settings = WatchSettings { timeout, connect_timeout: Duration::from_millis(500), ..WatchSettings::default() };
+    let ended = watch(kubeconfig.as_bytes(), settings, out, CancellationToken::new()).await.unwrap();
+    assert_eq!(
+        failure(&ended),
+        "the time is up and the cluster could not be reached: no connection within the time limit"
+    );
+    let told = seen.recv().await.unwrap();
+    assert!(matches!(&told, Observation::Unreachable { .. }), "{told:?}");
+    assert!(!format!("{told:?}{ended:?}").contains("sentinel"));
+}
+
+/// A proxy that answers CONNECT and leads wherever it is told, to one address.
+async fn proxy(to: std::net::SocketAddr) -> (std::net::SocketAddr, mpsc::Receiver<String>) {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (asked, requests) = mpsc::channel(100);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let asked = asked.clone();
+            tokio::spawn(async move {
+                let mut client = BufReader::new(client);
+                let mut first = String::new();
+                client.read_line(&mut first).await.unwrap();
+                let mut header = String::new();
+                while client.read_line(&mut header).await.unwrap() > 2 {
+                    header.clear();
+                }
+                asked.send(first).await.unwrap();
+                let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let _cut = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (address, requests)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_settings_proxy_is_used_and_certificates_are_checked_through_it() {
+    let _permit = AT_ONCE.acquire().await.unwrap();
+    let options = Options { sans: vec!["cluster.invalid".to_owned()], ..Options::default() };
+    let cluster = Cluster::start(options).await.unwrap();
+    cluster.bootstrap_kit(Some(&["bp-a"])).await.unwrap();
+    cluster.release("bp-a", Stage::Installed).await.unwrap();
+    let (address, mut asked) = proxy(cluster.address()).await;
+    let kubeconfig = cluster.kubeconfig().replace(&cluster.address().to_string(), "cluster.invalid:6443");
+    let choose: ProxyChoice = std::sync::Arc::new(move |_| format!("http://{address}").parse().ok());
+    let settings = WatchSettings { proxy: Some(choose), ..settings(NEVER) };
+    let (out, _seen) = mpsc::channel(1000);
+    let ended = watch(kubeconfig.as_bytes(), settings, out, CancellationToken::new()).await.unwrap();
+    assert_eq!(ended.outcome, Outcome::Ready);
+    assert_eq!(asked.recv().await.unwrap(), "CONNECT cluster.invalid:6443 HTTP/1.1\r\n");
 }

@@ -1,7 +1,7 @@
 //! From the bytes of a kubeconfig to a client, by construction without files, programs or environment.
 //!
-//! kube's own loader is not used: it reads `HTTPS_PROXY` by itself and would follow file references. Only the fields that
-//! are copied here have an effect, so a key that kube learns tomorrow has none (H-4).
+//! kube's own loader is not used: it reads `HTTPS_PROXY` by itself and would follow file references. Only the fields
+//! that are copied here have an effect, so a key that kube learns tomorrow has none (H-4).
 
 use super::WatchSettings;
 use base64::Engine as _;

@@ -1,7 +1,8 @@
 //! List, watch, list again: keeps what the cluster has and what it is said to have the same.
 //!
 //! Every watch begins and ends with a list. That costs a small request a minute and buys that a deletion, an expired
-//! version or a silently dead connection can hide nothing for longer, and that "the cluster is in sight" is always known.
+//! version or a silently dead connection can hide nothing for longer, and that "the cluster is in sight" is always
+//! known.
 
 use super::trouble::{Kind, Trouble};
 use futures::StreamExt as _;

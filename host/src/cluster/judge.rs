@@ -1,8 +1,8 @@
 //! What has been seen so far, and whether that ends the watch.
 //!
-//! Pure: time comes in as the span since the watch began. Three rules hold it together (STATE.md, "When the watch ends"):
-//! nothing is judged before the list is complete and while the cluster is out of sight; `ready` at once needs a known
-//! expected set; everything else needs a quiet time.
+//! Pure: time comes in as the span since the watch began. Three rules hold it together (STATE.md, "When the watch
+//! ends"): nothing is judged before the list is complete and while the cluster is out of sight; `ready` at once needs a
+//! known expected set; everything else needs a quiet time.
 
 use super::PREFIX;
 use super::inventory::Inventory;
@@ -129,8 +129,8 @@ impl Board {
         Some(Change::Removed(name.to_owned()))
     }
 
-    /// Takes what the cluster says it should have, and why its Kustomization is not ready, if it says so. Gives a sentence
-    /// when the expected set is new.
+    /// Takes what the cluster says it should have, and why its Kustomization is not ready, if it says so. Gives a
+    /// sentence when the expected set is new.
     pub(super) fn expect(&mut self, inventory: Inventory, kit_fault: Option<String>, now: Duration) -> Option<String> {
         self.kit_fault = kit_fault;
         if self.inventory == inventory {

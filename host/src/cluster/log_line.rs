@@ -1,7 +1,7 @@
 //! Which component a line of helm-controller speaks of, and how much it weighs.
 //!
-//! Pure. Flux prints JSON; its versions name the release as an object, as one string, or by `name` and `namespace` (C-4).
-//! Lines that are no JSON are read as `key=value` text.
+//! Pure. Flux prints JSON; its versions name the release as an object, as one string, or by `name` and `namespace`
+//! (C-4). Lines that are no JSON are read as `key=value` text.
 
 use super::{NAMESPACE, PREFIX};
 use catalyst_domain::Level;

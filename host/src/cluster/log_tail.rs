@@ -22,8 +22,8 @@ const PAUSE_ENDED: Duration = Duration::from_secs(2);
 /// Longest line that is read, in bytes (API.md section 5); the rest of it is passed over.
 const MAX_LINE: usize = 1024 * 1024;
 
-/// Lines a second that are passed on in the long run, and at once. A controller in trouble can print thousands; a person
-/// reads none of those.
+/// Lines a second that are passed on in the long run, and at once. A controller in trouble can print thousands; a
+/// person reads none of those.
 const RATE: u32 = 20;
 const BURST: u32 = 400;
 

@@ -115,3 +115,40 @@ async fn nobody_listening_ends_the_pump() {
     let text = line(AFTER, "a");
     assert_eq!(pump(Bytes::new(text.as_bytes()), &mut cursor(), &out).await, Err(Unheard));
 }
+
+/// The production wiring against a stand-in for the API server: no kubelet is needed to see which requests are made.
+#[tokio::test(start_paused = true)]
+async fn c3_the_tail_finds_the_pod_and_takes_up_where_the_stream_ended() {
+    use std::sync::{Arc, Mutex};
+    let asked = Arc::new(Mutex::new(Vec::<String>::new()));
+    let log = asked.clone();
+    let api = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let path = request.uri().to_string();
+        let attached = {
+            let mut log = log.lock().unwrap();
+            log.push(path.clone());
+            log.iter().filter(|p| p.contains("/log?")).count()
+        };
+        let body = if path.contains("/log?") {
+            line(&format!("2099-01-01T00:00:0{attached}Z"), &format!("c{attached}"))
+        } else {
+            let pod = |name: &str, phase: &str| {
+                format!(r#"{{"metadata":{{"name":"{name}"}},"status":{{"phase":"{phase}"}}}}"#)
+            };
+            let items = [pod("old", "Succeeded"), pod("helm-controller-1", "Running")].join(",");
+            format!(r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{}},"items":[{items}]}}"#)
+        };
+        async move { Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::from(body.into_bytes()))) }
+    });
+    let (out, mut seen) = mpsc::channel(10);
+    let tail = tokio::spawn(follow(kube::Client::new(api, "default"), Duration::from_secs(1), out));
+    let told = [seen.recv().await.unwrap(), seen.recv().await.unwrap()];
+    tail.abort();
+    assert_eq!(components(&told), ["c1", "c2"]);
+    let asked = asked.lock().unwrap();
+    assert!(asked[0].starts_with("/api/v1/namespaces/flux-system/pods?"), "{asked:?}");
+    assert!(asked[0].contains("labelSelector=app%3Dhelm-controller"), "{asked:?}");
+    let logs: Vec<&String> = asked.iter().filter(|p| p.contains("/log?")).collect();
+    assert!(logs.iter().all(|p| p.contains("/pods/helm-controller-1/log?") && p.contains("follow=true")), "{logs:?}");
+    assert!(logs[1].contains("sinceTime=2099-01-01T00%3A00%3A01Z"), "{logs:?}");
+}

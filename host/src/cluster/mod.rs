@@ -1,12 +1,11 @@
 //! Watches a new cluster until it is ready, failed or out of time, and tells what it sees.
 //!
-//! `ready` is the one word a user acts on, so it needs evidence: a complete list from the cluster itself, at the current
-//! generation, of the releases that are expected. Silence, a lost connection or a guess never is that evidence.
+//! `ready` is the one word a user acts on, so it needs evidence: a complete list from the cluster itself, at the
+//! current generation, of the releases that are expected. Silence, a lost connection or a guess never is that evidence.
 //!
 //! This room reads a cluster and writes nothing to it. It knows no deployment, no store, no HTTP surface and no
-//! environment: its caller gives a kubeconfig and settings, and gets observations and one end. What is decided stands in
-//! the pure files ([`release`], [`state`], [`inventory`], [`judge`], [`log_line`]); what talks to the cluster only feeds
-//! them.
+//! environment: its caller gives a kubeconfig and settings, and gets observations and one end. What is decided stands
+//! in the pure files (`release`, `state`, `inventory`, `judge`, `log_line`); what talks to the cluster only feeds them.
 
 mod client;
 mod feed;
@@ -33,8 +32,8 @@ const NAMESPACE: &str = "flux-system";
 /// What marks a release as a component; the rest of its name is the component's id.
 const PREFIX: &str = "bp-";
 
-/// Longest text of a message or log line that leaves this room, in bytes. Helm errors can hold whole manifests; a person
-/// reads the first lines, and the cluster must not be able to fill the deployment's log with one message.
+/// Longest text of a message or log line that leaves this room, in bytes. Helm errors can hold whole manifests; a
+/// person reads the first lines, and the cluster must not be able to fill the deployment's log with one message.
 const MAX_TEXT: usize = 4096;
 
 /// How one watch is run.

@@ -1,7 +1,7 @@
 //! What a HelmRelease says about itself, as far as the watch uses it.
 //!
-//! Read leniently: an object that lacks a field, or has one of an odd type, is a release of which less is known, never an
-//! error. A cluster must not be able to end its watch by one strange object.
+//! Read leniently: an object that lacks a field, or has one of an odd type, is a release of which less is known, never
+//! an error. A cluster must not be able to end its watch by one strange object.
 
 use serde_json::Value;
 

@@ -25,7 +25,8 @@ const REMIND_CHANGED: Duration = Duration::from_secs(10);
 
 /// Watches a cluster until it is ready, failed, out of time or unreachable to the end. Writes nothing to it.
 ///
-/// Observations go out in order; the receiver has to take them, a full channel holds up the watch. A closed one stops it.
+/// Observations go out in order; the receiver has to take them, a full channel holds up the watch. A closed one stops
+/// it.
 ///
 /// # Errors
 /// [`Stopped`] when `stop` was cancelled or nobody takes the observations any more: nothing is known then.

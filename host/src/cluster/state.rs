@@ -69,8 +69,8 @@ pub(super) struct View {
     pub(super) message: String,
 }
 
-/// Reasons of `Ready=False` that mean a failed release. From helm-controller's `api/v2/condition_types.go`; the pull and
-/// load errors are names of earlier versions, `RetriesExceeded` and `MissingRollbackTarget` of `Stalled`.
+/// Reasons of `Ready=False` that mean a failed release. From helm-controller's `api/v2/condition_types.go`; the pull
+/// and load errors are names of earlier versions, `RetriesExceeded` and `MissingRollbackTarget` of `Stalled`.
 const FAILED: [&str; 14] = [
     "InstallFailed",
     "UpgradeFailed",

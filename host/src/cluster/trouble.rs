@@ -1,7 +1,7 @@
 //! Why the cluster could not be asked, in words for a person.
 //!
-//! Words are chosen here, never taken from an error's `Debug`: that may hold headers or URLs. What the API server itself
-//! says is repeated, shortened.
+//! Words are chosen here, never taken from an error's `Debug`: that may hold headers or URLs. What the API server
+//! itself says is repeated, shortened.
 
 use super::shorten;
 
