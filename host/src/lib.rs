@@ -1,3 +1,11 @@
-//! Creates Kubernetes clusters on any cloud through sandboxed provider plugins.
+//! Catalyst: creates Kubernetes clusters on any cloud through sandboxed provider plugins.
+//!
+//! `ARCHITECTURE.md` is the map. No word of any cloud stands here.
 
+pub mod app;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod driver;
 pub mod engine;
+pub mod http;

@@ -1,0 +1,103 @@
+#!/bin/sh
+# Prints the path of a tool that the tests need, after getting it where it is missing.
+#
+#   get.sh tofu | kube-apiserver            from PATH, else built by Go from the module beside this file
+#   get.sh etcd | cloud-init | shellcheck …  from PATH, else by apt when root
+#
+# The path is the only thing on stdout; progress goes to stderr. Built tools are kept outside the checkout, in
+# ${CATALYST_TOOLS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/catalyst-tools}, keyed by go.sum: a first build takes minutes,
+# every later call milliseconds.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+tools=${CATALYST_TOOLS_DIR:-${XDG_CACHE_HOME:-${HOME:?HOME is not set; set CATALYST_TOOLS_DIR}/.cache}/catalyst-tools}
+
+say() { printf '%s\n' "get.sh: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# One caller at a time does the work; the lock goes with the process that holds it.
+locked() {
+    mkdir -p "$tools"
+    exec 9>"$tools/.$1.lock"
+    if ! flock -n 9; then
+        say "another process is getting $1, waiting for it"
+        flock 9
+    fi
+}
+
+# OpenTofu writes and reads what this project tests against from 1.6 on.
+new_enough() {
+    version=$(TF_CLI_CONFIG_FILE=/dev/null "$1" version 2>/dev/null | sed -n 's/^OpenTofu v\([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
+    [ -n "$version" ] || return 1
+    major=${version% *} minor=${version#* }
+    [ "$major" -gt 1 ] || { [ "$major" -eq 1 ] && [ "$minor" -ge 6 ]; }
+}
+
+# Only versions that identify themselves as a release behave as one: tofu's "dev" build warns on every run, and the API
+# server refuses to start its version negotiation with the placeholder v0.0.0.
+ldflags() {
+    case $1 in
+    tofu) printf '%s' '-s -w -X github.com/opentofu/opentofu/version.dev=no' ;;
+    kube-apiserver)
+        version=$(sed -n 's/^.*k8s\.io\/kubernetes \(v[0-9.]*\).*$/\1/p' "$here/kube-apiserver/go.mod" | head -n 1)
+        [ -n "$version" ] || die "kube-apiserver/go.mod names no version of k8s.io/kubernetes"
+        minor=${version#v1.}
+        base=k8s.io/component-base/version
+        printf '%s' "-s -w -X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=${minor%%.*}"
+        ;;
+    esac
+}
+
+build() {
+    name=$1 package=$2
+    key=$(sha256sum "$here/$name/go.sum" | cut -c 1-16)
+    target=$tools/$name-$key/$name
+    if [ ! -x "$target" ]; then
+        locked "$name"
+        if [ ! -x "$target" ]; then
+            command -v go >/dev/null || die "$name is neither on PATH nor can it be built: install Go 1.26 or $name"
+            say "building $name with $(go env GOVERSION); the first time this takes 3 to 9 minutes"
+            mkdir -p "${target%/*}"
+            temp=$target.$$
+            trap 'rm -f "$temp"' EXIT
+            trap 'exit 130' INT TERM
+            (cd "$here/$name" && CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "$(ldflags "$name")" -o "$temp" "$package") >&2 ||
+                die "building $name failed"
+            mv "$temp" "$target"
+            say "built $target"
+        fi
+    fi
+    printf '%s\n' "$target"
+}
+
+debian() {
+    name=$1 package=$2
+    if ! command -v "$name" >/dev/null; then
+        if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+            die "$name is missing: install it (Debian: apt-get install $package) or put it on PATH"
+        fi
+        locked apt
+        if ! command -v "$name" >/dev/null; then
+            say "installing $package"
+            { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$package"; } >&2 ||
+                die "apt-get could not install $package: install it by hand or put $name on PATH"
+        fi
+    fi
+    command -v "$name" || die "$package is installed but has no $name on PATH"
+}
+
+case ${1:-} in
+tofu)
+    if path=$(command -v tofu) && new_enough "$path"; then
+        printf '%s\n' "$path"
+    else
+        build tofu github.com/opentofu/opentofu/cmd/tofu
+    fi
+    ;;
+# Not from PATH: whatever version is there would decide what is tested.
+kube-apiserver) build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver ;;
+etcd) debian etcd etcd-server ;;
+cloud-init | shellcheck | curl | jq | strace | docker-registry | chromium) debian "$1" "$1" ;;
+'') die "usage: get.sh <tool>" ;;
+*) die "unknown tool $1" ;;
+esac
