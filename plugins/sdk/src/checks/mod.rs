@@ -1,0 +1,7 @@
+//! Rules that many clouds share, each as a function from text to the reason it is refused.
+
+mod cidr;
+mod ssh;
+
+pub use cidr::check_cidr;
+pub use ssh::{KeyRemark, check_public_key};
