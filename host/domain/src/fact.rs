@@ -1,0 +1,87 @@
+//! Things that happened to a deployment. A fact is never a wish: whoever reports it has seen it.
+
+use crate::provider::Endpoints;
+use crate::record::Child;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// A plugin rendered the bundle that this run uses.
+    Rendered {
+        /// SHA-256 of the bundle, as hex.
+        digest: String,
+    },
+    /// An OpenTofu child was started.
+    ChildStarted(Child),
+    /// The plan is made and OpenTofu begins to apply.
+    ApplyBegan,
+    /// Outputs were read and make sense.
+    Applied(Endpoints),
+    /// OpenTofu failed, outputs were missing, or the budget was spent.
+    Phase0Failed {
+        /// `tofu <step>: <diagnosis in words>`.
+        error: String,
+    },
+    /// A kubeconfig was written to disk under the right bearer.
+    KubeconfigReceived {
+        /// Base name of its file.
+        file: String,
+        /// SHA-256 of its bytes, as hex.
+        sha256: String,
+    },
+    /// The first node did not call back in time.
+    NodeDeadline,
+    /// The watch of the new cluster came to an end.
+    Phase1Ended {
+        /// How.
+        outcome: Outcome,
+        /// Component id → last state.
+        components: BTreeMap<String, String>,
+    },
+    /// A person asked for Phase 0 once more.
+    Phase0Retried {
+        /// Hash of a new bearer, where the old one was lost and no server can hold it.
+        new_bearer_hash: Option<String>,
+    },
+    /// A person asked for Phase 1 once more.
+    Phase1Retried,
+    /// A person asked to remove everything.
+    DestroyRequested,
+    /// Nothing is left.
+    DestroyFinished,
+    /// Something could not be removed.
+    DestroyFailed {
+        /// `tofu destroy: <diagnosis in words>`.
+        error: String,
+    },
+    /// The process began anew while a run was going that cannot be taken up.
+    Interrupted {
+        /// What that means, in words.
+        error: String,
+    },
+    /// The process began anew and the cluster was never watched to the end.
+    WatchResumed,
+}
+
+/// How a watch ended. `ready` needs evidence; everything else is a failure with a reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All expected releases are installed.
+    Ready,
+    /// Failed for good, timed out, unreachable, or not observed.
+    Failed(
+        /// Which one, and what was seen.
+        String,
+    ),
+}
+
+/// A fact with its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dated {
+    /// What happened.
+    pub fact: Fact,
+    /// When.
+    pub at: Timestamp,
+}

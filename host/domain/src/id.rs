@@ -66,7 +66,9 @@ mod tests {
     #[test]
     fn only_sixteen_lower_case_hex_characters_are_an_id() {
         assert!(DeploymentId::parse("0123456789abcdef").is_ok());
-        for bad in ["", "../x", "0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0", "0123456789abcde/", "%2e%2e"] {
+        for bad in
+            ["", "../x", "0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0", "0123456789abcde/", "%2e%2e"]
+        {
             assert_eq!(DeploymentId::parse(bad), Err(InvalidId), "{bad}");
         }
         assert_eq!(DeploymentId::from_bytes([0xab; 8]).as_str(), "abababababababab");

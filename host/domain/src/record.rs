@@ -1,0 +1,229 @@
+//! The record of a deployment: small, replaced as a whole on every fact, and the only truth.
+//!
+//! Its keys are those of API.md 2.3, so records of the earlier service are read as they are; further keys are ours.
+
+use crate::event::Entry;
+use crate::{DeploymentId, Request, Status};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the record's shape. Records of the earlier service have none and are read as 0.
+pub const SCHEMA: u32 = 1;
+
+/// A deployment as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Version of this shape.
+    #[serde(default)]
+    pub schema: u32,
+    /// Name; equal to the file's.
+    pub id: DeploymentId,
+    /// State.
+    pub status: Status,
+    /// The request without its secrets.
+    pub request: Request,
+    /// What is known of the new cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ResultInfo>,
+    /// Why it failed, in plain words; absent otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub error: String,
+    /// When it was created.
+    pub started_at: Timestamp,
+    /// When the last run ended.
+    #[serde(default, with = "go_time", skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// Token of the reserved pool name; opaque, not a credential.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pdm_reservation_token: String,
+    /// Domain of the reserved name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pdm_pool_domain: String,
+    /// Label of the reserved name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pdm_subdomain: String,
+    /// SHA-256 of the bearer's hex text, as hex. Gone with a destroy.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kubeconfig_bearer_hash: String,
+    /// SHA-256 of the stored kubeconfig, as hex.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kubeconfig_sha256: String,
+    /// Which plugin rendered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderRef>,
+    /// SHA-256 of the rendered bundle, as hex.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub render_digest: String,
+    /// When the outputs were read: Phase 0 is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase0_finished_at: Option<Timestamp>,
+    /// When the watch of the new cluster began; its deadline counts from here, however often the process restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase1_started_at: Option<Timestamp>,
+    /// Hosts that a kubeconfig may name; empty until the outputs are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kubeconfig_hosts: Vec<String>,
+    /// The OpenTofu child that is running, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<Child>,
+    /// Entries that the earlier service kept inside the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub events: Vec<Entry>,
+}
+
+/// Which plugin rendered a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderRef {
+    /// Provider id.
+    pub id: String,
+    /// Version of the component.
+    pub version: String,
+    /// SHA-256 of the component, as hex.
+    pub digest: String,
+}
+
+/// A child process, recognisable after a restart although pids are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Child {
+    /// Process id.
+    pub pid: u32,
+    /// Start time in clock ticks since boot, field 22 of `/proc/<pid>/stat`.
+    pub start_ticks: u64,
+}
+
+/// What is known of the new cluster (API.md 2.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResultInfo {
+    /// DNS name.
+    #[serde(rename = "sovereignFQDN")]
+    pub sovereign_fqdn: String,
+    /// Public address of the first server.
+    #[serde(rename = "controlPlaneIP")]
+    pub control_plane_ip: String,
+    /// Public address of the load balancer.
+    #[serde(rename = "loadBalancerIP")]
+    pub load_balancer_ip: String,
+    /// Where the console will be.
+    #[serde(rename = "consoleURL")]
+    pub console_url: String,
+    /// Where the cluster's own Git service will be.
+    #[serde(rename = "gitopsRepoURL")]
+    pub gitops_repo_url: String,
+    /// File of the kubeconfig: ours is the base name, the earlier service wrote an absolute path.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kubeconfig_path: String,
+    /// Component id → state.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub component_states: BTreeMap<String, String>,
+    /// When the watch ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase1_finished_at: Option<Timestamp>,
+}
+
+/// What is known when a deployment is created.
+#[derive(Debug, Clone)]
+pub struct NewRecord {
+    /// Name.
+    pub id: DeploymentId,
+    /// The request without its secrets.
+    pub request: Request,
+    /// SHA-256 of the bearer, as hex; blank when the provider has no bearer.
+    pub kubeconfig_bearer_hash: String,
+    /// Which plugin will render it.
+    pub provider: ProviderRef,
+    /// Now.
+    pub at: Timestamp,
+}
+
+impl Record {
+    /// The record of a deployment that was just created.
+    pub fn new(new: NewRecord) -> Self {
+        Self {
+            schema: SCHEMA,
+            id: new.id,
+            status: Status::Provisioning,
+            request: new.request,
+            result: None,
+            error: String::new(),
+            started_at: new.at,
+            finished_at: None,
+            pdm_reservation_token: String::new(),
+            pdm_pool_domain: String::new(),
+            pdm_subdomain: String::new(),
+            kubeconfig_bearer_hash: new.kubeconfig_bearer_hash,
+            kubeconfig_sha256: String::new(),
+            provider: Some(new.provider),
+            render_digest: String::new(),
+            phase0_finished_at: None,
+            phase1_started_at: None,
+            kubeconfig_hosts: Vec::new(),
+            child: None,
+            events: Vec::new(),
+        }
+    }
+
+    /// Whether a kubeconfig was accepted: the bearer is used up.
+    pub fn has_kubeconfig(&self) -> bool {
+        self.result.as_ref().is_some_and(|r| !r.kubeconfig_path.is_empty())
+    }
+
+    /// Whether the infrastructure was applied to the end. The earlier service kept no time of it, but its addresses.
+    pub fn phase0_done(&self) -> bool {
+        let addressed = self.result.as_ref().is_some_and(|r| !r.load_balancer_ip.is_empty());
+        self.phase0_finished_at.is_some() || (self.schema == 0 && addressed)
+    }
+
+    /// Whether the watch came to an end.
+    pub fn phase1_finished(&self) -> bool {
+        self.result.as_ref().is_some_and(|r| r.phase1_finished_at.is_some())
+    }
+
+    /// The result, made when there is none yet.
+    pub(crate) fn result_mut(&mut self) -> &mut ResultInfo {
+        let fqdn = &self.request.sovereign_fqdn;
+        self.result.get_or_insert_with(|| ResultInfo { sovereign_fqdn: fqdn.clone(), ..ResultInfo::default() })
+    }
+}
+
+fn null_is_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
+    Ok(Option::<Vec<Entry>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The earlier service wrote an unset time as the year 1.
+mod go_time {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        at.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        let at = Option::<Timestamp>::deserialize(deserializer)?;
+        Ok(at.filter(|at| at.as_second() > 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_the_earlier_service_is_read() {
+        let text = r#"{"id":"0123456789abcdef","status":"phase1-watching","request":{"orgName":"A","sovereignFQDN":"a.example",
+            "hetznerToken":"<redacted>","workerCount":2,"regions":null},"result":{"sovereignFQDN":"a.example",
+            "controlPlaneIP":"192.0.2.1","loadBalancerIP":"192.0.2.2","consoleURL":"","gitopsRepoURL":"",
+            "kubeconfigPath":"/var/lib/catalyst/kubeconfigs/0123456789abcdef.yaml"},
+            "startedAt":"2026-04-29T10:00:00.123456789Z","finishedAt":"0001-01-01T00:00:00Z","events":null}"#;
+        let record: Record = serde_json::from_str(text).unwrap();
+        assert_eq!(record.schema, 0);
+        assert_eq!(record.finished_at, None);
+        assert!(record.has_kubeconfig() && record.phase0_done() && !record.phase1_finished());
+        let again: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
+        assert_eq!(again, record);
+    }
+}

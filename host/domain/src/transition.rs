@@ -1,0 +1,232 @@
+//! The table of the status machine: a record and a fact give the new record, or a refusal.
+
+use crate::fact::{Fact, Outcome};
+use crate::provider::Endpoints;
+use crate::{Record, Status};
+use jiff::Timestamp;
+
+/// Why a fact does not fit the record. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// A run is going; a person has to wait for its end.
+    #[error("the deployment is {0}: wait until that has ended")]
+    Busy(Status),
+    /// A healthy cluster is not applied again.
+    #[error("the deployment is ready: a healthy cluster is not applied again")]
+    Healthy,
+    /// There is nothing left to act on.
+    #[error("the deployment is destroyed")]
+    Gone,
+    /// The watch cannot be taken up from here; the request stands, but a person must act.
+    #[error("there is nothing here that a retry could take up")]
+    ManualRetry,
+    /// The one-time bearer was used.
+    #[error("a kubeconfig was already accepted")]
+    AlreadySet,
+    /// No bearer was ever given out, or it went with a destroy.
+    #[error("the deployment accepts no kubeconfig")]
+    NoBearer,
+    /// A report that no longer matters: a late end of something that was ended already.
+    #[error("the report does not fit a deployment that is {0}")]
+    Stale(Status),
+}
+
+/// Text of a deployment whose node did not call back.
+const NODE_SILENT: &str = "the first node never handed in its kubeconfig: see /var/log/cloud-init-output.log and \
+                           /var/log/catalyst-bootstrap.log on the control-plane server";
+
+/// Applies one fact.
+///
+/// # Errors
+/// [`Refused`] when the table has no row for it.
+pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refused> {
+    let mut next = record.clone();
+    let from = record.status;
+    match fact {
+        Fact::Rendered { digest } => {
+            only(from, &[Status::Provisioning])?;
+            next.render_digest.clone_from(digest);
+        }
+        Fact::ChildStarted(child) => {
+            only(from, &[Status::Provisioning, Status::TofuApplying, Status::Destroying])?;
+            next.child = Some(*child);
+        }
+        Fact::ApplyBegan => {
+            only(from, &[Status::Provisioning])?;
+            next.status = Status::TofuApplying;
+        }
+        Fact::Applied(endpoints) => {
+            only(from, &[Status::TofuApplying])?;
+            applied(&mut next, endpoints, at);
+        }
+        Fact::Phase0Failed { error } => {
+            only(from, &[Status::Provisioning, Status::TofuApplying])?;
+            fail(&mut next, error, at);
+        }
+        Fact::KubeconfigReceived { file, sha256 } => kubeconfig_received(&mut next, file, sha256, at)?,
+        Fact::NodeDeadline => {
+            let waiting = from == Status::FluxBootstrapping || from == Status::Phase1Watching;
+            if !waiting || record.has_kubeconfig() {
+                return Err(Refused::Stale(from));
+            }
+            fail(&mut next, NODE_SILENT, at);
+        }
+        Fact::Phase1Ended { outcome, components } => {
+            only(from, &[Status::Phase1Watching])?;
+            next.result_mut().component_states.clone_from(components);
+            next.result_mut().phase1_finished_at = Some(at);
+            match outcome {
+                Outcome::Ready => ready(&mut next, at),
+                Outcome::Failed(error) => fail(&mut next, error, at),
+            }
+        }
+        Fact::Phase0Retried { new_bearer_hash } => {
+            claim_phase0(record)?;
+            restart_phase0(&mut next, new_bearer_hash.as_deref());
+        }
+        Fact::Phase1Retried => {
+            claim_phase1(record)?;
+            watch(&mut next, at);
+        }
+        Fact::DestroyRequested => {
+            claim_destroy(from)?;
+            begin(&mut next, Status::Destroying);
+            forget_phase0(&mut next);
+            next.kubeconfig_bearer_hash.clear();
+        }
+        Fact::DestroyFinished => {
+            only(from, &[Status::Destroying])?;
+            next.status = Status::Destroyed;
+            end(&mut next, at);
+        }
+        Fact::DestroyFailed { error } => {
+            only(from, &[Status::Destroying])?;
+            fail(&mut next, error, at);
+        }
+        Fact::Interrupted { error } => {
+            if from.is_terminal() {
+                return Err(Refused::Stale(from));
+            }
+            fail(&mut next, error, at);
+        }
+        Fact::WatchResumed => {
+            let resumable = matches!(from, Status::Ready | Status::Failed) && record.has_kubeconfig();
+            if !resumable || record.phase1_finished() {
+                return Err(Refused::Stale(from));
+            }
+            watch(&mut next, at);
+        }
+    }
+    Ok(next)
+}
+
+fn only(from: Status, allowed: &[Status]) -> Result<(), Refused> {
+    if allowed.contains(&from) { Ok(()) } else { Err(Refused::Stale(from)) }
+}
+
+fn applied(next: &mut Record, endpoints: &Endpoints, at: Timestamp) {
+    let fqdn = next.request.sovereign_fqdn.clone();
+    // Merged, not replaced: a pointer to a kubeconfig that came early survives.
+    let result = next.result_mut();
+    result.control_plane_ip.clone_from(&endpoints.control_plane_ip);
+    result.load_balancer_ip.clone_from(&endpoints.load_balancer_ip);
+    result.console_url.clone_from(&endpoints.console_url);
+    result.gitops_repo_url = format!("https://gitea.{fqdn}");
+    next.kubeconfig_hosts.clone_from(&endpoints.kubeconfig_hosts);
+    next.phase0_finished_at = Some(at);
+    next.child = None;
+    if next.has_kubeconfig() {
+        watch(next, at);
+    } else {
+        next.status = Status::FluxBootstrapping;
+    }
+}
+
+fn kubeconfig_received(next: &mut Record, file: &str, sha256: &str, at: Timestamp) -> Result<(), Refused> {
+    if next.kubeconfig_bearer_hash.is_empty() || matches!(next.status, Status::Destroying | Status::Destroyed) {
+        return Err(Refused::NoBearer);
+    }
+    if next.has_kubeconfig() {
+        return Err(Refused::AlreadySet);
+    }
+    file.clone_into(&mut next.result_mut().kubeconfig_path);
+    sha256.clone_into(&mut next.kubeconfig_sha256);
+    if matches!(next.status, Status::FluxBootstrapping | Status::Phase1Watching) {
+        watch(next, at);
+    }
+    Ok(())
+}
+
+fn claim_phase0(record: &Record) -> Result<(), Refused> {
+    match record.status {
+        Status::Failed => Ok(()),
+        Status::Ready => Err(Refused::Healthy),
+        Status::Destroyed => Err(Refused::Gone),
+        busy => Err(Refused::Busy(busy)),
+    }
+}
+
+fn claim_phase1(record: &Record) -> Result<(), Refused> {
+    match record.status {
+        Status::Failed if record.phase0_done() && record.has_kubeconfig() => Ok(()),
+        Status::Failed | Status::Ready => Err(Refused::ManualRetry),
+        Status::Destroyed => Err(Refused::Gone),
+        busy => Err(Refused::Busy(busy)),
+    }
+}
+
+fn claim_destroy(from: Status) -> Result<(), Refused> {
+    match from {
+        Status::Ready | Status::Failed | Status::FluxBootstrapping | Status::Phase1Watching => Ok(()),
+        Status::Destroyed => Err(Refused::Gone),
+        busy => Err(Refused::Busy(busy)),
+    }
+}
+
+fn restart_phase0(next: &mut Record, new_bearer_hash: Option<&str>) {
+    begin(next, Status::Provisioning);
+    forget_phase0(next);
+    if let Some(hash) = new_bearer_hash {
+        hash.clone_into(&mut next.kubeconfig_bearer_hash);
+    }
+}
+
+// What is half applied or half destroyed is not complete, and must not be watched after a restart.
+fn forget_phase0(next: &mut Record) {
+    next.schema = crate::record::SCHEMA;
+    next.phase0_finished_at = None;
+}
+
+fn begin(next: &mut Record, status: Status) {
+    next.status = status;
+    next.error.clear();
+    next.finished_at = None;
+    next.child = None;
+}
+
+fn watch(next: &mut Record, at: Timestamp) {
+    begin(next, Status::Phase1Watching);
+    next.phase1_started_at = Some(at);
+    next.result_mut().phase1_finished_at = None;
+}
+
+fn ready(next: &mut Record, at: Timestamp) {
+    next.status = Status::Ready;
+    next.error.clear();
+    end(next, at);
+}
+
+fn fail(next: &mut Record, error: &str, at: Timestamp) {
+    next.status = Status::Failed;
+    error.clone_into(&mut next.error);
+    end(next, at);
+}
+
+fn end(next: &mut Record, at: Timestamp) {
+    next.finished_at = Some(at);
+    next.child = None;
+}
+
+#[cfg(test)]
+#[path = "transition_tests.rs"]
+mod tests;

@@ -1,1 +1,193 @@
-//! Where records, logs, kubeconfigs and OpenTofu state are kept.
+//! Where records, logs, kubeconfigs, bundles and OpenTofu's state are kept.
+//!
+//! [`Store`] is all that others see; the file form is its form on a volume. This crate knows nothing of
+//! HTTP or clouds, and decides nothing: what a fact does to a record is the domain's table.
+
+use async_trait::async_trait;
+use catalyst_domain::kubeconfig::{BearerFault, BodyFault};
+use catalyst_domain::transition::Refused;
+use catalyst_domain::{DeploymentId, Entry, Fact, Record, Status, Timestamp};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A log entry with its number. Numbers begin at 1 and have no gaps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbered {
+    /// Place in the log.
+    pub number: u64,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// What a viewer waits on: it changes whenever there may be something new to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Number of the last entry that is on disk; 0 for an empty log.
+    pub last: u64,
+    /// Grows with every change of the record.
+    pub version: u64,
+}
+
+/// The store cannot do its work: disk full, read-only, broken, or shut after an unknown outcome.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot {doing}: {why}")]
+pub struct StorageError {
+    /// What was being done, such as `append to the log`.
+    pub doing: &'static str,
+    /// The system's reason, without paths.
+    pub why: String,
+}
+
+/// Why a deployment was not created.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CreateError {
+    /// Another deployment owns the name.
+    #[error("{fqdn} belongs to deployment {owner}, which is {status}")]
+    NameTaken {
+        /// The name.
+        fqdn: String,
+        /// Its owner.
+        owner: DeploymentId,
+        /// The owner's state.
+        status: Status,
+    },
+    /// The id is in use.
+    #[error("the deployment id {0} is in use")]
+    IdTaken(DeploymentId),
+    /// Nothing was created.
+    #[error(transparent)]
+    Storage(StorageError),
+}
+
+/// Why a fact was not recorded. Nothing changed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RecordError {
+    /// No such deployment.
+    #[error("there is no such deployment")]
+    Unknown,
+    /// The table has no row for it.
+    #[error(transparent)]
+    Refused(Refused),
+    /// It could not be written.
+    #[error(transparent)]
+    Storage(StorageError),
+}
+
+/// Why a kubeconfig was not accepted. The bearer is not used up.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AcceptError {
+    /// No such deployment.
+    #[error("there is no such deployment")]
+    Unknown,
+    /// The bearer is refused.
+    #[error(transparent)]
+    Bearer(BearerFault),
+    /// One was accepted before.
+    #[error("a kubeconfig was already accepted")]
+    AlreadySet {
+        /// Whether it was this very body: a lost 204, seen again.
+        same: bool,
+    },
+    /// The body is refused.
+    #[error(transparent)]
+    Body(BodyFault),
+    /// The folder of kubeconfigs cannot be opened or created.
+    #[error(transparent)]
+    Folder(StorageError),
+    /// File or record could not be written.
+    #[error(transparent)]
+    Storage(StorageError),
+}
+
+/// Why a kubeconfig cannot be given out.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KubeconfigError {
+    /// No such deployment.
+    #[error("there is no such deployment")]
+    Unknown,
+    /// None was handed in yet.
+    #[error("no kubeconfig was handed in yet")]
+    NotYet,
+    /// The record names a file that cannot be read.
+    #[error("the kubeconfig file is missing or cannot be read")]
+    FileMissing,
+}
+
+/// Why OpenTofu's state was not read, written or locked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StateError {
+    /// Somebody else holds the lock; its info is the JSON text that the holder gave.
+    #[error("the state is locked")]
+    Locked {
+        /// JSON text of the holder.
+        info: Vec<u8>,
+    },
+    /// The lock of this id is not held.
+    #[error("the state is not locked with this id")]
+    NotLocked,
+    /// It could not be read or written.
+    #[error(transparent)]
+    Storage(StorageError),
+}
+
+/// All that is kept. Every method that returns `Ok` has its effect on disk: it survives `kill -9` at that instant.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Writes a new record. Fails when a live deployment owns the FQDN; a failed one owns it as long as its state is not
+    /// empty.
+    async fn create(&self, record: Record) -> Result<Arc<Record>, CreateError>;
+
+    /// The record as it stands.
+    fn get(&self, id: &DeploymentId) -> Option<Arc<Record>>;
+
+    /// All records, oldest first.
+    fn list(&self) -> Vec<Arc<Record>>;
+
+    /// Applies one fact under the deployment's lock and replaces the record.
+    async fn record(&self, id: &DeploymentId, fact: &Fact, at: Timestamp) -> Result<Arc<Record>, RecordError>;
+
+    /// Appends entries and returns the number of the last one. They are on disk, and only then shown to viewers.
+    async fn append(&self, id: &DeploymentId, entries: Vec<Entry>) -> Result<u64, RecordError>;
+
+    /// Up to `limit` entries after number `after`, oldest first.
+    async fn read(&self, id: &DeploymentId, after: u64, limit: usize) -> Result<Vec<Numbered>, RecordError>;
+
+    /// Wakes on new entries and on a changed record; `None` for an unknown id.
+    fn watch(&self, id: &DeploymentId) -> Option<watch::Receiver<Progress>>;
+
+    /// Number of entries. Counted at first access, not at start.
+    async fn count(&self, id: &DeploymentId) -> Result<u64, RecordError>;
+
+    /// Checks bearer and body, publishes the file, records the pointer: all under the deployment's one lock.
+    async fn accept_kubeconfig(
+        &self,
+        id: &DeploymentId,
+        bearer: &str,
+        body: &[u8],
+        at: Timestamp,
+    ) -> Result<Arc<Record>, AcceptError>;
+
+    /// The stored kubeconfig, byte for byte.
+    async fn kubeconfig(&self, id: &DeploymentId) -> Result<Vec<u8>, KubeconfigError>;
+
+    /// Keeps the rendered bundle of a deployment, as the JSON text of [`catalyst_domain::provider::Bundle`].
+    async fn put_bundle(&self, id: &DeploymentId, bundle: &[u8]) -> Result<(), StorageError>;
+
+    /// The kept bundle.
+    async fn bundle(&self, id: &DeploymentId) -> Result<Option<Vec<u8>>, StorageError>;
+
+    /// The current OpenTofu state.
+    async fn state(&self, id: &DeploymentId) -> Result<Option<Vec<u8>>, StateError>;
+
+    /// Replaces the state and keeps earlier versions. With a lock held, `lock` must be its id.
+    async fn put_state(&self, id: &DeploymentId, state: &[u8], lock: Option<&str>) -> Result<(), StateError>;
+
+    /// Takes the lock. `info` is OpenTofu's JSON text with its `ID`.
+    async fn lock_state(&self, id: &DeploymentId, info: &[u8]) -> Result<(), StateError>;
+
+    /// Gives the lock back; `None` forces it.
+    async fn unlock_state(&self, id: &DeploymentId, lock: Option<&str>) -> Result<(), StateError>;
+
+    /// Why the store must not be relied on, if so. Mutating routes answer 503 then, and readiness fails.
+    fn unusable(&self) -> Option<StorageError>;
+}

@@ -1,0 +1,227 @@
+//! From the bytes of a body to a request: JSON, types, and the parting of what is secret.
+
+use super::{RegionSlot, Request};
+use crate::finding::Finding;
+use crate::provider::Descriptor;
+use crate::secrets::{SecretValue, Secrets};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// Why a body could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyError(
+    /// What is wrong, all at once.
+    pub Vec<Finding>,
+);
+
+/// A body with right types. It may hold secrets until [`Parsed::split`] takes them out, so it cannot be printed.
+pub struct Parsed {
+    request: Request,
+}
+
+/// Reads a body. Keys match in any case, unknown keys are kept aside, `null` means "not given", and what follows the first
+/// JSON value is ignored, as the earlier service did.
+///
+/// # Errors
+/// Findings with pointer and rule for malformed JSON and for every wrong type.
+pub fn parse(body: &[u8]) -> Result<Parsed, BodyError> {
+    let first = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next();
+    let root = match first {
+        Some(Ok(Value::Object(root))) => root,
+        Some(Ok(Value::Null)) => Map::new(),
+        Some(Ok(_)) => return Err(whole("invalid request body: it must be a JSON object")),
+        Some(Err(error)) => {
+            let text =
+                format!("invalid request body: malformed JSON at line {}, column {}", error.line(), error.column());
+            return Err(whole(&text));
+        }
+        None => return Err(whole("invalid request body: it is empty, a JSON object is needed")),
+    };
+    let mut fields = Fields { findings: Vec::new() };
+    let request = fields.request(root);
+    if fields.findings.is_empty() { Ok(Parsed { request }) } else { Err(BodyError(fields.findings)) }
+}
+
+impl Parsed {
+    /// The provider that the first region names.
+    pub fn provider(&self) -> Option<&str> {
+        self.request.provider()
+    }
+
+    /// Whether the body carries a key, in any case.
+    pub fn carries(&self, key: &str) -> bool {
+        self.request.extra.keys().any(|k| k.eq_ignore_ascii_case(key))
+    }
+
+    /// The request as it is when no provider is known: every key of a cloud is dropped, so nothing secret is left.
+    pub fn without_extra(self) -> Request {
+        Request { extra: Map::new(), ..self.request }
+    }
+
+    /// Parts the body: secrets that the provider declares, and the request without them. Of the further keys only those
+    /// that the provider's settings schema names are kept, so another cloud's secrets go no further either.
+    ///
+    /// # Errors
+    /// Findings for a secret that is missing, too short or long, made up, or no string.
+    pub fn split(self, descriptor: &Descriptor) -> (Request, Secrets, Vec<Finding>) {
+        let mut request = self.request;
+        let mut extra = std::mem::take(&mut request.extra);
+        let mut secrets = Secrets::default();
+        let mut findings = Vec::new();
+        for (spec, key) in descriptor.request_secrets() {
+            let given = take_any_case(&mut extra, key);
+            match check_secret(spec, key, given) {
+                Ok(Some(value)) => secrets.insert(&spec.name, value),
+                Ok(None) => {}
+                Err(finding) => findings.push(finding),
+            }
+        }
+        let allowed = settings(&descriptor.settings_schema);
+        for (key, value) in extra {
+            if let Some(name) = allowed.iter().find(|name| name.eq_ignore_ascii_case(&key)) {
+                request.extra.insert(name.clone(), value);
+            }
+        }
+        (request, secrets, findings)
+    }
+}
+
+fn check_secret(
+    spec: &crate::provider::SecretSpec,
+    key: &str,
+    given: Option<Value>,
+) -> Result<Option<SecretValue>, Finding> {
+    let pointer = format!("/{key}");
+    let text = match given {
+        Some(Value::String(text)) => SecretValue::new(text.trim()),
+        None | Some(Value::Null) => SecretValue::new(""),
+        Some(_) => {
+            return Err(Finding::error(pointer, "wrong-type", format!("{key}: the {} must be a string", spec.label)));
+        }
+    };
+    if text.is_blank() {
+        return match spec.required {
+            true => Err(Finding::error(pointer, "required", format!("{key}: a {} is required", spec.label))),
+            false => Ok(None),
+        };
+    }
+    if spec.refused_prefixes.iter().any(|prefix| text.expose().starts_with(prefix.as_str())) {
+        let message =
+            format!("{key}: this {} is made up and can create nothing; give one of the cloud's own", spec.label);
+        return Err(Finding::error(pointer, "made-up", message));
+    }
+    let (min, max, length) = (spec.min_length as usize, spec.max_length as usize, text.expose().len());
+    if length < min || length > max {
+        let rule = if min == max { format!("exactly {min}") } else { format!("{min} to {max}") };
+        let message = format!("{key}: the {} must have {rule} characters, not {length}", spec.label);
+        return Err(Finding::error(pointer, "length", message));
+    }
+    Ok(Some(text))
+}
+
+/// Names of the properties of a JSON Schema text; none when it is not one.
+fn settings(schema: &str) -> BTreeSet<String> {
+    let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+    schema.get("properties").and_then(Value::as_object).map(|p| p.keys().cloned().collect()).unwrap_or_default()
+}
+
+fn take_any_case(map: &mut Map<String, Value>, key: &str) -> Option<Value> {
+    let names: Vec<String> = map.keys().filter(|k| k.eq_ignore_ascii_case(key)).cloned().collect();
+    let mut last = None;
+    for name in names {
+        last = map.remove(&name);
+    }
+    last
+}
+
+fn whole(message: &str) -> BodyError {
+    BodyError(vec![Finding::error("", "invalid-json", message)])
+}
+
+struct Fields {
+    findings: Vec<Finding>,
+}
+
+impl Fields {
+    fn request(&mut self, mut root: Map<String, Value>) -> Request {
+        let mut request = Request {
+            org_name: self.text(&mut root, "", "orgName"),
+            org_email: self.text(&mut root, "", "orgEmail"),
+            sovereign_fqdn: self.text(&mut root, "", "sovereignFQDN"),
+            sovereign_domain_mode: self.text(&mut root, "", "sovereignDomainMode"),
+            sovereign_pool_domain: self.text(&mut root, "", "sovereignPoolDomain"),
+            sovereign_subdomain: self.text(&mut root, "", "sovereignSubdomain"),
+            region: self.text(&mut root, "", "region"),
+            control_plane_size: self.text(&mut root, "", "controlPlaneSize"),
+            worker_size: self.text(&mut root, "", "workerSize"),
+            worker_count: self.count(&mut root, "", "workerCount"),
+            ha_enabled: self.flag(&mut root, "haEnabled"),
+            regions: self.regions(&mut root),
+            ssh_public_key: self.text(&mut root, "", "sshPublicKey"),
+            extra: Map::new(),
+        };
+        request.mirror_first_region();
+        request.extra = root;
+        request
+    }
+
+    fn text(&mut self, map: &mut Map<String, Value>, at: &str, key: &str) -> String {
+        match take_any_case(map, key) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.trim().to_owned(),
+            Some(_) => self.wrong(at, key, "a string"),
+        }
+    }
+
+    fn count(&mut self, map: &mut Map<String, Value>, at: &str, key: &str) -> i64 {
+        match take_any_case(map, key) {
+            None | Some(Value::Null) => 0,
+            Some(value) => match value.as_i64() {
+                Some(count) => count,
+                None => self.wrong(at, key, "a whole number"),
+            },
+        }
+    }
+
+    fn flag(&mut self, map: &mut Map<String, Value>, key: &str) -> bool {
+        match take_any_case(map, key) {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(_) => self.wrong("", key, "true or false"),
+        }
+    }
+
+    fn regions(&mut self, map: &mut Map<String, Value>) -> Vec<RegionSlot> {
+        let slots = match take_any_case(map, "regions") {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Array(slots)) => slots,
+            Some(_) => return self.wrong("", "regions", "a list of objects"),
+        };
+        let mut regions = Vec::new();
+        for (index, slot) in slots.into_iter().enumerate() {
+            let at = format!("/regions/{index}");
+            match slot {
+                Value::Object(mut slot) => regions.push(RegionSlot {
+                    provider: self.text(&mut slot, &at, "provider"),
+                    cloud_region: self.text(&mut slot, &at, "cloudRegion"),
+                    control_plane_size: self.text(&mut slot, &at, "controlPlaneSize"),
+                    worker_size: self.text(&mut slot, &at, "workerSize"),
+                    worker_count: self.count(&mut slot, &at, "workerCount"),
+                }),
+                _ => regions.push(self.wrong("/regions", &index.to_string(), "an object")),
+            }
+        }
+        regions
+    }
+
+    fn wrong<T: Default>(&mut self, at: &str, key: &str, kind: &str) -> T {
+        let pointer = format!("{at}/{key}");
+        let message = format!("invalid request body: {pointer} must be {kind}");
+        self.findings.push(Finding::error(pointer, "wrong-type", message));
+        T::default()
+    }
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

@@ -1,0 +1,97 @@
+use super::*;
+use crate::provider::{Catalogue, SecretRole, SecretSource, SecretSpec};
+
+fn descriptor() -> Descriptor {
+    let secret = |name: &str, source, required| SecretSpec {
+        name: name.into(),
+        source,
+        role: SecretRole::Ordinary,
+        required,
+        min_length: 8,
+        max_length: 8,
+        label: "cloud token".into(),
+        refused_prefixes: vec!["demo".into()],
+    };
+    Descriptor {
+        id: "cloud".into(),
+        display_name: "Cloud".into(),
+        version: "1.0.0".into(),
+        secrets: vec![
+            secret("token", SecretSource::Request("cloudToken".into()), true),
+            secret("minted", SecretSource::Minted, true),
+        ],
+        tofu_providers: Vec::new(),
+        bearer_resource: None,
+        catalogue: Catalogue {
+            as_of: "2026-01-01".into(),
+            currency: "EUR".into(),
+            regions: vec![],
+            machine_types: vec![],
+        },
+        user_data_limit: 1,
+        settings_schema: r#"{"type":"object","properties":{"projectID":{"type":"string"}}}"#.into(),
+        api_hosts: Vec::new(),
+    }
+}
+
+fn messages(body: &str) -> Vec<String> {
+    match parse(body.as_bytes()) {
+        Ok(_) => Vec::new(),
+        Err(BodyError(findings)) => findings.into_iter().map(|f| format!("{} {}", f.pointer, f.message)).collect(),
+    }
+}
+
+#[test]
+fn every_wrong_type_is_named_at_once() {
+    let found = messages(r#"{"orgName":1,"workerCount":"2","haEnabled":"yes","regions":[1,{"provider":true}]}"#);
+    let pointers: Vec<&str> = found.iter().map(|m| m.split(' ').next().unwrap()).collect();
+    assert_eq!(pointers, ["/orgName", "/workerCount", "/haEnabled", "/regions/0", "/regions/1/provider"]);
+    assert!(found.iter().all(|m| m.contains("invalid request body")));
+}
+
+#[test]
+fn malformed_bodies_get_one_clear_finding() {
+    for body in ["", "{", "[]", "\"x\"", "{\"a\":}", "1"] {
+        let found = messages(body);
+        assert_eq!(found.len(), 1, "{body}");
+        assert!(found[0].contains("invalid request body"), "{found:?}");
+    }
+    assert!(messages("null").is_empty());
+    assert!(messages("{} trailing").is_empty());
+}
+
+#[test]
+fn keys_match_in_any_case_and_the_first_region_counts() {
+    let parsed = parse(br#"{"ORGNAME":" A ","region":"x","workerCount":9,"regions":[{"provider":"cloud","cloudRegion":"r1","workerCount":2}]}"#);
+    let request = parsed.unwrap_or_else(|_| panic!("must parse")).without_extra();
+    assert_eq!((request.org_name.as_str(), request.region.as_str(), request.worker_count), ("A", "r1", 2));
+}
+
+#[test]
+fn secrets_are_parted_and_keys_of_other_clouds_go_no_further() {
+    let body = br#"{"CloudToken":" s3ntinel ","projectid":"p","otherToken":"leak","orgName":"A"}"#;
+    let parsed = parse(body).unwrap_or_else(|_| panic!("must parse"));
+    let (request, secrets, findings) = parsed.split(&descriptor());
+    assert!(findings.is_empty());
+    assert_eq!(secrets.get("token").unwrap().expose(), "s3ntinel");
+    let text = serde_json::to_string(&request).unwrap();
+    assert!(!text.contains("s3ntinel") && !text.contains("leak"), "{text}");
+    assert_eq!(request.extra.get("projectID").unwrap(), "p");
+}
+
+#[test]
+fn a_missing_short_or_made_up_secret_is_a_finding_without_its_value() {
+    for (value, code) in [
+        ("\"\"", "required"),
+        ("null", "required"),
+        ("\"shrt\"", "length"),
+        ("\"demo-123\"", "made-up"),
+        ("7", "wrong-type"),
+    ] {
+        let body = format!(r#"{{"cloudToken":{value}}}"#);
+        let (_, _, findings) = parse(body.as_bytes()).unwrap_or_else(|_| panic!("must parse")).split(&descriptor());
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].code, code);
+        assert!(findings[0].message.contains("cloud token") && !findings[0].message.contains("shrt"));
+    }
+}
