@@ -72,7 +72,7 @@ resource "terraform_data" "control_plane" {
     network      = terraform_data.network.id
     private_ip   = "10.0.1.${count.index + 2}"
     labels       = merge(local.labels, { "catalyst.openova.io/role" = "control-plane" })
-    user_data = count.index == 0 ? templatefile("${path.module}/cloudinit-first-server.tftpl", {
+    user_data = count.index == 0 ? templatefile("${path.module}/cloudinit-control-plane.tftpl", {
       sovereign_fqdn          = var.sovereign_fqdn
       org_name                = var.org_name
       org_email               = var.org_email
@@ -90,9 +90,8 @@ resource "terraform_data" "control_plane" {
       deployment_id           = var.deployment_id
       kubeconfig_bearer_token = var.kubeconfig_bearer_token
       load_balancer_ipv4      = local.load_balancer_ip
-      }) : templatefile("${path.module}/cloudinit-join.tftpl", {
+      }) : templatefile("${path.module}/cloudinit-control-plane-join.tftpl", {
       sovereign_fqdn   = var.sovereign_fqdn
-      role             = "server"
       first_server_url = local.first_server_url
       k3s_token        = local.k3s_token
     })
@@ -121,9 +120,8 @@ resource "terraform_data" "worker" {
     network      = terraform_data.network.id
     private_ip   = "10.0.1.${count.index + 10}"
     labels       = merge(local.labels, { "catalyst.openova.io/role" = "worker" })
-    user_data = templatefile("${path.module}/cloudinit-join.tftpl", {
+    user_data = templatefile("${path.module}/cloudinit-worker.tftpl", {
       sovereign_fqdn   = var.sovereign_fqdn
-      role             = "agent"
       first_server_url = local.first_server_url
       k3s_token        = local.k3s_token
     })

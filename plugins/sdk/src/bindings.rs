@@ -1,10 +1,5 @@
 //! What `wit-bindgen` makes of the contract. The records are re-exported as the SDK's own types; authors see no more of it.
-#![allow(
-    unsafe_code,
-    missing_docs,
-    clippy::all,
-    reason = "generated code, and not the same on every target"
-)]
+#![allow(unsafe_code, missing_docs, clippy::all, reason = "generated code, and not the same on every target")]
 
 wit_bindgen::generate!({
     path: "../../wit/provisioner-0.1",

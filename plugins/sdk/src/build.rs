@@ -33,33 +33,20 @@ pub enum BuildError {
 /// # Errors
 /// When a file cannot be read or written, or a template holds what the engine does not evaluate.
 pub fn compile_templates(module: &Path, names: &[&str]) -> Result<(), BuildError> {
-    let out = std::env::var_os("OUT_DIR")
-        .map(PathBuf::from)
-        .ok_or(BuildError::NoOutDir)?;
+    let out = std::env::var_os("OUT_DIR").map(PathBuf::from).ok_or(BuildError::NoOutDir)?;
     for name in names {
         let path = module.join(name);
-        let file_error = |source| BuildError::File {
-            path: path.clone(),
-            source,
-        };
+        let file_error = |source| BuildError::File { path: path.clone(), source };
         let text = std::fs::read_to_string(&path).map_err(file_error)?;
-        let template: Template = text.parse().map_err(|source| BuildError::Template {
-            path: path.clone(),
-            source,
-        })?;
-        let bytes = template
-            .to_bytes()
-            .map_err(|error| file_error(std::io::Error::other(error)))?;
+        let template: Template = text.parse().map_err(|source| BuildError::Template { path: path.clone(), source })?;
+        let bytes = template.to_bytes().map_err(|error| file_error(std::io::Error::other(error)))?;
         std::fs::write(out.join(format!("{name}.bin")), bytes).map_err(file_error)?;
         announce(&path);
     }
     Ok(())
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "standard output is how a build script speaks to cargo"
-)]
+#[expect(clippy::print_stdout, reason = "standard output is how a build script speaks to cargo")]
 fn announce(path: &Path) {
     println!("cargo::rerun-if-changed={}", path.display());
 }

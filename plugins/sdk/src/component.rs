@@ -2,8 +2,8 @@
 
 use crate::bindings;
 use crate::{
-    Advice, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, Level, Outputs,
-    Probe, ProbeResponse, Provider, RenderContext, Rendered, Verdict,
+    Advice, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, Level, Outputs, Probe,
+    ProbeResponse, Provider, RenderContext, Rendered, Verdict,
 };
 
 /// One cloud. Every function is pure: same input, same answer, on any machine, on any day.
@@ -67,10 +67,7 @@ impl<P: Provisioner> bindings::Guest for Component<P> {
         P::validate(&request).into()
     }
 
-    fn render(
-        request: DeploymentRequest,
-        context: RenderContext,
-    ) -> Result<Rendered, Vec<Finding>> {
+    fn render(request: DeploymentRequest, context: RenderContext) -> Result<Rendered, Vec<Finding>> {
         P::render(&request, &context).map_err(Into::into)
     }
 

@@ -62,19 +62,12 @@ impl Findings {
     }
 
     fn push(&mut self, pointer: &Pointer, code: &str, message: String, severity: Severity) {
-        self.0.push(Finding {
-            pointer: pointer.to_string(),
-            code: code.to_owned(),
-            message,
-            severity,
-        });
+        self.0.push(Finding { pointer: pointer.to_string(), code: code.to_owned(), message, severity });
     }
 
     /// Whether the request is refused.
     pub fn has_errors(&self) -> bool {
-        self.0
-            .iter()
-            .any(|finding| finding.severity == Severity::Error)
+        self.0.iter().any(|finding| finding.severity == Severity::Error)
     }
 
     /// The findings in the order they were added.
@@ -84,10 +77,7 @@ impl Findings {
 
     /// Messages of the remarks that let the request pass.
     pub fn warnings(&self) -> Vec<String> {
-        let warnings = self
-            .0
-            .iter()
-            .filter(|finding| finding.severity == Severity::Warning);
+        let warnings = self.0.iter().filter(|finding| finding.severity == Severity::Warning);
         warnings.map(|finding| finding.message.clone()).collect()
     }
 }
@@ -104,10 +94,7 @@ mod tests {
 
     #[test]
     fn pointers_are_escaped_as_rfc_6901_says() {
-        assert_eq!(
-            Pointer::to("regions").index(0).key("a/b~c").to_string(),
-            "/regions/0/a~1b~0c"
-        );
+        assert_eq!(Pointer::to("regions").index(0).key("a/b~c").to_string(), "/regions/0/a~1b~0c");
         assert_eq!(Pointer::root().to_string(), "");
     }
 }

@@ -7,10 +7,12 @@
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod bundle;
 pub mod checks;
 mod component;
 mod findings;
 mod outputs;
+mod placement;
 mod settings;
 pub mod template;
 pub mod text;
@@ -20,9 +22,7 @@ pub mod build;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use bindings::catalyst::provisioner::bundle::{
-    File, RenderContext, Rendered, SecretVariable, UserDataSize,
-};
+pub use bindings::catalyst::provisioner::bundle::{File, RenderContext, Rendered, SecretVariable, UserDataSize};
 pub use bindings::catalyst::provisioner::credentials::{Header, Probe, ProbeResponse, Verdict};
 pub use bindings::catalyst::provisioner::descriptor::{
     Catalogue, MachineType, Provider, Region, Secret, SecretRole, SecretSource, TofuProvider,
@@ -35,6 +35,7 @@ pub use bindings::catalyst::provisioner::request::{DeploymentRequest, DomainMode
 pub use component::{Component, Provisioner, log};
 pub use findings::{Findings, Pointer};
 pub use outputs::Outputs;
+pub use placement::{Choice, Placement};
 pub use settings::Settings;
 
 /// Severity of a log line.

@@ -29,9 +29,7 @@ impl Outputs {
         let value = self.0.get(name).and_then(|output| output.get("value"));
         match value {
             None | Some(Value::Null) => Err(format!("OpenTofu gave no output `{name}`")),
-            Some(Value::String(text)) if text.trim().is_empty() => {
-                Err(format!("the output `{name}` is empty"))
-            }
+            Some(Value::String(text)) if text.trim().is_empty() => Err(format!("the output `{name}` is empty")),
             Some(Value::String(text)) => Ok(text.trim().to_owned()),
             Some(_) => Err(format!("the output `{name}` is not text")),
         }
@@ -45,9 +43,7 @@ impl Outputs {
         let text = self.text(name)?;
         match text.parse::<std::net::IpAddr>() {
             Ok(_) => Ok(text),
-            Err(_) => Err(format!(
-                "the output `{name}` is `{text}`, which is no IP address"
-            )),
+            Err(_) => Err(format!("the output `{name}` is `{text}`, which is no IP address")),
         }
     }
 }
@@ -58,9 +54,7 @@ mod tests {
 
     #[test]
     fn a_missing_or_empty_output_is_an_error_in_words() {
-        let outputs: Outputs = r#"{"a":{"value":""},"b":{"value":3},"ip":{"value":"203.0.113.7"}}"#
-            .parse()
-            .unwrap();
+        let outputs: Outputs = r#"{"a":{"value":""},"b":{"value":3},"ip":{"value":"203.0.113.7"}}"#.parse().unwrap();
         assert!(outputs.text("a").unwrap_err().contains("`a` is empty"));
         assert!(outputs.text("b").unwrap_err().contains("not text"));
         assert!(outputs.text("c").unwrap_err().contains("no output `c`"));

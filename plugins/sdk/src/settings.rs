@@ -52,10 +52,7 @@ impl Settings {
             Value::Array(items) => items,
             _ => return Self::misfit(key, "a list of texts", findings),
         };
-        let texts: Option<Vec<String>> = items
-            .iter()
-            .map(|item| Some(item.as_str()?.trim().to_owned()))
-            .collect();
+        let texts: Option<Vec<String>> = items.iter().map(|item| Some(item.as_str()?.trim().to_owned())).collect();
         texts.or_else(|| Self::misfit(key, "a list of texts", findings))
     }
 
@@ -64,11 +61,7 @@ impl Settings {
     }
 
     fn misfit<T>(key: &str, wanted: &str, findings: &mut Findings) -> Option<T> {
-        findings.error(
-            &Pointer::to(key),
-            "wrong-type",
-            format!("{key} must be {wanted}"),
-        );
+        findings.error(&Pointer::to(key), "wrong-type", format!("{key} must be {wanted}"));
         None
     }
 }
@@ -85,13 +78,7 @@ mod tests {
         assert_eq!(settings.flag("b", &mut findings), None);
         assert_eq!(settings.texts("c", &mut findings), None);
         assert_eq!(settings.integer("f", &mut findings), None);
-        assert_eq!(
-            findings
-                .iter()
-                .map(|f| f.pointer.as_str())
-                .collect::<Vec<_>>(),
-            ["/a", "/b", "/c", "/f"]
-        );
+        assert_eq!(findings.iter().map(|f| f.pointer.as_str()).collect::<Vec<_>>(), ["/a", "/b", "/c", "/f"]);
         assert_eq!(settings.text("d", &mut findings), None);
         assert_eq!(settings.text("e", &mut findings).as_deref(), Some("z"));
         assert_eq!(findings.iter().count(), 4);

@@ -41,11 +41,7 @@ pub fn check_request(request: &DeploymentRequest, findings: &mut Findings) {
             ("workerSize", &slot.worker_size),
         ];
         for (key, text) in texts {
-            check_text(
-                &Pointer::to("regions").index(index).key(key),
-                text,
-                findings,
-            );
+            check_text(&Pointer::to("regions").index(index).key(key), text, findings);
         }
     }
     for (key, value) in Settings::parse(&request.extra).entries() {
@@ -74,10 +70,7 @@ fn check_text(at: &Pointer, text: &str, findings: &mut Findings) {
     let name = at.to_string();
     let name = name.trim_start_matches('/');
     if text.len() > MAX_TEXT_BYTES {
-        let message = format!(
-            "{name} has {} bytes; at most {MAX_TEXT_BYTES} are taken",
-            text.len()
-        );
+        let message = format!("{name} has {} bytes; at most {MAX_TEXT_BYTES} are taken", text.len());
         findings.error(at, "too-long", message);
     }
     if let Some(character) = text.trim().chars().find(|c| is_forbidden(*c)) {

@@ -7,26 +7,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// # Errors
 /// A sentence: not a block, or an address inside a block instead of its start.
 pub fn check_cidr(text: &str) -> Result<(), String> {
-    let no_block =
-        || format!("`{text}` is no address block such as 203.0.113.0/24 or 2001:db8::/32");
+    let no_block = || format!("`{text}` is no address block such as 203.0.113.0/24 or 2001:db8::/32");
     let (address, prefix) = text.split_once('/').ok_or_else(no_block)?;
     let address: IpAddr = address.parse().map_err(|_| no_block())?;
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let plain = !prefix.is_empty()
         && prefix.bytes().all(|b| b.is_ascii_digit())
         && !(prefix.len() > 1 && prefix.starts_with('0'));
-    let prefix: u32 = prefix
-        .parse()
-        .ok()
-        .filter(|bits| plain && *bits <= longest)
-        .ok_or_else(no_block)?;
+    let prefix: u32 = prefix.parse().ok().filter(|bits| plain && *bits <= longest).ok_or_else(no_block)?;
     let start = block_start(address, prefix);
     if start == address {
         Ok(())
     } else {
-        Err(format!(
-            "`{text}` is inside a block, not its start: write {start}/{prefix}"
-        ))
+        Err(format!("`{text}` is inside a block, not its start: write {start}/{prefix}"))
     }
 }
 
@@ -49,14 +42,7 @@ mod tests {
 
     #[test]
     fn blocks_of_both_families_pass_and_others_are_told_why() {
-        for good in [
-            "0.0.0.0/0",
-            "203.0.113.7/32",
-            "10.0.0.0/8",
-            "::/0",
-            "2001:db8::/32",
-            "2001:db8::1/128",
-        ] {
+        for good in ["0.0.0.0/0", "203.0.113.7/32", "10.0.0.0/8", "::/0", "2001:db8::/32", "2001:db8::1/128"] {
             assert_eq!(check_cidr(good), Ok(()), "{good}");
         }
         for bad in [
@@ -71,20 +57,9 @@ mod tests {
             "010.0.0.0/8",
             "10.0.0.0/",
         ] {
-            assert!(
-                check_cidr(bad).unwrap_err().contains("is no address block"),
-                "{bad}"
-            );
+            assert!(check_cidr(bad).unwrap_err().contains("is no address block"), "{bad}");
         }
-        assert!(
-            check_cidr("203.0.113.7/24")
-                .unwrap_err()
-                .ends_with("write 203.0.113.0/24")
-        );
-        assert!(
-            check_cidr("2001:db8::1/64")
-                .unwrap_err()
-                .ends_with("write 2001:db8::/64")
-        );
+        assert!(check_cidr("203.0.113.7/24").unwrap_err().ends_with("write 203.0.113.0/24"));
+        assert!(check_cidr("2001:db8::1/64").unwrap_err().ends_with("write 2001:db8::/64"));
     }
 }

@@ -26,44 +26,31 @@ pub fn check_public_key(text: &str) -> Result<KeyRemark, String> {
     let mut fields = text.split_whitespace();
     let algorithm = fields.next().ok_or("the SSH public key is blank")?;
     if text.contains("PRIVATE KEY") {
-        return Err("this is a private SSH key; give the public one and treat the private one as known to others".to_owned());
+        return Err(
+            "this is a private SSH key; give the public one and treat the private one as known to others".to_owned()
+        );
     }
     if !matches!(
         algorithm,
-        "ssh-ed25519"
-            | "ssh-rsa"
-            | "ecdsa-sha2-nistp256"
-            | "ecdsa-sha2-nistp384"
-            | "ecdsa-sha2-nistp521"
+        "ssh-ed25519" | "ssh-rsa" | "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521"
     ) {
         return Err(
             "the SSH public key must be of one line that begins with ssh-ed25519, ssh-rsa or ecdsa-sha2-nistp256/384/521"
                 .to_owned(),
         );
     }
-    let encoded = fields
-        .next()
-        .ok_or_else(|| format!("the SSH public key has nothing after `{algorithm}`"))?;
+    let encoded = fields.next().ok_or_else(|| format!("the SSH public key has nothing after `{algorithm}`"))?;
     let blob = base64::engine::general_purpose::STANDARD
         .decode(encoded)
-        .map_err(|_| {
-            "the SSH public key's second part is not base64; it was cut or changed".to_owned()
-        })?;
-    let cut =
-        || format!("the SSH public key's second part is no {algorithm} key; it was cut or changed");
+        .map_err(|_| "the SSH public key's second part is not base64; it was cut or changed".to_owned())?;
+    let cut = || format!("the SSH public key's second part is no {algorithm} key; it was cut or changed");
     let mut reader = Reader(&blob);
     let inner = reader.string().ok_or_else(cut)?;
     if inner != algorithm.as_bytes() {
-        return Err(format!(
-            "the SSH public key says `{algorithm}` but holds a key of another type"
-        ));
+        return Err(format!("the SSH public key says `{algorithm}` but holds a key of another type"));
     }
     let remark = read_key(algorithm, &mut reader).ok_or_else(cut)?;
-    if reader.0.is_empty() {
-        Ok(remark)
-    } else {
-        Err(cut())
-    }
+    if reader.0.is_empty() { Ok(remark) } else { Err(cut()) }
 }
 
 fn read_key(algorithm: &str, reader: &mut Reader<'_>) -> Option<KeyRemark> {
@@ -76,11 +63,7 @@ fn read_key(algorithm: &str, reader: &mut Reader<'_>) -> Option<KeyRemark> {
             let leading = significant.first()?.leading_zeros() as usize;
             let bits = significant.len() * 8 - leading;
             let sane = !exponent.is_empty() && bits >= 512;
-            let remark = if bits < SOUND_RSA_BITS {
-                KeyRemark::ShortRsa { bits }
-            } else {
-                KeyRemark::Sound
-            };
+            let remark = if bits < SOUND_RSA_BITS { KeyRemark::ShortRsa { bits } } else { KeyRemark::Sound };
             sane.then_some(remark)
         }
         _ => {
@@ -92,8 +75,7 @@ fn read_key(algorithm: &str, reader: &mut Reader<'_>) -> Option<KeyRemark> {
             };
             let named = reader.string()? == curve.as_bytes();
             let point = reader.string()?;
-            (named && point.len() == 1 + 2 * field_bytes && point.first() == Some(&4))
-                .then_some(KeyRemark::Sound)
+            (named && point.len() == 1 + 2 * field_bytes && point.first() == Some(&4)).then_some(KeyRemark::Sound)
         }
     }
 }
@@ -121,10 +103,7 @@ mod tests {
             blob.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
             blob.extend(*part);
         }
-        format!(
-            "{algorithm} {} someone@example",
-            base64::engine::general_purpose::STANDARD.encode(blob)
-        )
+        format!("{algorithm} {} someone@example", base64::engine::general_purpose::STANDARD.encode(blob))
     }
 
     #[test]
@@ -132,10 +111,7 @@ mod tests {
         let point = |bytes: usize| [vec![4], vec![7; 2 * bytes]].concat();
         let good = [
             key("ssh-ed25519", &[&[9; 32]]),
-            key(
-                "ssh-rsa",
-                &[&[1, 0, 1], &[&[0, 0x80][..], &[3; 255]].concat()],
-            ),
+            key("ssh-rsa", &[&[1, 0, 1], &[&[0, 0x80][..], &[3; 255]].concat()]),
             key("ecdsa-sha2-nistp256", &[b"nistp256", &point(32)]),
             key("ecdsa-sha2-nistp384", &[b"nistp384", &point(48)]),
             key("ecdsa-sha2-nistp521", &[b"nistp521", &point(66)]),
@@ -143,14 +119,8 @@ mod tests {
         for text in good {
             assert_eq!(check_public_key(&text), Ok(KeyRemark::Sound), "{text}");
         }
-        let short = key(
-            "ssh-rsa",
-            &[&[1, 0, 1], &[&[0, 0x80][..], &[3; 127]].concat()],
-        );
-        assert_eq!(
-            check_public_key(&short),
-            Ok(KeyRemark::ShortRsa { bits: 1024 })
-        );
+        let short = key("ssh-rsa", &[&[1, 0, 1], &[&[0, 0x80][..], &[3; 127]].concat()]);
+        assert_eq!(check_public_key(&short), Ok(KeyRemark::ShortRsa { bits: 1024 }));
     }
 
     #[test]
@@ -161,18 +131,12 @@ mod tests {
             ("ssh-ed25519".to_owned(), "nothing after"),
             ("ssh-ed25519 !!".to_owned(), "not base64"),
             ("ssh-dss AAAA".to_owned(), "must be of one line"),
-            (
-                "from=\"10.0.0.1\" ssh-ed25519 AAAA".to_owned(),
-                "must be of one line",
-            ),
+            ("from=\"10.0.0.1\" ssh-ed25519 AAAA".to_owned(), "must be of one line"),
             ("-----BEGIN OPENSSH PRIVATE KEY-----".to_owned(), "private"),
             (swapped, "another type"),
             (key("ssh-ed25519", &[&[9; 31]]), "cut or changed"),
             (key("ssh-ed25519", &[&[9; 32], b"more"]), "cut or changed"),
-            (
-                key("ecdsa-sha2-nistp256", &[b"nistp384", &[4; 65]]),
-                "cut or changed",
-            ),
+            (key("ecdsa-sha2-nistp256", &[b"nistp384", &[4; 65]]), "cut or changed"),
         ];
         for (text, words) in cases {
             let reason = check_public_key(&text).unwrap_err();

@@ -33,13 +33,10 @@ impl std::str::FromStr for Template {
         if text.replace("\r\n", "").contains('\r') {
             return Err(unsupported("a carriage return without a line feed"));
         }
-        let parsed: hcl_edit::template::Template = text
-            .parse()
-            .map_err(|error: hcl_edit::parser::Error| CompileError::Syntax(error.to_string()))?;
+        let parsed: hcl_edit::template::Template =
+            text.parse().map_err(|error: hcl_edit::parser::Error| CompileError::Syntax(error.to_string()))?;
         let elements: Vec<&Element> = parsed.iter().collect();
-        Ok(Self {
-            nodes: nodes(&elements, Edges::default())?,
-        })
+        Ok(Self { nodes: nodes(&elements, Edges::default())? })
     }
 }
 
@@ -59,22 +56,11 @@ fn nodes(elements: &[&Element], edges: Edges) -> Result<Vec<Node>, CompileError>
     for (at, element) in elements.iter().enumerate() {
         match element {
             Element::Literal(text) => {
-                let before = at
-                    .checked_sub(1)
-                    .map(|i| outer_strip(elements[i]).strip_end());
-                let after = elements
-                    .get(at + 1)
-                    .map(|next| outer_strip(next).strip_start());
-                let (first, last) = (
-                    before.unwrap_or(edges.trim_first),
-                    after.unwrap_or(edges.trim_last),
-                );
+                let before = at.checked_sub(1).map(|i| outer_strip(elements[i]).strip_end());
+                let after = elements.get(at + 1).map(|next| outer_strip(next).strip_start());
+                let (first, last) = (before.unwrap_or(edges.trim_first), after.unwrap_or(edges.trim_last));
                 // OpenTofu's scanner cuts such lines elsewhere.
-                if (first || last)
-                    && ["$\n", "%\n", "$\r", "%\r"]
-                        .iter()
-                        .any(|end| text.value().contains(end))
-                {
+                if (first || last) && ["$\n", "%\n", "$\r", "%\r"].iter().any(|end| text.value().contains(end)) {
                     return Err(unsupported(
                         "a line that ends in `$` or `%`, in text with a whitespace mark next to it",
                     ));
@@ -84,9 +70,7 @@ fn nodes(elements: &[&Element], edges: Edges) -> Result<Vec<Node>, CompileError>
                     out.push(Node::Text(text.to_owned()));
                 }
             }
-            Element::Interpolation(interpolation) => {
-                out.push(Node::Value(expression(&interpolation.expr)?))
-            }
+            Element::Interpolation(interpolation) => out.push(Node::Value(expression(&interpolation.expr)?)),
             Element::Directive(directive) => out.push(lower_directive(directive)?),
         }
     }
@@ -112,11 +96,7 @@ fn trim(text: &str, first: bool, last: bool) -> &str {
         text = &text[line - text[..line].trim_start().len()..];
     }
     if last {
-        let line = text
-            .strip_suffix('\n')
-            .unwrap_or(text)
-            .rfind('\n')
-            .map_or(0, |at| at + 1);
+        let line = text.strip_suffix('\n').unwrap_or(text).rfind('\n').map_or(0, |at| at + 1);
         text = &text[..line + text[line..].trim_end().len()];
     }
     text
@@ -126,43 +106,26 @@ fn lower_directive(directive: &Directive) -> Result<Node, CompileError> {
     match directive {
         Directive::If(directive) => {
             let (opening, ending) = (directive.if_expr.strip, directive.endif_expr.strip);
-            let middle = directive
-                .else_expr
-                .as_ref()
-                .map_or(ending, |branch| branch.strip);
+            let middle = directive.else_expr.as_ref().map_or(ending, |branch| branch.strip);
             let then: Vec<&Element> = directive.if_expr.template.iter().collect();
             let otherwise = match &directive.else_expr {
                 None => Vec::new(),
                 Some(branch) => {
                     let elements: Vec<&Element> = branch.template.iter().collect();
-                    nodes(
-                        &elements,
-                        Edges {
-                            trim_first: branch.strip.strip_end(),
-                            trim_last: ending.strip_start(),
-                        },
-                    )?
+                    nodes(&elements, Edges { trim_first: branch.strip.strip_end(), trim_last: ending.strip_start() })?
                 }
             };
             Ok(Node::If {
                 condition: expression(&directive.if_expr.cond_expr)?,
-                then: nodes(
-                    &then,
-                    Edges {
-                        trim_first: opening.strip_end(),
-                        trim_last: middle.strip_start(),
-                    },
-                )?,
+                then: nodes(&then, Edges { trim_first: opening.strip_end(), trim_last: middle.strip_start() })?,
                 otherwise,
             })
         }
         Directive::For(directive) => {
             let head = &directive.for_expr;
             let body: Vec<&Element> = head.template.iter().collect();
-            let edges = Edges {
-                trim_first: head.strip.strip_end(),
-                trim_last: directive.endfor_expr.strip.strip_start(),
-            };
+            let edges =
+                Edges { trim_first: head.strip.strip_end(), trim_last: directive.endfor_expr.strip.strip_start() };
             Ok(Node::For {
                 key: head.key_var.as_ref().map(|name| name.as_str().to_owned()),
                 value: head.value_var.as_str().to_owned(),
@@ -181,9 +144,7 @@ fn expression(expr: &Expression) -> Result<Expr, CompileError> {
         Expression::String(text) => Expr::Text(normalised(text.value().clone())),
         Expression::Variable(name) => Expr::Variable(name.as_str().to_owned()),
         Expression::Parenthesis(inner) => expression(inner.inner())?,
-        Expression::Array(items) => {
-            Expr::List(items.iter().map(expression).collect::<Result<_, _>>()?)
-        }
+        Expression::Array(items) => Expr::List(items.iter().map(expression).collect::<Result<_, _>>()?),
         Expression::Object(items) => Expr::Object(
             items
                 .iter()
@@ -198,10 +159,7 @@ fn expression(expr: &Expression) -> Result<Expr, CompileError> {
         ),
         Expression::StringTemplate(template) => {
             let elements: Vec<&Element> = template.iter().collect();
-            if elements
-                .iter()
-                .any(|element| outer_strip(element) != Strip::None)
-            {
+            if elements.iter().any(|element| outer_strip(element) != Strip::None) {
                 return Err(unsupported("a whitespace mark within quotes"));
             }
             Expr::Template(nodes(&elements, Edges::default())?)
@@ -215,19 +173,11 @@ fn expression(expr: &Expression) -> Result<Expr, CompileError> {
             if call.name.is_namespaced() || call.args.expand_final() {
                 return Err(unsupported("a provider's function, and `...` in a call"));
             }
-            let arguments = call
-                .args
-                .iter()
-                .map(expression)
-                .collect::<Result<Vec<_>, _>>()?;
-            let function =
-                Function::named(call.name.name.as_str(), arguments.len()).map_err(unsupported)?;
+            let arguments = call.args.iter().map(expression).collect::<Result<Vec<_>, _>>()?;
+            let function = Function::named(call.name.name.as_str(), arguments.len()).map_err(unsupported)?;
             Expr::Call(function, arguments)
         }
-        Expression::Traversal(path) => traversal(
-            expression(&path.expr)?,
-            path.operators.iter().map(|o| o.value()),
-        )?,
+        Expression::Traversal(path) => traversal(expression(&path.expr)?, path.operators.iter().map(|o| o.value()))?,
         Expression::UnaryOp(operation) => match operation.operator.value() {
             UnaryOperator::Not => Expr::Not(Box::new(expression(&operation.expr)?)),
             UnaryOperator::Neg => return Err(unsupported("a negative number")),
@@ -237,17 +187,12 @@ fn expression(expr: &Expression) -> Result<Expr, CompileError> {
             for side in [&operation.lhs_expr, &operation.rhs_expr] {
                 chain(operator, side)?;
             }
-            let sides = (
-                expression(&operation.lhs_expr)?,
-                expression(&operation.rhs_expr)?,
-            );
+            let sides = (expression(&operation.lhs_expr)?, expression(&operation.rhs_expr)?);
             Expr::Binary(lower_operator(operator)?, Box::new(sides))
         }
         Expression::HeredocTemplate(_) => return Err(unsupported("a heredoc")),
         Expression::ForExpr(_) => {
-            return Err(unsupported(
-                "a `for` expression; use the `%{ for }` directive",
-            ));
+            return Err(unsupported("a `for` expression; use the `%{ for }` directive"));
         }
     })
 }
@@ -256,8 +201,7 @@ fn expression(expr: &Expression) -> Result<Expr, CompileError> {
 fn chain(operator: BinaryOperator, side: &Expression) -> Result<(), CompileError> {
     match side {
         Expression::BinaryOp(inner)
-            if *inner.operator.value() != operator
-                || !matches!(operator, BinaryOperator::And | BinaryOperator::Or) =>
+            if *inner.operator.value() != operator || !matches!(operator, BinaryOperator::And | BinaryOperator::Or) =>
         {
             Err(unsupported("operators side by side without parentheses"))
         }
@@ -266,22 +210,13 @@ fn chain(operator: BinaryOperator, side: &Expression) -> Result<(), CompileError
 }
 
 fn whole(number: &Number) -> Result<i64, CompileError> {
-    number
-        .as_i64()
-        .ok_or_else(|| unsupported(format!("the number {number}; only whole numbers are")))
+    number.as_i64().ok_or_else(|| unsupported(format!("the number {number}; only whole numbers are")))
 }
 
-fn traversal<'a>(
-    of: Expr,
-    path: impl Iterator<Item = &'a TraversalOperator>,
-) -> Result<Expr, CompileError> {
+fn traversal<'a>(of: Expr, path: impl Iterator<Item = &'a TraversalOperator>) -> Result<Expr, CompileError> {
     path.into_iter().try_fold(of, |of, step| match step {
-        TraversalOperator::GetAttr(name) => {
-            Ok(Expr::Attribute(Box::new(of), name.as_str().to_owned()))
-        }
-        TraversalOperator::Index(index) => {
-            Ok(Expr::Index(Box::new(of), Box::new(expression(index)?)))
-        }
+        TraversalOperator::GetAttr(name) => Ok(Expr::Attribute(Box::new(of), name.as_str().to_owned())),
+        TraversalOperator::Index(index) => Ok(Expr::Index(Box::new(of), Box::new(expression(index)?))),
         _ => Err(unsupported("a splat or a legacy index")),
     })
 }

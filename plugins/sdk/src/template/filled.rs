@@ -132,8 +132,7 @@ fn write_literal(out: &mut String, text: &str) -> Result<(), Unsafe> {
 fn escape_brace(out: &mut String, next: Option<char>) {
     let Some(mark) = out.pop() else { return };
     // OpenTofu looks for escapes grapheme by grapheme, so a neighbour that joins with the mark or the brace hides them.
-    let alone =
-        out.chars().next_back().is_none_or(|c| c.is_ascii()) && next.is_none_or(|c| c.is_ascii());
+    let alone = out.chars().next_back().is_none_or(|c| c.is_ascii()) && next.is_none_or(|c| c.is_ascii());
     if alone {
         out.extend([mark, mark, '{']);
     } else {

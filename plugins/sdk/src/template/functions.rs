@@ -44,10 +44,7 @@ impl Function {
     pub(super) fn named(name: &str, arguments: usize) -> Result<Self, String> {
         let Some((_, function, arity)) = TABLE.iter().find(|(known, ..)| *known == name) else {
             let known: Vec<&str> = TABLE.iter().map(|(known, ..)| *known).collect();
-            return Err(format!(
-                "the function `{name}` is not supplied; there are {}",
-                known.join(", ")
-            ));
+            return Err(format!("the function `{name}` is not supplied; there are {}", known.join(", ")));
         };
         if arity.contains(&arguments) {
             Ok(*function)
@@ -57,10 +54,7 @@ impl Function {
     }
 
     fn name(self) -> &'static str {
-        TABLE
-            .iter()
-            .find(|(_, function, _)| *function == self)
-            .map_or("?", |(name, ..)| name)
+        TABLE.iter().find(|(_, function, _)| *function == self).map_or("?", |(name, ..)| name)
     }
 
     pub(super) fn call(self, arguments: &[Value]) -> Result<Value, EvalError> {
@@ -69,20 +63,14 @@ impl Function {
             return Err(hole.unexpected(place, "a known value"));
         }
         match (self, arguments) {
-            (Self::Base64Encode, [text]) => Ok(Value::text(
-                base64::engine::general_purpose::STANDARD.encode(text.to_text(place)?),
-            )),
-            (Self::Contains, [Value::List(items), wanted]) => contains(items, wanted),
-            (Self::Format, [pattern, rest @ ..]) => {
-                format(&pattern.to_text(place)?, rest).map(Value::text)
+            (Self::Base64Encode, [text]) => {
+                Ok(Value::text(base64::engine::general_purpose::STANDARD.encode(text.to_text(place)?)))
             }
+            (Self::Contains, [Value::List(items), wanted]) => contains(items, wanted),
+            (Self::Format, [pattern, rest @ ..]) => format(&pattern.to_text(place)?, rest).map(Value::text),
             (Self::Indent, [Value::Int(spaces), text]) => {
-                let width = usize::try_from(*spaces)
-                    .map_err(|_| type_error(place, "wants a width of 0 or more"))?;
-                Ok(Value::text(
-                    text.to_text(place)?
-                        .replace('\n', &format!("\n{}", " ".repeat(width))),
-                ))
+                let width = usize::try_from(*spaces).map_err(|_| type_error(place, "wants a width of 0 or more"))?;
+                Ok(Value::text(text.to_text(place)?.replace('\n', &format!("\n{}", " ".repeat(width)))))
             }
             (Self::Join, [separator, lists @ ..]) => join(&separator.to_text(place)?, lists),
             (Self::JsonEncode, [value]) => json::encode(value).map(Value::text),
@@ -95,32 +83,20 @@ impl Function {
             (Self::TrimSpace, [text]) => Ok(Value::text(text.to_text(place)?.trim())),
             (_, other) => {
                 let kinds: Vec<&str> = other.iter().map(Value::kind).collect();
-                Err(type_error(
-                    place,
-                    &format!("cannot take {}", kinds.join(", ")),
-                ))
+                Err(type_error(place, &format!("cannot take {}", kinds.join(", "))))
             }
         }
     }
 }
 
 fn type_error(place: &str, reason: &str) -> EvalError {
-    EvalError::Type {
-        place: place.to_owned(),
-        reason: reason.to_owned(),
-    }
+    EvalError::Type { place: place.to_owned(), reason: reason.to_owned() }
 }
 
 fn contains(items: &[Value], wanted: &Value) -> Result<Value, EvalError> {
     // OpenTofu converts a mixed list to one type first; that is never meant in user data.
-    if items
-        .iter()
-        .any(|item| std::mem::discriminant(item) != std::mem::discriminant(wanted))
-    {
-        return Err(type_error(
-            "contains",
-            "wants a list of the same kind as the value",
-        ));
+    if items.iter().any(|item| std::mem::discriminant(item) != std::mem::discriminant(wanted)) {
+        return Err(type_error("contains", "wants a list of the same kind as the value"));
     }
     Ok(Value::Bool(items.contains(wanted)))
 }
@@ -147,26 +123,16 @@ fn length(value: &Value) -> Result<Value, EvalError> {
         Value::Text(_) => return Err(type_error("length", "counts ASCII text only")),
         other => return Err(other.unexpected("length", "a list, a map or a string")),
     };
-    i64::try_from(length)
-        .map(Value::Int)
-        .map_err(|_| type_error("length", "is too large"))
+    i64::try_from(length).map(Value::Int).map_err(|_| type_error("length", "is too large"))
 }
 
 fn ascii(value: &Value, place: &str) -> Result<String, EvalError> {
     let text = value.to_text(place)?;
-    if text.is_ascii() {
-        Ok(text)
-    } else {
-        Err(type_error(place, "takes ASCII text only"))
-    }
+    if text.is_ascii() { Ok(text) } else { Err(type_error(place, "takes ASCII text only")) }
 }
 
 fn replace(text: &Value, from: &Value, to: &Value) -> Result<Value, EvalError> {
-    let (text, from, to) = (
-        text.to_text("replace")?,
-        from.to_text("replace")?,
-        to.to_text("replace")?,
-    );
+    let (text, from, to) = (text.to_text("replace")?, from.to_text("replace")?, to.to_text("replace")?);
     if from.len() > 1 && from.starts_with('/') && from.ends_with('/') {
         return Err(type_error("replace", "takes no regular expression"));
     }
@@ -181,35 +147,21 @@ fn format(pattern: &str, arguments: &[Value]) -> Result<String, EvalError> {
     while let Some(at) = rest.find('%') {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
-        let width_end = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let width_end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (width, after) = rest.split_at(width_end);
-        let verb = after
-            .chars()
-            .next()
-            .ok_or_else(|| type_error("format", "ends in the middle of a verb"))?;
+        let verb = after.chars().next().ok_or_else(|| type_error("format", "ends in the middle of a verb"))?;
         rest = &after[verb.len_utf8()..];
-        let mut next = || {
-            arguments
-                .next()
-                .ok_or_else(|| type_error("format", "has more verbs than arguments"))
-        };
+        let mut next = || arguments.next().ok_or_else(|| type_error("format", "has more verbs than arguments"));
         match (width, verb) {
             ("", '%') => out.push('%'),
             ("", 's' | 'v') => out.push_str(&next()?.to_text("format")?),
             ("", 'd') => out.push_str(&integer(next()?)?.to_string()),
             (padded, 'd') if padded.starts_with('0') && padded.len() == 2 => {
-                let width = padded
-                    .parse()
-                    .map_err(|_| type_error("format", "has a bad width"))?;
+                let width = padded.parse().map_err(|_| type_error("format", "has a bad width"))?;
                 out.push_str(&format!("{:0width$}", integer(next()?)?));
             }
             _ => {
-                return Err(type_error(
-                    "format",
-                    &format!("takes %s, %v, %d, %0Nd and %%, not %{width}{verb}"),
-                ));
+                return Err(type_error("format", &format!("takes %s, %v, %d, %0Nd and %%, not %{width}{verb}")));
             }
         }
     }

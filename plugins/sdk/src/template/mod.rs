@@ -39,9 +39,7 @@ pub enum EvalError {
     #[error("the template uses `{0}`, which is not supplied")]
     UnknownVariable(String),
     /// Something was computed on a value that only the apply knows.
-    #[error(
-        "the template computes on the hole `{hole}` in {place}; do that in the module's locals"
-    )]
+    #[error("the template computes on the hole `{hole}` in {place}; do that in the module's locals")]
     ComputedHole {
         /// Name of the hole.
         hole: String,
@@ -93,17 +91,8 @@ impl Template {
 pub(crate) enum Node {
     Text(String),
     Value(Expr),
-    If {
-        condition: Expr,
-        then: Vec<Node>,
-        otherwise: Vec<Node>,
-    },
-    For {
-        key: Option<String>,
-        value: String,
-        each: Expr,
-        body: Vec<Node>,
-    },
+    If { condition: Expr, then: Vec<Node>, otherwise: Vec<Node> },
+    For { key: Option<String>, value: String, each: Expr, body: Vec<Node> },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -69,14 +69,10 @@ impl Value {
 
     pub(super) fn unexpected(&self, place: &str, wanted: &str) -> EvalError {
         match self {
-            Self::Hole { name, .. } => EvalError::ComputedHole {
-                hole: name.clone(),
-                place: place.to_owned(),
-            },
-            other => EvalError::Type {
-                place: place.to_owned(),
-                reason: format!("wants {wanted}, got {}", other.kind()),
-            },
+            Self::Hole { name, .. } => EvalError::ComputedHole { hole: name.clone(), place: place.to_owned() },
+            other => {
+                EvalError::Type { place: place.to_owned(), reason: format!("wants {wanted}, got {}", other.kind()) }
+            }
         }
     }
 }
@@ -133,10 +129,7 @@ impl Variables {
     /// Adds a hole: the module supplies the value at apply, of at most `max_bytes` bytes.
     #[must_use]
     pub fn with_hole(self, name: &str, max_bytes: u32) -> Self {
-        let hole = Value::Hole {
-            name: name.to_owned(),
-            max_bytes,
-        };
+        let hole = Value::Hole { name: name.to_owned(), max_bytes };
         self.with(name, hole)
     }
 
@@ -149,17 +142,11 @@ impl Variables {
                 Value::Int(value) => (*value).into(),
                 Value::Text(text) => text.as_str().into(),
                 Value::List(items) => items.iter().map(|item| convert(item, hole)).collect(),
-                Value::Map(items) => items
-                    .iter()
-                    .map(|(key, item)| (key.clone(), convert(item, hole)))
-                    .collect(),
+                Value::Map(items) => items.iter().map(|(key, item)| (key.clone(), convert(item, hole))).collect(),
                 Value::Hole { name, .. } => hole(name).into(),
             }
         }
-        self.values
-            .iter()
-            .map(|(name, value)| (name.clone(), convert(value, &hole)))
-            .collect()
+        self.values.iter().map(|(name, value)| (name.clone(), convert(value, &hole))).collect()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
@@ -170,9 +157,5 @@ impl Variables {
 /// Normal form C. OpenTofu normalises every string it makes, so functions must see the same bytes here.
 pub(super) fn normalised(text: String) -> String {
     // Everything below the first combining mark is its own normal form.
-    if text.chars().all(|c| c < '\u{300}') {
-        text
-    } else {
-        text.nfc().collect()
-    }
+    if text.chars().all(|c| c < '\u{300}') { text } else { text.nfc().collect() }
 }
