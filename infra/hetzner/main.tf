@@ -245,7 +245,6 @@ locals {
     enable_local_storage       = var.enable_local_storage
     enable_unattended_upgrades = var.enable_unattended_upgrades
     first_private_ip           = local.first_private_ip
-    k3s_version                = local.k3s_version
     load_balancer_private_ip   = local.load_balancer_private_ip
     sovereign_fqdn             = var.sovereign_fqdn
 
@@ -262,7 +261,6 @@ locals {
     enable_fail2ban            = var.enable_fail2ban
     enable_unattended_upgrades = var.enable_unattended_upgrades
     first_private_ip           = local.first_private_ip
-    k3s_version                = local.k3s_version
 
     k3s_agent_token = sensitive(terraform_data.k3s_agent_token.output)
     node_private_ip = cidrhost(local.subnet_range, i + 10)

@@ -32,8 +32,8 @@ variable "org_name" {
   description = "Organisation that owns the Sovereign. Free text, recorded on the node."
 
   validation {
-    condition     = length(var.org_name) <= 200 && can(regex("^[^\\p{Cc}\\p{Co}]*[^\\s\\p{Cc}\\p{Co}][^\\p{Cc}\\p{Co}]*$", var.org_name))
-    error_message = "org_name must be 1 to 200 characters, not blank, without control or private-use characters."
+    condition     = length(var.org_name) <= 200 && length(base64encode(var.org_name)) <= 1068 && can(regex("^[^\\p{Cc}\\p{Co}]*[^\\s\\p{Cc}\\p{Co}][^\\p{Cc}\\p{Co}]*$", var.org_name))
+    error_message = "org_name must be 1 to 200 characters (800 bytes), not blank, without control or private-use characters."
   }
 }
 
@@ -43,8 +43,8 @@ variable "org_email" {
   description = "Contact address of the organisation."
 
   validation {
-    condition     = length(var.org_email) <= 254 && can(regex("^[^@\\s\\p{Cc}\\p{Co}]+@[^@\\s\\p{Cc}\\p{Co}]+\\.[^@\\s\\p{Cc}\\p{Co}]+$", var.org_email))
-    error_message = "org_email must be an e-mail address of at most 254 characters."
+    condition     = length(base64encode(var.org_email)) <= 340 && can(regex("^[^@\\s\\p{Cc}\\p{Co}]+@[^@\\s\\p{Cc}\\p{Co}]+\\.[^@\\s\\p{Cc}\\p{Co}]+$", var.org_email))
+    error_message = "org_email must be an e-mail address of at most 254 bytes."
   }
 }
 

@@ -48,6 +48,11 @@ impl Parsed {
         self.request.provider()
     }
 
+    /// Whether the body names any region.
+    pub fn has_regions(&self) -> bool {
+        !self.request.regions.is_empty()
+    }
+
     /// Whether the body carries a key, in any case.
     pub fn carries(&self, key: &str) -> bool {
         self.request.extra.keys().any(|k| k.eq_ignore_ascii_case(key))
