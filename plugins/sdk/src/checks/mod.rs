@@ -4,6 +4,6 @@ mod cidr;
 mod names;
 mod ssh;
 
-pub use cidr::check_cidr;
+pub use cidr::{CidrError, check_cidr};
 pub use names::{is_dns_name, is_email};
 pub use ssh::{KeyRemark, check_public_key};
