@@ -1,4 +1,5 @@
 //! The bundle of the rehearsal cloud, against goldens and the real tools.
+#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

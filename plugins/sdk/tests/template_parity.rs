@@ -1,4 +1,5 @@
 //! The template engine against the real `tofu console`: same text from the original and from the rendered template.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once")]
 
 use catalyst_plugin_sdk::template::{EvalError, Template, Value, Variables};
 use catalyst_plugin_sdk::testing::{Case, hostile_text, templatefile};
