@@ -1,1 +1,65 @@
-//! Hetzner Cloud as a provider plugin.
+//! Hetzner Cloud: one component that carries its OpenTofu module (`infra/hetzner`) and everything that is known of the
+//! cloud beforehand.
+//!
+//! Whatever the module would refuse at plan, and whatever the cloud is known to refuse in the middle of an apply, is a
+//! finding when the request is made.
+
+mod catalogue;
+mod descriptor;
+mod diagnose;
+mod endpoints;
+mod plan;
+mod render;
+mod settings;
+
+use catalyst_plugin_sdk::{
+    Advice, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse, Provider,
+    Provisioner, RenderContext, Rendered, Verdict,
+};
+
+pub use render::template_variables;
+
+/// Hetzner Cloud.
+#[derive(Debug)]
+pub struct Hetzner;
+
+impl Provisioner for Hetzner {
+    fn describe() -> Provider {
+        descriptor::provider()
+    }
+
+    fn validate(request: &DeploymentRequest) -> Findings {
+        let mut findings = Findings::new();
+        let plan = plan::read(request, &mut findings);
+        if !findings.has_errors() {
+            render::check_budgets(request, &plan, &mut findings);
+        }
+        findings
+    }
+
+    fn render(request: &DeploymentRequest, context: &RenderContext) -> Result<Rendered, Findings> {
+        render::bundle(request, context)
+    }
+
+    fn read_outputs(outputs: &Outputs) -> Result<Endpoints, String> {
+        endpoints::read(outputs)
+    }
+
+    fn diagnose(diagnostic: &Diagnostic) -> Advice {
+        diagnose::advice(diagnostic)
+    }
+
+    fn estimate(request: &DeploymentRequest) -> Result<Estimate, String> {
+        catalogue::estimate(request)
+    }
+
+    fn credential_probe() -> Result<Vec<Probe>, String> {
+        Ok(vec![descriptor::probe()])
+    }
+
+    fn judge_credentials(responses: &[ProbeResponse]) -> Verdict {
+        descriptor::judge(responses)
+    }
+}
+
+catalyst_plugin_sdk::export!(Hetzner);

@@ -1,0 +1,100 @@
+//! What the plugin says of itself, and how a token is proven.
+
+use catalyst_plugin_sdk::{
+    Header, Probe, ProbeResponse, Provider, Secret, SecretRole, SecretSource, TofuProvider, Verdict,
+};
+
+use crate::{catalogue, settings};
+
+/// Names of the secrets.
+pub(crate) const HCLOUD_TOKEN: &str = "hetzner-token";
+pub(crate) const GHCR_TOKEN: &str = "ghcr-pull-token";
+pub(crate) const BEARER: &str = "kubeconfig-bearer";
+pub(crate) const K3S_TOKEN: &str = "k3s-token";
+pub(crate) const K3S_AGENT_TOKEN: &str = "k3s-agent-token";
+
+/// Longest `user_data` of a server in bytes (Hetzner Cloud API, create a server).
+pub(crate) const USER_DATA_LIMIT: u32 = 32_768;
+/// Longest GHCR token in bytes, as in the module.
+pub(crate) const MAX_GHCR_TOKEN: u32 = 256;
+
+const API_HOST: &str = "api.hetzner.cloud";
+/// The version that `infra/hetzner/versions.tf` pins; a test compares the two.
+const HCLOUD_VERSION: &str = "1.68.0";
+
+pub(crate) fn provider() -> Provider {
+    Provider {
+        id: "hetzner".to_owned(),
+        display_name: "Hetzner Cloud".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        secrets: secrets(),
+        tofu_providers: vec![TofuProvider {
+            source: "hetznercloud/hcloud".to_owned(),
+            version: HCLOUD_VERSION.to_owned(),
+        }],
+        bearer_resource: Some("hcloud_server.control_plane[0]".to_owned()),
+        catalogue: catalogue::catalogue(),
+        user_data_limit: USER_DATA_LIMIT,
+        settings_schema: settings::SCHEMA.to_owned(),
+        api_hosts: vec![API_HOST.to_owned()],
+    }
+}
+
+fn secrets() -> Vec<Secret> {
+    let minted = |name: &str, role, label: &str| Secret {
+        name: name.to_owned(),
+        source: SecretSource::Minted,
+        role,
+        required: true,
+        min_length: 64,
+        max_length: 64,
+        label: label.to_owned(),
+        refused_prefixes: Vec::new(),
+    };
+    vec![
+        Secret {
+            source: SecretSource::Request("hetznerToken".to_owned()),
+            // The wizard makes such a token up when it cannot reach the cloud.
+            refused_prefixes: vec!["demo-mode".to_owned()],
+            ..minted(HCLOUD_TOKEN, SecretRole::Ordinary, "hetzner token")
+        },
+        Secret {
+            source: SecretSource::Host("ghcr-pull-token".to_owned()),
+            required: false,
+            min_length: 1,
+            max_length: MAX_GHCR_TOKEN,
+            ..minted(GHCR_TOKEN, SecretRole::Ordinary, "GHCR pull token")
+        },
+        minted(BEARER, SecretRole::KubeconfigBearer, "kubeconfig bearer"),
+        minted(K3S_TOKEN, SecretRole::Ordinary, "k3s server token"),
+        minted(K3S_AGENT_TOKEN, SecretRole::Ordinary, "k3s agent token"),
+    ]
+}
+
+/// Lists one server: the cheapest call that needs a valid token.
+pub(crate) fn probe() -> Probe {
+    Probe {
+        method: "GET".to_owned(),
+        url: format!("https://{API_HOST}/v1/servers?per_page=1"),
+        headers: vec![Header {
+            name: "Authorization".to_owned(),
+            value: format!("Bearer {{{{secret:{HCLOUD_TOKEN}}}}}"),
+        }],
+        body: None,
+    }
+}
+
+/// Says what the answer proves: a read call cannot prove the right to write.
+pub(crate) fn judge(responses: &[ProbeResponse]) -> Verdict {
+    match responses.first().map(|response| response.status) {
+        Some(200) => Verdict::Accepted(
+            "Hetzner Cloud accepted the token for reading; whether it may also write shows at the first create"
+                .to_owned(),
+        ),
+        Some(401) => Verdict::Rejected("Hetzner Cloud does not know this token".to_owned()),
+        Some(403) => Verdict::Rejected("Hetzner Cloud knows this token but does not let it read servers".to_owned()),
+        Some(429) => Verdict::Unreachable("the project's hourly request limit at Hetzner Cloud is used up".to_owned()),
+        Some(status) => Verdict::Unreachable(format!("Hetzner Cloud answered with status {status}")),
+        None => Verdict::Unreachable("Hetzner Cloud gave no answer".to_owned()),
+    }
+}

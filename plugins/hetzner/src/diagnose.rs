@@ -1,0 +1,229 @@
+//! Plain words for what OpenTofu and Hetzner's API say. The provider writes API errors as `words (code, correlation id)`.
+
+use catalyst_plugin_sdk::{Advice, Alternative, Diagnostic, DiagnosticKind};
+
+use crate::catalogue::{self, LOCATIONS};
+
+/// Most other choices to offer: a person reads them.
+const MAX_ALTERNATIVES: usize = 5;
+
+struct Known {
+    /// Codes of the API, and words of OpenTofu, in lower case.
+    signs: &'static [&'static str],
+    kind: DiagnosticKind,
+    retryable: bool,
+    what_happened: &'static str,
+    what_to_do: &'static str,
+}
+
+/// The first that matches counts, so the narrow ones stand first.
+const KNOWN: &[Known] = &[
+    Known {
+        signs: &["(resource_unavailable", "(placement_error", "error during placement"],
+        kind: DiagnosticKind::Capacity,
+        retryable: false,
+        what_happened: "Hetzner has no such server left at this location.",
+        what_to_do: "Choose another server type or another location; the same choice may work again hours later.",
+    },
+    Known {
+        signs: &["is deprecated", "unsupported location for server type", "server type not found", "(deprecated_api"],
+        kind: DiagnosticKind::Configuration,
+        retryable: false,
+        what_happened: "Hetzner no longer offers this server type, or not at this location.",
+        what_to_do: "Choose a current server type.",
+    },
+    Known {
+        signs: &["(rate_limit_exceeded", "status code 429", "requests per hour"],
+        kind: DiagnosticKind::RateLimit,
+        retryable: true,
+        what_happened: "The project's hourly number of API requests is used up.",
+        what_to_do: "Wait for up to an hour, then retry.",
+    },
+    Known {
+        signs: &["(resource_limit_exceeded", "limit reached", "limit exceeded for"],
+        kind: DiagnosticKind::Quota,
+        retryable: false,
+        what_happened: "The project has reached one of its limits at Hetzner.",
+        what_to_do: "Remove what is no longer needed in the project, or ask Hetzner for a higher limit, then retry.",
+    },
+    Known {
+        signs: &["(token_readonly"],
+        kind: DiagnosticKind::Credentials,
+        retryable: false,
+        what_happened: "The token may read the project but not change it.",
+        what_to_do: "Create a token with read and write access in the Hetzner console and start again with it.",
+    },
+    Known {
+        signs: &["(unauthorized", "(forbidden", "entered token is invalid", "hcloud_token must be"],
+        kind: DiagnosticKind::Credentials,
+        retryable: false,
+        what_happened: "Hetzner refuses the token.",
+        what_to_do: "Create a token with read and write access in the right project and start again with it.",
+    },
+    Known {
+        signs: &["(uniqueness_error", "already used", "ssh key with the same fingerprint already exists"],
+        kind: DiagnosticKind::Conflict,
+        retryable: false,
+        what_happened: "Something of that name, or this SSH key, is in the project already, perhaps from an earlier run.",
+        what_to_do: "In the Hetzner console look for resources with the label catalyst.openova.io/sovereign of this domain, \
+                     and for the SSH key; remove what belongs to no running cluster, then retry.",
+    },
+    Known {
+        signs: &["(locked", "(conflict", "(resource_locked", "(protected"],
+        kind: DiagnosticKind::Conflict,
+        retryable: true,
+        what_happened: "Hetzner is still busy with another change of the same resource.",
+        what_to_do: "Retry in a minute.",
+    },
+    Known {
+        signs: &[
+            "(service_error",
+            "(unavailable",
+            "(maintenance",
+            "(timeout",
+            "(server_error",
+            "(robot_unavailable",
+            "i/o timeout",
+            "connection reset",
+            "connection refused",
+            "no such host",
+            "tls handshake",
+            "unexpected eof",
+            "deadline exceeded",
+            "could not connect to",
+            "failed to install provider",
+            "failed to query available provider packages",
+        ],
+        kind: DiagnosticKind::Transient,
+        retryable: true,
+        what_happened: "Hetzner's API, or the network on the way to it, did not answer as it should.",
+        what_to_do: "Retry; if it goes on, look at Hetzner's status page and at the host's way out.",
+    },
+    Known {
+        signs: &["(invalid_input", "invalid value for variable", "no value for required variable", "(json_error"],
+        kind: DiagnosticKind::Configuration,
+        retryable: false,
+        what_happened: "Hetzner or the module does not take one of the values.",
+        what_to_do: "The message names the field: start again with another value.",
+    },
+];
+
+pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
+    let text = format!("{}\n{}", diagnostic.summary, diagnostic.detail);
+    let lower = text.to_lowercase();
+    let Some(known) = KNOWN.iter().find(|known| known.signs.iter().any(|sign| lower.contains(sign))) else {
+        return Advice {
+            kind: DiagnosticKind::Other,
+            retryable: false,
+            what_happened: or(&diagnostic.summary, "OpenTofu failed without a word."),
+            what_to_do: "Read OpenTofu's words in the log. A retry goes on from where this run stopped.".to_owned(),
+            alternatives: Vec::new(),
+        };
+    };
+    let offers = matches!(known.kind, DiagnosticKind::Capacity) || lower.contains("deprecated");
+    Advice {
+        kind: known.kind,
+        retryable: known.retryable,
+        what_happened: format!("{}{}", known.what_happened, correlation(&text)),
+        what_to_do: known.what_to_do.to_owned(),
+        alternatives: if offers { alternatives(&lower) } else { Vec::new() },
+    }
+}
+
+fn or(text: &str, default: &str) -> String {
+    if text.trim().is_empty() { default.to_owned() } else { text.trim().to_owned() }
+}
+
+/// The id by which Hetzner's support finds the call, where the message has one.
+fn correlation(text: &str) -> String {
+    let id = text.split('(').skip(1).find_map(|rest| {
+        let (code, rest) = rest.split_once(", ")?;
+        let id = rest.split(')').next()?;
+        let is_code = !code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let is_id = id.len() >= 8 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        (is_code && is_id).then(|| id.to_owned())
+    });
+    id.map_or(String::new(), |id| format!(" Hetzner's correlation id is {id}."))
+}
+
+/// Other places and types for the ones that the message names.
+fn alternatives(text: &str) -> Vec<Alternative> {
+    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let location = LOCATIONS.iter().map(|(id, ..)| *id).find(|id| words.contains(id));
+    let named = words.iter().find_map(|word| {
+        let server = catalogue::server(word)?;
+        Some((server, catalogue::successor(word).and_then(catalogue::server).unwrap_or(server)))
+    });
+    let mut found = Vec::new();
+    if let Some((asked, next)) = named {
+        if asked.name != next.name {
+            found.push(alternative(None, Some(next.name), "the current type of the same size"));
+        }
+        let here = catalogue::offered_at(location.unwrap_or("fsn1"));
+        // Of one architecture: images may not be built for the other.
+        let alike = here.filter(|server| {
+            server.name != asked.name
+                && server.name != next.name
+                && server.memory_gib == asked.memory_gib
+                && server.name.starts_with("cax") == asked.name.starts_with("cax")
+        });
+        found.extend(alike.map(|server| alternative(None, Some(server.name), "as much memory, from another stock")));
+    }
+    let european = location.is_none_or(catalogue::is_european);
+    let elsewhere = LOCATIONS.iter().filter(|(id, _, europe)| Some(*id) != location && *europe == european);
+    found.extend(elsewhere.map(|(id, name, _)| alternative(Some(id), None, name)));
+    found.truncate(MAX_ALTERNATIVES);
+    found
+}
+
+fn alternative(region: Option<&str>, machine_type: Option<&str>, reason: &str) -> Alternative {
+    Alternative {
+        region: region.map(str::to_owned),
+        machine_type: machine_type.map(str::to_owned),
+        reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advice_for(summary: &str, detail: &str) -> Advice {
+        advice(&Diagnostic { summary: summary.to_owned(), detail: detail.to_owned(), address: None })
+    }
+
+    #[test]
+    fn each_code_of_the_api_has_its_family() {
+        let cases = [
+            ("error during placement (resource_unavailable, 1d1d17e504e28a4c)", DiagnosticKind::Capacity, false),
+            ("server limit reached (resource_limit_exceeded, 1d1d17e504e28a4c)", DiagnosticKind::Quota, false),
+            ("limit of 3600 requests per hour reached (rate_limit_exceeded)", DiagnosticKind::RateLimit, true),
+            ("the token is only allowed to perform GET requests (token_readonly)", DiagnosticKind::Credentials, false),
+            ("unable to authenticate (unauthorized, 0011223344556677)", DiagnosticKind::Credentials, false),
+            ("SSH key not unique (uniqueness_error, 0011223344556677)", DiagnosticKind::Conflict, false),
+            ("cannot perform operation: server is locked (locked)", DiagnosticKind::Conflict, true),
+            ("dial tcp 203.0.113.1:443: i/o timeout", DiagnosticKind::Transient, true),
+            ("invalid input in field 'user_data' (invalid_input)", DiagnosticKind::Configuration, false),
+            ("Server type cx42 is deprecated", DiagnosticKind::Configuration, false),
+            ("Error: something new", DiagnosticKind::Other, false),
+        ];
+        for (summary, kind, retryable) in cases {
+            let advice = advice_for(summary, "");
+            assert_eq!((advice.kind, advice.retryable), (kind, retryable), "{summary}");
+        }
+    }
+
+    #[test]
+    fn no_stock_offers_what_is_alike_and_names_the_call() {
+        let advice = advice_for(
+            "error during placement (resource_unavailable, 1d1d17e504e28a4c)",
+            "server type cx42 in location nbg1",
+        );
+        assert!(advice.what_happened.contains("1d1d17e504e28a4c"));
+        assert_eq!(advice.alternatives[0].machine_type.as_deref(), Some("cx43"));
+        assert!(advice.alternatives.iter().any(|a| a.machine_type.as_deref() == Some("cpx42")));
+        assert!(advice.alternatives.iter().all(|a| a.machine_type.as_deref() != Some("cax31")), "another architecture");
+        assert!(advice.alternatives.iter().any(|a| a.region.as_deref() == Some("fsn1")));
+        assert!(advice.alternatives.iter().all(|a| a.region.as_deref() != Some("nbg1")));
+    }
+}

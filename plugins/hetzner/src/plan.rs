@@ -1,0 +1,220 @@
+//! A request, read once: findings for what the module or the cloud would refuse, and what is to be built.
+
+use catalyst_plugin_sdk::checks::{self, KeyRemark};
+use catalyst_plugin_sdk::{Choice, DeploymentRequest, DomainMode, Findings, Placement, Pointer, text};
+
+use crate::catalogue::{self, LOCATIONS};
+use crate::settings::{self, HetznerSettings};
+
+/// The module's defaults, used for blank choices.
+pub(crate) const DEFAULT_CONTROL_PLANE_SIZE: &str = "cx42";
+const DEFAULT_WORKER_SIZE: &str = "cx32";
+/// Most workers: 100 nodes fit a private network, and addresses .10 to .59 are set aside.
+const MAX_WORKERS: i64 = 50;
+/// Longest domain in bytes, as in the module: names below it must fit 253.
+const MAX_FQDN: usize = 240;
+/// Longest label value in characters (Hetzner Cloud API, labels); the module shortens a longer domain.
+const MAX_LABEL_VALUE: usize = 63;
+/// Longest organisation name in characters and in bytes, as in the module.
+const MAX_ORG_NAME: (usize, usize) = (200, 800);
+/// Memory in GiB below which a Sovereign without workers runs out (contract/INFRA.md, sizes).
+const SOLO_MEMORY_GIB: u32 = 16;
+/// Providers that the module's list of regions may name.
+const KNOWN_PROVIDERS: [&str; 5] = ["hetzner", "huawei", "oci", "aws", "azure"];
+
+/// What is to be built. Blank texts mean "the module's default".
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) region: String,
+    control_plane_choice: Choice,
+    worker_choice: Choice,
+    pub(crate) worker_count: i64,
+    ha_enabled: bool,
+    pub(crate) settings: HetznerSettings,
+}
+
+impl Plan {
+    /// Server type of the control plane, the default filled in.
+    pub(crate) fn control_plane_size(&self) -> &str {
+        or_default(&self.control_plane_choice.value, DEFAULT_CONTROL_PLANE_SIZE)
+    }
+
+    /// Server type of the workers, the default filled in.
+    pub(crate) fn worker_size(&self) -> &str {
+        or_default(&self.worker_choice.value, DEFAULT_WORKER_SIZE)
+    }
+
+    /// The types as asked for, blank when not.
+    pub(crate) fn asked_sizes(&self) -> (&str, &str) {
+        (&self.control_plane_choice.value, &self.worker_choice.value)
+    }
+
+    /// Number of control-plane servers.
+    pub(crate) fn control_plane_count(&self) -> u32 {
+        if self.ha_enabled { 3 } else { 1 }
+    }
+}
+
+fn or_default<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.is_empty() { default } else { text }
+}
+
+/// Reads a request. The plan is worth something only without error findings.
+pub(crate) fn read(request: &DeploymentRequest, findings: &mut Findings) -> Plan {
+    text::check_request(request, findings);
+    check_names(request, findings);
+    check_slots(request, findings);
+    let placement = Placement::of(request);
+    let plan = Plan {
+        region: placement.region.value.clone(),
+        control_plane_choice: placement.control_plane_size.clone(),
+        worker_choice: placement.worker_size.clone(),
+        worker_count: placement.worker_count,
+        ha_enabled: request.ha_enabled,
+        settings: settings::read(&request.extra, findings),
+    };
+    check_region(&placement.region, findings);
+    check_worker_count(&placement, findings);
+    check_size(&plan.control_plane_choice, plan.control_plane_size(), &plan.region, findings);
+    if plan.worker_count > 0 || !plan.worker_choice.value.is_empty() {
+        check_size(&plan.worker_choice, plan.worker_size(), &plan.region, findings);
+    }
+    check_memory(&plan, findings);
+    check_ssh_key(&request.ssh_public_key, findings);
+    plan
+}
+
+/// Whether a field may be blank is the host's rule; here a blank gives no finding.
+fn check_names(request: &DeploymentRequest, findings: &mut Findings) {
+    let fqdn = request.sovereign_fqdn.as_str();
+    if !fqdn.is_empty() && !checks::is_dns_name(fqdn, MAX_FQDN) {
+        let message = format!(
+            "sovereignFQDN must be a lower-case FQDN of at least two labels and at most {MAX_FQDN} characters, the last \
+             label beginning with a letter"
+        );
+        findings.error(&Pointer::to("sovereignFQDN"), "dns-name", message);
+    } else if fqdn.len() > MAX_LABEL_VALUE {
+        let message = format!(
+            "sovereignFQDN is longer than the {MAX_LABEL_VALUE} characters of a Hetzner label; resources carry its beginning \
+             and a digest"
+        );
+        findings.warning(&Pointer::to("sovereignFQDN"), "label-shortened", message);
+    }
+    let name = &request.org_name;
+    if name.chars().count() > MAX_ORG_NAME.0 || name.len() > MAX_ORG_NAME.1 {
+        let message = format!("orgName has at most {} characters and {} bytes", MAX_ORG_NAME.0, MAX_ORG_NAME.1);
+        findings.error(&Pointer::to("orgName"), "too-long", message);
+    }
+    let email = request.org_email.as_str();
+    if !email.is_empty() && !checks::is_email(email) {
+        let message = "orgEmail must be a mail address of at most 254 bytes";
+        findings.error(&Pointer::to("orgEmail"), "email", message);
+    }
+    if request.domain_mode == DomainMode::Pool {
+        let label = request.subdomain.as_str();
+        let under_a_domain = format!("{label}.example");
+        if !label.is_empty() && !checks::is_dns_name(&under_a_domain, MAX_FQDN) {
+            let message = "sovereignSubdomain must be a lower-case DNS label of at most 63 characters";
+            findings.error(&Pointer::to("sovereignSubdomain"), "dns-name", message);
+        }
+        let pool = request.pool_domain.as_str();
+        if !pool.is_empty() && !checks::is_dns_name(pool, MAX_FQDN) {
+            let message = "sovereignPoolDomain must be a lower-case domain name";
+            findings.error(&Pointer::to("sovereignPoolDomain"), "dns-name", message);
+        }
+    }
+}
+
+fn check_slots(request: &DeploymentRequest, findings: &mut Findings) {
+    for (index, slot) in request.regions.iter().enumerate() {
+        let provider = slot.provider.trim();
+        if !provider.is_empty() && !KNOWN_PROVIDERS.contains(&provider) {
+            let message = format!("region[{index}]: provider must be one of {}", KNOWN_PROVIDERS.join(", "));
+            let at = Pointer::to("regions").index(index).key("provider");
+            findings.error(&at, "unknown-provider", message);
+        }
+    }
+    if request.regions.len() > 1 {
+        let message = "only the first region is built; the others are noted and left out";
+        findings.warning(&Pointer::to("regions").index(1), "one-region", message);
+    }
+}
+
+fn check_region(region: &Choice, findings: &mut Findings) {
+    let known = LOCATIONS.iter().any(|(id, ..)| *id == region.value);
+    if !region.value.is_empty() && !known {
+        let ids: Vec<&str> = LOCATIONS.iter().map(|(id, ..)| *id).collect();
+        let message = format!("there is no Hetzner region `{}`; there are {}", region.value, ids.join(", "));
+        findings.error(&region.pointer, "unknown-region", message);
+    }
+}
+
+fn check_worker_count(placement: &Placement, findings: &mut Findings) {
+    let count = placement.worker_count;
+    if count < 0 {
+        findings.error(&placement.worker_count_pointer, "negative", "workerCount must be 0 or more");
+    } else if count > MAX_WORKERS {
+        let message = format!("workerCount is {count}; at most {MAX_WORKERS} are built");
+        findings.error(&placement.worker_count_pointer, "too-many-workers", message);
+    }
+}
+
+/// Whether a name has the form of a server type: a family and one to three digits.
+fn is_server_type(name: &str) -> bool {
+    let family = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    ["cx", "cpx", "ccx", "cax"].contains(&family) && (1..=3).contains(&(name.len() - family.len()))
+}
+
+fn check_size(choice: &Choice, name: &str, region: &str, findings: &mut Findings) {
+    if !is_server_type(name) {
+        let message = format!("`{name}` is no Hetzner server type such as cx43, cpx42, ccx33 or cax31");
+        findings.error(&choice.pointer, "machine-type", message);
+        return;
+    }
+    let current = catalogue::server(name).is_some_and(|server| server.successor.is_none());
+    if !current {
+        let instead = catalogue::successor(name).map_or(String::new(), |next| format!(" Take {next} instead."));
+        let message = format!(
+            "The server type {name} is retired or not known (catalogue of {}); Hetzner may refuse it.{instead}",
+            catalogue::AS_OF
+        );
+        findings.warning(&choice.pointer, "machine-type-retired", message);
+    }
+    let known_region = LOCATIONS.iter().any(|(id, ..)| *id == region);
+    if known_region && !catalogue::is_european(region) && catalogue::only_in_europe(name) {
+        let message =
+            format!("Server types such as {name} are offered in Europe only; in {region} take a cpx or ccx type.");
+        findings.warning(&choice.pointer, "machine-type-not-there", message);
+    }
+    if name.starts_with("cax") {
+        let message = format!("{name} is an ARM type: every image of the Sovereign must be built for arm64 too.");
+        findings.warning(&choice.pointer, "arm", message);
+    }
+}
+
+fn check_memory(plan: &Plan, findings: &mut Findings) {
+    let Some(server) = catalogue::server(plan.control_plane_size()) else { return };
+    let total = server.memory_gib * plan.control_plane_count();
+    if plan.worker_count > 0 || total >= SOLO_MEMORY_GIB {
+        return;
+    }
+    let end = if server.memory_gib <= 4 { "Cilium" } else { "OpenBao and Keycloak" };
+    let message = format!(
+        "{} has {} GiB of memory and there are no workers: it runs out while {end} start. Take {SOLO_MEMORY_GIB} GiB or more, \
+         such as cx43.",
+        server.name, server.memory_gib
+    );
+    findings.warning(&plan.control_plane_choice.pointer, "memory", message);
+}
+
+fn check_ssh_key(key: &str, findings: &mut Findings) {
+    if key.trim().is_empty() {
+        return;
+    }
+    let reason = match checks::check_public_key(key) {
+        Ok(KeyRemark::Sound) => return,
+        Ok(KeyRemark::ShortRsa { bits }) => format!("the SSH public key is RSA with {bits} bits; 2048 are the least"),
+        Err(reason) => reason,
+    };
+    findings.error(&Pointer::to("sshPublicKey"), "ssh-public-key", reason);
+}

@@ -1,0 +1,207 @@
+//! The bundle for Hetzner Cloud, against goldens and the real tools.
+#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use catalyst_plugin_hetzner::{Hetzner, template_variables};
+use catalyst_plugin_sdk::testing::{self, Case};
+use catalyst_plugin_sdk::{DeploymentRequest, Provisioner, RenderContext, Rendered};
+use common::{context, ha, solo};
+
+const MODULE: &str = "../../infra/hetzner";
+
+/// What the apply would put into a hole.
+fn hole_value(name: &str) -> String {
+    match name {
+        "load_balancer_ipv4" => "203.0.113.9".to_owned(),
+        "node_private_ip" => "10.0.1.3".to_owned(),
+        "deployment_id" => "00112233aabbccdd".to_owned(),
+        "hcloud_token_b64" | "ghcr_dockerconfigjson_b64" => "c2VjcmV0".repeat(11),
+        _ => "0123456789abcdef".repeat(4),
+    }
+}
+
+fn content<'a>(bundle: &'a Rendered, path: &str) -> &'a str {
+    let file = bundle.files.iter().find(|file| file.path == path).unwrap();
+    std::str::from_utf8(&file.content).unwrap()
+}
+
+#[test]
+fn bundles_are_those_of_the_goldens() {
+    for (name, request) in [("solo", solo()), ("ha", ha())] {
+        let bundle = Hetzner::render(&request, &context()).unwrap();
+        assert_eq!(bundle, Hetzner::render(&request, &context()).unwrap(), "twice the same");
+        testing::check_golden(&Path::new("goldens").join(name), &bundle).unwrap();
+    }
+}
+
+#[test]
+fn the_bundle_is_the_module_without_the_standalone_dns_hook() {
+    let bundle = Hetzner::render(&solo(), &context()).unwrap();
+    let staged: BTreeSet<String> = bundle.files.iter().map(|file| file.path.clone()).collect();
+    let mut module: BTreeSet<String> = std::fs::read_dir(MODULE)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".tf") || name.ends_with(".tftpl"))
+        .collect();
+    assert!(module.remove("dns-standalone.tf"));
+    assert_eq!(staged, module);
+    assert!(bundle.files.iter().all(|file| !String::from_utf8_lossy(&file.content).contains("local-exec")));
+    let versions = content(&bundle, "versions.tf");
+    for provider in Hetzner::describe().tofu_providers {
+        assert!(versions.contains(&format!("\"{}\"", provider.source)), "{}", provider.source);
+        assert!(versions.contains(&format!("\"= {}\"", provider.version)), "{}", provider.version);
+    }
+    let bearer = Hetzner::describe().bearer_resource.unwrap();
+    assert_eq!(bearer, "hcloud_server.control_plane[0]");
+    assert!(content(&bundle, "main.tf").contains("resource \"hcloud_server\" \"control_plane\""));
+}
+
+/// The names in a template's call in main.tf must be the ones that the plugin supplies.
+#[test]
+fn the_plugin_and_the_module_give_each_template_the_same_names() {
+    let main = std::fs::read_to_string(Path::new(MODULE).join("main.tf")).unwrap();
+    for (path, variables) in template_variables(&ha(), &context()).unwrap() {
+        let call = main.split_once(&format!("{path}\", {{")).unwrap().1.split_once("})").unwrap().0;
+        let named: BTreeSet<String> = call
+            .lines()
+            .filter_map(|line| line.split_once(" = ").map(|(name, _)| name.trim().to_owned()))
+            .filter(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+            .collect();
+        let supplied: BTreeSet<String> = variables.to_json(hole_value).as_object().unwrap().keys().cloned().collect();
+        assert_eq!(supplied, named, "{path}");
+    }
+}
+
+/// A blank choice is left to the module, so the plugin's idea of its defaults must be the module's.
+#[test]
+fn defaults_are_those_of_the_module() {
+    let main = std::fs::read_to_string(Path::new(MODULE).join("main.tf")).unwrap();
+    let host = RenderContext {
+        public_url: String::new(),
+        gitops_repo_url: String::new(),
+        gitops_branch: String::new(),
+        ..context()
+    };
+    let templates = template_variables(&solo(), &host).unwrap();
+    let (_, variables) = templates.iter().find(|(path, _)| *path == "cloudinit-control-plane.tftpl").unwrap();
+    let first = variables.to_json(hole_value);
+    for name in
+        ["cilium_version", "flux_version", "helm_version", "gitops_branch", "gitops_repo_url", "catalyst_api_url"]
+    {
+        let line = format!("var.{name} != \"\" ? var.{name} : {}", first[name]);
+        assert!(main.contains(&line), "{line}");
+    }
+    let base = templates[0].1.to_json(hole_value);
+    assert!(main.contains(&format!("? var.k3s_version : {}", base["k3s_version"])));
+    assert!(main.contains("? var.control_plane_size : \"cx42\"") && main.contains("? var.worker_size : \"cx32\""));
+    for (name, host_number) in [("first_private_ip", "2"), ("load_balancer_private_ip", "254")] {
+        let call = format!("cidrhost(local.subnet_range, {host_number})");
+        assert!(main.lines().any(|line| line.trim_start().starts_with(name) && line.ends_with(&call)), "{name}");
+        assert_eq!(first[name], format!("10.0.1.{host_number}"));
+    }
+    let switches = std::fs::read_to_string(Path::new(MODULE).join("variables.tf")).unwrap();
+    for name in ["enable_unattended_upgrades", "enable_fail2ban", "enable_local_storage", "enable_hcloud_credentials"] {
+        let block = switches.split_once(&format!("variable \"{name}\"")).unwrap().1.split_once("\n}").unwrap().0;
+        assert!(block.contains("default     = true"), "{name}");
+        assert_eq!(first.get(name).unwrap_or(&true.into()), true);
+    }
+}
+
+#[test]
+fn templates_mean_the_same_before_and_after_for_generated_requests() {
+    let mut requests = testing::requests(&solo(), 140);
+    requests.extend(testing::requests(&ha(), 80));
+    let without_secrets = RenderContext { present_secrets: vec!["hetzner-token".to_owned()], ..context() };
+    assert!(requests.len() >= 200);
+    let mut cases = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (index, request) in requests.iter().enumerate() {
+        let context = if index % 7 == 0 { without_secrets.clone() } else { context() };
+        let bundle = Hetzner::render(request, &context).unwrap();
+        for (path, variables) in template_variables(request, &context).unwrap() {
+            let values = variables.to_json(hole_value);
+            // Many requests have the same base and worker; OpenTofu takes 13 ms for each text.
+            if seen.insert((path, values.to_string())) {
+                let original = std::fs::read_to_string(Path::new(MODULE).join(path)).unwrap();
+                cases.push(Case { template: original, variables: values.clone() });
+                cases.push(Case { template: content(&bundle, path).to_owned(), variables: values });
+            }
+        }
+    }
+    assert!(cases.len() >= 2 * requests.len(), "the first server's text is another one for each request");
+    let texts = testing::templatefile(&cases).unwrap();
+    for (pair, case) in texts.chunks(2).zip(cases.chunks(2)) {
+        assert_eq!(String::from_utf8_lossy(&pair[0]), String::from_utf8_lossy(&pair[1]), "{}", case[0].variables);
+    }
+}
+
+#[test]
+fn user_data_passes_cloud_init_and_shellcheck_within_its_budget() {
+    for request in [solo(), ha()] {
+        let bundle = Hetzner::render(&request, &context()).unwrap();
+        let templates = template_variables(&request, &context()).unwrap();
+        let nodes = templates.iter().filter(|(path, _)| *path != "cloudinit-base.tftpl");
+        let cases: Vec<Case> = nodes
+            .map(|(path, variables)| Case {
+                template: content(&bundle, path).to_owned(),
+                variables: variables.to_json(hole_value),
+            })
+            .collect();
+        let texts = testing::templatefile(&cases).unwrap();
+        for (text, size) in texts.iter().zip(&bundle.user_data) {
+            assert!(text.len() <= usize::try_from(size.bytes).unwrap(), "{}", size.node);
+            assert!(size.bytes <= size.limit);
+        }
+        for (index, text) in texts.iter().enumerate() {
+            let text = std::str::from_utf8(text).unwrap();
+            let user_data = testing::check_user_data(text).unwrap();
+            let bearer = user_data.file("/var/lib/catalyst/postback/bearer");
+            assert_eq!(bearer.is_some(), index == 0, "only the first server has the bearer");
+            if index == 0 {
+                let sovereign = &user_data.file("/var/lib/catalyst/sovereign.json").unwrap().content;
+                let sovereign: serde_json::Value = serde_json::from_str(sovereign).unwrap();
+                assert_eq!(sovereign["orgName"], request.org_name.as_str());
+                assert_eq!(bearer.unwrap().permissions, "0600");
+            }
+        }
+    }
+}
+
+/// Plans the module's variables alone: no resource, so no provider, but every validation.
+fn module_accepts(request: &DeploymentRequest, bundle: &Rendered) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("variables.tf"), content(bundle, "variables.tf")).unwrap();
+    let mut variables: serde_json::Value = serde_json::from_str(&bundle.variables).unwrap();
+    assert!(variables["regions"].is_array(), "{}", request.sovereign_fqdn);
+    variables["hcloud_token"] = "a".repeat(64).into();
+    std::fs::write(folder.path().join("terraform.tfvars.json"), variables.to_string()).unwrap();
+    let run =
+        |args: &[&str]| Command::new(testing::tofu_binary()).args(args).current_dir(folder.path()).output().unwrap();
+    assert!(run(&["init", "-input=false", "-no-color"]).status.success());
+    let plan = run(&["plan", "-input=false", "-no-color"]);
+    if plan.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&plan.stderr).into_owned()) }
+}
+
+#[test]
+fn the_module_takes_the_variables_of_every_bundle() {
+    let legacy = DeploymentRequest {
+        region: "hel1".to_owned(),
+        regions: Vec::new(),
+        ssh_public_key: format!("  {}  ", common::SSH_KEY.replacen(' ', "   ", 1)),
+        ..solo()
+    };
+    let mut requests = vec![solo(), ha(), legacy];
+    requests.extend(testing::requests(&solo(), 8));
+    for request in requests {
+        let bundle = Hetzner::render(&request, &context()).unwrap();
+        module_accepts(&request, &bundle).unwrap();
+        let variables: serde_json::Value = serde_json::from_str(&bundle.variables).unwrap();
+        let all_said = variables.as_object().unwrap().values().all(|value| !value.is_null() && *value != "");
+        assert!(all_said, "{variables}");
+    }
+}

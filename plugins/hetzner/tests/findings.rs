@@ -1,0 +1,191 @@
+//! What a request is told before anything is created.
+
+mod common;
+
+use catalyst_plugin_hetzner::Hetzner;
+use catalyst_plugin_sdk::{
+    DeploymentRequest, DomainMode, Findings, Outputs, ProbeResponse, Provisioner, RenderContext, SecretSource,
+    Severity, Verdict,
+};
+use common::{context, ha, solo};
+
+fn has(findings: &Findings, pointer: &str, code: &str, severity: Severity) -> bool {
+    findings.iter().any(|f| f.pointer == pointer && f.code == code && f.severity == severity)
+}
+
+#[track_caller]
+fn check(change: impl FnOnce(&mut DeploymentRequest), pointer: &str, code: &str, severity: Severity) {
+    let mut request = solo();
+    change(&mut request);
+    let findings = Hetzner::validate(&request);
+    assert!(has(&findings, pointer, code, severity), "{pointer} {code} in {findings:?}");
+    let rendered = Hetzner::render(&request, &context());
+    assert_eq!(rendered.is_err(), findings.has_errors());
+}
+
+#[test]
+fn a_good_request_has_no_findings() {
+    assert_eq!(Hetzner::validate(&solo()), Findings::new());
+    assert!(!Hetzner::validate(&ha()).has_errors());
+}
+
+#[test]
+fn each_rule_has_its_finding_at_its_key() {
+    use Severity::{Error, Warning};
+    let slot = |key: &str| format!("/regions/0/{key}");
+    check(|r| r.regions[0].cloud_region = "mars1".into(), &slot("cloudRegion"), "unknown-region", Error);
+    check(|r| r.regions[0].control_plane_size = "t3.large".into(), &slot("controlPlaneSize"), "machine-type", Error);
+    check(|r| r.regions[0].control_plane_size = "cx4242".into(), &slot("controlPlaneSize"), "machine-type", Error);
+    check(|r| r.regions[0].worker_size = "CX43".into(), &slot("workerSize"), "machine-type", Error);
+    check(|r| r.regions[0].worker_count = 51, &slot("workerCount"), "too-many-workers", Error);
+    check(|r| r.regions[0].worker_count = -1, &slot("workerCount"), "negative", Error);
+    check(|r| r.regions[0].provider = "nowhere".into(), &slot("provider"), "unknown-provider", Error);
+    check(|r| r.ssh_public_key = "ssh-ed25519 AAAA".into(), "/sshPublicKey", "ssh-public-key", Error);
+    check(|r| r.org_name = "a\u{1b}[2J".into(), "/orgName", "forbidden-character", Error);
+    check(|r| r.org_name = "a\u{e000}".into(), "/orgName", "forbidden-character", Error);
+    check(|r| r.org_name = "x".repeat(201), "/orgName", "too-long", Error);
+    check(|r| r.org_email = "nobody".into(), "/orgEmail", "email", Error);
+    check(|r| r.sovereign_fqdn = "a.1b".into(), "/sovereignFQDN", "dns-name", Error);
+    check(|r| r.extra = "{}".into(), "/hetznerProjectID", "required", Error);
+    check(|r| r.extra = r#"{"hetznerProjectID":"  "}"#.into(), "/hetznerProjectID", "required", Error);
+    check(|r| r.extra = r#"{"hetznerProjectID":7}"#.into(), "/hetznerProjectID", "wrong-type", Error);
+    let with = |setting: &str| format!(r#"{{"hetznerProjectID":"1",{setting}}}"#);
+    check(|r| r.extra = with(r#""sshAllowedCidrs":["x"]"#), "/sshAllowedCidrs/0", "cidr", Error);
+    check(|r| r.extra = with(r#""sshAllowedCidrs":["10.0.0.1/8"]"#), "/sshAllowedCidrs/0", "cidr-inside", Warning);
+    check(|r| r.extra = with(r#""k3sVersion":"1.2""#), "/k3sVersion", "version", Error);
+    check(|r| r.extra = with(r#""gitopsPath":"../x""#), "/gitopsPath", "path", Error);
+    check(|r| r.extra = with(r#""enableFail2ban":"yes""#), "/enableFail2ban", "wrong-type", Error);
+    check(
+        |r| r.regions[0].control_plane_size = "cx42".into(),
+        &slot("controlPlaneSize"),
+        "machine-type-retired",
+        Warning,
+    );
+    check(
+        |r| r.regions[0].control_plane_size = "cx999".into(),
+        &slot("controlPlaneSize"),
+        "machine-type-retired",
+        Warning,
+    );
+    check(|r| r.regions[0].control_plane_size = "cx23".into(), &slot("controlPlaneSize"), "memory", Warning);
+    check(|r| r.regions[0].control_plane_size = "cax31".into(), &slot("controlPlaneSize"), "arm", Warning);
+    check(|r| r.regions[0].cloud_region = "ash".into(), &slot("controlPlaneSize"), "machine-type-not-there", Warning);
+    let long = format!("{}.{}.test", "a".repeat(40), "b".repeat(40));
+    check(|r| r.sovereign_fqdn = long, "/sovereignFQDN", "label-shortened", Warning);
+}
+
+#[test]
+fn a_retired_type_names_its_successor_and_a_pointer_follows_the_form_of_the_request() {
+    let request = DeploymentRequest {
+        regions: Vec::new(),
+        region: "fsn1".to_owned(),
+        control_plane_size: "cx42".to_owned(),
+        ..solo()
+    };
+    let findings = Hetzner::validate(&request);
+    let retired = findings.iter().find(|f| f.code == "machine-type-retired").unwrap();
+    assert_eq!(retired.pointer, "/controlPlaneSize");
+    assert!(retired.message.contains("Take cx43"), "{}", retired.message);
+    let unknown = DeploymentRequest { region: "mars1".to_owned(), ..request };
+    assert!(has(&Hetzner::validate(&unknown), "/region", "unknown-region", Severity::Error));
+}
+
+#[test]
+fn everything_is_said_at_once() {
+    let mut request = solo();
+    request.regions[0].cloud_region = "mars1".to_owned();
+    request.regions[0].control_plane_size = "huge".to_owned();
+    request.ssh_public_key = "nonsense".to_owned();
+    request.extra = "{}".to_owned();
+    let errors = Hetzner::validate(&request).iter().filter(|f| f.severity == Severity::Error).count();
+    assert_eq!(errors, 4);
+}
+
+#[test]
+fn blank_fields_give_no_nonsense() {
+    let blank = DeploymentRequest {
+        org_name: String::new(),
+        org_email: String::new(),
+        sovereign_fqdn: String::new(),
+        domain_mode: DomainMode::Pool,
+        pool_domain: String::new(),
+        subdomain: String::new(),
+        regions: Vec::new(),
+        ssh_public_key: String::new(),
+        extra: String::new(),
+        ..solo()
+    };
+    let findings = Hetzner::validate(&blank);
+    let errors: Vec<_> = findings.iter().filter(|f| f.severity == Severity::Error).collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].message.contains("project ID"));
+}
+
+#[test]
+fn user_data_fits_whatever_the_request_may_hold() {
+    let mut request = ha();
+    request.org_name = "<".repeat(200);
+    request.org_email = format!("{}@example.test", "&".repeat(241));
+    request.sovereign_fqdn = format!("{0}.{0}.{0}.{1}.test", "a".repeat(50), "b".repeat(40));
+    request.extra = r#"{"hetznerProjectID":"1"}"#.to_owned();
+    let findings = Hetzner::validate(&request);
+    assert!(!findings.has_errors(), "{findings:?}");
+}
+
+#[test]
+fn a_host_without_https_is_told_before_anything_is_created() {
+    let render = |url: &str| Hetzner::render(&solo(), &RenderContext { public_url: url.to_owned(), ..context() });
+    assert!(has(&render("http://console.example.test").unwrap_err(), "", "public-url", Severity::Error));
+    assert!(render("http://127.0.0.1:8080").is_ok());
+}
+
+#[test]
+fn the_token_is_declared_as_the_contract_says() {
+    let token = Hetzner::describe().secrets.into_iter().find(|s| s.name == "hetzner-token").unwrap();
+    assert_eq!(token.source, SecretSource::Request("hetznerToken".to_owned()));
+    assert_eq!((token.min_length, token.max_length, token.required), (64, 64, true));
+    assert!(token.label.contains("hetzner token"));
+    assert_eq!(token.refused_prefixes, ["demo-mode"]);
+    let probe = &Hetzner::credential_probe().unwrap()[0];
+    assert_eq!(probe.url, "https://api.hetzner.cloud/v1/servers?per_page=1");
+    assert_eq!(probe.headers[0].value, "Bearer {{secret:hetzner-token}}");
+    serde_json::from_str::<serde_json::Value>(&Hetzner::describe().settings_schema).unwrap();
+}
+
+#[test]
+fn a_verdict_says_only_what_was_proven() {
+    let judge = |status| Hetzner::judge_credentials(&[ProbeResponse { status, body: Vec::new() }]);
+    let Verdict::Accepted(words) = judge(200) else { panic!("200 is accepted") };
+    assert!(words.contains("for reading"));
+    assert!(matches!(judge(401), Verdict::Rejected(_)) && matches!(judge(403), Verdict::Rejected(_)));
+    assert!(matches!(judge(429), Verdict::Unreachable(_)) && matches!(judge(500), Verdict::Unreachable(_)));
+    assert!(matches!(Hetzner::judge_credentials(&[]), Verdict::Unreachable(_)));
+}
+
+#[test]
+fn costs_are_given_as_far_as_they_are_known() {
+    let estimate = Hetzner::estimate(&solo()).unwrap();
+    assert_eq!((estimate.lines[0].quantity, estimate.lines[0].monthly_cents), (1, 1849));
+    let mut elsewhere = ha();
+    elsewhere.regions[0].cloud_region = "hel1".to_owned();
+    let estimate = Hetzner::estimate(&elsewhere).unwrap();
+    assert!(estimate.lines.is_empty());
+    assert_eq!(estimate.unknown.len(), 3);
+    assert!(Hetzner::estimate(&DeploymentRequest { extra: "{}".to_owned(), ..solo() }).is_err());
+}
+
+#[test]
+fn outputs_become_endpoints_and_a_missing_one_is_an_error() {
+    let outputs = |ip: &str| -> Outputs {
+        format!(
+            r#"{{"control_plane_ip":{{"value":"203.0.113.7"}},"load_balancer_ip":{{"value":"{ip}"}},
+                "sovereign_fqdn":{{"value":"acme.example.test"}},"console_url":{{"value":"https://console.acme.example.test"}}}}"#
+        )
+        .parse()
+        .unwrap()
+    };
+    let endpoints = Hetzner::read_outputs(&outputs("203.0.113.9")).unwrap();
+    assert_eq!(endpoints.kubeconfig_hosts, ["203.0.113.9", "203.0.113.7", "acme.example.test"]);
+    assert!(Hetzner::read_outputs(&outputs("")).unwrap_err().contains("load_balancer_ip"));
+    assert!(Hetzner::read_outputs(&"{}".parse().unwrap()).unwrap_err().contains("control_plane_ip"));
+}

@@ -1,0 +1,7 @@
+//! Compiles the module's templates.
+
+fn main() -> Result<(), catalyst_plugin_sdk::build::BuildError> {
+    let module = std::path::Path::new("../../infra/rehearsal");
+    let templates = ["cloudinit-control-plane.tftpl", "cloudinit-control-plane-join.tftpl", "cloudinit-worker.tftpl"];
+    catalyst_plugin_sdk::build::compile_templates(module, &templates)
+}

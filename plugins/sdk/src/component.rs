@@ -1,0 +1,106 @@
+//! The seam between a plugin's own code and the component's exports.
+
+use crate::bindings;
+use crate::{
+    Advice, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, Level, Outputs, Probe,
+    ProbeResponse, Provider, RenderContext, Rendered, Verdict,
+};
+
+/// One cloud. Every function is pure: same input, same answer, on any machine, on any day.
+pub trait Provisioner {
+    /// Who this is.
+    fn describe() -> Provider;
+
+    /// Everything the module would refuse at plan, and whatever else is known to fail, all at once.
+    fn validate(request: &DeploymentRequest) -> Findings;
+
+    /// The bundle for a request.
+    ///
+    /// # Errors
+    /// The findings of a request that `validate` does not pass.
+    fn render(request: &DeploymentRequest, context: &RenderContext) -> Result<Rendered, Findings>;
+
+    /// Where the new cluster is.
+    ///
+    /// # Errors
+    /// Words for a missing or empty output.
+    fn read_outputs(outputs: &Outputs) -> Result<Endpoints, String>;
+
+    /// Plain words for one diagnostic.
+    fn diagnose(diagnostic: &Diagnostic) -> Advice;
+
+    /// Monthly cost.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn estimate(request: &DeploymentRequest) -> Result<Estimate, String>;
+
+    /// What to ask the cloud to prove a credential.
+    ///
+    /// # Errors
+    /// Why that is not possible.
+    fn credential_probe() -> Result<Vec<Probe>, String>;
+
+    /// What the answers, in the order of the probes, prove.
+    fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
+}
+
+/// Writes one line to the host's trace. Natively it is dropped.
+pub fn log(level: Level, message: &str) {
+    #[cfg(target_arch = "wasm32")]
+    bindings::catalyst::provisioner::log::write(level, message);
+    #[cfg(not(target_arch = "wasm32"))]
+    let _ = (level, message);
+}
+
+/// The component of a [`Provisioner`]; made by [`export!`](crate::export).
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Component<P>(std::marker::PhantomData<P>);
+
+impl<P: Provisioner> bindings::Guest for Component<P> {
+    fn describe() -> Provider {
+        P::describe()
+    }
+
+    fn validate(request: DeploymentRequest) -> Vec<Finding> {
+        P::validate(&request).into()
+    }
+
+    fn render(request: DeploymentRequest, context: RenderContext) -> Result<Rendered, Vec<Finding>> {
+        P::render(&request, &context).map_err(Into::into)
+    }
+
+    fn read_outputs(outputs: String) -> Result<Endpoints, String> {
+        P::read_outputs(&outputs.parse()?)
+    }
+
+    fn diagnose(diagnostic: Diagnostic) -> Advice {
+        P::diagnose(&diagnostic)
+    }
+
+    fn estimate(request: DeploymentRequest) -> Result<Estimate, String> {
+        P::estimate(&request)
+    }
+
+    fn credential_probe() -> Result<Vec<Probe>, String> {
+        P::credential_probe()
+    }
+
+    fn judge_credentials(responses: Vec<ProbeResponse>) -> Verdict {
+        P::judge_credentials(&responses)
+    }
+}
+
+/// Makes a [`Provisioner`] the component's exports. Natively it does nothing.
+#[macro_export]
+macro_rules! export {
+    ($provisioner:ident) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code, reason = "the canonical ABI's entry points")]
+        mod component_exports {
+            type Exported = $crate::Component<super::$provisioner>;
+            $crate::bindings::export_bindings!(Exported with_types_in $crate::bindings);
+        }
+    };
+}
