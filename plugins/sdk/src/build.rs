@@ -33,6 +33,7 @@ pub enum BuildError {
 /// # Errors
 /// When a file cannot be read or written, or a template holds what the engine does not evaluate.
 pub fn compile_templates(module: &Path, names: &[&str]) -> Result<(), BuildError> {
+    #[expect(clippy::disallowed_methods, reason = "cargo tells a build script its folder in this way")]
     let out = std::env::var_os("OUT_DIR").map(PathBuf::from).ok_or(BuildError::NoOutDir)?;
     for name in names {
         let path = module.join(name);

@@ -68,6 +68,12 @@ impl Store for StateStore {
     fn watch(&self, _: &DeploymentId) -> Option<watch::Receiver<LogProgress>> {
         None
     }
+    fn kubeconfig_present(&self, _: &DeploymentId) -> bool {
+        false
+    }
+    async fn state_is_empty(&self, _: &DeploymentId) -> Result<bool, StorageError> {
+        Err(refused_here())
+    }
     async fn count(&self, _: &DeploymentId) -> Result<u64, RecordError> {
         Err(RecordError::Unknown)
     }

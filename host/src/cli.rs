@@ -1,0 +1,50 @@
+//! The command line.
+
+mod banner;
+mod serve;
+mod trace;
+
+use crate::config::{Config, VARIABLES};
+use anyhow::Context;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Creates Kubernetes clusters on any cloud; everything that knows a cloud is a sandboxed plugin.
+#[derive(Parser)]
+#[command(name = "catalyst", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API and drive deployments.
+    ///
+    /// Everything is configured by environment variables; see the list below.
+    Serve,
+}
+
+/// Runs the command that was given.
+///
+/// # Errors
+/// What kept it from starting or ended it, for a person.
+pub fn main() -> anyhow::Result<()> {
+    let command = Cli::command().mut_subcommand("serve", |serve| serve.after_long_help(variables()));
+    let cli = Cli::from_arg_matches(&command.get_matches())?;
+    let config = Config::from_env().context("the environment is not usable")?;
+    trace::init(&config.log_filter)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    match cli.command {
+        Command::Serve => runtime.block_on(serve::serve(config)),
+    }
+}
+
+fn variables() -> String {
+    let mut text = String::from("Environment variables (empty means unset; durations like 90s, 30m, 1h30m):\n");
+    for variable in VARIABLES {
+        let default = if variable.default.is_empty() { String::new() } else { format!(" [{}]", variable.default) };
+        text.push_str(&format!("  {:<32}{}{default}\n", variable.name, variable.meaning));
+    }
+    text
+}

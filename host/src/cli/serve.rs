@@ -1,0 +1,101 @@
+//! `catalyst serve`: config → store → plugins → bind → run → drain.
+
+use super::banner;
+use crate::app::App;
+use crate::config::Config;
+use crate::driver::{self, Driver};
+use crate::engine::{self, Engine};
+use crate::http;
+use anyhow::Context;
+use catalyst_sandbox::Sandbox;
+use catalyst_store::{FileStore, Store};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How long OpenTofu may take to stop and keep its state when the process goes down.
+const STOP_GRACE: Duration = Duration::from_secs(20);
+/// Largest log of one deployment in bytes; a long apply with a long watch writes a few MiB.
+const LOG_CAP: u64 = 64 * 1024 * 1024;
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let stopping = CancellationToken::new();
+    let store: Arc<dyn Store> = FileStore::open(store_settings(&config)).context("cannot open the store")?;
+    let sandbox = Sandbox::new(sandbox_settings(&config)).context("cannot start the sandbox")?;
+    sandbox.load_folder(&config.plugins_dir).await;
+    let engine = Engine::new(engine_settings(&config), store.clone()).await.context("cannot use OpenTofu")?;
+    let tofu = engine.version().to_owned();
+    let driver = Driver::new(store.clone(), sandbox.clone(), engine, driver_settings(&config), stopping.child_token());
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
+    driver.start().await;
+    banner::show(&config, &sandbox, &tofu, listener.local_addr()?);
+    let app = Arc::new(App { store, sandbox, driver: driver.clone(), stopping: stopping.clone() });
+    let served = tokio::spawn(http::serve(listener, app, stopping.clone().cancelled_owned()));
+    wait_for_signal().await?;
+    tracing::info!("going down: no new work is taken, runs are stopped and recorded");
+    stopping.cancel();
+    driver.drain().await;
+    served.await.context("the server broke")??;
+    tracing::info!("down");
+    Ok(())
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn store_settings(config: &Config) -> catalyst_store::Settings {
+    catalyst_store::Settings {
+        deployments_dir: config.deployments_dir.clone(),
+        kubeconfigs_dir: config.kubeconfigs_dir.clone(),
+        state_dir: config.state_dir.clone(),
+        lock_wait: config.lock_wait,
+        log_cap_bytes: LOG_CAP,
+    }
+}
+
+fn sandbox_settings(config: &Config) -> catalyst_sandbox::Settings {
+    catalyst_sandbox::Settings { cache_dir: config.cache_dir.clone(), limits: catalyst_sandbox::Limits::default() }
+}
+
+fn engine_settings(config: &Config) -> engine::Settings {
+    engine::Settings {
+        tofu_bin: config.tofu.bin.clone(),
+        workdir: config.tofu.workdir.clone(),
+        pass_env: config.tofu.env.clone(),
+        provider_mirror: config.tofu.provider_mirror.clone(),
+        plugin_cache_dir: config.cache_dir.as_ref().map(|dir| dir.join("tofu-providers")),
+        max_runs: config.tofu.max_runs,
+        apply_timeout: config.tofu.apply_timeout,
+        stop_grace: STOP_GRACE,
+    }
+}
+
+fn driver_settings(config: &Config) -> driver::Settings {
+    driver::Settings {
+        default_provider: config.default_provider.clone(),
+        public_url: config.public_url.clone(),
+        gitops_repo_url: config.gitops_repo_url.clone(),
+        gitops_branch: config.gitops_branch.clone(),
+        ghcr_pull_token: config.ghcr_pull_token.clone(),
+        kubeconfig_timeout: config.kubeconfig_timeout,
+        phase1_timeout: config.phase1_timeout,
+        phase1_settle: config.phase1_settle,
+        phase1_expected: config.phase1_expected,
+        proxy: config.proxy.clone(),
+        secrets_ttl: config.secrets_ttl,
+    }
+}

@@ -1,0 +1,342 @@
+//! The only reader of the environment. It binds nothing and opens nothing, so it can be tested from a map.
+
+mod vars;
+
+pub use vars::{VARIABLES, Variable};
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything the process is told from outside.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address of the API.
+    pub listen: SocketAddr,
+    /// Folder of plugins.
+    pub plugins_dir: PathBuf,
+    /// Provider of requests that name none.
+    pub default_provider: Option<String>,
+    /// Folder of compiled plugins.
+    pub cache_dir: Option<PathBuf>,
+    /// Folder of records and logs.
+    pub deployments_dir: PathBuf,
+    /// Folder of kubeconfigs.
+    pub kubeconfigs_dir: PathBuf,
+    /// Folder of OpenTofu's states and of bundles.
+    pub state_dir: PathBuf,
+    /// How long to wait for another process to let go of the folder.
+    pub lock_wait: Duration,
+    /// OpenTofu.
+    pub tofu: TofuConfig,
+    /// How long a deployment waits for its node.
+    pub kubeconfig_timeout: Duration,
+    /// How long a new cluster is watched.
+    pub phase1_timeout: Duration,
+    /// Quiet time that ends a watch.
+    pub phase1_settle: Duration,
+    /// Number of releases, where no inventory tells.
+    pub phase1_expected: Option<usize>,
+    /// How long the process remembers a failed run's secrets.
+    pub secrets_ttl: Duration,
+    /// What a render may know of the host.
+    pub public_url: String,
+    /// Repository that Flux follows.
+    pub gitops_repo_url: String,
+    /// Its branch.
+    pub gitops_branch: String,
+    /// Pull token of the registry; a secret.
+    pub ghcr_pull_token: catalyst_domain::SecretValue,
+    /// Proxy variables, as programs commonly read them.
+    pub proxy: ProxyConfig,
+    /// Filter of the trace.
+    pub log_filter: String,
+    /// Remarks on the environment that are worth a warning.
+    pub warnings: Vec<String>,
+}
+
+/// What a run of OpenTofu is told.
+#[derive(Debug, Clone)]
+pub struct TofuConfig {
+    /// Binary, looked up on PATH.
+    pub bin: PathBuf,
+    /// Folder of work folders.
+    pub workdir: PathBuf,
+    /// The child's whole environment beside what the run adds.
+    pub env: Vec<(OsString, OsString)>,
+    /// Folder of providers for sites without network.
+    pub provider_mirror: Option<PathBuf>,
+    /// Runs at once.
+    pub max_runs: usize,
+    /// Budget of Phase 0.
+    pub apply_timeout: Duration,
+}
+
+/// Proxy settings; blank means none.
+#[derive(Debug, Clone, Default)]
+pub struct ProxyConfig {
+    /// URL for https.
+    pub https_proxy: String,
+    /// Hosts that are reached without it.
+    pub no_proxy: String,
+}
+
+/// A variable with a value that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {why}")]
+pub struct ConfigError {
+    /// Its name.
+    pub name: &'static str,
+    /// The rule.
+    pub why: String,
+}
+
+/// Names handed to OpenTofu as they are, where they are set.
+const CHILD_ENV: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TF_CLI_CONFIG_FILE",
+    "TF_PLUGIN_CACHE_DIR",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "LANG",
+];
+
+impl Config {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first variable with an invalid value.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let vars = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Self::from_map(&vars.collect())
+    }
+
+    /// Reads a map; an empty value counts as unset.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first variable with an invalid value.
+    pub fn from_map(map: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let env = Env(map);
+        let deployments_dir = env.path("CATALYST_DEPLOYMENTS_DIR", "/var/lib/catalyst/deployments");
+        let beside = deployments_dir.parent().map_or_else(|| PathBuf::from("state"), |parent| parent.join("state"));
+        env.refuse_what_is_not_there()?;
+        Ok(Self {
+            listen: env.listen()?,
+            plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),
+            default_provider: env.get("CATALYST_DEFAULT_PROVIDER").map(str::to_owned),
+            cache_dir: env.get("CATALYST_CACHE_DIR").map(PathBuf::from).or_else(|| env.user_cache()),
+            state_dir: env.get("CATALYST_STATE_DIR").map_or(beside, PathBuf::from),
+            deployments_dir,
+            kubeconfigs_dir: env.path("CATALYST_KUBECONFIGS_DIR", "/var/lib/catalyst/kubeconfigs"),
+            lock_wait: env.duration("CATALYST_LOCK_WAIT", "10s")?,
+            tofu: TofuConfig {
+                bin: env.path("CATALYST_TOFU_BIN", "tofu"),
+                workdir: env.path("CATALYST_TOFU_WORKDIR", "/var/lib/catalyst/tofu"),
+                env: env.child_env()?,
+                provider_mirror: env.get("CATALYST_PROVIDER_MIRROR").map(PathBuf::from),
+                max_runs: env.count("CATALYST_MAX_RUNS")?.unwrap_or(4),
+                apply_timeout: env.duration("CATALYST_APPLY_TIMEOUT", "30m")?,
+            },
+            kubeconfig_timeout: env.duration("CATALYST_KUBECONFIG_TIMEOUT", "45m")?,
+            phase1_timeout: env.lenient_duration("CATALYST_PHASE1_WATCH_TIMEOUT", Duration::from_secs(3600)),
+            phase1_settle: env.duration("CATALYST_PHASE1_SETTLE", "30s")?,
+            phase1_expected: env.count("CATALYST_PHASE1_EXPECTED")?,
+            secrets_ttl: env.duration("CATALYST_SECRETS_TTL", "24h")?,
+            public_url: env.url("CATALYST_API_PUBLIC_URL", "https://console.openova.io/sovereign")?,
+            gitops_repo_url: env.url("CATALYST_GITOPS_REPO_URL", "https://github.com/openova-io/openova")?,
+            gitops_branch: env.get("CATALYST_GITOPS_BRANCH").unwrap_or("main").to_owned(),
+            ghcr_pull_token: catalyst_domain::SecretValue::new(env.get("CATALYST_GHCR_PULL_TOKEN").unwrap_or_default()),
+            proxy: ProxyConfig {
+                https_proxy: env.either("HTTPS_PROXY", "https_proxy"),
+                no_proxy: env.either("NO_PROXY", "no_proxy"),
+            },
+            log_filter: env.get("RUST_LOG").unwrap_or("info").to_owned(),
+            warnings: env.warnings(),
+        })
+    }
+}
+
+struct Env<'a>(&'a BTreeMap<String, String>);
+
+impl<'a> Env<'a> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn either(&self, upper: &str, lower: &str) -> String {
+        self.get(upper).or_else(|| self.get(lower)).unwrap_or_default().to_owned()
+    }
+
+    fn path(&self, name: &str, default: &str) -> PathBuf {
+        PathBuf::from(self.get(name).unwrap_or(default))
+    }
+
+    fn listen(&self) -> Result<SocketAddr, ConfigError> {
+        if let Some(text) = self.get("CATALYST_LISTEN") {
+            let why = "must be an address and a port such as 127.0.0.1:8080";
+            return text.parse().map_err(|_| invalid("CATALYST_LISTEN", why));
+        }
+        match self.get("PORT") {
+            None => Ok(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            Some(text) => {
+                let port: u16 = text.parse().map_err(|_| invalid("PORT", "must be a port from 0 to 65535"))?;
+                Ok(SocketAddr::from(([0, 0, 0, 0], port)))
+            }
+        }
+    }
+
+    fn duration(&self, name: &'static str, default: &str) -> Result<Duration, ConfigError> {
+        let text = self.get(name).unwrap_or(default);
+        parse_duration(text).ok_or_else(|| invalid(name, "must be a duration above zero such as 90s, 30m or 1h30m"))
+    }
+
+    // The contract says: empty, invalid or not above zero means the default.
+    fn lenient_duration(&self, name: &str, default: Duration) -> Duration {
+        self.get(name).and_then(parse_duration).unwrap_or(default)
+    }
+
+    fn count(&self, name: &'static str) -> Result<Option<usize>, ConfigError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        match text.parse() {
+            Ok(count) if count > 0 => Ok(Some(count)),
+            _ => Err(invalid(name, "must be a whole number above zero")),
+        }
+    }
+
+    fn url(&self, name: &'static str, default: &str) -> Result<String, ConfigError> {
+        let text = self.get(name).unwrap_or(default).trim_end_matches('/');
+        let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        let scheme = text.starts_with("https://") || text.starts_with("http://");
+        if plain && scheme { Ok(text.to_owned()) } else { Err(invalid(name, "must be an http or https URL")) }
+    }
+
+    fn child_env(&self) -> Result<Vec<(OsString, OsString)>, ConfigError> {
+        let extra = self.get("CATALYST_TOFU_PASS_ENV").unwrap_or_default();
+        let extra: Vec<&str> = extra.split([',', ' ']).filter(|name| !name.is_empty()).collect();
+        if extra.iter().any(|name| name.starts_with("CATALYST_") || name.starts_with("DYNADOT_")) {
+            return Err(invalid("CATALYST_TOFU_PASS_ENV", "must not name the host's own variables"));
+        }
+        let names = CHILD_ENV.iter().copied().chain(extra);
+        Ok(names.filter_map(|name| Some((name.into(), self.get(name)?.into()))).collect())
+    }
+
+    fn user_cache(&self) -> Option<PathBuf> {
+        let base = self.get("XDG_CACHE_HOME").map(PathBuf::from);
+        base.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(".cache"))).map(|base| base.join("catalyst"))
+    }
+
+    // A promise that cannot be kept is refused, not ignored.
+    fn refuse_what_is_not_there(&self) -> Result<(), ConfigError> {
+        if self.get("CATALYST_AUTH").is_some_and(|value| value != "none") {
+            return Err(invalid("CATALYST_AUTH", "only `none` is supported so far"));
+        }
+        if self.get("CATALYST_STATE_KEY").is_some() {
+            return Err(invalid("CATALYST_STATE_KEY", "encryption of the state is not supported yet; unset it"));
+        }
+        Ok(())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.get("CATALYST_TOFU_MODULE_PATH").is_some() {
+            warnings.push("CATALYST_TOFU_MODULE_PATH is ignored: the module comes with the plugin".to_owned());
+        }
+        for variable in VARIABLES.iter().filter(|v| v.planned) {
+            if self.get(variable.name).is_some() {
+                warnings.push(format!("{} has no effect yet", variable.name));
+            }
+        }
+        if self.0.get("CATALYST_PHASE1_WATCH_TIMEOUT").is_some_and(|v| !v.is_empty() && parse_duration(v).is_none()) {
+            warnings.push("CATALYST_PHASE1_WATCH_TIMEOUT is not a duration; its default of 60m is used".to_owned());
+        }
+        warnings
+    }
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let duration: jiff::SignedDuration = text.parse().ok()?;
+    Duration::try_from(duration).ok().filter(|d| !d.is_zero())
+}
+
+fn invalid(name: &'static str, why: &str) -> ConfigError {
+    ConfigError { name, why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_map(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let c = config(&[("CATALYST_GITOPS_BRANCH", "")]).unwrap();
+        assert_eq!(c.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(c.state_dir, PathBuf::from("/var/lib/catalyst/state"));
+        assert_eq!(c.gitops_branch, "main");
+        assert_eq!(c.phase1_timeout, Duration::from_secs(3600));
+        assert_eq!(c.tofu.max_runs, 4);
+    }
+
+    #[test]
+    fn port_alone_listens_everywhere_and_listen_wins() {
+        assert_eq!(config(&[("PORT", "9")]).unwrap().listen.to_string(), "0.0.0.0:9");
+        let both = config(&[("PORT", "9"), ("CATALYST_LISTEN", "127.0.0.1:1")]).unwrap();
+        assert_eq!(both.listen.to_string(), "127.0.0.1:1");
+    }
+
+    #[test]
+    fn go_durations_are_read_and_bad_values_name_the_variable() {
+        let c = config(&[("CATALYST_APPLY_TIMEOUT", "1h30m"), ("CATALYST_PHASE1_SETTLE", "1500ms")]).unwrap();
+        assert_eq!(c.tofu.apply_timeout, Duration::from_secs(5400));
+        assert_eq!(c.phase1_settle, Duration::from_millis(1500));
+        for (name, value) in [
+            ("CATALYST_APPLY_TIMEOUT", "soon"),
+            ("CATALYST_APPLY_TIMEOUT", "0s"),
+            ("CATALYST_APPLY_TIMEOUT", "-1m"),
+            ("CATALYST_MAX_RUNS", "0"),
+            ("CATALYST_LISTEN", "here"),
+            ("PORT", "99999"),
+            ("CATALYST_AUTH", "oidc"),
+            ("CATALYST_STATE_KEY", "k"),
+            ("CATALYST_API_PUBLIC_URL", "ftp://x"),
+            ("CATALYST_TOFU_PASS_ENV", "CATALYST_GHCR_PULL_TOKEN"),
+        ] {
+            assert_eq!(config(&[(name, value)]).unwrap_err().name, name, "{name}={value}");
+        }
+        let lenient = config(&[("CATALYST_PHASE1_WATCH_TIMEOUT", "-5m")]).unwrap();
+        assert_eq!(lenient.phase1_timeout, Duration::from_secs(3600));
+        assert_eq!(lenient.warnings.len(), 1);
+    }
+
+    #[test]
+    fn f12_the_child_gets_named_variables_only() {
+        let pairs =
+            [("PATH", "/bin"), ("CATALYST_GHCR_PULL_TOKEN", "s3"), ("DYNADOT_API_KEY", "k"), ("HCLOUD_ENDPOINT", "e")];
+        let names = |extra: &[(&str, &str)]| -> Vec<OsString> {
+            let all: Vec<_> = pairs.iter().chain(extra).copied().collect();
+            config(&all).unwrap().tofu.env.into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(&[]), ["PATH"]);
+        assert_eq!(names(&[("CATALYST_TOFU_PASS_ENV", "HCLOUD_ENDPOINT")]), ["PATH", "HCLOUD_ENDPOINT"]);
+    }
+
+    #[test]
+    fn the_debug_form_shows_no_secret() {
+        let c = config(&[("CATALYST_GHCR_PULL_TOKEN", "s3ntinel")]).unwrap();
+        assert!(!format!("{c:?}").contains("s3ntinel"));
+    }
+}

@@ -1,0 +1,62 @@
+//! The one list of environment variables: the help text prints it, and a test holds the docs to it.
+
+/// One variable.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// Default; blank for none.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Known, but without effect so far: a start with it set warns.
+    pub planned: bool,
+}
+
+const fn var(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning, planned: false }
+}
+
+const fn planned(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning, planned: true }
+}
+
+/// All variables that the host reads.
+pub const VARIABLES: &[Variable] = &[
+    var("CATALYST_LISTEN", "127.0.0.1:8080", "address of the API; wins over PORT"),
+    var("PORT", "", "port of the API on every address"),
+    var("CATALYST_AUTH", "none", "authentication of the API; only none so far"),
+    var("CATALYST_API_PUBLIC_URL", "https://console.openova.io/sovereign", "base URL that nodes call back"),
+    var("CATALYST_PLUGINS_DIR", "/plugins", "folder of provider plugins (.wasm)"),
+    var("CATALYST_DEFAULT_PROVIDER", "", "provider of requests that name none"),
+    var("CATALYST_CACHE_DIR", "user cache", "folder of compiled plugins"),
+    var("CATALYST_DEPLOYMENTS_DIR", "/var/lib/catalyst/deployments", "folder of records and logs"),
+    var("CATALYST_KUBECONFIGS_DIR", "/var/lib/catalyst/kubeconfigs", "folder of kubeconfigs"),
+    var("CATALYST_STATE_DIR", "`state` beside the deployments", "folder of OpenTofu states and bundles"),
+    var("CATALYST_STATE_KEY", "", "key for encrypting states; refused so far"),
+    var("CATALYST_LOCK_WAIT", "10s", "how long to wait for another process to let go of the folder"),
+    var("CATALYST_TOFU_BIN", "tofu", "OpenTofu binary, looked up on PATH"),
+    var("CATALYST_TOFU_WORKDIR", "/var/lib/catalyst/tofu", "work folders by deployment id"),
+    var("CATALYST_TOFU_MODULE_PATH", "", "ignored: the module comes with the plugin"),
+    var("CATALYST_TOFU_PASS_ENV", "", "further variable names handed to OpenTofu, comma-separated"),
+    var("CATALYST_PROVIDER_MIRROR", "", "folder of OpenTofu providers for sites without network"),
+    planned("CATALYST_TOFU_CONFINE", "auto", "confinement of OpenTofu"),
+    var("CATALYST_MAX_RUNS", "4", "OpenTofu runs at once"),
+    var("CATALYST_APPLY_TIMEOUT", "30m", "budget of Phase 0"),
+    var("CATALYST_KUBECONFIG_TIMEOUT", "45m", "wait for the node's kubeconfig"),
+    var("CATALYST_PHASE1_WATCH_TIMEOUT", "60m", "budget of Phase 1"),
+    var("CATALYST_PHASE1_SETTLE", "30s", "quiet time that ends a watch"),
+    var("CATALYST_PHASE1_EXPECTED", "", "number of releases, where no inventory tells"),
+    var("CATALYST_SECRETS_TTL", "24h", "how long a failed run's secrets are remembered"),
+    var("CATALYST_GHCR_PULL_TOKEN", "", "pull token of the registry; required in pool mode"),
+    var("CATALYST_GITOPS_REPO_URL", "https://github.com/openova-io/openova", "repository that Flux follows"),
+    var("CATALYST_GITOPS_BRANCH", "main", "its branch"),
+    planned("CORS_ORIGIN", "*", "the single allowed origin"),
+    planned("POOL_DOMAIN_MANAGER_URL", "", "pool-domain manager"),
+    planned("DYNADOT_MANAGED_DOMAINS", "", "managed pool domains"),
+    planned("DYNADOT_DOMAIN", "", "the one managed pool domain"),
+    var("HTTPS_PROXY", "", "proxy for everything that goes out"),
+    var("NO_PROXY", "", "hosts reached without the proxy"),
+    var("SSL_CERT_FILE", "", "trust store of OpenTofu"),
+    var("RUST_LOG", "info", "filter of the trace"),
+];

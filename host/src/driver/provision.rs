@@ -1,0 +1,195 @@
+//! Phase 0: render once, let OpenTofu apply, read the outputs.
+
+use super::{Driver, Hand};
+use crate::engine::{Progress, Run, RunError, RunErrorKind};
+use catalyst_domain::kubeconfig::sha256_hex;
+use catalyst_domain::provider::Bundle;
+use catalyst_domain::restart::{KubeconfigFile, on_start};
+use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, phase};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Lines on their way from OpenTofu to the log; what does not fit is counted as dropped.
+const QUEUE: usize = 4_096;
+/// Entries of one append.
+const BATCH: usize = 256;
+
+impl Hand {
+    pub(super) async fn provision(&self) {
+        let Some(record) = self.record() else { return };
+        let (bundle, secrets) = match self.prepare(&record).await {
+            Ok(ready) => ready,
+            Err(error) => return self.failed(phase::TOFU_INIT, error).await,
+        };
+        let (progress, lines) = mpsc::channel(QUEUE);
+        let scribe = tokio::spawn(self.clone().scribe(lines));
+        let run = Run { id: self.id.clone(), bundle, secrets };
+        let ended = self.driver.engine.apply(run, progress, self.stop.clone()).await;
+        // Every line is in the log before the end is told.
+        if let Err(error) = scribe.await {
+            tracing::error!(deployment.id = %self.id, %error, "the scribe of a run broke");
+        }
+        match ended {
+            Ok(outputs) => self.applied(&outputs.public_json).await,
+            Err(error) => self.run_failed(&error).await,
+        }
+        self.driver.vault.run_ended(&self.id);
+    }
+
+    /// The bundle that is kept, else a fresh one; and the secrets of this run.
+    async fn prepare(&self, record: &Record) -> Result<(Bundle, Secrets), String> {
+        let secrets = self.driver.vault.get(&self.id).ok_or("init: the credentials of this run are no longer kept")?;
+        let kept = self.driver.store.bundle(&self.id).await.map_err(|error| format!("init: {error}"))?;
+        let bundle = match kept {
+            Some(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|_| "init: the kept bundle cannot be read".to_owned())?
+            }
+            None => self.render(record, &secrets).await?,
+        };
+        for size in &bundle.user_data {
+            tracing::info!(deployment.id = %self.id, node = size.node, bytes = size.bytes, limit = size.limit, "user data");
+        }
+        Ok((bundle, secrets))
+    }
+
+    async fn render(&self, record: &Record, secrets: &Secrets) -> Result<Bundle, String> {
+        let missing = "init: the provider of this deployment is not loaded";
+        let provider = self.driver.provider_of(record).ok_or(missing)?;
+        let context = self.driver.render_context(secrets.names());
+        let rendered = provider.render(&record.request, &context).await.map_err(|error| format!("init: {error}"))?;
+        let bundle = rendered.map_err(|findings| {
+            format!("init: the request was refused: {}", catalyst_domain::finding::joined_errors(&findings))
+        })?;
+        let bytes = serde_json::to_vec(&bundle).map_err(|error| format!("init: {error}"))?;
+        self.driver.store.put_bundle(&self.id, &bytes).await.map_err(|error| format!("init: {error}"))?;
+        let warnings = &bundle.warnings;
+        let entry = |text: &String| Entry::new(Timestamp::now(), phase::HOST, Level::Warn, text.clone());
+        self.log(warnings.iter().map(entry).collect()).await;
+        self.fact(Fact::Rendered { digest: sha256_hex(&bytes) }).await;
+        Ok(bundle)
+    }
+
+    async fn scribe(self, mut lines: mpsc::Receiver<Progress>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while lines.recv_many(&mut batch, BATCH).await > 0 {
+            let mut entries = Vec::with_capacity(batch.len());
+            for progress in batch.drain(..) {
+                match self.heard(progress) {
+                    Heard::Entry(entry) => entries.push(entry),
+                    Heard::Fact(fact) => {
+                        // In the order in which it happened: what came before is in the log first.
+                        self.log(std::mem::take(&mut entries)).await;
+                        self.fact(fact).await;
+                    }
+                }
+            }
+            self.log(entries).await;
+        }
+    }
+
+    fn heard(&self, progress: Progress) -> Heard {
+        let entry = |phase: &str, level, text: String| Heard::Entry(Entry::new(Timestamp::now(), phase, level, text));
+        match progress {
+            Progress::Waiting { running } => {
+                entry(phase::HOST, Level::Info, format!("waiting for its turn: {running} other runs are going"))
+            }
+            Progress::Phase(marker) => entry(marker, Level::Info, marker_text(marker).to_owned()),
+            Progress::Line { phase, level, message } => entry(phase, level, message),
+            Progress::Dropped(lines) => {
+                entry(phase::HOST, Level::Warn, format!("{lines} lines came too fast and were dropped"))
+            }
+            Progress::Child(child) => Heard::Fact(Fact::ChildStarted(child)),
+            Progress::ApplyBegan => Heard::Fact(Fact::ApplyBegan),
+        }
+    }
+
+    async fn applied(&self, outputs: &str) {
+        let Some(record) = self.record() else { return };
+        let Some(provider) = self.driver.provider_of(&record) else {
+            return self.failed(phase::TOFU_OUTPUT, "output: the provider is no longer loaded".to_owned()).await;
+        };
+        match provider.read_outputs(outputs).await {
+            Ok(Ok(endpoints)) => {
+                let fqdn = &record.request.sovereign_fqdn;
+                let text = format!("infrastructure is up; the first node boots and Flux follows clusters/{fqdn}/");
+                self.say(phase::FLUX_BOOTSTRAP, Level::Info, text).await;
+                self.fact(Fact::Applied(endpoints)).await;
+            }
+            Ok(Err(words)) => self.failed(phase::TOFU_OUTPUT, format!("output: {words}")).await,
+            Err(error) => self.failed(phase::TOFU_OUTPUT, format!("output: {error}")).await,
+        }
+    }
+
+    async fn run_failed(&self, error: &RunError) {
+        if error.kind == RunErrorKind::Stopped && self.driver.stop.is_cancelled() {
+            return self.stopped_with_the_process().await;
+        }
+        let provider = self.record().and_then(|record| self.driver.provider_of(&record));
+        let text = self.diagnose(provider.as_deref(), error).await;
+        self.failed(error.step.phase(), text.trim_start_matches("tofu ").to_owned()).await;
+    }
+
+    /// `error` begins with the step's name.
+    async fn failed(&self, phase: &str, error: String) {
+        let error = format!("tofu {error}");
+        tracing::warn!(deployment.id = %self.id, %error, "phase 0 failed");
+        self.say(phase, Level::Error, error.clone()).await;
+        self.fact(Fact::Phase0Failed { error }).await;
+        self.driver.vault.run_ended(&self.id);
+    }
+
+    // The same words as after a crash: for whoever reads them it is the same thing.
+    async fn stopped_with_the_process(&self) {
+        let Some(record) = self.record() else { return };
+        if let Some(fact) = on_start(&record, KubeconfigFile::Absent) {
+            self.interrupted(&record, fact).await;
+        }
+    }
+
+    /// Records what a restart means, with an entry that turns the right banner.
+    pub(super) async fn interrupted(&self, record: &Record, fact: Fact) {
+        if let Fact::Interrupted { error } = &fact {
+            let phase = match record.status {
+                Status::TofuApplying => phase::TOFU_APPLY,
+                Status::Destroying => phase::TOFU_DESTROY,
+                _ => phase::TOFU_INIT,
+            };
+            let entry = Entry::new(Timestamp::now(), phase, Level::Error, error.clone());
+            if let Err(error) = self.driver.store.append(&self.id, vec![entry]).await {
+                tracing::error!(deployment.id = %self.id, %error, "cannot log an interruption");
+            }
+        }
+        if let Err(error) = self.driver.store.record(&self.id, &fact, Timestamp::now()).await {
+            tracing::error!(deployment.id = %self.id, %error, "cannot record an interruption");
+        }
+    }
+}
+
+enum Heard {
+    Entry(Entry),
+    Fact(Fact),
+}
+
+fn marker_text(marker: &str) -> &'static str {
+    match marker {
+        phase::TOFU_INIT => "initialising OpenTofu and its providers",
+        phase::TOFU_PLAN => "planning the infrastructure",
+        phase::TOFU_APPLY => "applying the plan",
+        phase::TOFU_OUTPUT => "reading the outputs",
+        phase::TOFU_DESTROY => "removing the infrastructure",
+        _ => "next phase",
+    }
+}
+
+/// Shared with the hand that destroys.
+pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: Secrets) -> Result<(), RunError> {
+    let driver: &Arc<Driver> = &hand.driver;
+    let (progress, lines) = mpsc::channel(QUEUE);
+    let scribe = tokio::spawn(hand.clone().scribe(lines));
+    let run = Run { id: hand.id.clone(), bundle, secrets };
+    let ended = driver.engine.destroy(run, progress, hand.stop.clone()).await;
+    if let Err(error) = scribe.await {
+        tracing::error!(deployment.id = %hand.id, %error, "the scribe of a run broke");
+    }
+    ended
+}

@@ -1,0 +1,183 @@
+//! Taking a failed deployment up again. Checking and claiming are one step: of two retries one wins.
+
+use super::create::bearer_hash;
+use super::secrets::{complete, mint};
+use super::{Driver, tofu_state};
+use catalyst_domain::kubeconfig::authorise;
+use catalyst_domain::phase::RetryPhase;
+use catalyst_domain::provider::Descriptor;
+use catalyst_domain::request;
+use catalyst_domain::transition::{Refused, apply};
+use catalyst_domain::{DeploymentId, Entry, Fact, Finding, Level, Record, Secrets, Timestamp};
+use catalyst_store::{RecordError, StateError};
+use std::sync::Arc;
+
+/// What a retry did.
+#[derive(Debug)]
+pub enum Retried {
+    /// Phase 0 runs again.
+    Infrastructure,
+    /// The cluster is watched again.
+    Watch,
+    /// Nothing: a person has to act on the cluster.
+    Manual {
+        /// The HelmRelease to act on.
+        release: &'static str,
+    },
+}
+
+/// Why nothing was taken up.
+#[derive(Debug)]
+pub enum RetryError {
+    /// No phase of that name.
+    UnknownPhase(String),
+    /// Request keys whose secrets must be given again.
+    CredentialsNeeded(Vec<String>),
+    /// What is wrong with the credentials in the body.
+    Findings(Vec<Finding>),
+    /// The plugin is missing.
+    Provider(String),
+    /// Refused or not written.
+    Record(RecordError),
+}
+
+impl Driver {
+    /// Retries a phase. The body may give credentials by the create's own keys.
+    ///
+    /// # Errors
+    /// [`RetryError`]; nothing changed.
+    pub async fn retry(
+        self: &Arc<Self>,
+        id: &DeploymentId,
+        phase: &str,
+        body: &[u8],
+        at: Timestamp,
+    ) -> Result<Retried, RetryError> {
+        let _one_at_a_time = self.retrying.lock().await;
+        let record = self.store.get(id).ok_or(RetryError::Record(RecordError::Unknown))?;
+        match RetryPhase::parse(phase) {
+            Some(RetryPhase::Infrastructure(phase)) => self.retry_infrastructure(&record, phase, body, at).await,
+            Some(RetryPhase::Component { id, release }) => self.retry_watch(&record, id, release, at).await,
+            None => match apply(&record, &Fact::Phase0Retried { new_bearer_hash: None }, at) {
+                Err(refused @ (Refused::Busy(_) | Refused::Gone)) => Err(refuse(refused)),
+                _ => Err(RetryError::UnknownPhase(phase.to_owned())),
+            },
+        }
+    }
+
+    async fn retry_watch(
+        self: &Arc<Self>,
+        record: &Record,
+        phase: &str,
+        release: &'static str,
+        at: Timestamp,
+    ) -> Result<Retried, RetryError> {
+        match self.store.record(&record.id, &Fact::Phase1Retried, at).await {
+            Ok(_) => {
+                self.note(&record.id, phase, "retry asked for: the cluster is watched again", at).await;
+                self.wake(&record.id);
+                Ok(Retried::Watch)
+            }
+            Err(RecordError::Refused(Refused::ManualRetry)) => {
+                let text = format!("retry asked for: reconcile HelmRelease {release} on the cluster by hand");
+                self.note(&record.id, phase, &text, at).await;
+                Ok(Retried::Manual { release })
+            }
+            Err(error) => Err(RetryError::Record(error)),
+        }
+    }
+
+    async fn retry_infrastructure(
+        self: &Arc<Self>,
+        record: &Record,
+        phase: &str,
+        body: &[u8],
+        at: Timestamp,
+    ) -> Result<Retried, RetryError> {
+        let dry = Fact::Phase0Retried { new_bearer_hash: None };
+        apply(record, &dry, at).map_err(refuse)?;
+        let missing = || RetryError::Provider("the provider of this deployment is not loaded".to_owned());
+        let provider = self.provider_of(record).ok_or_else(missing)?;
+        let descriptor = provider.descriptor();
+        let mut secrets = self.gather(record, descriptor, body).await?;
+        let new_bearer_hash = self.renew_bearer(record, descriptor, &mut secrets).await?;
+        let no_random = |_| RetryError::Provider("the system gave no random bytes".to_owned());
+        complete(&mut secrets, descriptor, &self.settings).map_err(no_random)?;
+        self.vault.put(&record.id, secrets);
+        let fact = Fact::Phase0Retried { new_bearer_hash };
+        self.store.record(&record.id, &fact, at).await.map_err(RetryError::Record)?;
+        self.note(&record.id, phase, "retry asked for: Phase 0 goes on from the kept state", at).await;
+        self.wake(&record.id);
+        Ok(Retried::Infrastructure)
+    }
+
+    /// The secrets of the last run, from memory or from what a crash left behind, and those of the body, which win.
+    async fn gather(&self, record: &Record, descriptor: &Descriptor, body: &[u8]) -> Result<Secrets, RetryError> {
+        let mut secrets = match self.vault.get(&record.id) {
+            Some(kept) => kept,
+            None => self.leftover(record).await,
+        };
+        let mut wrong = Vec::new();
+        if let Ok(parsed) = request::parse(body) {
+            let given: Vec<String> = descriptor
+                .request_secrets()
+                .filter(|(_, key)| parsed.carries(key))
+                .map(|(_, key)| key.to_owned())
+                .collect();
+            let (_, from_body, findings) = parsed.split(descriptor);
+            secrets.merge(from_body);
+            wrong.extend(findings.into_iter().filter(|f| given.iter().any(|key| f.pointer == format!("/{key}"))));
+        }
+        if !wrong.is_empty() {
+            return Err(RetryError::Findings(wrong));
+        }
+        let absent = |name: &str| secrets.get(name).is_none();
+        let required = descriptor.request_secrets().filter(|(spec, _)| spec.required && absent(&spec.name));
+        let keys: Vec<String> = required.map(|(_, key)| key.to_owned()).collect();
+        if keys.is_empty() { Ok(secrets) } else { Err(RetryError::CredentialsNeeded(keys)) }
+    }
+
+    /// What an interrupted run left in its work folder.
+    async fn leftover(&self, record: &Record) -> Secrets {
+        let bundle = self.store.bundle(&record.id).await.ok().flatten();
+        let bundle = bundle.and_then(|bytes| serde_json::from_slice::<catalyst_domain::provider::Bundle>(&bytes).ok());
+        match bundle {
+            Some(bundle) => {
+                let found = self.engine.leftover_secrets(&record.id, &bundle.secret_variables);
+                found.ok().flatten().unwrap_or_default()
+            }
+            None => Secrets::default(),
+        }
+    }
+
+    /// A lost bearer may be minted anew only while no server can hold the old one; hash and state then change in one fact.
+    async fn renew_bearer(
+        &self,
+        record: &Record,
+        descriptor: &Descriptor,
+        secrets: &mut Secrets,
+    ) -> Result<Option<String>, RetryError> {
+        let Some(spec) = descriptor.bearer() else { return Ok(None) };
+        if secrets.get(&spec.name).is_some_and(|bearer| authorise(record, bearer.expose()).is_ok()) {
+            return Ok(None);
+        }
+        let no_random = |_| RetryError::Provider("the system gave no random bytes".to_owned());
+        secrets.insert(&spec.name, mint().map_err(no_random)?);
+        let state = self.store.state(&record.id).await.map_err(|error| match error {
+            StateError::Storage(error) => RetryError::Record(RecordError::Storage(error)),
+            other => RetryError::Provider(other.to_string()),
+        })?;
+        let given_out = descriptor.bearer_resource.as_deref().is_none_or(|a| tofu_state::holds(state.as_deref(), a));
+        Ok((!given_out && !record.has_kubeconfig()).then(|| bearer_hash(descriptor, secrets)))
+    }
+
+    async fn note(&self, id: &DeploymentId, phase: &str, text: &str, at: Timestamp) {
+        if let Err(error) = self.store.append(id, vec![Entry::new(at, phase, Level::Info, text)]).await {
+            tracing::warn!(deployment.id = %id, %error, "cannot log a retry");
+        }
+    }
+}
+
+fn refuse(refused: Refused) -> RetryError {
+    RetryError::Record(RecordError::Refused(refused))
+}

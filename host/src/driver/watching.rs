@@ -1,0 +1,105 @@
+//! Phase 1: watch the new cluster and tell what it shows.
+
+use super::{Hand, proxy};
+use crate::cluster::{self, Observation, WatchSettings};
+use catalyst_domain::event::seconds;
+use catalyst_domain::kubeconfig::{check_server, inspect};
+use catalyst_domain::{Entry, Fact, Level, Outcome, Record, Timestamp, phase};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Observations on their way to the log.
+const QUEUE: usize = 256;
+
+impl Hand {
+    pub(super) async fn watch(&self) {
+        let Some(record) = self.record() else { return };
+        let kubeconfig = match self.kubeconfig(&record).await {
+            Ok(bytes) => bytes,
+            Err(why) => return self.watch_ended(Outcome::Failed(why), BTreeMap::new()).await,
+        };
+        self.say(phase::MONITOR, Level::Info, "the kubeconfig is there; watching the new cluster's releases").await;
+        let (out, seen) = mpsc::channel(QUEUE);
+        let scribe = tokio::spawn(self.clone().observe(seen));
+        let ended = cluster::watch(&kubeconfig, self.watch_settings(&record), out, self.stop.clone()).await;
+        if let Err(error) = scribe.await {
+            tracing::error!(deployment.id = %self.id, %error, "the scribe of a watch broke");
+        }
+        // Stopped from outside: the watch goes on when the process does, and nothing has been decided.
+        if let Ok(ended) = ended {
+            self.watch_ended(ended.outcome, ended.components).await;
+        }
+    }
+
+    /// The stored bytes, checked before anything is dialled: outputs may have come after the PUT.
+    async fn kubeconfig(&self, record: &Record) -> Result<Vec<u8>, String> {
+        let bytes = self.driver.store.kubeconfig(&self.id).await.map_err(|error| error.to_string())?;
+        let inspected = inspect(&bytes).map_err(|fault| fault.to_string())?;
+        check_server(&inspected, &allowed_hosts(record)).map_err(|fault| fault.to_string())?;
+        Ok(bytes)
+    }
+
+    fn watch_settings(&self, record: &Record) -> WatchSettings {
+        let settings = &self.driver.settings;
+        let since = record.phase1_started_at.unwrap_or_else(Timestamp::now);
+        let gone = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
+        WatchSettings {
+            timeout: settings.phase1_timeout.saturating_sub(gone),
+            settle: settings.phase1_settle,
+            expected: settings.phase1_expected,
+            proxy: proxy::choice(&settings.proxy),
+            ..WatchSettings::default()
+        }
+    }
+
+    async fn observe(self, mut seen: mpsc::Receiver<Observation>) {
+        while let Some(observation) = seen.recv().await {
+            self.log(vec![entry(observation)]).await;
+        }
+    }
+
+    async fn watch_ended(&self, outcome: Outcome, components: BTreeMap<String, String>) {
+        match &outcome {
+            Outcome::Ready => {
+                let text = format!("the cluster is ready: {} releases are installed", components.len());
+                self.say(phase::MONITOR, Level::Info, text).await;
+            }
+            Outcome::Failed(why) => self.say(phase::MONITOR, Level::Error, why.clone()).await,
+        }
+        self.fact(Fact::Phase1Ended { outcome, components }).await;
+    }
+}
+
+/// Hosts that the kubeconfig may name; records of the earlier service hold no list.
+fn allowed_hosts(record: &Record) -> Vec<String> {
+    if !record.kubeconfig_hosts.is_empty() {
+        return record.kubeconfig_hosts.clone();
+    }
+    let result = record.result.clone().unwrap_or_default();
+    let mut hosts = vec![result.control_plane_ip, result.load_balancer_ip, record.request.sovereign_fqdn.clone()];
+    hosts.retain(|host| !host.is_empty());
+    hosts
+}
+
+fn entry(observation: Observation) -> Entry {
+    let now = Timestamp::now();
+    match observation {
+        Observation::Component { id, release, namespace, chart_version, state, level, message } => Entry {
+            component: Some(id),
+            state: Some(state.as_str().to_owned()),
+            helm_release: Some(release),
+            namespace: Some(namespace),
+            chart_version,
+            ..Entry::new(now, phase::COMPONENT, level, message)
+        },
+        Observation::Log { component, level, line } => {
+            Entry { component: Some(component), ..Entry::new(now, phase::COMPONENT_LOG, level, line) }
+        }
+        Observation::Remark { level, message } => Entry::new(now, phase::MONITOR, level, message),
+        Observation::Unreachable { since, why } => {
+            let text = format!("the cluster has not answered since {}: {why}", seconds(since));
+            Entry::new(now, phase::MONITOR, Level::Warn, text)
+        }
+    }
+}

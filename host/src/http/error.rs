@@ -1,0 +1,175 @@
+//! The one error envelope. A status is chosen here and nowhere else.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use catalyst_domain::Finding;
+use catalyst_domain::finding::joined_errors;
+use catalyst_domain::kubeconfig::{BearerFault, BodyFault};
+use catalyst_domain::transition::Refused;
+use catalyst_store::{AcceptError, CreateError, KubeconfigError, RecordError, StorageError};
+use serde_json::{Value, json};
+
+/// Everything that a route may answer instead of what was asked for.
+#[derive(Debug)]
+pub enum ApiError {
+    /// No such route.
+    NoRoute,
+    /// The route has no such method.
+    MethodNotAllowed,
+    /// No such deployment.
+    UnknownDeployment,
+    /// The request is refused, with everything that is wrong.
+    Findings(Vec<Finding>),
+    /// A POST body over its limit in bytes.
+    BodyTooLarge(usize),
+    /// The body did not arrive whole.
+    BodyUnreadable,
+    /// No usable bearer.
+    MissingBearer,
+    /// The kubeconfig was not accepted.
+    Accept(AcceptError),
+    /// A kubeconfig over the contract's limit in bytes.
+    KubeconfigTooLarge(usize),
+    /// A kubeconfig of no bytes.
+    KubeconfigEmpty,
+    /// The kubeconfig cannot be given out.
+    Kubeconfig(KubeconfigError),
+    /// The deployment was not created.
+    Create(CreateError),
+    /// A retry that the state does not allow.
+    Refused(Refused),
+    /// A retry of an unknown phase.
+    UnknownPhase(String),
+    /// The secrets of the run are gone; these request keys must be given again.
+    CredentialsNeeded(Vec<String>),
+    /// The provider's plugin failed; the text names it and the limit it met.
+    Provider(String),
+    /// Something could not be read or written.
+    Storage(StorageError),
+    /// The system gave no random bytes.
+    NoRandomness,
+    /// The process is going down.
+    Draining,
+}
+
+impl From<RecordError> for ApiError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Unknown => Self::UnknownDeployment,
+            RecordError::Refused(refused) => Self::Refused(refused),
+            RecordError::NameTaken { fqdn, owner, status } => {
+                Self::Create(CreateError::NameTaken { fqdn, owner, status })
+            }
+            RecordError::Storage(storage) => Self::Storage(storage),
+        }
+    }
+}
+
+fn coded(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> (StatusCode, Value) {
+    (status, json!({"error": code, "detail": detail.to_string()}))
+}
+
+impl ApiError {
+    fn parts(self) -> (StatusCode, Value) {
+        use StatusCode as S;
+        match self {
+            Self::NoRoute => coded(S::NOT_FOUND, "not-found", "404 page not found"),
+            Self::MethodNotAllowed => {
+                coded(S::METHOD_NOT_ALLOWED, "method-not-allowed", "this route has no such method")
+            }
+            Self::UnknownDeployment => coded(S::NOT_FOUND, "deployment-not-found", "deployment not found"),
+            Self::Findings(findings) => {
+                (S::BAD_REQUEST, json!({"error": joined_errors(&findings), "findings": findings}))
+            }
+            Self::BodyTooLarge(limit) => {
+                coded(S::PAYLOAD_TOO_LARGE, "body-too-large", format!("the body must be at most {limit} bytes"))
+            }
+            Self::BodyUnreadable => {
+                coded(S::BAD_REQUEST, "body-unreadable", "the body did not arrive whole and in time")
+            }
+            Self::MissingBearer => {
+                coded(S::UNAUTHORIZED, "missing-bearer", "give the one-time bearer as `Authorization: Bearer <token>`")
+            }
+            Self::Accept(error) => accept(error),
+            Self::KubeconfigTooLarge(limit) => {
+                coded(S::UNPROCESSABLE_ENTITY, "body-too-large", format!("a kubeconfig must be at most {limit} bytes"))
+            }
+            Self::KubeconfigEmpty => coded(S::UNPROCESSABLE_ENTITY, "empty-body", "the body must be a kubeconfig"),
+            Self::Kubeconfig(error) => kubeconfig(error),
+            Self::Create(error) => create(error),
+            Self::Refused(refused) => (S::CONFLICT, json!({"error": refused.to_string()})),
+            Self::UnknownPhase(phase) => {
+                let text = format!("unknown phase {phase:?}: it must be a phase id such as tofu-apply or cilium");
+                (S::BAD_REQUEST, json!({"error": text}))
+            }
+            Self::CredentialsNeeded(keys) => {
+                let detail = format!("the credentials of this run are no longer kept; give {} again", keys.join(", "));
+                (S::CONFLICT, json!({"error": "credentials-needed", "detail": detail, "keys": keys}))
+            }
+            Self::Provider(text) => coded(S::BAD_GATEWAY, "provider-failed", text),
+            Self::Storage(error) => coded(S::SERVICE_UNAVAILABLE, "storage-unavailable", error),
+            Self::NoRandomness => {
+                let detail = "the system gave no random bytes";
+                coded(S::INTERNAL_SERVER_ERROR, "bearer-token-generation-failed", detail)
+            }
+            Self::Draining => coded(S::SERVICE_UNAVAILABLE, "draining", "the server is going down; try again shortly"),
+        }
+    }
+}
+
+fn accept(error: AcceptError) -> (StatusCode, Value) {
+    use StatusCode as S;
+    match error {
+        AcceptError::Unknown => ApiError::UnknownDeployment.parts(),
+        AcceptError::Bearer(fault @ BearerFault::NoHash) => coded(S::FORBIDDEN, "no-bearer-hash", fault),
+        AcceptError::Bearer(fault @ BearerFault::Invalid) => coded(S::FORBIDDEN, "invalid-bearer", fault),
+        AcceptError::AlreadySet { same } => {
+            let detail = "a kubeconfig was already accepted for this deployment";
+            (S::FORBIDDEN, json!({"error": "already-set", "detail": detail, "same": same}))
+        }
+        AcceptError::Body(fault @ BodyFault::Unsafe(_)) => coded(S::UNPROCESSABLE_ENTITY, "unsafe-kubeconfig", fault),
+        AcceptError::Body(fault @ (BodyFault::Invalid(_) | BodyFault::ForeignServer { .. })) => {
+            coded(S::UNPROCESSABLE_ENTITY, "invalid-kubeconfig", fault)
+        }
+        AcceptError::Folder(error) => coded(S::SERVICE_UNAVAILABLE, "kubeconfigs-dir-unwritable", error),
+        AcceptError::Storage(error) => coded(S::SERVICE_UNAVAILABLE, "write-failed", error),
+    }
+}
+
+fn kubeconfig(error: KubeconfigError) -> (StatusCode, Value) {
+    match error {
+        KubeconfigError::Unknown => ApiError::UnknownDeployment.parts(),
+        KubeconfigError::NotYet => coded(StatusCode::CONFLICT, "not-implemented", error),
+        KubeconfigError::FileMissing => coded(StatusCode::CONFLICT, "kubeconfig-file-missing", error),
+    }
+}
+
+fn create(error: CreateError) -> (StatusCode, Value) {
+    match error {
+        CreateError::NameTaken { ref owner, .. } => {
+            let detail = format!("{error}; retry or destroy it, or choose another name");
+            (StatusCode::CONFLICT, json!({"error": "name-taken", "detail": detail, "owner": owner}))
+        }
+        CreateError::IdTaken(_) => coded(StatusCode::CONFLICT, "id-taken", error),
+        CreateError::Storage(storage) => ApiError::Storage(storage).parts(),
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let retry_after = matches!(self, Self::Draining);
+        let (status, body) = self.parts();
+        if status.is_server_error() {
+            tracing::error!(http.status = status.as_u16(), error = %body, "request failed");
+        }
+        let mut response = (status, Json(body)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+        }
+        response
+    }
+}

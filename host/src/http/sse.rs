@@ -1,0 +1,112 @@
+//! A viewer is a cursor into the log: read, send, wait for a change, read again. No viewer can steal, miss or double an
+//! entry, and a slow one costs only itself.
+
+use super::wire;
+use crate::app::App;
+use bytes::Bytes;
+use catalyst_domain::DeploymentId;
+use catalyst_store::{Numbered, Progress, Store};
+use futures::stream::{self, Stream};
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Entries of one read; a batch is one write to the socket.
+const PAGE: usize = 512;
+/// Idle proxies cut a stream after 40 to 300 seconds.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a browser waits before it connects again: longer than a restart of this process takes.
+const RETRY_MILLIS: u32 = 12_000;
+
+struct Viewer {
+    store: Arc<dyn Store>,
+    id: DeploymentId,
+    after: u64,
+    progress: watch::Receiver<Progress>,
+    stop: CancellationToken,
+    at: Stage,
+}
+
+#[derive(PartialEq, Eq)]
+enum Stage {
+    Opening,
+    Following,
+    Ended,
+}
+
+/// The stream of a deployment's entries after number `after`; `None` for an unknown id.
+pub fn stream(
+    app: &App,
+    id: DeploymentId,
+    after: u64,
+) -> Option<impl Stream<Item = Result<Bytes, Infallible>> + use<>> {
+    let progress = app.store.watch(&id)?;
+    let stop = app.stopping.clone();
+    let viewer = Viewer { store: app.store.clone(), id, after, progress, stop, at: Stage::Opening };
+    Some(stream::unfold(viewer, |mut viewer| async move {
+        let chunk = viewer.next().await?;
+        Some((Ok(Bytes::from(chunk)), viewer))
+    }))
+}
+
+impl Viewer {
+    async fn next(&mut self) -> Option<String> {
+        match self.at {
+            Stage::Ended => return None,
+            Stage::Opening => {
+                self.at = Stage::Following;
+                return Some(format!("retry: {RETRY_MILLIS}\n\n"));
+            }
+            Stage::Following => {}
+        }
+        loop {
+            // Marked as seen before reading, so that a change during the read wakes the next wait.
+            self.progress.borrow_and_update();
+            // The record before the log: what ended the run was logged before the record said so.
+            let record = self.store.get(&self.id)?;
+            let page = match self.store.read(&self.id, self.after, PAGE).await {
+                Ok(page) => page,
+                Err(error) => return self.broken(&error),
+            };
+            if !page.is_empty() {
+                return Some(self.frames(&page));
+            }
+            if record.status.is_terminal() {
+                self.at = Stage::Ended;
+                let state = wire::State::new(&record, self.after);
+                return Some(frame("done", &state));
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                changed = self.progress.changed() => changed.ok()?,
+                () = tokio::time::sleep(HEARTBEAT) => return Some(": keep-alive\n\n".to_owned()),
+            }
+        }
+    }
+
+    fn frames(&mut self, page: &[Numbered]) -> String {
+        let mut text = String::with_capacity(page.len() * 160);
+        for numbered in page {
+            // A struct of strings always serialises.
+            let json = serde_json::to_string(&numbered.entry).unwrap_or_default();
+            let _ = write!(text, "id: {}\ndata: {json}\n\n", numbered.number);
+            self.after = numbered.number;
+        }
+        text
+    }
+
+    // The browser connects again and goes on from its last number.
+    fn broken(&mut self, error: &dyn std::fmt::Display) -> Option<String> {
+        tracing::error!(deployment.id = %self.id, %error, "cannot read the log for a viewer");
+        self.at = Stage::Ended;
+        None
+    }
+}
+
+fn frame(event: &str, state: &wire::State) -> String {
+    format!("event: {event}\ndata: {}\n\n", serde_json::to_string(state).unwrap_or_default())
+}

@@ -1,0 +1,16 @@
+//! Parse, build, run, drain. The only place that ends the process.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match catalyst::cli::main() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the last word goes to whoever started the process")]
+            {
+                eprintln!("catalyst: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
