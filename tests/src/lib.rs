@@ -1,5 +1,9 @@
 //! End-to-end, hostile-guest, crash and convention tests on real parts.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails a test by panicking")]
 
+pub mod api;
 pub mod flux;
+pub mod host;
 pub mod kube;
 pub mod tools;
+pub mod viewer;

@@ -1,0 +1,155 @@
+//! The real binary as a child process with folders of its own, to be killed and started again.
+#![expect(clippy::disallowed_methods, reason = "tests have no config.rs")]
+
+use crate::api::Api;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A host that can be stopped and started on the same folders.
+pub struct Host {
+    folder: tempfile::TempDir,
+    address: String,
+    env: BTreeMap<String, String>,
+    child: Option<Child>,
+    /// Client of this host.
+    pub api: Api,
+}
+
+/// The workspace's folder for build products.
+pub fn target_dir() -> PathBuf {
+    let fallback = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(fallback, PathBuf::from)
+}
+
+/// A built product, or a clear word on how to get it.
+pub fn built(path: &str) -> PathBuf {
+    let path = target_dir().join(path);
+    assert!(path.exists(), "{} is missing: `make test` builds it before the tests run", path.display());
+    path
+}
+
+/// A free port of the loopback interface.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Host {
+    /// A host that is not started yet. `env` adds to, or replaces, what every test host is told.
+    pub fn prepare(env: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let mut all: BTreeMap<String, String> = [
+            ("CATALYST_LISTEN", address.clone()),
+            ("CATALYST_API_PUBLIC_URL", format!("http://{address}")),
+            ("CATALYST_PLUGINS_DIR", built("plugins").display().to_string()),
+            ("CATALYST_DEPLOYMENTS_DIR", path("deployments")),
+            ("CATALYST_KUBECONFIGS_DIR", path("kubeconfigs")),
+            ("CATALYST_STATE_DIR", path("state")),
+            ("CATALYST_TOFU_WORKDIR", path("tofu")),
+            // Shared by all tests, so that plugins are compiled once.
+            ("CATALYST_CACHE_DIR", target_dir().join("test-cache").display().to_string()),
+            ("CATALYST_TOFU_BIN", crate::tools::path("tofu").unwrap().display().to_string()),
+            ("CATALYST_PHASE1_SETTLE", "2s".to_owned()),
+            ("PATH", std::env::var("PATH").unwrap()),
+            ("RUST_LOG", "debug".to_owned()),
+        ]
+        .into_iter()
+        .map(|(k, v)| (k.to_owned(), v))
+        .collect();
+        all.extend(env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let api = Api::new(&address);
+        Self { folder, address, env: all, child: None, api }
+    }
+
+    /// A host that is ready.
+    pub fn start(env: &[(&str, &str)]) -> Self {
+        let mut host = Self::prepare(env);
+        host.up();
+        host
+    }
+
+    /// Starts the process and waits until it is ready; returns how long that took.
+    pub fn up(&mut self) -> Duration {
+        let trace = std::fs::File::options().create(true).append(true).open(self.trace_file()).unwrap();
+        let begun = Instant::now();
+        let mut command = Command::new(built("release/catalyst"));
+        command.arg("serve").env_clear().envs(&self.env).current_dir(self.folder.path());
+        let child = command.stdin(Stdio::null()).stdout(trace.try_clone().unwrap()).stderr(trace).spawn().unwrap();
+        self.child = Some(child);
+        while std::net::TcpStream::connect(&self.address).is_err() || self.api.get("/readyz").status != 200 {
+            let exited = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(
+                exited.is_none() && begun.elapsed() < Duration::from_secs(60),
+                "the host is not ready:\n{}",
+                self.trace()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        begun.elapsed()
+    }
+
+    /// `kill -9`, as a crash would.
+    pub fn crash(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGTERM, as an orderly shutdown; asserts that the process ends well.
+    pub fn down(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let status = child.wait().unwrap();
+        assert!(status.success(), "the host ended with {status}:\n{}", self.trace());
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// The folder of everything this host keeps.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everything it traced.
+    pub fn trace(&self) -> String {
+        std::fs::read_to_string(self.trace_file()).unwrap_or_default()
+    }
+
+    fn trace_file(&self) -> PathBuf {
+        self.folder.path().join("trace.log")
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Polls until `look` gives a value.
+pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + limit;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited {limit:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(25));
+    }
+}

@@ -1,0 +1,162 @@
+//! Conventions as tests: the arrows between rooms, what a room must not know, and the one list of routes and variables.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every Rust file below a folder, with its text.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path.display().to_string(), text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} holds no Rust");
+    found
+}
+
+/// Crates of this workspace that a crate depends on, tests aside.
+fn own_dependencies(manifest: &str) -> BTreeSet<String> {
+    let text = read(manifest);
+    let section = text.split("\n[dependencies]").nth(1).unwrap_or_default().split("\n[").next().unwrap_or_default();
+    let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+    names.filter(|name| name.starts_with("catalyst")).map(str::to_owned).collect()
+}
+
+#[test]
+fn arrows_point_inward() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("host/domain/Cargo.toml", &[] as &[&str]),
+        ("host/store/Cargo.toml", &["catalyst-domain"]),
+        ("host/sandbox/Cargo.toml", &["catalyst-domain"]),
+        ("host/Cargo.toml", &["catalyst-domain", "catalyst-sandbox", "catalyst-store"]),
+        ("plugins/sdk/Cargo.toml", &[]),
+        ("plugins/hetzner/Cargo.toml", &["catalyst-plugin-sdk"]),
+        ("plugins/rehearsal/Cargo.toml", &["catalyst-plugin-sdk"]),
+    ]);
+    for (manifest, allowed) in allowed {
+        let allowed: BTreeSet<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
+        let extra: Vec<_> = own_dependencies(manifest).difference(&allowed).cloned().collect();
+        assert!(extra.is_empty(), "{manifest} must not depend on {extra:?}");
+    }
+}
+
+#[test]
+fn rooms_do_not_know_what_is_not_theirs() {
+    let rules: &[(&str, &[&str])] = &[
+        (
+            "host/domain/src",
+            &["tokio", "std::fs", "std::env", "std::net", "Timestamp::now", "SystemTime::now", "wasmtime", "axum"],
+        ),
+        ("host/store/src", &["axum", "hyper", "wasmtime", "kube::"]),
+        ("host/sandbox/src", &["axum", "kube::", "catalyst_store"]),
+        ("host/src/http", &["wasmtime", "kube::", "std::fs", "std::process", "tokio::fs", "cap_std", "std::path"]),
+        ("host/src/driver", &["axum", "std::process", "std::fs", "tokio::process", "wasmtime"]),
+        ("host/src/cluster", &["axum", "catalyst_store", "std::fs", "tokio::fs", "std::process"]),
+        ("host/src/engine", &["wasmtime", "kube::", "catalyst_sandbox"]),
+    ];
+    let mut broken = Vec::new();
+    for (folder, words) in rules {
+        for (path, text) in sources(folder) {
+            // Tests may set up what the room itself must not touch.
+            if path.contains("/tests/") || path.ends_with("_tests.rs") || path.ends_with("/tests.rs") {
+                continue;
+            }
+            let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let code = product.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                broken.extend(
+                    words.iter().filter(|word| line.contains(*word)).map(|word| format!("{path}: {word}: {line}")),
+                );
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn no_word_of_any_cloud_stands_in_the_host() {
+    let mut broken = Vec::new();
+    for (path, text) in sources("host") {
+        let lower = text.to_lowercase();
+        broken.extend(
+            ["hetzner", "hcloud", "openstack"].iter().filter(|w| lower.contains(*w)).map(|w| format!("{path}: {w}")),
+        );
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn only_config_reads_the_environment_and_only_main_ends_the_process() {
+    let mut broken = Vec::new();
+    for (path, text) in sources("host") {
+        let test_only = path.contains("/tests/") || path.ends_with("_tests.rs") || path.contains("/examples/");
+        if path.ends_with("host/src/config.rs") || test_only {
+            continue;
+        }
+        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let words = ["env::var", "env::vars", "process::exit"];
+        broken.extend(words.iter().filter(|word| product.contains(*word)).map(|word| format!("{path}: {word}")));
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn the_readme_names_every_route() {
+    let readme = read("README.md");
+    for (method, path) in catalyst::http::ROUTES {
+        assert!(readme.contains(&format!("{method} {path}")), "README.md does not name {method} {path}");
+    }
+}
+
+#[test]
+fn the_variables_are_one_list() {
+    let names: Vec<&str> = catalyst::config::VARIABLES.iter().map(|v| v.name).collect();
+    let unique: BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!(names.len(), unique.len(), "a variable is listed twice");
+    let config = read("host/src/config.rs");
+    let product = config.split("#[cfg(test)]").next().unwrap();
+    let read_there: BTreeSet<&str> =
+        product.split('"').filter(|word| word.starts_with("CATALYST_") && !word.ends_with('_')).collect();
+    let unknown: Vec<_> = read_there.difference(&unique).collect();
+    assert!(unknown.is_empty(), "read but not listed: {unknown:?}");
+    let unread: Vec<_> = catalyst::config::VARIABLES
+        .iter()
+        .filter(|v| !v.planned && !product.contains(v.name))
+        .map(|v| v.name)
+        .collect();
+    assert!(unread.is_empty(), "listed but not read: {unread:?}");
+}
+
+#[test]
+fn product_code_holds_no_left_overs() {
+    let mut broken = Vec::new();
+    for folder in ["host", "plugins", "tests/src"] {
+        for (path, text) in sources(folder) {
+            broken.extend(
+                ["todo!(", "unimplemented!(", "dbg!("]
+                    .iter()
+                    .filter(|w| text.contains(*w))
+                    .map(|w| format!("{path}: {w}")),
+            );
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
