@@ -1,11 +1,23 @@
-# Each target is one thin line.
-.PHONY: plugins
+# Each target is one thin line; what it does stands in scripts/.
+.PHONY: run test plugins bench lint fmt help
 
-WASM := target/wasm32-wasip2/plugin
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-# The provider plugins as components: target/plugins/<id>.wasm
-plugins:
-	cargo build --profile plugin --target wasm32-wasip2 -p catalyst-plugin-hetzner -p catalyst-plugin-rehearsal
-	mkdir -p target/plugins
-	cp $(WASM)/catalyst_plugin_hetzner.wasm target/plugins/hetzner.wasm
-	cp $(WASM)/catalyst_plugin_rehearsal.wasm target/plugins/rehearsal.wasm
+run: ## build host and plugins, get OpenTofu if needed, serve on loopback with the rehearsal cloud
+	@scripts/run.sh
+
+test: ## run every test on real parts
+	@scripts/test.sh
+
+plugins: ## build the provider plugins into target/plugins
+	@scripts/plugins.sh
+
+bench: ## measure, as ratios in one run
+	@scripts/bench.sh
+
+lint: ## formatting, clippy, conventions
+	@scripts/lint.sh
+
+fmt: ## format the code
+	@cargo fmt --all

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Formatting and lints of everything, plugins included.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo fmt --all --check
+cargo clippy --locked --quiet --all-targets -- -D warnings
+cargo clippy --locked --quiet --target wasm32-wasip2 -p catalyst-plugin-hetzner -p catalyst-plugin-rehearsal -- -D warnings
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps

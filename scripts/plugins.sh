@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Builds the provider plugins for wasm32-wasip2 and lays them into target/plugins.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+
+rustup target list --installed 2>/dev/null | grep -qx wasm32-wasip2 || rustup target add wasm32-wasip2
+cargo build --locked --profile plugin --target wasm32-wasip2 -p catalyst-plugin-hetzner -p catalyst-plugin-rehearsal
+mkdir -p "$target/plugins"
+for plugin in hetzner rehearsal; do
+    install -m 0644 "$target/wasm32-wasip2/plugin/catalyst_plugin_$plugin.wasm" "$target/plugins/$plugin.wasm"
+done
