@@ -1,6 +1,7 @@
 //! The command line.
 
 mod banner;
+mod rehearse;
 mod serve;
 mod trace;
 
@@ -22,6 +23,12 @@ enum Command {
     ///
     /// Everything is configured by environment variables; see the list below.
     Serve,
+    /// Play the first node of a deployment on a cloud that can be rehearsed, and a small double of its cluster.
+    ///
+    /// Boots the user data that OpenTofu made, below a folder of its own, until it hands in its kubeconfig as a real
+    /// node does; then answers the host's watch with releases that install one after the other. The scripts of the user
+    /// data run on this machine, as you. CATALYST_STATE_DIR (or CATALYST_DEPLOYMENTS_DIR) must be the host's.
+    Rehearse(rehearse::Arguments),
 }
 
 /// Runs the command that was given.
@@ -37,6 +44,7 @@ pub fn main() -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     match cli.command {
         Command::Serve => runtime.block_on(serve::serve(config)),
+        Command::Rehearse(arguments) => runtime.block_on(rehearse::rehearse(config, arguments)),
     }
 }
 

@@ -325,13 +325,13 @@ mod tests {
     #[test]
     fn f12_the_child_gets_named_variables_only() {
         let pairs =
-            [("PATH", "/bin"), ("CATALYST_GHCR_PULL_TOKEN", "s3"), ("DYNADOT_API_KEY", "k"), ("HCLOUD_ENDPOINT", "e")];
+            [("PATH", "/bin"), ("CATALYST_GHCR_PULL_TOKEN", "s3"), ("DYNADOT_API_KEY", "k"), ("CLOUD_ENDPOINT", "e")];
         let names = |extra: &[(&str, &str)]| -> Vec<OsString> {
             let all: Vec<_> = pairs.iter().chain(extra).copied().collect();
             config(&all).unwrap().tofu.env.into_iter().map(|(name, _)| name).collect()
         };
         assert_eq!(names(&[]), ["PATH"]);
-        assert_eq!(names(&[("CATALYST_TOFU_PASS_ENV", "HCLOUD_ENDPOINT")]), ["PATH", "HCLOUD_ENDPOINT"]);
+        assert_eq!(names(&[("CATALYST_TOFU_PASS_ENV", "CLOUD_ENDPOINT")]), ["PATH", "CLOUD_ENDPOINT"]);
     }
 
     #[test]

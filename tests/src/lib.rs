@@ -7,3 +7,4 @@ pub mod host;
 pub mod kube;
 pub mod tools;
 pub mod viewer;
+pub mod world;

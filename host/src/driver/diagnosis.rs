@@ -42,7 +42,7 @@ fn explain(diagnostic: &Diagnostic, advice: Option<Advice>) -> String {
         text = format!("{text} ({own})");
     }
     if !advice.what_to_do.is_empty() {
-        text = format!("{text}. {}", advice.what_to_do);
+        text = format!("{text}. {}", advice.what_to_do.trim_end_matches('.'));
     }
     let others: Vec<String> = advice.alternatives.iter().map(|a| a.reason.clone()).filter(|r| !r.is_empty()).collect();
     if others.is_empty() { text } else { format!("{text}. Alternatives: {}", others.join("; ")) }

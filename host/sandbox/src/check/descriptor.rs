@@ -244,7 +244,7 @@ pub(crate) mod tests {
             source: source.into(),
             version: version.into(),
         };
-        refused(|d| d.tofu_providers = vec![provider("hcloud", "1.0.0")], "address");
+        refused(|d| d.tofu_providers = vec![provider("cloud", "1.0.0")], "address");
         refused(|d| d.tofu_providers = vec![provider("a/b", "~> 1.0")], "exact");
         let region = catalyst_domain::provider::Region {
             id: "r".into(),

@@ -53,7 +53,7 @@ fn brief(settings: &mut Settings) {
 async fn the_environment_of_the_child_is_the_explicit_one() {
     let script = Script::new("apply", "tr '\\0' '\\n' < /proc/$$/environ; readlink /proc/self/fd/0");
     let bench = Bench::new(&script.path(), |s| {
-        s.pass_env.push(("HCLOUD_ENDPOINT".into(), "http://cloud".into()));
+        s.pass_env.push(("CLOUD_ENDPOINT".into(), "http://cloud".into()));
         s.pass_env.push(("TF_CLI_ARGS_apply".into(), "-refresh=false".into()));
         s.plugin_cache_dir = Some(s.workdir.with_file_name("cache"));
         s.provider_mirror = Some("/mirror".into());
@@ -67,7 +67,7 @@ async fn the_environment_of_the_child_is_the_explicit_one() {
         names,
         [
             "CHECKPOINT_DISABLE",
-            "HCLOUD_ENDPOINT",
+            "CLOUD_ENDPOINT",
             "HOME",
             "PATH",
             "TF_CLI_CONFIG_FILE",

@@ -113,7 +113,7 @@ async fn e8_what_is_no_record_is_left_out_and_left_alone() {
 async fn a_record_of_the_earlier_service_is_taken_over() {
     let volume = Volume::new();
     let text = format!(
-        r#"{{"id":"{}","status":"failed","request":{{"sovereignFQDN":"a.example","hetznerToken":"<redacted>","hetznerProjectID":"p",
+        r#"{{"id":"{}","status":"failed","request":{{"sovereignFQDN":"a.example","cloudToken":"<redacted>","cloudProjectID":"p",
         "dynadotKey":"<redacted>"}},"result":{{"controlPlaneIP":"192.0.2.1","loadBalancerIP":"192.0.2.2",
         "kubeconfigPath":"/elsewhere/{}.yaml"}},"startedAt":"2026-04-29T10:00:00Z","finishedAt":"0001-01-01T00:00:00Z",
         "events":null,"kubeconfigBearerHash":"{}"}}"#,
@@ -126,7 +126,7 @@ async fn a_record_of_the_earlier_service_is_taken_over() {
     std::fs::write(volume.kubeconfig(&id(1)), "kubeconfig").unwrap();
     let store = volume.open();
     let record = store.get(&id(1)).unwrap();
-    assert_eq!(record.request.extra.keys().collect::<Vec<_>>(), ["hetznerProjectID"]);
+    assert_eq!(record.request.extra.keys().collect::<Vec<_>>(), ["cloudProjectID"]);
     assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), b"kubeconfig", "by its base name");
     assert!(store.kubeconfig_present(&id(1)));
     assert!(store.create(named(2, "a.example")).await.is_err(), "its cluster lives, so it keeps the name");

@@ -7,7 +7,7 @@ struct Liar;
 
 impl Guest for Liar {
     fn describe() -> Provider {
-        provider("../hetzner")
+        provider("../cloud")
     }
 }
 
