@@ -23,6 +23,8 @@ say "host"
 cargo build --locked --release --bin catalyst
 
 say "tests"
+CATALYST_TOFU_BIN=$(tests/tools/get.sh tofu)
+export CATALYST_TOFU_BIN
 status=0
 cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$log" || status=$?
 

@@ -1,7 +1,7 @@
 //! A double of a new cluster's API on loopback: over TLS, with a token, and with the releases of the bootstrap kit.
 //!
 //! It is no Kubernetes: it holds thirteen objects and only answers questions. What it shows is decided in [`super::kit`];
-//! how it answers stands in [`super::serve`]. The film begins when a client first asks for the releases.
+//! how it answers stands in `serve`. The film begins when a client first asks for the releases.
 
 use super::kit::{Film, KIT, Look};
 use super::objects::{self, Kind, KitLook};
