@@ -186,6 +186,14 @@ impl Engine {
         Ok(reaped)
     }
 
+    /// Processes that run in a deployment's work folder: what a crash left, also where it came too early for the record.
+    pub fn orphans(&self, id: &DeploymentId) -> Vec<Child> {
+        match self.folders.existing(id) {
+            Ok(Some(folder)) => orphan::running_in(folder.path()),
+            Ok(None) | Err(_) => Vec::new(),
+        }
+    }
+
     /// The secrets that an interrupted run left in its work folder, for its retry; `None` when there are none.
     ///
     /// # Errors
