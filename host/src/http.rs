@@ -61,7 +61,7 @@ pub struct Settings {
 /// The router over the long-lived handles.
 pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
     let deployment = "/api/v1/deployments/{id}";
-    Router::new()
+    let routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/api/v1/deployments", post(create::create))
@@ -71,12 +71,17 @@ pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
         .route(&format!("{deployment}/kubeconfig"), get(kubeconfig::get).put(kubeconfig::put))
         .route(&format!("{deployment}/phases/{{phase}}/retry"), post(retry::retry))
         .fallback(async || ApiError::NoRoute)
-        .method_not_allowed_fallback(wrong_method)
+        .method_not_allowed_fallback(wrong_method);
+    dressed(routes, allowed_origin).with_state(app)
+}
+
+/// What holds for every route; the last layer sees a request first.
+fn dressed<S: Clone + Send + Sync + 'static>(routes: Router<S>, allowed_origin: AllowedOrigin) -> Router<S> {
+    routes
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(no_head))
         .layer(middleware::from_fn_with_state(allowed_origin, cors::cors))
         .layer(middleware::from_fn(request_id::trace))
-        .with_state(app)
 }
 
 /// Serves until the app is stopping, then lets the requests in flight end.
@@ -111,4 +116,28 @@ fn method_not_allowed(path: &str) -> ApiError {
 // The text of a panic is for the trace, where the panic hook has put it with its place.
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::Panicked.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, to_bytes};
+    use axum::http::header::CONTENT_TYPE;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a3_a_handler_that_panics_costs_its_own_request_only() {
+        let routes = Router::new().route("/boom", get(async || -> &str { panic!("sentinel") }));
+        let router = dressed(routes, AllowedOrigin::Any);
+        for _ in 0..2 {
+            let request = Request::get("/boom").header("origin", "https://a.example").body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+            assert!(response.headers().contains_key("x-request-id"));
+            assert_eq!(response.headers()["access-control-allow-origin"], "*");
+            let body = to_bytes(response.into_body(), 1024).await.unwrap();
+            assert!(body.starts_with(b"{") && !body.windows(8).any(|w| w == b"sentinel"), "{body:?}");
+        }
+    }
 }

@@ -41,9 +41,7 @@ impl AllowedOrigin {
         let origin = headers.get(header::ORIGIN)?;
         match self {
             Self::Any => Some(HeaderValue::from_static("*")),
-            Self::One(allowed) => {
-                origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()).then(|| origin.clone())
-            }
+            Self::One(allowed) => origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()).then(|| origin.clone()),
         }
     }
 }

@@ -101,9 +101,7 @@ impl ApiError {
             Self::BodyTooLarge(limit) => {
                 coded(S::PAYLOAD_TOO_LARGE, "body-too-large", format!("the body must be at most {limit} bytes"))
             }
-            Self::BodyUnreadable => {
-                coded(S::BAD_REQUEST, "body-unreadable", "the body did not arrive whole")
-            }
+            Self::BodyUnreadable => coded(S::BAD_REQUEST, "body-unreadable", "the body did not arrive whole"),
             Self::BodyTooSlow(limit) => coded(
                 S::REQUEST_TIMEOUT,
                 "body-too-slow",

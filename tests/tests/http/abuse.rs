@@ -7,7 +7,7 @@ use catalyst_domain::Status;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 async fn limited(limits: Limits) -> Server {
@@ -33,8 +33,14 @@ async fn h9_slow_headers_are_cut() {
 #[tokio::test(flavor = "multi_thread")]
 async fn h9_large_headers_are_refused() {
     let server = Server::with(&[]).await;
-    let reply = server.ask("GET", "/healthz", &[("x", &"x".repeat(100_000))], b"").await;
-    assert_eq!(reply.status, 431);
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: ").await.unwrap();
+    // Past the limit the server closes on what is still being sent, so both ends may see a reset.
+    let sent = stream.write_all(&vec![b'x'; 4 * 1024 * 1024]).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let refused = String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 431");
+    assert!(refused || (sent.is_err() && answer.is_empty()), "{:?}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test(flavor = "multi_thread")]

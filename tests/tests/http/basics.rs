@@ -55,7 +55,8 @@ async fn h7_json_always_for_wrong_methods_with_one_allow_for_each_right_one() {
 async fn h7_json_always_for_unknown_and_hostile_ids() {
     let server = Server::with(&[record(1, Status::Failed)]).await;
     let long = "a".repeat(10_000);
-    let hostile = ["%2e%2e", "..%2fx", "%00", "%ff", "0101010101010101%00", "0101010101010101%2f", "0101010101010101.json"];
+    let hostile =
+        ["%2e%2e", "..%2fx", "%00", "%ff", "0101010101010101%00", "0101010101010101%2f", "0101010101010101.json"];
     for name in hostile.into_iter().chain(["ffffffffffffffff", "010101010101010A", &long]) {
         for (method, tail) in [
             ("GET", ""),

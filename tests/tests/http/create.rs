@@ -12,6 +12,7 @@ fn hetzner() -> Value {
                               "workerSize": "cx32", "workerCount": 1}]);
     body["hetznerToken"] = json!("t".repeat(64));
     body["hetznerProjectID"] = json!("1234567");
+    body.as_object_mut().unwrap().retain(|key, _| !key.starts_with("rehearsal"));
     body
 }
 
@@ -50,7 +51,9 @@ async fn each_rule_refuses_with_its_words() {
         for word in words {
             assert!(error.to_lowercase().contains(&word.to_lowercase()), "rule {rule}: {word}: {error}");
         }
-        assert_eq!(reply.json()["findings"].as_array().unwrap().len(), 1, "rule {rule}: {error}");
+        let all = reply.json()["findings"].as_array().unwrap().clone();
+        let errors: Vec<_> = all.iter().filter(|finding| finding["severity"] == "error").collect();
+        assert_eq!(errors.len(), 1, "rule {rule}: {errors:?}");
     }
     assert!(server.store.list().is_empty());
 }
@@ -64,11 +67,18 @@ async fn everything_wrong_is_named_in_the_order_of_the_contract() {
         body[key] = json!("");
     }
     let (_, error) = server.post(DEPLOYMENTS, &body).await.refusal();
-    let places: Vec<Option<usize>> =
-        ["controlPlaneSize", "token", "project ID", "FQDN", "organisation name", "organisation email", "SSH public key"]
-            .iter()
-            .map(|words| error.to_lowercase().find(&words.to_lowercase()))
-            .collect();
+    let places: Vec<Option<usize>> = [
+        "controlPlaneSize",
+        "token",
+        "project ID",
+        "FQDN",
+        "organisation name",
+        "organisation email",
+        "SSH public key",
+    ]
+    .iter()
+    .map(|words| error.to_lowercase().find(&words.to_lowercase()))
+    .collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} in {error}");
 }
 

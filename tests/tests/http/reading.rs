@@ -79,7 +79,9 @@ async fn d1_every_viewer_sees_every_live_entry() {
 async fn d5_a_reconnect_goes_on_from_its_last_number() {
     let server = Server::with(&[record(1, Status::Failed)]).await;
     log(&server, 1, &["one", "two", "three"]).await;
-    for (last, expected) in [("1", vec![2, 3]), ("3", vec![]), ("99", vec![]), ("x", vec![1, 2, 3]), ("-1", vec![1, 2, 3])] {
+    for (last, expected) in
+        [("1", vec![2, 3]), ("3", vec![]), ("99", vec![]), ("x", vec![1, 2, 3]), ("-1", vec![1, 2, 3])]
+    {
         let reply = server.ask("GET", &path(1, "/logs"), &[("last-event-id", last)], b"").await;
         assert_eq!(numbers(&reply.text()), expected, "{last}");
         assert_eq!(reply.text().matches("event: done").count(), 1, "{last}");

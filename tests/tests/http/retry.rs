@@ -11,8 +11,13 @@ async fn retry(server: &Server, n: u8, phase: &str) -> Reply {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a5_whatever_runs_cannot_be_retried_and_that_is_said_before_the_phase() {
-    let running =
-        [Status::Provisioning, Status::TofuApplying, Status::FluxBootstrapping, Status::Phase1Watching, Status::Destroying];
+    let running = [
+        Status::Provisioning,
+        Status::TofuApplying,
+        Status::FluxBootstrapping,
+        Status::Phase1Watching,
+        Status::Destroying,
+    ];
     let records: Vec<_> = (1..).zip(running).map(|(n, status)| record(n, status)).collect();
     let server = Server::with(&records).await;
     for record in &records {
@@ -28,7 +33,9 @@ async fn a5_whatever_runs_cannot_be_retried_and_that_is_said_before_the_phase() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_phase_has_its_answer() {
-    let server = Server::with(&[record(1, Status::Failed), record(2, Status::Ready)]).await;
+    let mut needy = record(3, Status::Failed);
+    needy.provider.as_mut().unwrap().id = "hetzner".to_owned();
+    let server = Server::with(&[record(1, Status::Failed), record(2, Status::Ready), needy]).await;
     let unknown = retry(&server, 1, "nonsense").await;
     assert_eq!(unknown.status, 400);
     assert!(unknown.json()["error"].as_str().unwrap().contains("nonsense"));
@@ -43,9 +50,9 @@ async fn each_phase_has_its_answer() {
     }
     for phase in ["tofu-init", "tofu-plan", "tofu-apply", "tofu-output", "flux-bootstrap"] {
         assert_eq!(retry(&server, 2, phase).await.status, 409, "a12: a healthy cluster is not applied again");
-        let lost = retry(&server, 1, phase).await;
+        let lost = retry(&server, 3, phase).await;
         assert_eq!(lost.refusal(), (409, "credentials-needed".into()), "a13: {phase}");
-        assert_eq!(lost.json()["keys"], json!(["rehearsalToken"]));
+        assert_eq!(lost.json()["keys"], json!(["hetznerToken"]));
     }
 }
 
