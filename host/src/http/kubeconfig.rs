@@ -4,11 +4,13 @@ use super::bearer::Bearer;
 use super::body;
 use super::error::ApiError;
 use super::path::Id;
+use super::wrong_bearers::Verdict;
 use crate::app::App;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderName, StatusCode, header};
-use catalyst_domain::kubeconfig::{MAX_BYTES, authorise};
+use catalyst_domain::DeploymentId;
+use catalyst_domain::kubeconfig::{BearerFault, MAX_BYTES, authorise};
 use catalyst_store::AcceptError;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,11 +26,8 @@ pub async fn put(
     let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     let Bearer(bearer) = bearer?;
     // Before the body is read: who has no right bearer sends no megabyte.
-    authorise(&record, bearer.expose()).map_err(|fault| {
-        tracing::warn!(deployment.id = %id, peer.addr = %peer, error = %fault, "kubeconfig refused");
-        ApiError::Accept(AcceptError::Bearer(fault))
-    })?;
-    let body = match body::read(body, MAX_BYTES, ApiError::KubeconfigTooLarge).await {
+    authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &id, peer, fault))?;
+    let body = match body::read_within(body, MAX_BYTES, body::KUBECONFIG_DEADLINE, ApiError::KubeconfigTooLarge).await {
         Ok(body) if body.is_empty() && !record.has_kubeconfig() => return Err(ApiError::KubeconfigEmpty),
         Ok(body) => body,
         Err(_) if record.has_kubeconfig() => return Err(ApiError::Accept(AcceptError::AlreadySet { same: false })),
@@ -41,6 +40,17 @@ pub async fn put(
     })?;
     tracing::info!(deployment.id = %id, peer.addr = %peer, "kubeconfig accepted");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A wrong bearer is limited only here, after it was compared: a right one never comes this way.
+fn refuse(app: &App, id: &DeploymentId, peer: SocketAddr, fault: BearerFault) -> ApiError {
+    tracing::warn!(deployment.id = %id, peer.addr = %peer, error = %fault, "kubeconfig refused");
+    if fault == BearerFault::Invalid
+        && let Verdict::Limited { retry_after } = app.wrong_bearers.note(&app.store, id, peer.ip(), &app.stopping)
+    {
+        return ApiError::TooManyWrongBearers(retry_after);
+    }
+    ApiError::Accept(AcceptError::Bearer(fault))
 }
 
 /// The stored kubeconfig, byte for byte.
