@@ -95,3 +95,15 @@ fn a_missing_short_or_made_up_secret_is_a_finding_without_its_value() {
         assert!(findings[0].message.contains("cloud token") && !findings[0].message.contains("shrt"));
     }
 }
+
+#[test]
+fn an_approved_digest_is_a_sha_256_and_no_part_of_the_request() {
+    let digest = "ab".repeat(32);
+    let parsed = parse(format!(r#"{{"expectedrenderdigest":"{digest}"}}"#).as_bytes()).unwrap_or_else(|_| panic!());
+    assert_eq!(parsed.approved_render_digest(), digest);
+    assert!(!serde_json::to_string(&parsed.without_extra()).unwrap().contains(&digest));
+    for bad in ["\"ab\"", "7", &format!("\"{}\"", "AB".repeat(32))] {
+        let Err(error) = parse(format!(r#"{{"expectedRenderDigest":{bad}}}"#).as_bytes()) else { panic!("{bad}") };
+        assert_eq!((error.0[0].pointer.as_str(), error.0[0].code.as_str()), ("/expectedRenderDigest", "wrong-type"));
+    }
+}
