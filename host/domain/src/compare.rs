@@ -69,8 +69,8 @@ pub fn consequences(before: &Request, after: &Request, providers: (&str, &str), 
     }
     match after.worker_count - before.worker_count {
         0 => {}
-        more @ 1.. => add("/workerCount", Adds, format!("{more} more workers")),
-        fewer => add("/workerCount", Removes, format!("{} fewer workers", fewer.unsigned_abs())),
+        more @ 1.. => add("/workerCount", Adds, format!("workers: {more} more")),
+        fewer => add("/workerCount", Removes, format!("workers: {} fewer", fewer.unsigned_abs())),
     }
     match (before.ha_enabled, after.ha_enabled) {
         (false, true) => add("/haEnabled", Adds, "control-plane servers join the first one".to_owned()),

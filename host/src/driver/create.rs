@@ -167,9 +167,8 @@ impl Driver {
 
     /// The deployment that a create with this key made.
     fn made_by(&self, wanted: &Idempotency) -> Result<Option<Arc<Record>>, CreateFault> {
-        let same_key = |record: &Arc<Record>| {
-            record.idempotency.as_ref().is_some_and(|kept| kept.key_sha256 == wanted.key_sha256)
-        };
+        let same_key =
+            |record: &Arc<Record>| record.idempotency.as_ref().is_some_and(|kept| kept.key_sha256 == wanted.key_sha256);
         match self.store.list().into_iter().find(same_key) {
             Some(record) if record.idempotency.as_ref() == Some(wanted) => Ok(Some(record)),
             Some(record) => Err(CreateFault::OtherRequest(record.id.clone())),

@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use catalyst_domain::{DeploymentId, Finding};
 use catalyst_domain::finding::joined_errors;
 use catalyst_domain::kubeconfig::{BearerFault, BodyFault};
 use catalyst_domain::transition::Refused;
+use catalyst_domain::{DeploymentId, Finding};
 use catalyst_store::{AcceptError, CreateError, KubeconfigError, RecordError, StorageError};
 use serde_json::{Value, json};
 

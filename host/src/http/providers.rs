@@ -70,9 +70,9 @@ fn secret(spec: &SecretSpec) -> Value {
 }
 
 fn catalogue(of: &Catalogue) -> Value {
-    let regions = of.regions.iter().map(|region| {
-        json!({"id": region.id, "displayName": region.display_name, "machineTypes": region.machine_types})
-    });
+    let regions = of.regions.iter().map(
+        |region| json!({"id": region.id, "displayName": region.display_name, "machineTypes": region.machine_types}),
+    );
     let machines = of.machine_types.iter().map(|machine| {
         json!({
             "name": machine.name, "cores": machine.cores, "memoryGiB": machine.memory_gib, "diskGiB": machine.disk_gib,
