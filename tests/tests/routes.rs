@@ -1,5 +1,5 @@
 //! The routes beyond the contract, on the real binary and the real OpenTofu: destroy, list, providers, previews, and a
-//! create that is sent twice.
+//! create that is sent twice. Longer than most files: the scene with its scripted OpenTofu serves all of them.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use catalyst_tests::api::{Answer, Api};
