@@ -5,15 +5,20 @@ mod bearer;
 mod body;
 mod cors;
 mod create;
+mod destroy;
 mod error;
 mod events;
 mod get;
 mod health;
 mod kubeconfig;
+mod list;
 mod logs;
 mod path;
 mod request_id;
 mod rest;
+mod previews;
+mod providers;
+mod query;
 mod retry;
 mod serve;
 mod sse;
@@ -40,13 +45,18 @@ pub use wrong_bearers::WrongBearers;
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("GET", "/api/v1/deployments"),
     ("POST", "/api/v1/deployments"),
     ("GET", "/api/v1/deployments/{id}"),
+    ("DELETE", "/api/v1/deployments/{id}"),
     ("GET", "/api/v1/deployments/{id}/events"),
     ("GET", "/api/v1/deployments/{id}/logs"),
     ("GET", "/api/v1/deployments/{id}/kubeconfig"),
     ("PUT", "/api/v1/deployments/{id}/kubeconfig"),
     ("POST", "/api/v1/deployments/{id}/phases/{phase}/retry"),
+    ("POST", "/api/v1/previews"),
+    ("GET", "/api/v1/providers"),
+    ("GET", "/api/v1/providers/{id}"),
 ];
 
 /// What the API is told from outside.
@@ -64,12 +74,15 @@ pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
     let routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/api/v1/deployments", post(create::create))
-        .route(deployment, get(get::get))
+        .route("/api/v1/deployments", get(list::list).post(create::create))
+        .route(deployment, get(get::get).delete(destroy::destroy))
         .route(&format!("{deployment}/events"), get(events::events))
         .route(&format!("{deployment}/logs"), get(logs::logs))
         .route(&format!("{deployment}/kubeconfig"), get(kubeconfig::get).put(kubeconfig::put))
         .route(&format!("{deployment}/phases/{{phase}}/retry"), post(retry::retry))
+        .route("/api/v1/previews", post(previews::preview))
+        .route("/api/v1/providers", get(providers::list))
+        .route("/api/v1/providers/{id}", get(providers::get))
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(wrong_method);
     dressed(routes, allowed_origin).with_state(app)

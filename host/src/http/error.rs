@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use catalyst_domain::Finding;
 use catalyst_domain::finding::joined_errors;
 use catalyst_domain::kubeconfig::{BearerFault, BodyFault};
 use catalyst_domain::transition::Refused;
+use catalyst_domain::{DeploymentId, Finding};
 use catalyst_store::{AcceptError, CreateError, KubeconfigError, RecordError, StorageError};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -60,6 +60,21 @@ pub enum ApiError {
     Draining,
     /// A handler broke.
     Panicked,
+    /// No such provider.
+    UnknownProvider,
+    /// The deployment to compare with was never rendered.
+    NothingRendered,
+    /// A destroy whose infrastructure has no state here.
+    NoState,
+    /// The idempotency key belongs to another request, which made this deployment.
+    OtherRequest(DeploymentId),
+    /// The render is not the one that was approved.
+    OtherRender {
+        /// Digest that was approved.
+        approved: String,
+        /// Digest of what would be applied.
+        found: String,
+    },
 }
 
 impl From<RecordError> for ApiError {
@@ -139,6 +154,26 @@ impl ApiError {
             }
             Self::Broken => coded(S::INTERNAL_SERVER_ERROR, "internal", "the request broke; look up what became of it"),
             Self::Panicked => coded(S::INTERNAL_SERVER_ERROR, "internal", "the server failed; see its trace"),
+            Self::UnknownProvider => coded(S::NOT_FOUND, "provider-not-found", "no such provider is loaded"),
+            Self::NothingRendered => {
+                coded(S::CONFLICT, "nothing-rendered", "the deployment to compare with has no rendered bundle")
+            }
+            Self::NoState => coded(
+                S::CONFLICT,
+                "state-missing",
+                "this deployment had infrastructure, but its OpenTofu state is not kept here: remove it in the cloud by its \
+                 label catalyst-deployment-id",
+            ),
+            Self::OtherRequest(id) => {
+                let detail = "this Idempotency-Key belongs to a create of another request";
+                (S::UNPROCESSABLE_ENTITY, json!({"error": "idempotency-mismatch", "detail": detail, "owner": id}))
+            }
+            Self::OtherRender { approved, found } => {
+                let detail = "what would be applied is not what was approved: preview it again";
+                let (expected, rendered) = (approved, found);
+                let body = json!({"error": "render-digest-mismatch", "detail": detail, "expected": expected, "rendered": rendered});
+                (S::CONFLICT, body)
+            }
             Self::Draining => coded(S::SERVICE_UNAVAILABLE, "draining", "the server is going down; try again shortly"),
         }
     }
