@@ -59,7 +59,7 @@ const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
 // Refused at once rather than left waiting: a load balancer or a node then tries elsewhere or later, and an operator sees
 // it in the trace. A connection in the backlog only looks like a host that hangs.
 const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\n\
-                       connection: close\r\ncontent-length: 75\r\n\r\n\
+                       connection: close\r\ncontent-length: 76\r\n\r\n\
                        {\"error\":\"too-many-connections\",\"detail\":\"no place is free; try again soon\"}";
 
 /// Serves until `stop` is cancelled, then lets the requests in flight end, for a bounded time.
@@ -122,7 +122,11 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits:
         router.clone().oneshot(Request::from_parts(head, body))
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(HEAD_BYTES);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(HEAD_BYTES);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

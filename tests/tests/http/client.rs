@@ -31,6 +31,10 @@ impl Reply {
         if reply.header("transfer-encoding") == Some("chunked") {
             reply.body = dechunk(&reply.body);
         }
+        // An answer to HEAD has a length and no body.
+        if let Some(length) = reply.header("content-length").filter(|_| !reply.body.is_empty()) {
+            assert_eq!(length, reply.body.len().to_string(), "{reply:?}");
+        }
         reply
     }
 
@@ -101,7 +105,7 @@ pub async fn rest(stream: &mut TcpStream) -> Vec<u8> {
 /// Reads until the text has come, and returns all that came so far.
 pub async fn until(stream: &mut TcpStream, text: &str) -> String {
     let mut seen = Vec::new();
-    let mut buffer = [0; 16 * 1024];
+    let mut buffer = vec![0; 16 * 1024];
     loop {
         let all = String::from_utf8_lossy(&seen).into_owned();
         if all.contains(text) {
