@@ -185,15 +185,26 @@ impl<'a> Env<'a> {
     fn listen(&self) -> Result<SocketAddr, ConfigError> {
         if let Some(text) = self.get("CATALYST_LISTEN") {
             let why = "must be an address and a port such as 127.0.0.1:8080";
-            return text.parse().map_err(|_| invalid("CATALYST_LISTEN", why));
+            let address = text.parse().map_err(|_| invalid("CATALYST_LISTEN", why))?;
+            return self.said_to_be_open(address);
         }
         match self.get("PORT") {
             None => Ok(SocketAddr::from(([127, 0, 0, 1], 8080))),
             Some(text) => {
                 let port: u16 = text.parse().map_err(|_| invalid("PORT", "must be a port from 0 to 65535"))?;
-                Ok(SocketAddr::from(([0, 0, 0, 0], port)))
+                self.said_to_be_open(SocketAddr::from(([0, 0, 0, 0], port)))
             }
         }
+    }
+
+    // The API gives out kubeconfigs to whoever asks, so an open address needs a word.
+    fn said_to_be_open(&self, address: SocketAddr) -> Result<SocketAddr, ConfigError> {
+        if address.ip().is_loopback() || self.get("CATALYST_AUTH").is_some() {
+            return Ok(address);
+        }
+        let why =
+            format!("must be set to none if {address} is meant to be served without authentication; else use loopback");
+        Err(ConfigError { name: "CATALYST_AUTH", why })
     }
 
     fn duration(&self, name: &'static str, default: &str) -> Result<Duration, ConfigError> {
@@ -293,7 +304,11 @@ mod tests {
 
     #[test]
     fn port_alone_listens_everywhere_and_listen_wins() {
-        assert_eq!(config(&[("PORT", "9")]).unwrap().listen.to_string(), "0.0.0.0:9");
+        let open = config(&[("PORT", "9"), ("CATALYST_AUTH", "none")]).unwrap();
+        assert_eq!(open.listen.to_string(), "0.0.0.0:9");
+        for open in [("PORT", "9"), ("CATALYST_LISTEN", "192.0.2.1:9")] {
+            assert_eq!(config(&[open]).unwrap_err().name, "CATALYST_AUTH", "{open:?}");
+        }
         let both = config(&[("PORT", "9"), ("CATALYST_LISTEN", "127.0.0.1:1")]).unwrap();
         assert_eq!(both.listen.to_string(), "127.0.0.1:1");
     }

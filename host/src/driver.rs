@@ -14,15 +14,16 @@ mod tofu_state;
 mod vault;
 mod watching;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Reaped};
+use bytes::Bytes;
 use catalyst_domain::provider::RenderContext;
 use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::step::next_steps;
-use catalyst_domain::{DeploymentId, Record, SecretValue, Step};
+use catalyst_domain::{DeploymentId, Record, SecretValue, Status, Step, Timestamp};
 use catalyst_sandbox::{Provider, Sandbox};
-use catalyst_store::{Progress, Store};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use catalyst_store::{AcceptError, Progress, StorageError, Store};
+use std::collections::{HashMap, HashSet, hash_map};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -71,7 +72,8 @@ pub struct Driver {
     engine: Arc<Engine>,
     settings: Settings,
     vault: Vault,
-    live: Mutex<HashMap<DeploymentId, ()>>,
+    live: Mutex<HashSet<DeploymentId>>,
+    started: Timestamp,
     tasks: TaskTracker,
     stop: CancellationToken,
     retrying: tokio::sync::Mutex<()>,
@@ -97,24 +99,27 @@ impl Driver {
     ) -> Arc<Self> {
         let vault = Vault::new(settings.secrets_ttl);
         let tasks = TaskTracker::new();
-        let (live, retrying) = (Mutex::default(), tokio::sync::Mutex::default());
-        Arc::new(Self { store, sandbox, engine, settings, vault, live, tasks, stop, retrying })
+        let (live, retrying, started) = (Mutex::default(), tokio::sync::Mutex::default(), Timestamp::now());
+        Arc::new(Self { store, sandbox, engine, settings, vault, live, started, tasks, stop, retrying })
     }
 
     /// Takes up every record where it stands.
     pub async fn start(self: &Arc<Self>) {
         for record in self.store.list() {
-            self.adopt(&record).await;
-            self.wake(&record.id);
+            if !may_have_orphans(&record) && self.adopt(&record).await {
+                self.wake(&record.id);
+                continue;
+            }
+            // Its place is taken meanwhile, so that nothing else begins before it is known where it stands.
+            self.lives().insert(record.id.clone());
+            let driver = self.clone();
+            self.tasks.spawn(async move { driver.adopt_slowly(&record).await });
         }
         let driver = self.clone();
         self.tasks.spawn(async move {
             while !driver.stop.is_cancelled() {
-                driver.vault.sweep();
-                tokio::select! {
-                    () = driver.stop.cancelled() => {}
-                    () = tokio::time::sleep(SWEEP) => {}
-                }
+                driver.forget_secrets();
+                driver.pause(SWEEP).await;
             }
         });
     }
@@ -124,11 +129,31 @@ impl Driver {
         if self.stop.is_cancelled() || !self.is_due(id) {
             return;
         }
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if live.insert(id.clone(), ()).is_none() {
+        if self.lives().insert(id.clone()) {
             let (driver, id) = (self.clone(), id.clone());
             self.tasks.spawn(async move { driver.drive(id).await });
         }
+    }
+
+    /// Takes the node's kubeconfig and wakes the deployment, whether the caller waits for it or not.
+    ///
+    /// # Errors
+    /// [`AcceptError`]; the bearer is not used up.
+    pub async fn accept_kubeconfig(
+        self: &Arc<Self>,
+        id: DeploymentId,
+        bearer: SecretValue,
+        body: Bytes,
+        at: Timestamp,
+    ) -> Result<(), AcceptError> {
+        let driver = self.clone();
+        let whole = self.tasks.spawn(async move {
+            driver.store.accept_kubeconfig(&id, bearer.expose(), &body, at).await?;
+            driver.wake(&id);
+            Ok(())
+        });
+        let broken = StorageError { doing: "accept the kubeconfig", why: "its task broke".to_owned() };
+        whole.await.unwrap_or(Err(AcceptError::Storage(broken)))
     }
 
     /// Ends all tasks: OpenTofu gets its signal and its grace, and what happened is recorded.
@@ -138,21 +163,63 @@ impl Driver {
         self.tasks.wait().await;
     }
 
-    // What a crash left running is stopped before anything else touches its state.
-    async fn adopt(self: &Arc<Self>, record: &Record) {
-        if let Some(child) = record.child {
+    /// Ends what a crash left running before anything else touches its state, and tries until the record says so.
+    async fn adopt_slowly(self: &Arc<Self>, record: &Record) {
+        let mut pause = PAUSE;
+        while !(self.reap(record).await && self.adopt(record).await) {
+            if self.stop.is_cancelled() {
+                return;
+            }
+            self.pause(pause).await;
+            pause = (pause * 2).min(SWEEP);
+        }
+        self.lives().remove(&record.id);
+        self.wake(&record.id);
+    }
+
+    /// Whether no OpenTofu process of this deployment lives any more.
+    async fn reap(&self, record: &Record) -> bool {
+        let mut children = self.engine.orphans(&record.id);
+        children.extend(record.child.filter(|child| !children.contains(child)));
+        let mut gone = true;
+        for child in children {
             match self.engine.reap_orphan(&record.id, &child, ORPHAN_GRACE).await {
+                Ok(Reaped::Gone) => {}
+                Ok(Reaped::Alive) => {
+                    tracing::error!(deployment.id = %record.id, process.pid = child.pid, "an orphaned OpenTofu run lives on");
+                    gone = false;
+                }
                 Ok(reaped) => tracing::warn!(deployment.id = %record.id, ?reaped, "an OpenTofu run outlived its host"),
                 Err(error) => {
-                    tracing::error!(deployment.id = %record.id, %error, "cannot end an orphaned OpenTofu run")
+                    tracing::error!(deployment.id = %record.id, %error, "cannot end an orphaned OpenTofu run");
+                    gone = false;
                 }
             }
         }
+        gone
+    }
+
+    /// Records what the start of the process means for a deployment; `false` when that could not be written.
+    async fn adopt(self: &Arc<Self>, record: &Record) -> bool {
         let present = self.store.kubeconfig_present(&record.id);
         let file = if present { KubeconfigFile::Present } else { KubeconfigFile::Absent };
-        if let Some(fact) = on_start(record, file) {
-            let hand = Hand { driver: self.clone(), id: record.id.clone(), stop: self.stop.child_token() };
-            hand.interrupted(record, fact).await;
+        let Some(fact) = on_start(record, file) else { return true };
+        let hand = Hand { driver: self.clone(), id: record.id.clone(), stop: self.stop.child_token() };
+        hand.interrupted(record, fact).await
+    }
+
+    /// Wipes secrets whose time is over: those in memory, and those that a crash left in a work folder.
+    fn forget_secrets(&self) {
+        self.vault.sweep();
+        let ttl = self.settings.secrets_ttl;
+        let over = |record: &Record| {
+            let end = record.finished_at.and_then(|at| at.checked_add(ttl).ok());
+            record.status == Status::Failed && end.is_some_and(|end| end < Timestamp::now())
+        };
+        for record in self.store.list().into_iter().filter(|record| over(record)) {
+            if let Err(error) = self.engine.forget_secrets(&record.id) {
+                tracing::warn!(deployment.id = %record.id, %error, "cannot remove the secrets of an interrupted run");
+            }
         }
     }
 
@@ -160,13 +227,36 @@ impl Driver {
         self.store.get(id).is_some_and(|record| !next_steps(&record).is_empty())
     }
 
+    fn lives(&self) -> MutexGuard<'_, HashSet<DeploymentId>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(time) => {}
+        }
+    }
+
+    /// Request keys of all secrets of all providers.
+    fn secret_keys(&self) -> Vec<String> {
+        let providers = self.sandbox.providers();
+        let keys = providers.iter().flat_map(|p| p.descriptor().request_secrets().map(|(_, key)| key.to_owned()));
+        keys.collect()
+    }
+
     async fn drive(self: Arc<Self>, id: DeploymentId) {
         loop {
-            self.run(&id).await;
+            // In a task of its own, so that even a panic leaves the place free.
+            let (driver, own) = (self.clone(), id.clone());
+            if let Err(error) = tokio::spawn(async move { driver.run(&own).await }).await {
+                tracing::error!(deployment.id = %id, %error, "a deployment's task broke; it begins anew");
+                self.pause(PAUSE).await;
+            }
             // Under the lock that `wake` takes, so that no wake-up falls between the look and the leave.
-            let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lives = self.lives();
             if self.stop.is_cancelled() || !self.is_due(&id) {
-                live.remove(&id);
+                lives.remove(&id);
                 return;
             }
         }
@@ -176,55 +266,41 @@ impl Driver {
     async fn run(self: &Arc<Self>, id: &DeploymentId) {
         let Some(mut changes) = self.store.watch(id) else { return };
         let mut hands = JoinSet::new();
-        let mut running: HashMap<Step, CancellationToken> = HashMap::new();
+        let mut running: HashMap<Step, (CancellationToken, tokio::task::Id)> = HashMap::new();
         loop {
             let version = changes.borrow_and_update().version;
             let due = match self.store.get(id) {
                 Some(record) if !self.stop.is_cancelled() => next_steps(&record),
                 _ => Vec::new(),
             };
-            running.iter().filter(|(step, _)| !due.contains(step)).for_each(|(_, token)| token.cancel());
+            running.iter().filter(|(step, _)| !due.contains(step)).for_each(|(_, (token, _))| token.cancel());
             for step in due {
-                if let std::collections::hash_map::Entry::Vacant(free) = running.entry(step) {
-                    let stop = free.insert(self.stop.child_token()).clone();
-                    let hand = Hand { driver: self.clone(), id: id.clone(), stop };
-                    hands.spawn(async move {
-                        hand.act(step).await;
-                        step
-                    });
+                if let hash_map::Entry::Vacant(free) = running.entry(step) {
+                    let stop = self.stop.child_token();
+                    let hand = Hand { driver: self.clone(), id: id.clone(), stop: stop.clone() };
+                    let task = hands.spawn(async move { hand.take(step).await });
+                    free.insert((stop, task.id()));
                 }
             }
             if running.is_empty() {
                 return;
             }
             tokio::select! {
-                ended = hands.join_next() => self.ended(id, ended, &mut running).await,
-                there = changed(&mut changes, version) => if !there { return },
-                () = self.stop.cancelled(), if running.values().any(|token| !token.is_cancelled()) => {}
-            }
-        }
-    }
-
-    async fn ended(
-        &self,
-        id: &DeploymentId,
-        ended: Option<Result<Step, tokio::task::JoinError>>,
-        running: &mut HashMap<Step, CancellationToken>,
-    ) {
-        match ended {
-            Some(Ok(step)) => {
-                running.remove(&step);
-                let again = self.store.get(id).is_some_and(|record| next_steps(&record).contains(&step));
-                if again && !self.stop.is_cancelled() {
-                    tokio::time::sleep(PAUSE).await;
+                ended = hands.join_next_with_id() => {
+                    let task = match ended {
+                        Some(Ok((task, ()))) => task,
+                        Some(Err(error)) => {
+                            tracing::error!(deployment.id = %id, %error, "a hand broke; its step is begun anew");
+                            self.pause(PAUSE).await;
+                            error.id()
+                        }
+                        None => return,
+                    };
+                    running.retain(|_, (_, id)| *id != task);
                 }
+                there = changed(&mut changes, version) => if !there { return },
+                () = self.stop.cancelled(), if running.values().any(|(token, _)| !token.is_cancelled()) => {}
             }
-            Some(Err(error)) => {
-                tracing::error!(deployment.id = %id, %error, "a hand broke; its step is begun anew");
-                running.clear();
-                tokio::time::sleep(PAUSE).await;
-            }
-            None => running.clear(),
         }
     }
 
@@ -249,7 +325,24 @@ async fn changed(changes: &mut watch::Receiver<Progress>, version: u64) -> bool 
     changes.wait_for(|progress| progress.version != version).await.is_ok()
 }
 
+/// Whether a run of OpenTofu may have outlived the process that recorded this.
+fn may_have_orphans(record: &Record) -> bool {
+    let running = matches!(record.status, Status::Provisioning | Status::TofuApplying | Status::Destroying);
+    running || record.child.is_some()
+}
+
 impl Hand {
+    /// Does a step to its end. Where it is still due then, it waits a little, so that nothing spins.
+    async fn take(&self, step: Step) {
+        self.act(step).await;
+        if self.record().is_some_and(|record| next_steps(&record).contains(&step)) {
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
     async fn act(&self, step: Step) {
         match step {
             Step::Provision => self.provision().await,

@@ -106,7 +106,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when one of these does not work or OpenTofu is older than 1.6.
     pub async fn new(mut settings: Settings, store: Arc<dyn Store>) -> Result<Arc<Self>, EngineError> {
-        settings.pass_env.retain(|(name, _)| !refused(name));
+        settings.pass_env.retain(|(name, value)| !refused(name) && !leads_nowhere(name, value));
         let folders = WorkRoot::open(&settings.workdir).map_err(|(doing, source)| EngineError::Folder {
             doing,
             what: WORK_FOLDERS,
@@ -184,6 +184,14 @@ impl Engine {
             leftover::take_in(&*self.store, id, &folder).await.map_err(failed)?;
         }
         Ok(reaped)
+    }
+
+    /// Processes that run in a deployment's work folder: what a crash left, also where it came too early for the record.
+    pub fn orphans(&self, id: &DeploymentId) -> Vec<Child> {
+        match self.folders.existing(id) {
+            Ok(Some(folder)) => orphan::running_in(folder.path()),
+            Ok(None) | Err(_) => Vec::new(),
+        }
     }
 
     /// The secrets that an interrupted run left in its work folder, for its retry; `None` when there are none.
@@ -277,6 +285,15 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
+}
+
+// OpenTofu would write a warning before its JSON in every command.
+fn leads_nowhere(name: &OsStr, value: &OsStr) -> bool {
+    let nowhere = name == "TF_CLI_CONFIG_FILE" && !std::path::Path::new(value).exists();
+    if nowhere {
+        tracing::warn!("TF_CLI_CONFIG_FILE names no file; OpenTofu runs without it");
+    }
+    nowhere
 }
 
 fn refused(name: &OsStr) -> bool {

@@ -27,3 +27,8 @@ output "user_data" {
     { for i, node in terraform_data.worker : "w${i + 1}" => node.output.user_data },
   )
 }
+
+output "api_port" {
+  description = "Port at which the cluster's API answers on this machine."
+  value       = var.api_port
+}

@@ -75,10 +75,21 @@ impl Host {
     /// Starts the process and waits until it is ready; returns how long that took.
     pub fn up(&mut self) -> Duration {
         let trace = std::fs::File::options().create(true).append(true).open(self.trace_file()).unwrap();
+        self.up_tracing_to(trace.into())
+    }
+
+    /// Starts the process with a trace that nobody reads any more, as when a log collector died.
+    pub fn up_with_broken_trace(&mut self) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.up_tracing_to(writer.into());
+    }
+
+    fn up_tracing_to(&mut self, trace: Stdio) -> Duration {
         let begun = Instant::now();
         let mut command = Command::new(built("release/catalyst"));
         command.arg("serve").env_clear().envs(&self.env).current_dir(self.folder.path());
-        let child = command.stdin(Stdio::null()).stdout(trace.try_clone().unwrap()).stderr(trace).spawn().unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(trace).spawn().unwrap();
         self.child = Some(child);
         while std::net::TcpStream::connect(&self.address).is_err() || self.api.get("/readyz").status != 200 {
             let exited = self.child.as_mut().unwrap().try_wait().unwrap();

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
-/// Kube-apiserver, etcd, host and OpenTofu at once are much for a small machine.
-static ONE_WORLD: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
+/// Kube-apiserver, etcd, host and OpenTofu at once are much for a small machine: two such worlds at a time.
+static WORLDS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
 
 fn follow(world: &World, id: &str) -> Viewer {
     Viewer::follow(world.host.address(), id, Duration::from_secs(240))
@@ -60,7 +60,7 @@ fn ended_ready(world: &World, id: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kubeconfig_comes_after_the_apply_and_all_ends_ready_without_a_secret_anywhere() {
-    let _one = ONE_WORLD.acquire().await.unwrap();
+    let _one = WORLDS.acquire().await.unwrap();
     let world = World::start().await;
     let id = world.create(&world.request("late.example"));
     let viewers = [follow(&world, &id), follow(&world, &id)];
@@ -82,7 +82,7 @@ async fn the_kubeconfig_comes_after_the_apply_and_all_ends_ready_without_a_secre
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a2_the_kubeconfig_comes_before_the_apply_has_ended_and_all_ends_ready() {
-    let _one = ONE_WORLD.acquire().await.unwrap();
+    let _one = WORLDS.acquire().await.unwrap();
     let world = World::start().await;
     world.close("applied");
     let id = world.create(&world.request("early.example"));
@@ -112,7 +112,7 @@ async fn a_crash_in_the_apply_fails_and_a_retry_goes_on_to_ready() {
 }
 
 async fn crash_in_phase_0(gate: &str, status: &str) {
-    let _one = ONE_WORLD.acquire().await.unwrap();
+    let _one = WORLDS.acquire().await.unwrap();
     let mut world = World::start().await;
     world.close(gate);
     let id = world.create(&world.request("crash.example"));
@@ -147,7 +147,7 @@ async fn crash_in_phase_0(gate: &str, status: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a9_a_crash_while_waiting_for_the_node_and_one_in_the_watch_simply_go_on() {
-    let _one = ONE_WORLD.acquire().await.unwrap();
+    let _one = WORLDS.acquire().await.unwrap();
     let mut world = World::start().await;
     let id = world.create(&world.request("goes-on.example"));
     let viewers = [follow(&world, &id), follow(&world, &id)];
@@ -171,7 +171,7 @@ async fn a9_a_crash_while_waiting_for_the_node_and_one_in_the_watch_simply_go_on
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a7_a_release_that_fails_for_good_ends_failed_with_its_reason_and_may_be_watched_again() {
-    let _one = ONE_WORLD.acquire().await.unwrap();
+    let _one = WORLDS.acquire().await.unwrap();
     let world = World::start().await;
     let id = world.create(&world.request("fails.example"));
     world.until(&id, "flux-bootstrapping");
@@ -197,7 +197,7 @@ async fn a7_a_release_that_fails_for_good_ends_failed_with_its_reason_and_may_be
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f11_a_failing_apply_says_why_and_a_retry_passes() {
-    let _one = ONE_WORLD.acquire().await.unwrap();
+    let _one = WORLDS.acquire().await.unwrap();
     let world = World::start().await;
     let mut request = world.request("no-stock.example");
     request["rehearsalFail"] = json!("apply-once");

@@ -1,6 +1,8 @@
 //! The one PUT of a fresh node: is the bearer right, and is the body a kubeconfig that cannot hurt who loads it?
 
 use crate::Record;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_yaml_ng::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -97,7 +99,7 @@ pub fn inspect(body: &[u8]) -> Result<Inspected, BodyFault> {
     for user in entries(root.get("users"), "users", "user")? {
         check_user(user)?;
     }
-    entries(root.get("contexts"), "contexts", "context")?;
+    check_context(root)?;
     let server = server.ok_or_else(|| invalid("it has no cluster"))?;
     let host = host_of(&server).ok_or_else(|| unsafe_body("its server is not an https URL with a plain host"))?;
     Ok(Inspected { server, host })
@@ -140,6 +142,37 @@ fn entries<'a>(list: Option<&'a Value>, name: &str, inner: &str) -> Result<Vec<&
         .collect()
 }
 
+/// The current context must lead to a cluster and a user of this file; otherwise the bearer would be spent on nothing.
+fn check_context(root: &serde_yaml_ng::Mapping) -> Result<(), BodyFault> {
+    let current = root.get("current-context").and_then(Value::as_str).unwrap_or_default();
+    let context = named(root.get("contexts"), current).and_then(|entry| entry.get("context"));
+    let context = context.ok_or_else(|| invalid("its current-context is not one of its contexts"))?;
+    for (list, kind) in [("clusters", "cluster"), ("users", "user")] {
+        let name = context.get(kind).and_then(Value::as_str).unwrap_or_default();
+        if named(root.get(list), name).is_none() {
+            return Err(invalid(&format!("its context names a {kind} that it does not have")));
+        }
+    }
+    Ok(())
+}
+
+fn named<'a>(list: Option<&'a Value>, name: &str) -> Option<&'a Value> {
+    let list = list.and_then(Value::as_sequence)?;
+    list.iter().find(|entry| !name.is_empty() && entry.get("name").and_then(Value::as_str) == Some(name))
+}
+
+/// Embedded certificates and keys are base64; anything else is found out only when it is too late.
+fn check_data(map: &serde_yaml_ng::Mapping) -> Result<(), BodyFault> {
+    for (key, value) in map {
+        let key = key.as_str().unwrap_or_default();
+        let text = value.as_str().unwrap_or_default();
+        if key.ends_with("-data") && (text.is_empty() || STANDARD.decode(text.trim()).is_err()) {
+            return Err(invalid(&format!("its {key} is not base64")));
+        }
+    }
+    Ok(())
+}
+
 fn check_cluster(cluster: &serde_yaml_ng::Mapping) -> Result<String, BodyFault> {
     for (key, value) in cluster {
         match key.as_str().unwrap_or_default() {
@@ -151,6 +184,7 @@ fn check_cluster(cluster: &serde_yaml_ng::Mapping) -> Result<String, BodyFault> 
             _ => return Err(unsafe_body("a cluster has a key that is not allowed")),
         }
     }
+    check_data(cluster)?;
     cluster.get("server").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| invalid("a cluster has no server"))
 }
 
@@ -163,7 +197,7 @@ fn check_user(user: &serde_yaml_ng::Mapping) -> Result<(), BodyFault> {
             _ => return Err(unsafe_body("a user has a key that is not allowed")),
         }
     }
-    Ok(())
+    check_data(user)
 }
 
 /// The host of an https URL without user info; brackets of an IPv6 address are taken off.
@@ -225,6 +259,21 @@ mod tests {
             assert!(inspect(body.as_bytes()).is_err(), "{body:?}");
         }
         assert!(inspect(&[0xff, 0xfe]).is_err());
+    }
+
+    #[test]
+    fn what_leads_nowhere_does_not_spend_the_bearer() {
+        let swap = |from: &str, to: &str| inspect(GOOD.replace(from, to).as_bytes()).unwrap_err();
+        for body in [
+            swap("current-context: default\n", ""),
+            swap("current-context: default", "current-context: other"),
+            swap("    user: default\n", "    user: other\n"),
+            swap("    cluster: default\n", "    cluster: other\n"),
+            swap("client-key-data: QQ==", "client-key-data: '%%%'"),
+            swap("certificate-authority-data: QQ==", "certificate-authority-data: ''"),
+        ] {
+            assert!(matches!(body, BodyFault::Invalid(_)), "{body:?}");
+        }
     }
 
     #[test]

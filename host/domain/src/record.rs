@@ -177,6 +177,17 @@ impl Record {
         self.phase0_finished_at.is_some() || (self.schema == 0 && addressed)
     }
 
+    /// Hosts that a kubeconfig may name; empty while the outputs are not known. The earlier service kept no list, but the
+    /// addresses.
+    pub fn allowed_hosts(&self) -> Vec<String> {
+        if !self.kubeconfig_hosts.is_empty() || !self.phase0_done() {
+            return self.kubeconfig_hosts.clone();
+        }
+        let Some(result) = &self.result else { return Vec::new() };
+        let known = [&result.control_plane_ip, &result.load_balancer_ip, &self.request.sovereign_fqdn];
+        known.into_iter().filter(|host| !host.is_empty()).cloned().collect()
+    }
+
     /// Whether the watch came to an end.
     pub fn phase1_finished(&self) -> bool {
         self.result.as_ref().is_some_and(|r| r.phase1_finished_at.is_some())

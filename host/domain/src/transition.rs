@@ -4,6 +4,7 @@ use crate::fact::{Fact, Outcome};
 use crate::provider::Endpoints;
 use crate::{Record, Status};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// Why a fact does not fit the record. Nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,20 +66,15 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
         }
         Fact::KubeconfigReceived { file, sha256 } => kubeconfig_received(&mut next, file, sha256, at)?,
         Fact::NodeDeadline => {
-            let waiting = from == Status::FluxBootstrapping || from == Status::Phase1Watching;
-            if !waiting || record.has_kubeconfig() {
+            only(from, &[Status::FluxBootstrapping, Status::Phase1Watching])?;
+            if record.has_kubeconfig() {
                 return Err(Refused::Stale(from));
             }
             fail(&mut next, NODE_SILENT, at);
         }
         Fact::Phase1Ended { outcome, components } => {
             only(from, &[Status::Phase1Watching])?;
-            next.result_mut().component_states.clone_from(components);
-            next.result_mut().phase1_finished_at = Some(at);
-            match outcome {
-                Outcome::Ready => ready(&mut next, at),
-                Outcome::Failed(error) => fail(&mut next, error, at),
-            }
+            phase1_ended(&mut next, outcome, components, at);
         }
         Fact::Phase0Retried { new_bearer_hash } => {
             claim_phase0(record)?;
@@ -90,9 +86,7 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
         }
         Fact::DestroyRequested => {
             claim_destroy(from)?;
-            begin(&mut next, Status::Destroying);
-            forget_phase0(&mut next);
-            next.kubeconfig_bearer_hash.clear();
+            begin_destroy(&mut next);
         }
         Fact::DestroyFinished => {
             only(from, &[Status::Destroying])?;
@@ -110,8 +104,8 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             fail(&mut next, error, at);
         }
         Fact::WatchResumed => {
-            let resumable = matches!(from, Status::Ready | Status::Failed) && record.has_kubeconfig();
-            if !resumable || record.phase1_finished() {
+            only(from, &[Status::Ready, Status::Failed])?;
+            if !record.has_kubeconfig() || record.phase1_finished() {
                 return Err(Refused::Stale(from));
             }
             watch(&mut next, at);
@@ -155,6 +149,22 @@ fn kubeconfig_received(next: &mut Record, file: &str, sha256: &str, at: Timestam
         watch(next, at);
     }
     Ok(())
+}
+
+fn phase1_ended(next: &mut Record, outcome: &Outcome, components: &BTreeMap<String, String>, at: Timestamp) {
+    let result = next.result_mut();
+    result.component_states.clone_from(components);
+    result.phase1_finished_at = Some(at);
+    match outcome {
+        Outcome::Ready => ready(next, at),
+        Outcome::Failed(error) => fail(next, error, at),
+    }
+}
+
+fn begin_destroy(next: &mut Record) {
+    begin(next, Status::Destroying);
+    forget_phase0(next);
+    next.kubeconfig_bearer_hash.clear();
 }
 
 fn claim_phase0(record: &Record) -> Result<(), Refused> {

@@ -11,6 +11,8 @@ pub fn init(filter: &str) -> anyhow::Result<()> {
     let quiet = "kube_client=off".parse().context("a directive of our own")?;
     let filter = filter.add_directive(quiet);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A trace that cannot be written must not take a task down.
+    let builder = builder.log_internal_errors(false);
     let started = if std::io::stderr().is_terminal() {
         builder.compact().try_init()
     } else {

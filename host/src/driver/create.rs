@@ -2,6 +2,7 @@
 
 use super::Driver;
 use super::secrets::{NoRandomness, complete, random};
+use bytes::Bytes;
 use catalyst_domain::finding::sort_by_contract;
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Descriptor;
@@ -23,6 +24,8 @@ pub enum CreateFault {
     Store(CreateError),
     /// No random bytes.
     Random,
+    /// The task of the create broke; whether there is a record must be looked up.
+    Broken,
 }
 
 impl From<NoRandomness> for CreateFault {
@@ -32,11 +35,18 @@ impl From<NoRandomness> for CreateFault {
 }
 
 impl Driver {
-    /// Creates a deployment and starts it. When this returns, the record is on disk.
+    /// Creates a deployment and starts it. When this returns, the record is on disk. It goes on to its end when the caller
+    /// leaves, so that no record is left without its task.
     ///
     /// # Errors
     /// [`CreateFault`]; nothing was created.
-    pub async fn create(self: &Arc<Self>, body: &[u8], at: Timestamp) -> Result<Arc<Record>, CreateFault> {
+    pub async fn create(self: &Arc<Self>, body: Bytes, at: Timestamp) -> Result<Arc<Record>, CreateFault> {
+        let driver = self.clone();
+        let whole = self.tasks.spawn(async move { driver.create_whole(&body, at).await });
+        whole.await.unwrap_or(Err(CreateFault::Broken))
+    }
+
+    async fn create_whole(self: &Arc<Self>, body: &[u8], at: Timestamp) -> Result<Arc<Record>, CreateFault> {
         let parsed = request::parse(body).map_err(|error| CreateFault::Findings(error.0))?;
         let provider = match self.choose(&parsed) {
             Ok(provider) => provider,
@@ -46,7 +56,7 @@ impl Driver {
                 return Err(refused(findings));
             }
         };
-        let (request, mut secrets, mut findings) = parsed.split(provider.descriptor());
+        let (request, mut secrets, mut findings) = parsed.split(provider.descriptor(), &self.secret_keys());
         findings.extend(request::validate(&request));
         findings.extend(self.pool_rule(&request));
         let of_cloud = provider.validate(&request).await.map_err(|error| CreateFault::Provider(error.to_string()))?;

@@ -24,7 +24,7 @@ impl Hand {
             }
             Err(error) if error.kind == RunErrorKind::Stopped && self.driver.stop.is_cancelled() => {
                 if let Some(fact) = catalyst_domain::restart::on_start(&record, super::KubeconfigFile::Absent) {
-                    self.interrupted(&record, fact).await;
+                    let _ = self.interrupted(&record, fact).await;
                 }
             }
             Err(error) => {

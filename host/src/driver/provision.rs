@@ -6,6 +6,7 @@ use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Bundle;
 use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, phase};
+use catalyst_store::RecordError;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -142,12 +143,14 @@ impl Hand {
     async fn stopped_with_the_process(&self) {
         let Some(record) = self.record() else { return };
         if let Some(fact) = on_start(&record, KubeconfigFile::Absent) {
-            self.interrupted(&record, fact).await;
+            // Where it cannot be written, the next start does the same.
+            let _ = self.interrupted(&record, fact).await;
         }
     }
 
-    /// Records what a restart means, with an entry that turns the right banner.
-    pub(super) async fn interrupted(&self, record: &Record, fact: Fact) {
+    /// Records what a restart means, with an entry that turns the right banner. `false` when the fact could not be written.
+    pub(super) async fn interrupted(&self, record: &Record, fact: Fact) -> bool {
+        let store = &self.driver.store;
         if let Fact::Interrupted { error } = &fact {
             let phase = match record.status {
                 Status::TofuApplying => phase::TOFU_APPLY,
@@ -155,13 +158,16 @@ impl Hand {
                 _ => phase::TOFU_INIT,
             };
             let entry = Entry::new(Timestamp::now(), phase, Level::Error, error.clone());
-            if let Err(error) = self.driver.store.append(&self.id, vec![entry]).await {
+            if let Err(error) = store.append(&self.id, vec![entry]).await {
+                // The record matters more than its words.
                 tracing::error!(deployment.id = %self.id, %error, "cannot log an interruption");
             }
         }
-        if let Err(error) = self.driver.store.record(&self.id, &fact, Timestamp::now()).await {
+        if let Err(error) = store.record(&self.id, &fact, Timestamp::now()).await {
             tracing::error!(deployment.id = %self.id, %error, "cannot record an interruption");
+            return !matches!(error, RecordError::Storage(_));
         }
+        true
     }
 }
 

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// First pause after a failed write, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 
+/// A log that refuses so often while the store works is damaged.
+const REFUSALS: u32 = 3;
+
 /// Phases whose entries drive the wizard's banners, so they are kept whatever it takes.
 const MARKERS: [&str; 6] = [
     phase::TOFU_INIT,
@@ -53,6 +56,7 @@ impl Hand {
     /// Logs entries. While the store cannot write, plain lines are counted and dropped, and one entry says so later.
     pub(super) async fn log(&self, mut entries: Vec<Entry>) {
         let mut lost = 0_usize;
+        let mut refusals = 0;
         let mut pause = PAUSES.0;
         while !entries.is_empty() {
             let error = match self.driver.store.append(&self.id, entries.clone()).await {
@@ -63,6 +67,12 @@ impl Hand {
                     return;
                 }
             };
+            refusals = if self.driver.store.unusable().is_none() { refusals + 1 } else { 0 };
+            if refusals > REFUSALS {
+                // The store works, so it is this log that does not: nothing is gained by waiting.
+                tracing::error!(deployment.id = %self.id, %error, "this log takes no entries; going on without it");
+                return;
+            }
             tracing::error!(deployment.id = %self.id, %error, "cannot log; keeping markers only");
             let before = entries.len();
             entries.retain(must_stay);
@@ -73,7 +83,7 @@ impl Hand {
                 entries.push(Entry::new(Timestamp::now(), phase::HOST, Level::Warn, text));
             }
             tokio::select! {
-                () = self.driver.stop.cancelled() => return,
+                () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
             }
         }

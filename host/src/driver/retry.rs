@@ -3,10 +3,11 @@
 use super::create::bearer_hash;
 use super::secrets::{complete, mint};
 use super::{Driver, tofu_state};
+use bytes::Bytes;
 use catalyst_domain::kubeconfig::authorise;
 use catalyst_domain::phase::RetryPhase;
 use catalyst_domain::provider::Descriptor;
-use catalyst_domain::request;
+use catalyst_domain::request::{self, BodyError};
 use catalyst_domain::transition::{Refused, apply};
 use catalyst_domain::{DeploymentId, Entry, Fact, Finding, Level, Record, Secrets, Timestamp};
 use catalyst_store::{RecordError, StateError};
@@ -39,6 +40,8 @@ pub enum RetryError {
     Provider(String),
     /// Refused or not written.
     Record(RecordError),
+    /// The task of the retry broke.
+    Broken,
 }
 
 impl Driver {
@@ -47,6 +50,19 @@ impl Driver {
     /// # Errors
     /// [`RetryError`]; nothing changed.
     pub async fn retry(
+        self: &Arc<Self>,
+        id: DeploymentId,
+        phase: String,
+        body: Bytes,
+        at: Timestamp,
+    ) -> Result<Retried, RetryError> {
+        // In a task of its own: a caller that leaves must not part a claim from its task.
+        let driver = self.clone();
+        let whole = self.tasks.spawn(async move { driver.retry_whole(&id, &phase, &body, at).await });
+        whole.await.unwrap_or(Err(RetryError::Broken))
+    }
+
+    async fn retry_whole(
         self: &Arc<Self>,
         id: &DeploymentId,
         phase: &str,
@@ -105,7 +121,11 @@ impl Driver {
         complete(&mut secrets, descriptor, &self.settings).map_err(no_random)?;
         self.vault.put(&record.id, secrets);
         let fact = Fact::Phase0Retried { new_bearer_hash };
-        self.store.record(&record.id, &fact, at).await.map_err(RetryError::Record)?;
+        if let Err(error) = self.store.record(&record.id, &fact, at).await {
+            // No run began, so the time after which secrets are forgotten counts from now.
+            self.vault.run_ended(&record.id);
+            return Err(RetryError::Record(error));
+        }
         self.note(&record.id, phase, "retry asked for: Phase 0 goes on from the kept state", at).await;
         self.wake(&record.id);
         Ok(Retried::Infrastructure)
@@ -117,24 +137,33 @@ impl Driver {
             Some(kept) => kept,
             None => self.leftover(record).await,
         };
-        let mut wrong = Vec::new();
-        if let Ok(parsed) = request::parse(body) {
-            let given: Vec<String> = descriptor
-                .request_secrets()
-                .filter(|(_, key)| parsed.carries(key))
-                .map(|(_, key)| key.to_owned())
-                .collect();
-            let (_, from_body, findings) = parsed.split(descriptor);
-            secrets.merge(from_body);
-            wrong.extend(findings.into_iter().filter(|f| given.iter().any(|key| f.pointer == format!("/{key}"))));
-        }
-        if !wrong.is_empty() {
-            return Err(RetryError::Findings(wrong));
-        }
+        let unreadable = match self.given(descriptor, body) {
+            Ok((given, wrong)) if wrong.is_empty() => {
+                secrets.merge(given);
+                Vec::new()
+            }
+            Ok((_, wrong)) => return Err(RetryError::Findings(wrong)),
+            Err(BodyError(findings)) => findings,
+        };
         let absent = |name: &str| secrets.get(name).is_none();
         let required = descriptor.request_secrets().filter(|(spec, _)| spec.required && absent(&spec.name));
         let keys: Vec<String> = required.map(|(_, key)| key.to_owned()).collect();
-        if keys.is_empty() { Ok(secrets) } else { Err(RetryError::CredentialsNeeded(keys)) }
+        match (keys.is_empty(), unreadable.is_empty() || body.is_empty()) {
+            (true, _) => Ok(secrets),
+            (false, true) => Err(RetryError::CredentialsNeeded(keys)),
+            // The credentials may be in there, so what is wrong with it is the better answer.
+            (false, false) => Err(RetryError::Findings(unreadable)),
+        }
+    }
+
+    /// The secrets in a body, and what is wrong with those that it carries; the other rules of a create do not count here.
+    fn given(&self, descriptor: &Descriptor, body: &[u8]) -> Result<(Secrets, Vec<Finding>), BodyError> {
+        let parsed = request::parse(body)?;
+        let carried = descriptor.request_secrets().filter(|(_, key)| parsed.carries(key));
+        let pointers: Vec<String> = carried.map(|(_, key)| format!("/{key}")).collect();
+        let (_, secrets, mut findings) = parsed.split(descriptor, &self.secret_keys());
+        findings.retain(|finding| pointers.contains(&finding.pointer));
+        Ok((secrets, findings))
     }
 
     /// What an interrupted run left in its work folder.

@@ -12,9 +12,10 @@ pub fn holds(state: Option<&[u8]>, address: &str) -> bool {
         Some((name, rest)) => (name, Some(rest.trim_end_matches(']').trim_matches('"').to_owned())),
         None => (address, None),
     };
-    let Some((kind, name)) = name.split_once('.') else { return true };
+    let parts: Vec<&str> = name.split('.').collect();
+    let [kind, name] = parts.as_slice() else { return true };
     let resources = root["resources"].as_array().map(Vec::as_slice).unwrap_or_default();
-    resources.iter().filter(|r| r["type"] == kind && r["name"] == name).any(|resource| {
+    resources.iter().filter(|r| r["type"] == **kind && r["name"] == **name).any(|resource| {
         let instances = resource["instances"].as_array().map(Vec::as_slice).unwrap_or_default();
         instances.iter().any(|instance| match (&index, &instance["index_key"]) {
             (None, _) => true,
@@ -40,5 +41,6 @@ mod tests {
         assert!(!holds(None, "t.cp[0]"));
         assert!(!holds(Some(b""), "t.cp[0]"));
         assert!(holds(Some(b"broken"), "t.cp[0]"));
+        assert!(holds(Some(state), "module.x.t.cp[0]"), "an address that is not understood counts as held");
     }
 }

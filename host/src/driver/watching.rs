@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// Shortest watch beside the quiet time that ends one: enough to connect and list.
+const LOOK: Duration = Duration::from_secs(60);
 /// Observations on their way to the log.
 const QUEUE: usize = 256;
 
@@ -36,7 +38,7 @@ impl Hand {
     async fn kubeconfig(&self, record: &Record) -> Result<Vec<u8>, String> {
         let bytes = self.driver.store.kubeconfig(&self.id).await.map_err(|error| error.to_string())?;
         let inspected = inspect(&bytes).map_err(|fault| fault.to_string())?;
-        check_server(&inspected, &allowed_hosts(record)).map_err(|fault| fault.to_string())?;
+        check_server(&inspected, &record.allowed_hosts()).map_err(|fault| fault.to_string())?;
         Ok(bytes)
     }
 
@@ -45,7 +47,8 @@ impl Hand {
         let since = record.phase1_started_at.unwrap_or_else(Timestamp::now);
         let gone = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
         WatchSettings {
-            timeout: settings.phase1_timeout.saturating_sub(gone),
+            // However long the process was down: a cluster is looked at before it is judged.
+            timeout: settings.phase1_timeout.saturating_sub(gone).max(settings.phase1_settle + LOOK),
             settle: settings.phase1_settle,
             expected: settings.phase1_expected,
             proxy: proxy::choice(&settings.proxy),
@@ -69,17 +72,6 @@ impl Hand {
         }
         self.fact(Fact::Phase1Ended { outcome, components }).await;
     }
-}
-
-/// Hosts that the kubeconfig may name; records of the earlier service hold no list.
-fn allowed_hosts(record: &Record) -> Vec<String> {
-    if !record.kubeconfig_hosts.is_empty() {
-        return record.kubeconfig_hosts.clone();
-    }
-    let result = record.result.clone().unwrap_or_default();
-    let mut hosts = vec![result.control_plane_ip, result.load_balancer_ip, record.request.sovereign_fqdn.clone()];
-    hosts.retain(|host| !host.is_empty());
-    hosts
 }
 
 fn entry(observation: Observation) -> Entry {

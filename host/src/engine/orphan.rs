@@ -3,6 +3,7 @@
 use catalyst_domain::record::Child;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -33,6 +34,15 @@ pub(super) fn started_at(pid: u32) -> Option<u64> {
     let state = fields.next()?;
     let ticks = fields.nth(18)?.parse().ok()?;
     (state != "Z" && state != "X").then_some(ticks)
+}
+
+/// Processes whose working directory is this folder.
+pub(super) fn running_in(folder: &Path) -> Vec<Child> {
+    let Ok(folder) = folder.canonicalize() else { return Vec::new() };
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let here = |pid: &u32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
+    pids.filter(here).filter_map(|pid| Some(Child { pid, start_ticks: started_at(pid)? })).collect()
 }
 
 /// Interrupts the process if it is still the one that was started, then waits, then is less polite.

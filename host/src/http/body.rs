@@ -15,11 +15,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Reads a body whole.
 ///
 /// # Errors
-/// `too_large` when it has more than `limit` bytes; [`ApiError::BodyUnreadable`] when it breaks off or takes too long.
+/// `too_large` when it has more than `limit` bytes; [`ApiError::BodyUnreadable`] when it breaks off, [`ApiError::BodyLate`]
+/// when it takes too long.
 pub async fn read(body: Body, limit: usize, too_large: fn(usize) -> ApiError) -> Result<Bytes, ApiError> {
     match tokio::time::timeout(DEADLINE, Limited::new(body, limit).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Ok(Err(_)) | Err(_) => Err(ApiError::BodyUnreadable),
+        Ok(Err(_)) => Err(ApiError::BodyUnreadable),
+        Err(_) => Err(ApiError::BodyLate),
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub async fn create(State(app): State<Arc<App>>, body: Body) -> Result<(StatusCode, Json<Value>), ApiError> {
     app.accepting()?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
-    let record = app.driver.create(&body, jiff::Timestamp::now()).await?;
+    let record = app.driver.create(body, jiff::Timestamp::now()).await?;
     let stream_url = format!("/api/v1/deployments/{}/logs", record.id);
     Ok((StatusCode::CREATED, Json(json!({"id": record.id, "status": record.status, "streamURL": stream_url}))))
 }
@@ -27,6 +27,7 @@ impl From<CreateFault> for ApiError {
             CreateFault::Provider(text) => Self::Provider(text),
             CreateFault::Store(error) => Self::Create(error),
             CreateFault::Random => Self::NoRandomness,
+            CreateFault::Broken => Self::Broken,
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum ApiError {
     BodyTooLarge(usize),
     /// The body did not arrive whole.
     BodyUnreadable,
+    /// The body took too long.
+    BodyLate,
     /// No usable bearer.
     MissingBearer,
     /// The kubeconfig was not accepted.
@@ -49,6 +51,8 @@ pub enum ApiError {
     Storage(StorageError),
     /// The system gave no random bytes.
     NoRandomness,
+    /// The task behind the request broke. What it did must be looked up.
+    Broken,
     /// The process is going down.
     Draining,
 }
@@ -85,9 +89,9 @@ impl ApiError {
             Self::BodyTooLarge(limit) => {
                 coded(S::PAYLOAD_TOO_LARGE, "body-too-large", format!("the body must be at most {limit} bytes"))
             }
-            Self::BodyUnreadable => {
-                coded(S::BAD_REQUEST, "body-unreadable", "the body did not arrive whole and in time")
-            }
+            Self::BodyUnreadable => coded(S::BAD_REQUEST, "body-unreadable", "the body did not arrive whole"),
+            // A status that clients take as a reason to try again, as a node must.
+            Self::BodyLate => coded(S::REQUEST_TIMEOUT, "body-late", "the body did not arrive in time; try again"),
             Self::MissingBearer => {
                 coded(S::UNAUTHORIZED, "missing-bearer", "give the one-time bearer as `Authorization: Bearer <token>`")
             }
@@ -113,6 +117,7 @@ impl ApiError {
                 let detail = "the system gave no random bytes";
                 coded(S::INTERNAL_SERVER_ERROR, "bearer-token-generation-failed", detail)
             }
+            Self::Broken => coded(S::INTERNAL_SERVER_ERROR, "internal", "the request broke; look up what became of it"),
             Self::Draining => coded(S::SERVICE_UNAVAILABLE, "draining", "the server is going down; try again shortly"),
         }
     }

@@ -11,6 +11,13 @@ use std::sync::Arc;
 /// The state of a deployment.
 pub async fn get(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<wire::State>, ApiError> {
     let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
-    let count = app.store.count(&id).await?;
+    // The record is the truth, and is served even where the log beside it cannot be read.
+    let count = match app.store.count(&id).await {
+        Ok(count) => count,
+        Err(error) => {
+            tracing::error!(deployment.id = %id, %error, "cannot count the log's entries");
+            0
+        }
+    };
     Ok(Json(wire::State::new(&record, count)))
 }

@@ -34,13 +34,12 @@ pub async fn put(
         Err(_) if record.has_kubeconfig() => return Err(ApiError::Accept(AcceptError::AlreadySet { same: false })),
         Err(error) => return Err(error),
     };
-    let accepted = app.store.accept_kubeconfig(&id, bearer.expose(), &body, jiff::Timestamp::now()).await;
+    let accepted = app.driver.accept_kubeconfig(id.clone(), bearer, body, jiff::Timestamp::now()).await;
     accepted.map_err(|error| {
         tracing::warn!(deployment.id = %id, peer.addr = %peer, %error, "kubeconfig refused");
         ApiError::Accept(error)
     })?;
     tracing::info!(deployment.id = %id, peer.addr = %peer, "kubeconfig accepted");
-    app.driver.wake(&id);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 /// Streams from `Last-Event-ID` to the end of the run.
 pub async fn logs(State(app): State<Arc<App>>, Id(id): Id, headers: HeaderMap) -> Result<Response, ApiError> {
-    let after = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
+    // A log that cannot be read is an error now, not a stream that breaks off; and nobody waits behind its end.
+    let count = app.store.count(&id).await?;
+    let after: u64 = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
+    let after = after.min(count);
     let stream = sse::stream(&app, id, after).ok_or(ApiError::UnknownDeployment)?;
     let mut response = Body::from_stream(stream).into_response();
     let headers = response.headers_mut();

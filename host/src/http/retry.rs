@@ -23,7 +23,7 @@ pub async fn retry(
     app.accepting()?;
     let Phase(phase) = phase?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
-    let retried = app.driver.retry(&id, &phase, &body, jiff::Timestamp::now()).await?;
+    let retried = app.driver.retry(id.clone(), phase.clone(), body, jiff::Timestamp::now()).await?;
     Ok(Json(answer(&id, &phase, &retried)))
 }
 
@@ -56,6 +56,7 @@ impl From<crate::driver::retry::RetryError> for ApiError {
             E::Findings(findings) => Self::Findings(findings),
             E::Provider(text) => Self::Provider(text),
             E::Record(error) => error.into(),
+            E::Broken => Self::Broken,
         }
     }
 }

@@ -76,7 +76,8 @@ impl Viewer {
             }
             if record.status.is_terminal() {
                 self.at = Stage::Ended;
-                let state = wire::State::new(&record, self.after);
+                let count = self.store.count(&self.id).await.unwrap_or(self.after);
+                let state = wire::State::new(&record, count);
                 return Some(frame("done", &state));
             }
             tokio::select! {

@@ -17,8 +17,6 @@ const SUFFIX: &str = ".tfstate";
 const USER_DATA: &str = "user_data";
 /// The output that holds the port of the cluster's API.
 const API_PORT: &str = "api_port";
-/// How the first server's script writes the address into its kubeconfig: the replacement of a `sed` expression.
-const REWRITE: &str = r"\1https://";
 
 /// The nodes of a deployment. No `Debug`: user data holds tokens.
 #[derive(Clone, PartialEq, Eq)]
@@ -134,15 +132,8 @@ fn nodes(bytes: &[u8]) -> Result<Found, StateError> {
     let user_data: Option<BTreeMap<String, String>> =
         texts.iter().map(|(node, text)| Some((node.clone(), text.as_str()?.to_owned()))).collect();
     let user_data = user_data.filter(|nodes| !nodes.is_empty()).ok_or(StateError::NotRehearsable)?;
-    let told = value(API_PORT).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    let api_port = told.or_else(|| user_data.values().find_map(|text| port_in(text)));
+    let api_port = value(API_PORT).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
     Ok(Found::Nodes(Nodes { user_data, api_port }))
-}
-
-fn port_in(user_data: &str) -> Option<u16> {
-    let (_, rest) = user_data.split_once(REWRITE)?;
-    let authority: &str = rest.split(['|', '/', '\'', '\n']).next()?;
-    authority.rsplit_once(':')?.1.parse().ok()
 }
 
 #[cfg(test)]

@@ -56,16 +56,6 @@ fn the_newest_state_counts_and_other_files_do_not() {
 }
 
 #[test]
-fn the_port_is_read_from_the_script_where_no_output_tells_it() {
-    let host = Host::new();
-    let script = r"sed 's|^\( *server: *\)https://127\.0\.0\.1:6443 *$|\1https://127.0.0.1:7443|' x";
-    host.write("00000001.tfstate", state(json!({"user_data": user_data(script)})));
-    assert_eq!(host.nodes().api_port, Some(7443));
-    host.write("00000002.tfstate", state(json!({"user_data": user_data("nothing")})));
-    assert_eq!(host.nodes().api_port, None);
-}
-
-#[test]
 fn a_run_that_goes_on_is_waited_for() {
     let host = Host::new();
     host.write("bundle.json", "{}");

@@ -128,7 +128,7 @@ impl Inner {
             return Err(AcceptError::AlreadySet { same: self.is_stored(&record, &sha256) });
         }
         let inspected = inspect(&put.body).map_err(AcceptError::Body)?;
-        check_server(&inspected, &hosts(&record)).map_err(AcceptError::Body)?;
+        check_server(&inspected, &record.allowed_hosts()).map_err(AcceptError::Body)?;
         let file = kubeconfigs::name_of(&record.id);
         let fact = Fact::KubeconfigReceived { file: file.clone(), sha256 };
         let next = Arc::new(apply(&record, &fact, put.at).map_err(|refused| match refused {
@@ -190,14 +190,4 @@ pub(crate) struct Put {
     pub(crate) bearer: String,
     pub(crate) body: Vec<u8>,
     pub(crate) at: Timestamp,
-}
-
-// Hosts that a kubeconfig may name. The earlier service kept no list, but the addresses.
-fn hosts(record: &Record) -> Vec<String> {
-    if !record.kubeconfig_hosts.is_empty() || !record.phase0_done() {
-        return record.kubeconfig_hosts.clone();
-    }
-    let Some(result) = &record.result else { return Vec::new() };
-    let known = [&result.control_plane_ip, &result.load_balancer_ip, &record.request.sovereign_fqdn];
-    known.into_iter().filter(|host| !host.is_empty()).cloned().collect()
 }

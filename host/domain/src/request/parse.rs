@@ -39,7 +39,15 @@ pub fn parse(body: &[u8]) -> Result<Parsed, BodyError> {
     };
     let mut fields = Fields { findings: Vec::new() };
     let request = fields.request(root);
-    if fields.findings.is_empty() { Ok(Parsed { request }) } else { Err(BodyError(fields.findings)) }
+    let mut findings = fields.findings;
+    if findings.is_empty() {
+        return Ok(Parsed { request });
+    }
+    // What could be read is judged as well, so that everything is named at once.
+    let readable = |finding: &Finding| !findings.iter().any(|wrong| finding.pointer.starts_with(&wrong.pointer));
+    let rest: Vec<Finding> = super::validate(&request).into_iter().filter(readable).collect();
+    findings.extend(rest);
+    Err(BodyError(findings))
 }
 
 impl Parsed {
@@ -64,11 +72,12 @@ impl Parsed {
     }
 
     /// Parts the body: secrets that the provider declares, and the request without them. Of the further keys only those
-    /// that the provider's settings schema names are kept, so another cloud's secrets go no further either.
+    /// that the provider's settings schema names are kept, and none of `secret_keys`, which are the secrets of all clouds:
+    /// what is another one's secret goes no further, whatever a schema says.
     ///
     /// # Errors
     /// Findings for a secret that is missing, too short or long, made up, or no string.
-    pub fn split(self, descriptor: &Descriptor) -> (Request, Secrets, Vec<Finding>) {
+    pub fn split(self, descriptor: &Descriptor, secret_keys: &[String]) -> (Request, Secrets, Vec<Finding>) {
         let mut request = self.request;
         let mut extra = std::mem::take(&mut request.extra);
         let mut secrets = Secrets::default();
@@ -83,6 +92,9 @@ impl Parsed {
         }
         let allowed = settings(&descriptor.settings_schema);
         for (key, value) in extra {
+            if secret_keys.iter().any(|secret| secret.eq_ignore_ascii_case(&key)) {
+                continue;
+            }
             if let Some(name) = allowed.iter().find(|name| name.eq_ignore_ascii_case(&key)) {
                 request.extra.insert(name.clone(), value);
             }

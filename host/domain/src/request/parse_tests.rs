@@ -45,8 +45,14 @@ fn messages(body: &str) -> Vec<String> {
 fn every_wrong_type_is_named_at_once() {
     let found = messages(r#"{"orgName":1,"workerCount":"2","haEnabled":"yes","regions":[1,{"provider":true}]}"#);
     let pointers: Vec<&str> = found.iter().map(|m| m.split(' ').next().unwrap()).collect();
-    assert_eq!(pointers, ["/orgName", "/workerCount", "/haEnabled", "/regions/0", "/regions/1/provider"]);
-    assert!(found.iter().all(|m| m.contains("invalid request body")));
+    let (wrong, rest) = pointers.split_at(5);
+    assert_eq!(wrong, ["/orgName", "/workerCount", "/haEnabled", "/regions/0", "/regions/1/provider"]);
+    assert!(found[..5].iter().all(|m| m.contains("invalid request body")));
+    // The fields that could be read are judged in the same answer, and the unreadable ones not twice.
+    for pointer in ["/regions/1/cloudRegion", "/sovereignFQDN", "/orgEmail", "/sshPublicKey"] {
+        assert!(rest.contains(&pointer), "{pointer}: {rest:?}");
+    }
+    assert!(!rest.iter().any(|p| p.starts_with("/orgName") || p.starts_with("/regions/0")), "{rest:?}");
 }
 
 #[test]
@@ -71,7 +77,7 @@ fn keys_match_in_any_case_and_the_first_region_counts() {
 fn secrets_are_parted_and_keys_of_other_clouds_go_no_further() {
     let body = br#"{"CloudToken":" s3ntinel ","projectid":"p","otherToken":"leak","orgName":"A"}"#;
     let parsed = parse(body).unwrap_or_else(|_| panic!("must parse"));
-    let (request, secrets, findings) = parsed.split(&descriptor());
+    let (request, secrets, findings) = parsed.split(&descriptor(), &["projectid2".into()]);
     assert!(findings.is_empty());
     assert_eq!(secrets.get("token").unwrap().expose(), "s3ntinel");
     let text = serde_json::to_string(&request).unwrap();
@@ -89,9 +95,18 @@ fn a_missing_short_or_made_up_secret_is_a_finding_without_its_value() {
         ("7", "wrong-type"),
     ] {
         let body = format!(r#"{{"cloudToken":{value}}}"#);
-        let (_, _, findings) = parse(body.as_bytes()).unwrap_or_else(|_| panic!("must parse")).split(&descriptor());
+        let (_, _, findings) =
+            parse(body.as_bytes()).unwrap_or_else(|_| panic!("must parse")).split(&descriptor(), &[]);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].code, code);
         assert!(findings[0].message.contains("cloud token") && !findings[0].message.contains("shrt"));
     }
+}
+
+#[test]
+fn a_schema_cannot_ask_for_the_secret_of_another_cloud() {
+    let parsed =
+        parse(br#"{"cloudToken":"s3ntinel","projectID":"other-secret"}"#).unwrap_or_else(|_| panic!("must parse"));
+    let (request, _, _) = parsed.split(&descriptor(), &["projectID".into()]);
+    assert!(request.extra.is_empty());
 }

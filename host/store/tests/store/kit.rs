@@ -113,7 +113,8 @@ pub fn marker(phase: &str) -> Entry {
 pub fn kubeconfig(host: &str, token: &str) -> Vec<u8> {
     format!(
         "apiVersion: v1\nkind: Config\nclusters:\n- name: d\n  cluster:\n    server: https://{host}:6443\nusers:\n\
-         - name: d\n  user:\n    token: {token}\ncontexts:\n- name: d\n  context:\n    cluster: d\n    user: d\n"
+         - name: d\n  user:\n    token: {token}\ncontexts:\n- name: d\n  context:\n    cluster: d\n    user: d\n\
+         current-context: d\n"
     )
     .into_bytes()
 }

@@ -1,0 +1,124 @@
+//! What goes wrong around the main job: clients that leave, a trace that nobody reads, a damaged log, a shutdown in mid-apply.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use catalyst_tests::host::{Host, wait_for};
+use catalyst_tests::world::{LIMIT, PULL_TOKEN, TOKEN, World};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+fn request(fqdn: &str) -> Value {
+    json!({
+        "orgName": "Acme", "orgEmail": "ops@acme.example", "sovereignFQDN": fqdn,
+        "regions": [{"provider": "rehearsal", "cloudRegion": "local-1", "controlPlaneSize": "medium"}],
+        "sshPublicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICvNPhTcqP2xjKPU6Vi7HE3wAlmK5uXYD8nZgkprXcRQ ops",
+    })
+}
+
+fn ids(host: &Host) -> Vec<String> {
+    let names = std::fs::read_dir(host.folder().join("deployments")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned())).filter(|id| id.len() == 16).collect()
+}
+
+fn status(host: &Host, id: &str) -> String {
+    host.api.get(&format!("/api/v1/deployments/{id}")).json()["status"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_client_that_leaves_during_a_create_leaves_no_deployment_without_its_task() {
+    let host = Host::start(&[("CATALYST_MAX_RUNS", "2")]);
+    for round in 0..24_u64 {
+        let body = request(&format!("gone-{round}.example")).to_string();
+        let mut stream = TcpStream::connect(host.address()).unwrap();
+        let head = format!("POST /api/v1/deployments HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_micros(500 * round));
+        drop(stream);
+    }
+    let settled = |id: &String| ["flux-bootstrapping", "failed"].contains(&status(&host, id).as_str());
+    std::thread::sleep(Duration::from_millis(300));
+    let all = ids(&host);
+    assert!(!all.is_empty(), "no create arrived at all, so nothing was shown");
+    wait_for("every deployment to move on", LIMIT, || ids(&host).iter().all(settled).then_some(()));
+}
+
+#[test]
+fn a_trace_that_nobody_reads_takes_nothing_down() {
+    let mut host = Host::prepare(&[]);
+    host.up_with_broken_trace();
+    let answer = host.api.post("/api/v1/deployments", &request("untraced.example").to_string());
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    wait_for("the apply", LIMIT, || (status(&host, &id) == "flux-bootstrapping").then_some(()));
+    assert_eq!(host.api.get("/api/v1/deployments/0000000000000000").status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_in_the_apply_is_recorded_and_a_retry_goes_on() {
+    let mut world = World::start().await;
+    world.close("applied");
+    let id = world.create(&world.request("shutdown.example"));
+    wait_for("the real apply", LIMIT, || world.waits_at("applied").then_some(()));
+    world.host.down();
+    world.open("applied");
+    world.host.up();
+    let state = world.state(&id);
+    assert_eq!(state["status"], "failed");
+    assert!(state["error"].as_str().unwrap().contains("catalyst-api restarted during provisioning"), "{state}");
+    let mut request = world.request("ignored.example");
+    request["rehearsalToken"] = json!(TOKEN);
+    let answer =
+        world.host.api.post(&format!("/api/v1/deployments/{id}/phases/tofu-apply/retry"), &request.to_string());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    world.until(&id, "flux-bootstrapping");
+    let everything = world.host.trace() + &world.host.api.everything();
+    assert!(!everything.contains(TOKEN) && !everything.contains(PULL_TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_log_costs_its_viewers_and_not_the_deployment() {
+    let mut world = World::start().await;
+    world.close("apply");
+    let id = world.create(&world.request("damaged.example"));
+    wait_for("the gate", LIMIT, || world.waits_at("apply").then_some(()));
+    world.host.crash();
+    let log = world.host.folder().join("deployments").join(format!("{id}.log.jsonl"));
+    let text = std::fs::read_to_string(&log).unwrap();
+    let damaged: Vec<&str> =
+        text.lines().enumerate().map(|(n, line)| if n == 2 { "{\"n\":broken" } else { line }).collect();
+    std::fs::write(&log, damaged.join("\n") + "\n").unwrap();
+    world.open("apply");
+    world.host.up();
+    let state = world.until(&id, "failed");
+    assert!(state["error"].as_str().unwrap().contains("orphan"), "{state}");
+    for rest in ["events", "logs"] {
+        let answer = world.host.api.get(&format!("/api/v1/deployments/{id}/{rest}"));
+        assert_eq!(answer.status, 503, "{rest}: {}", answer.body);
+        assert!(answer.body.contains("damaged"), "{}", answer.body);
+    }
+    // Phase 0 goes on without a log.
+    let retry = world.host.api.post(&format!("/api/v1/deployments/{id}/phases/tofu-apply/retry"), "");
+    assert_eq!(retry.status, 200, "{}", retry.body);
+    world.until(&id, "flux-bootstrapping");
+}
+
+#[test]
+fn a_viewer_from_beyond_the_end_sees_what_comes() {
+    let host = Host::start(&[("CATALYST_KUBECONFIG_TIMEOUT", "1s")]);
+    let answer = host.api.post("/api/v1/deployments", &request("beyond.example").to_string());
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    wait_for("the deadline", LIMIT, || (status(&host, &id) == "failed").then_some(()));
+    let mut stream = TcpStream::connect(host.address()).unwrap();
+    let head = format!(
+        "GET /api/v1/deployments/{id}/logs HTTP/1.1\r\nhost: x\r\nlast-event-id: 999999\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let count = host.api.get(&format!("/api/v1/deployments/{id}")).json()["numEvents"].as_u64().unwrap();
+    assert!(text.contains("event: done") && text.contains(&format!("\"numEvents\":{count}")), "{text}");
+    assert!(text.contains("did not") || text.contains("never handed in"), "{text}");
+}
