@@ -1,1 +1,4 @@
 //! Creates Kubernetes clusters on any cloud through sandboxed provider plugins.
+
+pub mod dns;
+pub mod outbound;
