@@ -9,6 +9,3 @@ pub mod pdm;
 pub mod registrar;
 pub mod release;
 pub mod retry;
-
-#[cfg(test)]
-mod test_server;

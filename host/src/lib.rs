@@ -2,3 +2,6 @@
 
 pub mod dns;
 pub mod outbound;
+
+#[cfg(test)]
+mod test_server;

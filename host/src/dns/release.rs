@@ -1,6 +1,10 @@
 //! Frees the pool name of a deployment, and only of that one. The manager's release asks for no proof, and a reservation may
 //! have lapsed and gone to somebody else; so the holder is looked up first.
 
+#[cfg(test)]
+#[path = "release_tests.rs"]
+mod tests;
+
 use super::pdm::{PdmClient, PdmError, PoolName, Released};
 use super::retry::{RetryPolicy, Waited, wait};
 use std::time::Duration;
