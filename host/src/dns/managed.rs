@@ -41,9 +41,10 @@ impl ManagedDomains {
         if request.domain_mode() != DomainMode::Pool || pool.trim().is_empty() || self.contains(pool) {
             return None;
         }
-        let message = format!("sovereignPoolDomain: {:?} is not a managed pool domain; choose one of {}", normal(pool), {
-            self.list().join(", ")
-        });
+        let message =
+            format!("sovereignPoolDomain: {:?} is not a managed pool domain; choose one of {}", normal(pool), {
+                self.list().join(", ")
+            });
         Some(Finding::error("/sovereignPoolDomain", "unsupported-pool", message))
     }
 }

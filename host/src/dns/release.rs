@@ -62,9 +62,7 @@ pub async fn release(
                 leftover = Leftover::Records;
                 Failure { reason: said, end: ReleaseEnd::Freed }
             }
-            Err(error) if error.may_pass() => {
-                Failure { reason: error.to_string(), end: ReleaseEnd::Failed(error) }
-            }
+            Err(error) if error.may_pass() => Failure { reason: error.to_string(), end: ReleaseEnd::Failed(error) },
             Err(error) => return ReleaseEnd::Failed(error),
         };
         let Some(pause) = waits.next() else { return failure.end };

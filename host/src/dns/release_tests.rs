@@ -52,13 +52,15 @@ async fn a_404_is_done() {
 
 #[tokio::test]
 async fn b2_failures_that_pass_are_tried_again_and_reported() {
-    let (end, _, tries) = run(Proof::WhereListed, [say(503, ""), say(200, OURS), say(500, ""), say(200, OURS), say(200, "")]).await;
+    let (end, _, tries) =
+        run(Proof::WhereListed, [say(503, ""), say(200, OURS), say(500, ""), say(200, OURS), say(200, "")]).await;
     assert_eq!((end, tries), (ReleaseEnd::Freed, 2));
 }
 
 #[tokio::test]
 async fn b2_a_202_is_asked_again_although_the_name_is_free() {
-    let (end, calls, tries) = run(Proof::Required, [say(200, OURS), say(202, "left"), say(200, FREE), say(404, "")]).await;
+    let (end, calls, tries) =
+        run(Proof::Required, [say(200, OURS), say(202, "left"), say(200, FREE), say(404, "")]).await;
     assert_eq!((end, tries), (ReleaseEnd::Freed, 1));
     assert_eq!(calls, ["GET", "DELETE", "GET", "DELETE"]);
 }

@@ -23,10 +23,8 @@ const FAULTS: [PdmFault; 9] = [
 #[test]
 fn no_failure_of_commit_or_reserve_releases_a_name() {
     for fault in FAULTS {
-        let moves = [
-            after_commit(Err(error(fault)), "t".to_owned(), &mut Memory::default()),
-            after_reserve(Err(error(fault))),
-        ];
+        let moves =
+            [after_commit(Err(error(fault)), "t".to_owned(), &mut Memory::default()), after_reserve(Err(error(fault)))];
         for chosen in moves {
             assert!(!matches!(chosen, Move::Now(Act::Release) | Move::Later(Act::Release, _)), "{fault:?}");
         }

@@ -92,8 +92,7 @@ async fn b2_a_202_whose_repetition_is_409_is_released_and_published_anew() {
 
 #[tokio::test]
 async fn b2_the_same_without_listings_trusts_the_202() {
-    let replies =
-        [say(202, "w"), say(409, ""), say(404, ""), say(200, "{}"), say(201, RESERVED_ANEW), say(200, "{}")];
+    let replies = [say(202, "w"), say(409, ""), say(404, ""), say(200, "{}"), say(201, RESERVED_ANEW), say(200, "{}")];
     let run = run(replies).await;
     assert_eq!(run.end, CommitEnd::Published);
     assert_eq!(run.calls, ["commit", "commit", "list", "release", "reserve", "commit"]);
@@ -207,7 +206,8 @@ async fn a_manager_that_leads_in_circles_is_asked_at_the_pace_of_the_policy() {
 async fn a_wait_is_called_off() {
     let server = TestServer::start([say(202, "w")]).await;
     let client = PdmClient::new(outbound(), base_url(&server.url()).expect("a base"));
-    let policy = RetryPolicy { first: Duration::from_secs(3600), longest: Duration::from_secs(3600), ..RetryPolicy::default() };
+    let policy =
+        RetryPolicy { first: Duration::from_secs(3600), longest: Duration::from_secs(3600), ..RetryPolicy::default() };
     let (cancel, waits) = (CancellationToken::new(), Mutex::new(0));
     let publication = publication("old");
     let run = commit_until_done(&client, &publication, &policy, &cancel, |_| *waits.lock().expect("waits") += 1);
@@ -217,7 +217,8 @@ async fn a_wait_is_called_off() {
         }
         cancel.cancel();
     };
-    let (end, ()) = tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(run, stop) }).await.expect("prompt");
+    let (end, ()) =
+        tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(run, stop) }).await.expect("prompt");
     assert_eq!(end, CommitEnd::Cancelled);
     assert_eq!(server.seen().len(), 1);
 }
