@@ -122,3 +122,19 @@ fn an_excerpt_is_one_line_within_its_limit() {
     assert_eq!(excerpt(b"\xff\xfe", 100), "\u{fffd}\u{fffd}");
     assert_eq!(excerpt(b"abc", 0), "");
 }
+
+#[tokio::test]
+async fn the_environment_is_not_read() {
+    let dead = nobody().await;
+    let own = std::env::current_exe().expect("this test");
+    // The same test once more, in a process whose environment would lead every call astray.
+    let mut child = tokio::process::Command::new(own);
+    child.args(["--exact", "outbound::tests::a_redirect_is_an_answer"]);
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        child.env(name, &dead);
+    }
+    child.env_remove("NO_PROXY").env_remove("no_proxy").env_remove("REQUEST_METHOD");
+    let output = child.output().await.expect("a child");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
