@@ -5,6 +5,7 @@ pub mod commit;
 pub mod dynadot;
 pub mod lookup;
 pub mod managed;
+pub mod names;
 pub mod pdm;
 pub mod registrar;
 pub mod release;

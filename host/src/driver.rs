@@ -21,6 +21,7 @@ use catalyst_domain::step::next_steps;
 use catalyst_domain::{DeploymentId, Record, SecretValue, Step};
 use catalyst_sandbox::{Provider, Sandbox};
 use catalyst_store::{Progress, Store};
+pub use secrets::{NoRandomness, random};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -4,15 +4,20 @@
 mod bearer;
 mod body;
 mod create;
+mod credentials;
 mod error;
 mod events;
+mod fields;
 mod get;
 mod health;
 mod kubeconfig;
 mod logs;
 mod path;
+mod registrar;
 mod retry;
 mod sse;
+mod sshkey;
+mod subdomains;
 mod wire;
 
 use crate::app::App;
@@ -30,6 +35,9 @@ use std::sync::Arc;
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("POST", "/api/v1/credentials/validate"),
+    ("POST", "/api/v1/subdomains/check"),
+    ("POST", "/api/v1/sshkey/generate"),
     ("POST", "/api/v1/deployments"),
     ("GET", "/api/v1/deployments/{id}"),
     ("GET", "/api/v1/deployments/{id}/events"),
@@ -37,6 +45,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v1/deployments/{id}/kubeconfig"),
     ("PUT", "/api/v1/deployments/{id}/kubeconfig"),
     ("POST", "/api/v1/deployments/{id}/phases/{phase}/retry"),
+    ("POST", "/api/v1/registrar/{registrar}/validate"),
+    ("POST", "/api/v1/registrar/{registrar}/set-ns"),
 ];
 
 /// The router over the long-lived handles.
@@ -45,6 +55,11 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/api/v1/credentials/validate", post(credentials::validate))
+        .route("/api/v1/subdomains/check", post(subdomains::check))
+        .route("/api/v1/sshkey/generate", post(sshkey::generate))
+        .route("/api/v1/registrar/{registrar}/validate", post(registrar::validate))
+        .route("/api/v1/registrar/{registrar}/set-ns", post(registrar::set_ns))
         .route("/api/v1/deployments", post(create::create))
         .route(deployment, get(get::get))
         .route(&format!("{deployment}/events"), get(events::events))

@@ -1,5 +1,6 @@
 //! The one error envelope. A status is chosen here and nowhere else.
 
+use crate::dns::registrar::{self, ForwardError, UnsupportedRegistrar};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -47,6 +48,16 @@ pub enum ApiError {
     Provider(String),
     /// Something could not be read or written.
     Storage(StorageError),
+    /// The registrar of the path is not one of the known ones.
+    UnsupportedRegistrar(UnsupportedRegistrar),
+    /// A registrar call over its limit in bytes.
+    RegistrarTooLarge(usize),
+    /// The body of a registrar call is refused.
+    RegistrarBody(registrar::BodyFault),
+    /// The pool-domain manager gave nothing that could be passed on.
+    PdmUnreachable(ForwardError),
+    /// No key could be made.
+    NoKey(String),
     /// The system gave no random bytes.
     NoRandomness,
     /// The process is going down.
@@ -109,6 +120,17 @@ impl ApiError {
             }
             Self::Provider(text) => coded(S::BAD_GATEWAY, "provider-failed", text),
             Self::Storage(error) => coded(S::SERVICE_UNAVAILABLE, "storage-unavailable", error),
+            Self::UnsupportedRegistrar(error) => coded(S::NOT_FOUND, "unsupported-registrar", error),
+            Self::RegistrarTooLarge(limit) => {
+                coded(S::BAD_REQUEST, "request-too-large", format!("the body must be at most {limit} bytes"))
+            }
+            Self::RegistrarBody(fault) => {
+                let malformed = fault == registrar::BodyFault::InvalidBody;
+                let status = if malformed { S::BAD_REQUEST } else { S::UNPROCESSABLE_ENTITY };
+                coded(status, fault.code(), fault)
+            }
+            Self::PdmUnreachable(error) => coded(S::BAD_GATEWAY, "pdm-unreachable", error),
+            Self::NoKey(why) => coded(S::INTERNAL_SERVER_ERROR, "no-key", why),
             Self::NoRandomness => {
                 let detail = "the system gave no random bytes";
                 coded(S::INTERNAL_SERVER_ERROR, "bearer-token-generation-failed", detail)
