@@ -58,7 +58,7 @@ impl Driver {
         match RetryPhase::parse(phase) {
             Some(RetryPhase::Infrastructure(phase)) => self.retry_infrastructure(&record, phase, body, at).await,
             Some(RetryPhase::Component { id, release }) => self.retry_watch(&record, id, release, at).await,
-            None => match apply(&record, &Fact::Phase0Retried { new_bearer_hash: None }, at) {
+            None => match apply(&record, &Fact::Phase0Retried { new_bearer_hash: None, reservation: None }, at) {
                 Err(refused @ (Refused::Busy(_) | Refused::Gone)) => Err(refuse(refused)),
                 _ => Err(RetryError::UnknownPhase(phase.to_owned())),
             },
@@ -94,7 +94,7 @@ impl Driver {
         body: &[u8],
         at: Timestamp,
     ) -> Result<Retried, RetryError> {
-        let dry = Fact::Phase0Retried { new_bearer_hash: None };
+        let dry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
         apply(record, &dry, at).map_err(refuse)?;
         let missing = || RetryError::Provider("the provider of this deployment is not loaded".to_owned());
         let provider = self.provider_of(record).ok_or_else(missing)?;
