@@ -5,6 +5,7 @@ mod await_node;
 pub mod create;
 mod destroy;
 mod diagnosis;
+pub mod dns;
 mod provision;
 mod proxy;
 mod report;
@@ -14,6 +15,7 @@ mod tofu_state;
 mod vault;
 mod watching;
 
+use crate::dns::names::Names;
 use crate::engine::Engine;
 use catalyst_domain::provider::RenderContext;
 use catalyst_domain::restart::{KubeconfigFile, on_start};
@@ -70,6 +72,7 @@ pub struct Driver {
     store: Arc<dyn Store>,
     sandbox: Arc<Sandbox>,
     engine: Arc<Engine>,
+    names: Arc<Names>,
     settings: Settings,
     vault: Vault,
     live: Mutex<HashMap<DeploymentId, ()>>,
@@ -93,13 +96,14 @@ impl Driver {
         store: Arc<dyn Store>,
         sandbox: Arc<Sandbox>,
         engine: Arc<Engine>,
+        names: Arc<Names>,
         settings: Settings,
         stop: CancellationToken,
     ) -> Arc<Self> {
         let vault = Vault::new(settings.secrets_ttl);
         let tasks = TaskTracker::new();
         let (live, retrying) = (Mutex::default(), tokio::sync::Mutex::default());
-        Arc::new(Self { store, sandbox, engine, settings, vault, live, tasks, stop, retrying })
+        Arc::new(Self { store, sandbox, engine, names, settings, vault, live, tasks, stop, retrying })
     }
 
     /// Takes up every record where it stands.
@@ -186,6 +190,9 @@ impl Driver {
             };
             running.iter().filter(|(step, _)| !due.contains(step)).for_each(|(_, token)| token.cancel());
             for step in due {
+                if running.keys().any(|other| step.excludes(*other)) {
+                    continue;
+                }
                 if let std::collections::hash_map::Entry::Vacant(free) = running.entry(step) {
                     let stop = free.insert(self.stop.child_token()).clone();
                     let hand = Hand { driver: self.clone(), id: id.clone(), stop };
@@ -257,6 +264,8 @@ impl Hand {
             Step::AwaitKubeconfig => self.await_node().await,
             Step::Watch => self.watch().await,
             Step::Destroy => self.destroy().await,
+            Step::PublishDns => self.publish_dns().await,
+            Step::ReleaseDns => self.release_dns().await,
         }
     }
 

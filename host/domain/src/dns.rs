@@ -120,9 +120,12 @@ pub(crate) fn reserved(next: &mut Record, reservation: &PoolReservation) {
 
 /// The outputs are read. A name that points at this very load balancer already is left alone.
 pub(crate) fn applied(next: &mut Record, old_load_balancer_ip: &str) {
+    if next.pdm_pool_domain.is_empty() {
+        return;
+    }
     let published = next.dns.as_ref().is_some_and(|dns| dns.state == DnsState::Published);
     let same = next.result.as_ref().is_some_and(|result| result.load_balancer_ip == old_load_balancer_ip);
-    if !next.pdm_pool_domain.is_empty() && !(published && same) {
+    if !(published && same) {
         say(next, DnsState::Publishing, "");
     }
 }

@@ -35,7 +35,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let names = Names::new(&outbound, config.pool_domain_manager_url.clone(), config.managed_domains.clone());
     let engine = Engine::new(engine_settings(&config), store.clone()).await.context("cannot use OpenTofu")?;
     let tofu = engine.version().to_owned();
-    let driver = Driver::new(store.clone(), sandbox.clone(), engine, driver_settings(&config), stopping.child_token());
+    let driver = Driver::new(
+        store.clone(),
+        sandbox.clone(),
+        engine,
+        names.clone(),
+        driver_settings(&config),
+        stopping.child_token(),
+    );
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     driver.start().await;

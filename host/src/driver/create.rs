@@ -1,6 +1,7 @@
 //! From the body of a create to a deployment: which provider, what is secret, what is wrong, and the record.
 
 use super::Driver;
+use super::dns::PoolFault;
 use super::secrets::{NoRandomness, complete, random};
 use catalyst_domain::finding::sort_by_contract;
 use catalyst_domain::kubeconfig::sha256_hex;
@@ -21,6 +22,8 @@ pub enum CreateFault {
     Provider(String),
     /// The store refused or failed.
     Store(CreateError),
+    /// The pool name is not held for it.
+    Pool(PoolFault),
     /// No random bytes.
     Random,
 }
@@ -49,13 +52,39 @@ impl Driver {
         let (request, mut secrets, mut findings) = parsed.split(provider.descriptor());
         findings.extend(request::validate(&request));
         findings.extend(self.pool_rule(&request));
+        findings.extend(self.names.managed.judge_pool(&request));
         let of_cloud = provider.validate(&request).await.map_err(|error| CreateFault::Provider(error.to_string()))?;
         add_new(&mut findings, of_cloud);
         if findings.iter().any(Finding::is_error) {
             return Err(refused(findings));
         }
         complete(&mut secrets, provider.descriptor(), &self.settings)?;
-        let record = new_record(request, &provider, &secrets, at)?;
+        let mut record = new_record(request, &provider, &secrets, at)?;
+        // In a task of its own: a browser that goes away must not leave a name that is held for nothing [B-6].
+        let driver = self.clone();
+        let founded = self.tasks.spawn(async move {
+            let reservation = driver.reserve(&record.id, &record.request).await.map_err(CreateFault::Pool)?;
+            if let Some(reservation) = &reservation {
+                record = record.with_reservation(reservation);
+            }
+            let id = record.id.clone();
+            let founded = driver.found(record, secrets, &findings, at).await;
+            if let (Err(_), Some(reservation)) = (&founded, reservation) {
+                driver.give_back(&id, reservation);
+            }
+            founded
+        });
+        founded.await.unwrap_or_else(|_| Err(CreateFault::Provider("the create was broken off".to_owned())))
+    }
+
+    /// Writes the record and starts the deployment.
+    async fn found(
+        self: &Arc<Self>,
+        record: Record,
+        secrets: Secrets,
+        findings: &[Finding],
+        at: Timestamp,
+    ) -> Result<Arc<Record>, CreateFault> {
         let id = record.id.clone();
         // Before the record: once it is there, a task may ask for them.
         self.vault.put(&id, secrets);
@@ -66,8 +95,9 @@ impl Driver {
                 return Err(CreateFault::Store(error));
             }
         };
-        self.remark(&id, &findings, at).await;
-        tracing::info!(deployment.id = %id, provider.id = provider.descriptor().id, "deployment created");
+        self.remark(&id, findings, at).await;
+        let provider = record.provider.as_ref().map(|p| p.id.as_str());
+        tracing::info!(deployment.id = %id, provider.id = provider, "deployment created");
         self.wake(&id);
         Ok(record)
     }

@@ -1,6 +1,7 @@
 //! Taking a failed deployment up again. Checking and claiming are one step: of two retries one wins.
 
 use super::create::bearer_hash;
+use super::dns::PoolFault;
 use super::secrets::{complete, mint};
 use super::{Driver, tofu_state};
 use catalyst_domain::kubeconfig::authorise;
@@ -37,6 +38,8 @@ pub enum RetryError {
     Findings(Vec<Finding>),
     /// The plugin is missing.
     Provider(String),
+    /// The pool name could not be held again.
+    Pool(PoolFault),
     /// Refused or not written.
     Record(RecordError),
 }
@@ -47,6 +50,19 @@ impl Driver {
     /// # Errors
     /// [`RetryError`]; nothing changed.
     pub async fn retry(
+        self: &Arc<Self>,
+        id: &DeploymentId,
+        phase: &str,
+        body: &[u8],
+        at: Timestamp,
+    ) -> Result<Retried, RetryError> {
+        // In a task of its own, as a create is: it may reserve a name.
+        let (driver, id, phase, body) = (self.clone(), id.clone(), phase.to_owned(), body.to_vec());
+        let retried = self.tasks.spawn(async move { driver.retry_now(&id, &phase, &body, at).await });
+        retried.await.unwrap_or_else(|_| Err(RetryError::Provider("the retry was broken off".to_owned())))
+    }
+
+    async fn retry_now(
         self: &Arc<Self>,
         id: &DeploymentId,
         phase: &str,
@@ -103,9 +119,13 @@ impl Driver {
         let new_bearer_hash = self.renew_bearer(record, descriptor, &mut secrets).await?;
         let no_random = |_| RetryError::Provider("the system gave no random bytes".to_owned());
         complete(&mut secrets, descriptor, &self.settings).map_err(no_random)?;
+        let reservation = self.reserve_again(record).await.map_err(RetryError::Pool)?;
         self.vault.put(&record.id, secrets);
-        let fact = Fact::Phase0Retried { new_bearer_hash };
-        self.store.record(&record.id, &fact, at).await.map_err(RetryError::Record)?;
+        let fact = Fact::Phase0Retried { new_bearer_hash, reservation: reservation.clone() };
+        if let Err(error) = self.store.record(&record.id, &fact, at).await {
+            reservation.into_iter().for_each(|reservation| self.give_back(&record.id, reservation));
+            return Err(RetryError::Record(error));
+        }
         self.note(&record.id, phase, "retry asked for: Phase 0 goes on from the kept state", at).await;
         self.wake(&record.id);
         Ok(Retried::Infrastructure)

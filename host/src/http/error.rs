@@ -1,6 +1,7 @@
 //! The one error envelope. A status is chosen here and nowhere else.
 
 use crate::dns::registrar::{self, ForwardError, UnsupportedRegistrar};
+use crate::driver::dns::PoolFault;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -58,10 +59,24 @@ pub enum ApiError {
     PdmUnreachable(ForwardError),
     /// No key could be made.
     NoKey(String),
+    /// Somebody else has the pool name.
+    SubdomainConflict(String),
+    /// The pool-domain manager could not be asked.
+    PdmUnavailable(String),
     /// The system gave no random bytes.
     NoRandomness,
     /// The process is going down.
     Draining,
+}
+
+impl From<PoolFault> for ApiError {
+    fn from(fault: PoolFault) -> Self {
+        match fault {
+            PoolFault::Conflict(detail) => Self::SubdomainConflict(detail),
+            PoolFault::Unavailable(detail) => Self::PdmUnavailable(detail),
+            PoolFault::Refused(findings) => Self::Findings(findings),
+        }
+    }
 }
 
 impl From<RecordError> for ApiError {
@@ -130,6 +145,8 @@ impl ApiError {
                 coded(status, fault.code(), fault)
             }
             Self::PdmUnreachable(error) => coded(S::BAD_GATEWAY, "pdm-unreachable", error),
+            Self::SubdomainConflict(detail) => coded(S::CONFLICT, "subdomain-conflict", detail),
+            Self::PdmUnavailable(detail) => coded(S::SERVICE_UNAVAILABLE, "pdm-unavailable", detail),
             Self::NoKey(why) => coded(S::INTERNAL_SERVER_ERROR, "no-key", why),
             Self::NoRandomness => {
                 let detail = "the system gave no random bytes";

@@ -55,6 +55,7 @@ impl From<crate::driver::retry::RetryError> for ApiError {
             E::CredentialsNeeded(keys) => Self::CredentialsNeeded(keys),
             E::Findings(findings) => Self::Findings(findings),
             E::Provider(text) => Self::Provider(text),
+            E::Pool(fault) => fault.into(),
             E::Record(error) => error.into(),
         }
     }
