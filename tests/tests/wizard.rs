@@ -146,7 +146,11 @@ fn h14_a_key_pair_is_fresh_in_openssh_format_with_a_comment_of_one_word() {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let keygen = |arguments: &[&str]| {
-        let out = Command::new("ssh-keygen").args(arguments).arg(&file).output().unwrap();
+        let out = Command::new(catalyst_tests::tools::path("ssh-keygen").unwrap())
+            .args(arguments)
+            .arg(&file)
+            .output()
+            .unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap()
     };
