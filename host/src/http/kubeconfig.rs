@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderName, StatusCode, header};
 use catalyst_domain::kubeconfig::{MAX_BYTES, authorise};
+use catalyst_domain::{DeploymentId, Record, SecretValue};
 use catalyst_store::AcceptError;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,13 +22,14 @@ pub async fn put(
     bearer: Result<Bearer, ApiError>,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
-    let Bearer(bearer) = bearer?;
-    // Before the body is read: who has no right bearer sends no megabyte.
-    authorise(&record, bearer.expose()).map_err(|fault| {
-        tracing::warn!(deployment.id = %id, peer.addr = %peer, error = %fault, "kubeconfig refused");
-        ApiError::Accept(AcceptError::Bearer(fault))
-    })?;
+    let checked = check(&app, peer, &id, bearer);
+    let (record, bearer) = match checked {
+        Ok(checked) => checked,
+        Err(error) => {
+            body::discard(body).await;
+            return Err(error);
+        }
+    };
     let body = match body::read(body, MAX_BYTES, ApiError::KubeconfigTooLarge).await {
         Ok(body) if body.is_empty() && !record.has_kubeconfig() => return Err(ApiError::KubeconfigEmpty),
         Ok(body) => body,
@@ -41,6 +43,22 @@ pub async fn put(
     })?;
     tracing::info!(deployment.id = %id, peer.addr = %peer, "kubeconfig accepted");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Before the body is read: who has no right bearer hands in nothing.
+fn check(
+    app: &App,
+    peer: SocketAddr,
+    id: &DeploymentId,
+    bearer: Result<Bearer, ApiError>,
+) -> Result<(Arc<Record>, SecretValue), ApiError> {
+    let record = app.store.get(id).ok_or(ApiError::UnknownDeployment)?;
+    let Bearer(bearer) = bearer?;
+    authorise(&record, bearer.expose()).map_err(|fault| {
+        tracing::warn!(deployment.id = %id, peer.addr = %peer, error = %fault, "kubeconfig refused");
+        ApiError::Accept(AcceptError::Bearer(fault))
+    })?;
+    Ok((record, bearer))
 }
 
 /// The stored kubeconfig, byte for byte.
