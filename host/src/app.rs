@@ -1,7 +1,7 @@
 //! The long-lived handles, built once. No logic.
 
 use crate::driver::Driver;
-use crate::http::ApiError;
+use crate::http::{ApiError, WrongBearers};
 use catalyst_sandbox::Sandbox;
 use catalyst_store::Store;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ pub struct App {
     pub sandbox: Arc<Sandbox>,
     /// One task per live deployment.
     pub driver: Arc<Driver>,
+    /// Who tried wrong bearers lately.
+    pub wrong_bearers: Arc<WrongBearers>,
     /// Cancelled when the process goes down: streams end, and nothing new is taken.
     pub stopping: CancellationToken,
 }

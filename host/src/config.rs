@@ -4,6 +4,7 @@ mod vars;
 
 pub use vars::{VARIABLES, Variable};
 
+use crate::http::AllowedOrigin;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -15,6 +16,8 @@ use std::time::Duration;
 pub struct Config {
     /// Address of the API.
     pub listen: SocketAddr,
+    /// Origin whose pages may call.
+    pub cors_origin: AllowedOrigin,
     /// Folder of plugins.
     pub plugins_dir: PathBuf,
     /// Provider of requests that name none.
@@ -133,6 +136,7 @@ impl Config {
         env.refuse_what_is_not_there()?;
         Ok(Self {
             listen: env.listen()?,
+            cors_origin: env.origin()?,
             plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),
             default_provider: env.get("CATALYST_DEFAULT_PROVIDER").map(str::to_owned),
             cache_dir: env.get("CATALYST_CACHE_DIR").map(PathBuf::from).or_else(|| env.user_cache()),
@@ -205,6 +209,11 @@ impl<'a> Env<'a> {
         let why =
             format!("must be set to none if {address} is meant to be served without authentication; else use loopback");
         Err(ConfigError { name: "CATALYST_AUTH", why })
+    }
+
+    fn origin(&self) -> Result<AllowedOrigin, ConfigError> {
+        let why = "must be * or one origin such as https://console.example.org";
+        AllowedOrigin::parse(self.get("CORS_ORIGIN").unwrap_or("*")).ok_or_else(|| invalid("CORS_ORIGIN", why))
     }
 
     fn duration(&self, name: &'static str, default: &str) -> Result<Duration, ConfigError> {
@@ -300,6 +309,7 @@ mod tests {
         assert_eq!(c.gitops_branch, "main");
         assert_eq!(c.phase1_timeout, Duration::from_secs(3600));
         assert_eq!(c.tofu.max_runs, 4);
+        assert_eq!(c.cors_origin, AllowedOrigin::Any);
     }
 
     #[test]
@@ -325,6 +335,7 @@ mod tests {
             ("CATALYST_MAX_RUNS", "0"),
             ("CATALYST_LISTEN", "here"),
             ("PORT", "99999"),
+            ("CORS_ORIGIN", "console.example"),
             ("CATALYST_AUTH", "oidc"),
             ("CATALYST_STATE_KEY", "k"),
             ("CATALYST_API_PUBLIC_URL", "ftp://x"),

@@ -3,10 +3,14 @@
 
 mod await_node;
 pub mod create;
-mod destroy;
+pub mod credentials;
+pub mod destroy;
 mod diagnosis;
+pub mod idempotency;
+pub mod preview;
 mod provision;
 mod proxy;
+mod render;
 mod report;
 pub mod retry;
 mod secrets;
@@ -76,7 +80,9 @@ pub struct Driver {
     started: Timestamp,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Held while a retry or a destroy looks and claims.
     retrying: tokio::sync::Mutex<()>,
+    creating: create::KeyLocks,
 }
 
 /// What one hand works with.
@@ -100,7 +106,8 @@ impl Driver {
         let vault = Vault::new(settings.secrets_ttl);
         let tasks = TaskTracker::new();
         let (live, retrying, started) = (Mutex::default(), tokio::sync::Mutex::default(), Timestamp::now());
-        Arc::new(Self { store, sandbox, engine, settings, vault, live, started, tasks, stop, retrying })
+        let creating = create::KeyLocks::default();
+        Arc::new(Self { store, sandbox, engine, settings, vault, live, started, tasks, stop, retrying, creating })
     }
 
     /// Takes up every record where it stands.
@@ -306,8 +313,7 @@ impl Driver {
 
     /// The plugin of a record's provider.
     fn provider_of(&self, record: &Record) -> Option<Arc<Provider>> {
-        let id = record.provider.as_ref().map(|p| p.id.as_str()).or_else(|| record.request.provider());
-        id.or(self.settings.default_provider.as_deref()).and_then(|id| self.sandbox.provider(id))
+        record.provider_id().or(self.settings.default_provider.as_deref()).and_then(|id| self.sandbox.provider(id))
     }
 
     fn render_context(&self, present_secrets: Vec<String>) -> RenderContext {

@@ -160,9 +160,7 @@ impl Engine {
     ) -> Result<(), RunError> {
         let id = run.id.clone();
         self.run(run, Aim::Destroy, progress, stop).await?;
-        if let Err(why) = self.folders.remove(&id) {
-            tracing::warn!(deployment.id = %id, error = %why, "the work folder of a destroyed deployment stays");
-        }
+        self.discard(&id);
         Ok(())
     }
 
@@ -172,17 +170,12 @@ impl Engine {
     /// # Errors
     /// [`RunErrorKind::Storage`] when lock or state cannot be brought in order.
     pub async fn reap_orphan(&self, id: &DeploymentId, child: &Child, grace: Duration) -> Result<Reaped, RunError> {
-        let failed = |why: String| RunError::new(RunStep::Init, RunErrorKind::Storage, why);
         let _claim = self.claim(id)?;
         let reaped = orphan::reap(child, grace).await;
         if reaped == Reaped::Alive {
             return Ok(reaped);
         }
-        leftover::release(&*self.store, id).await.map_err(failed)?;
-        let folder = self.folders.existing(id).map_err(|why| failed(format!("no work folder: {why}")))?;
-        if let Some(folder) = folder {
-            leftover::take_in(&*self.store, id, &folder).await.map_err(failed)?;
-        }
+        self.tidy(id).await?;
         Ok(reaped)
     }
 
@@ -191,6 +184,32 @@ impl Engine {
         match self.folders.existing(id) {
             Ok(Some(folder)) => orphan::running_in(folder.path()),
             Ok(None) | Err(_) => Vec::new(),
+        }
+    }
+
+    /// Before a decision that rests on the state: releases a lock that nobody holds any more and takes in what a dead run
+    /// could not hand over. Only while no run of the deployment goes.
+    ///
+    /// # Errors
+    /// [`RunErrorKind::Failed`] while a run goes; [`RunErrorKind::Storage`] when lock or state cannot be brought in order.
+    pub async fn settle(&self, id: &DeploymentId) -> Result<(), RunError> {
+        let _claim = self.claim(id)?;
+        self.tidy(id).await
+    }
+
+    async fn tidy(&self, id: &DeploymentId) -> Result<(), RunError> {
+        let failed = |why: String| RunError::new(RunStep::Init, RunErrorKind::Storage, why);
+        leftover::release(&*self.store, id).await.map_err(failed)?;
+        match self.folders.existing(id).map_err(|why| failed(format!("no work folder: {why}")))? {
+            Some(folder) => leftover::take_in(&*self.store, id, &folder).await.map_err(failed),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the work folder of a deployment that is gone, secrets of an interrupted run among it.
+    pub fn discard(&self, id: &DeploymentId) {
+        if let Err(why) = self.folders.remove(id) {
+            tracing::warn!(deployment.id = %id, error = %why, "the work folder of a destroyed deployment stays");
         }
     }
 

@@ -3,77 +3,154 @@
 
 mod bearer;
 mod body;
+mod cors;
 mod create;
+mod destroy;
 mod error;
 mod events;
 mod get;
 mod health;
 mod kubeconfig;
+mod list;
 mod logs;
 mod path;
+mod previews;
+mod providers;
+mod query;
+mod request_id;
+mod rest;
 mod retry;
+mod serve;
 mod sse;
 mod wire;
+mod wrong_bearers;
 
 use crate::app::App;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+pub use cors::AllowedOrigin;
 pub use error::ApiError;
-use std::net::SocketAddr;
+pub use serve::Limits;
+use std::any::Any;
 use std::sync::Arc;
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+pub use wrong_bearers::WrongBearers;
 
 /// Every route with its methods; the contract's list is held against it by a test.
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("GET", "/api/v1/deployments"),
     ("POST", "/api/v1/deployments"),
     ("GET", "/api/v1/deployments/{id}"),
+    ("DELETE", "/api/v1/deployments/{id}"),
     ("GET", "/api/v1/deployments/{id}/events"),
     ("GET", "/api/v1/deployments/{id}/logs"),
     ("GET", "/api/v1/deployments/{id}/kubeconfig"),
     ("PUT", "/api/v1/deployments/{id}/kubeconfig"),
     ("POST", "/api/v1/deployments/{id}/phases/{phase}/retry"),
+    ("POST", "/api/v1/previews"),
+    ("GET", "/api/v1/providers"),
+    ("GET", "/api/v1/providers/{id}"),
 ];
 
+/// What the API is told from outside.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The origin whose pages may call.
+    pub allowed_origin: AllowedOrigin,
+    /// What connections may cost.
+    pub limits: Limits,
+}
+
 /// The router over the long-lived handles.
-pub fn router(app: Arc<App>) -> Router {
+pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
     let deployment = "/api/v1/deployments/{id}";
-    Router::new()
+    let routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/api/v1/deployments", post(create::create))
-        .route(deployment, get(get::get))
+        .route("/api/v1/deployments", get(list::list).post(create::create))
+        .route(deployment, get(get::get).delete(destroy::destroy))
         .route(&format!("{deployment}/events"), get(events::events))
         .route(&format!("{deployment}/logs"), get(logs::logs))
         .route(&format!("{deployment}/kubeconfig"), get(kubeconfig::get).put(kubeconfig::put))
         .route(&format!("{deployment}/phases/{{phase}}/retry"), post(retry::retry))
+        .route("/api/v1/previews", post(previews::preview))
+        .route("/api/v1/providers", get(providers::list))
+        .route("/api/v1/providers/{id}", get(providers::get))
         .fallback(async || ApiError::NoRoute)
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(middleware::from_fn(no_head))
-        .with_state(app)
+        .method_not_allowed_fallback(wrong_method);
+    dressed(routes, allowed_origin).with_state(app)
 }
 
-/// Serves until `stop` resolves, then lets the requests in flight end.
+/// What holds for every route; the last layer sees a request first.
+fn dressed<S: Clone + Send + Sync + 'static>(routes: Router<S>, allowed_origin: AllowedOrigin) -> Router<S> {
+    routes
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(no_head))
+        .layer(middleware::from_fn_with_state(allowed_origin, cors::cors))
+        .layer(middleware::from_fn(request_id::trace))
+}
+
+/// Serves until the app is stopping, then lets the requests in flight end.
 ///
 /// # Errors
-/// The listener failed.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    app: Arc<App>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop).await
+/// The listener is not usable.
+pub async fn serve(listener: TcpListener, app: Arc<App>, settings: Settings) -> std::io::Result<()> {
+    let stop = app.stopping.clone();
+    serve::serve(listener, router(app, settings.allowed_origin), settings.limits, stop).await
 }
 
 // The contract serves no HEAD, which axum would answer for every GET.
 async fn no_head(request: Request, next: Next) -> Response {
-    if request.method() == Method::HEAD {
-        return ApiError::MethodNotAllowed.into_response();
+    if request.method() != Method::HEAD {
+        return next.run(request).await;
     }
-    next.run(request).await
+    match request.extensions().get::<MatchedPath>() {
+        Some(path) => method_not_allowed(path.as_str()).into_response(),
+        None => ApiError::NoRoute.into_response(),
+    }
+}
+
+async fn wrong_method(path: MatchedPath) -> ApiError {
+    method_not_allowed(path.as_str())
+}
+
+fn method_not_allowed(path: &str) -> ApiError {
+    let allowed = ROUTES.iter().filter(|(_, route)| *route == path).map(|(method, _)| *method);
+    ApiError::MethodNotAllowed(allowed.collect())
+}
+
+// The text of a panic is for the trace, where the panic hook has put it with its place.
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    ApiError::Panicked.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, to_bytes};
+    use axum::http::header::CONTENT_TYPE;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a3_a_handler_that_panics_costs_its_own_request_only() {
+        let routes = Router::new().route("/boom", get(async || -> &str { panic!("sentinel") }));
+        let router = dressed(routes, AllowedOrigin::Any);
+        for _ in 0..2 {
+            let request = Request::get("/boom").header("origin", "https://a.example").body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+            assert!(response.headers().contains_key("x-request-id"));
+            assert_eq!(response.headers()["access-control-allow-origin"], "*");
+            let body = to_bytes(response.into_body(), 1024).await.unwrap();
+            assert!(body.starts_with(b"{") && !body.windows(8).any(|w| w == b"sentinel"), "{body:?}");
+        }
+    }
 }

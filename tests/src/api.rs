@@ -49,6 +49,16 @@ impl Api {
         self.keep(self.agent.post(format!("{}{path}", self.base)).send(body))
     }
 
+    /// `POST` with one more header.
+    pub fn post_with(&self, path: &str, header: (&str, &str), body: &str) -> Answer {
+        self.keep(self.agent.post(format!("{}{path}", self.base)).header(header.0, header.1).send(body))
+    }
+
+    /// `DELETE` with a body, which may be empty.
+    pub fn delete(&self, path: &str, body: &str) -> Answer {
+        self.keep(self.agent.delete(format!("{}{path}", self.base)).force_send_body().send(body))
+    }
+
     /// `PUT` of a kubeconfig with a header value.
     pub fn put(&self, path: &str, authorization: Option<&str>, body: &str) -> Answer {
         let mut request = self.agent.put(format!("{}{path}", self.base));

@@ -4,6 +4,7 @@
 //! [`step::next_steps`] takes a record and says what has to be done. Nobody else decides. This crate knows no clock, no
 //! file, no socket, no runtime, and no cloud.
 
+pub mod compare;
 pub mod event;
 pub mod fact;
 pub mod finding;

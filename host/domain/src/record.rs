@@ -56,6 +56,12 @@ pub struct Record {
     /// SHA-256 of the rendered bundle, as hex.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub render_digest: String,
+    /// Digest of the render that a person approved; blank when any will do.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub approved_render_digest: String,
+    /// Which create this was, where its sender named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<Idempotency>,
     /// When the outputs were read: Phase 0 is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase0_finished_at: Option<Timestamp>,
@@ -82,6 +88,16 @@ pub struct ProviderRef {
     pub version: String,
     /// SHA-256 of the component, as hex.
     pub digest: String,
+}
+
+/// How a create that is sent twice is known again. No secret is in either digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Idempotency {
+    /// SHA-256 of the sender's key, as hex.
+    pub key_sha256: String,
+    /// SHA-256 of the request without its secrets, as hex.
+    pub request_sha256: String,
 }
 
 /// A child process, recognisable after a restart although pids are used again.
@@ -158,6 +174,8 @@ impl Record {
             kubeconfig_sha256: String::new(),
             provider: Some(new.provider),
             render_digest: String::new(),
+            approved_render_digest: String::new(),
+            idempotency: None,
             phase0_finished_at: None,
             phase1_started_at: None,
             kubeconfig_hosts: Vec::new(),
@@ -186,6 +204,18 @@ impl Record {
         let Some(result) = &self.result else { return Vec::new() };
         let known = [&result.control_plane_ip, &result.load_balancer_ip, &self.request.sovereign_fqdn];
         known.into_iter().filter(|host| !host.is_empty()).cloned().collect()
+    }
+
+    /// Whether infrastructure was once seen to be there. With no state of it at hand nobody can say that nothing is left:
+    /// so it is with records of the earlier service, whose states are not kept here.
+    pub fn had_infrastructure(&self) -> bool {
+        let addressed = self.result.as_ref().is_some_and(|r| !r.control_plane_ip.is_empty());
+        addressed || self.phase0_done() || self.provider.is_none()
+    }
+
+    /// Id of its provider, as far as the record names one.
+    pub fn provider_id(&self) -> Option<&str> {
+        self.provider.as_ref().map(|p| p.id.as_str()).or_else(|| self.request.provider())
     }
 
     /// Whether the watch came to an end.

@@ -91,6 +91,7 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
         Fact::DestroyFinished => {
             only(from, &[Status::Destroying])?;
             next.status = Status::Destroyed;
+            forget_kubeconfig(&mut next);
             end(&mut next, at);
         }
         Fact::DestroyFailed { error } => {
@@ -198,6 +199,15 @@ fn restart_phase0(next: &mut Record, new_bearer_hash: Option<&str>) {
     forget_phase0(next);
     if let Some(hash) = new_bearer_hash {
         hash.clone_into(&mut next.kubeconfig_bearer_hash);
+        // A new bearer goes to a new first server, and what an earlier one handed in opens nothing any more.
+        forget_kubeconfig(next);
+    }
+}
+
+fn forget_kubeconfig(next: &mut Record) {
+    next.kubeconfig_sha256.clear();
+    if let Some(result) = &mut next.result {
+        result.kubeconfig_path.clear();
     }
 }
 

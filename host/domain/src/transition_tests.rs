@@ -210,6 +210,21 @@ fn a_destroy_takes_the_bearer_with_it() {
     assert_eq!(apply(&gone, &received(), at(30)).unwrap_err(), Refused::NoBearer);
 }
 
+#[test]
+fn a_kubeconfig_stays_while_its_server_may_and_goes_with_it() {
+    let ready = record(Shape { status: Status::Ready, kubeconfig: true, phase0_done: true });
+    let failed = after(&ready, &[Fact::DestroyRequested, Fact::DestroyFailed { error: "tofu destroy: x".into() }]);
+    assert!(failed.has_kubeconfig(), "the operator needs it to look into what is left");
+    let same_server = after(&failed, &[Fact::Phase0Retried { new_bearer_hash: None }]);
+    assert!(same_server.has_kubeconfig());
+    let new_server = after(&failed, &[Fact::Phase0Retried { new_bearer_hash: Some("cd".repeat(32)) }]);
+    assert!(!new_server.has_kubeconfig() && new_server.kubeconfig_sha256.is_empty());
+    let waits = after(&new_server, &[Fact::ApplyBegan, applied()]);
+    assert_eq!(waits.status, Status::FluxBootstrapping);
+    let gone = after(&failed, &[Fact::DestroyRequested, Fact::DestroyFinished]);
+    assert!(!gone.has_kubeconfig() && gone.kubeconfig_sha256.is_empty());
+}
+
 proptest! {
     /// Random facts in random order never lose a kubeconfig, never make a ready without evidence, and never leave an error
     /// on a healthy deployment.
@@ -224,6 +239,7 @@ proptest! {
                 record = next;
             }
             had_kubeconfig |= record.has_kubeconfig();
+            had_kubeconfig &= record.status != Status::Destroyed;
             prop_assert_eq!(had_kubeconfig, record.has_kubeconfig());
             if record.status == Status::Ready && before != Status::Ready {
                 prop_assert_eq!(before, Status::Phase1Watching);

@@ -36,8 +36,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     driver.start().await;
     banner::show(&config, &sandbox, &tofu, listener.local_addr()?);
-    let app = Arc::new(App { store, sandbox, driver: driver.clone(), stopping: stopping.clone() });
-    let served = tokio::spawn(http::serve(listener, app, stopping.clone().cancelled_owned()));
+    let wrong_bearers = Arc::default();
+    let app = Arc::new(App { store, sandbox, driver: driver.clone(), wrong_bearers, stopping: stopping.clone() });
+    let served = tokio::spawn(http::serve(listener, app, http_settings(&config)));
     wait_for_signal().await?;
     tracing::info!("going down: no new work is taken, runs are stopped and recorded");
     stopping.cancel();
@@ -55,6 +56,10 @@ async fn wait_for_signal() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+fn http_settings(config: &Config) -> http::Settings {
+    http::Settings { allowed_origin: config.cors_origin.clone(), limits: http::Limits::default() }
 }
 
 fn store_settings(config: &Config) -> catalyst_store::Settings {

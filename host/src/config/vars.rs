@@ -51,7 +51,7 @@ pub const VARIABLES: &[Variable] = &[
     var("CATALYST_GHCR_PULL_TOKEN", "", "pull token of the registry; required in pool mode"),
     var("CATALYST_GITOPS_REPO_URL", "https://github.com/openova-io/openova", "repository that Flux follows"),
     var("CATALYST_GITOPS_BRANCH", "main", "its branch"),
-    planned("CORS_ORIGIN", "*", "the single allowed origin"),
+    var("CORS_ORIGIN", "*", "origin whose pages may call: * or one such as https://console.example.org"),
     planned("POOL_DOMAIN_MANAGER_URL", "", "pool-domain manager"),
     planned("DYNADOT_MANAGED_DOMAINS", "", "managed pool domains"),
     planned("DYNADOT_DOMAIN", "", "the one managed pool domain"),

@@ -1,12 +1,14 @@
 //! From the body of a create to a deployment: which provider, what is secret, what is wrong, and the record.
 
 use super::Driver;
+use super::idempotency::IdempotencyKey;
+use super::render::RenderFault;
 use super::secrets::{NoRandomness, complete, random};
 use bytes::Bytes;
 use catalyst_domain::finding::sort_by_contract;
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Descriptor;
-use catalyst_domain::record::{NewRecord, ProviderRef};
+use catalyst_domain::record::{Idempotency, NewRecord, ProviderRef};
 use catalyst_domain::request::{self, DomainMode, Parsed};
 use catalyst_domain::{DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Timestamp, phase};
 use catalyst_sandbox::Provider;
@@ -26,6 +28,24 @@ pub enum CreateFault {
     Random,
     /// The task of the create broke; whether there is a record must be looked up.
     Broken,
+    /// The key belongs to a create of another request.
+    OtherRequest(DeploymentId),
+    /// The render is not the one that was approved.
+    OtherRender {
+        /// Digest that was approved.
+        approved: String,
+        /// Digest of what would be applied.
+        found: String,
+    },
+}
+
+/// What a create did.
+#[derive(Debug)]
+pub enum Created {
+    /// A deployment was made.
+    Now(Arc<Record>),
+    /// A create with this key had made it before.
+    Earlier(Arc<Record>),
 }
 
 impl From<NoRandomness> for CreateFault {
@@ -34,38 +54,81 @@ impl From<NoRandomness> for CreateFault {
     }
 }
 
+/// Creates with one key go one after the other; keys that share a place wait a little for nothing.
+#[derive(Default)]
+pub(super) struct KeyLocks([tokio::sync::Mutex<()>; 32]);
+
+impl KeyLocks {
+    async fn of(&self, key: &IdempotencyKey) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0[usize::from(key.place()) % self.0.len()].lock().await
+    }
+}
+
+/// A body as it was understood: by whom it is made, without its secrets, and all that is wrong with it.
+pub(super) struct Examined {
+    pub(super) provider: Arc<Provider>,
+    pub(super) request: Request,
+    pub(super) secrets: Secrets,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// A body that was read, its secrets parted.
+struct Taken {
+    provider: Arc<Provider>,
+    request: Request,
+    secrets: Secrets,
+    findings: Vec<Finding>,
+    approved_render_digest: String,
+}
+
 impl Driver {
-    /// Creates a deployment and starts it. When this returns, the record is on disk. It goes on to its end when the caller
-    /// leaves, so that no record is left without its task.
+    /// Creates a deployment and starts it, or finds the one that the same key made. When this returns, the record is on
+    /// disk. It goes on to its end when the caller leaves, so that no record is left without its task.
     ///
     /// # Errors
     /// [`CreateFault`]; nothing was created.
-    pub async fn create(self: &Arc<Self>, body: Bytes, at: Timestamp) -> Result<Arc<Record>, CreateFault> {
+    pub async fn create(
+        self: &Arc<Self>,
+        body: Bytes,
+        key: Option<IdempotencyKey>,
+        at: Timestamp,
+    ) -> Result<Created, CreateFault> {
         let driver = self.clone();
-        let whole = self.tasks.spawn(async move { driver.create_whole(&body, at).await });
+        let whole = self.tasks.spawn(async move { driver.create_whole(&body, key.as_ref(), at).await });
         whole.await.unwrap_or(Err(CreateFault::Broken))
     }
 
-    async fn create_whole(self: &Arc<Self>, body: &[u8], at: Timestamp) -> Result<Arc<Record>, CreateFault> {
-        let parsed = request::parse(body).map_err(|error| CreateFault::Findings(error.0))?;
-        let provider = match self.choose(&parsed) {
-            Ok(provider) => provider,
-            Err(finding) => {
-                let mut findings = request::validate(&parsed.without_extra());
-                findings.extend(finding);
-                return Err(refused(findings));
-            }
+    async fn create_whole(
+        self: &Arc<Self>,
+        body: &[u8],
+        key: Option<&IdempotencyKey>,
+        at: Timestamp,
+    ) -> Result<Created, CreateFault> {
+        let taken = self.take(body)?;
+        let approved = taken.approved_render_digest.clone();
+        let idempotency = key.map(|key| key.of(&taken.request, &approved));
+        // Held until the record is there, so that of many creates with one key one makes it and the others find it.
+        let _one_at_a_time = match key {
+            Some(key) => Some(self.creating.of(key).await),
+            None => None,
         };
-        let (request, mut secrets, mut findings) = parsed.split(provider.descriptor(), &self.secret_keys());
-        findings.extend(request::validate(&request));
-        findings.extend(self.pool_rule(&request));
-        let of_cloud = provider.validate(&request).await.map_err(|error| CreateFault::Provider(error.to_string()))?;
-        add_new(&mut findings, of_cloud);
-        if findings.iter().any(Finding::is_error) {
-            return Err(refused(findings));
+        if let Some(wanted) = &idempotency
+            && let Some(earlier) = self.made_by(wanted)?
+        {
+            return Ok(Created::Earlier(earlier));
         }
+        let examined = self.examine(taken).await?;
+        if examined.findings.iter().any(Finding::is_error) {
+            return Err(CreateFault::Findings(examined.findings));
+        }
+        let Examined { provider, request, mut secrets, findings } = examined;
         complete(&mut secrets, provider.descriptor(), &self.settings)?;
-        let record = new_record(request, &provider, &secrets, at)?;
+        if !approved.is_empty() {
+            self.check_approved(&provider, &request, &secrets, &approved).await?;
+        }
+        let mut record = new_record(request, &provider, &secrets, at)?;
+        record.approved_render_digest = approved;
+        record.idempotency = idempotency;
         let id = record.id.clone();
         // Before the record: once it is there, a task may ask for them.
         self.vault.put(&id, secrets);
@@ -79,7 +142,70 @@ impl Driver {
         self.remark(&id, &findings, at).await;
         tracing::info!(deployment.id = %id, provider.id = provider.descriptor().id, "deployment created");
         self.wake(&id);
-        Ok(record)
+        Ok(Created::Now(record))
+    }
+
+    /// Everything that can be said of a body without creating anything; the findings in the contract's order.
+    ///
+    /// # Errors
+    /// [`CreateFault::Findings`] when it cannot be read or names no provider; [`CreateFault::Provider`].
+    pub(super) async fn examine_body(&self, body: &[u8]) -> Result<Examined, CreateFault> {
+        self.examine(self.take(body)?).await
+    }
+
+    fn take(&self, body: &[u8]) -> Result<Taken, CreateFault> {
+        let parsed = request::parse(body).map_err(|error| CreateFault::Findings(error.0))?;
+        let provider = match self.choose(&parsed) {
+            Ok(provider) => provider,
+            Err(finding) => {
+                let mut findings = request::validate(&parsed.without_extra());
+                findings.extend(finding);
+                sort_by_contract(&mut findings);
+                return Err(CreateFault::Findings(findings));
+            }
+        };
+        let approved_render_digest = parsed.approved_render_digest().to_owned();
+        let (request, secrets, findings) = parsed.split(provider.descriptor(), &self.secret_keys());
+        Ok(Taken { provider, request, secrets, findings, approved_render_digest })
+    }
+
+    async fn examine(&self, taken: Taken) -> Result<Examined, CreateFault> {
+        let Taken { provider, request, secrets, mut findings, .. } = taken;
+        findings.extend(request::validate(&request));
+        findings.extend(self.pool_rule(&request));
+        let of_cloud = provider.validate(&request).await.map_err(|error| CreateFault::Provider(error.to_string()))?;
+        add_new(&mut findings, of_cloud);
+        sort_by_contract(&mut findings);
+        Ok(Examined { provider, request, secrets, findings })
+    }
+
+    /// The deployment that a create with this key made.
+    fn made_by(&self, wanted: &Idempotency) -> Result<Option<Arc<Record>>, CreateFault> {
+        let same_key =
+            |record: &Arc<Record>| record.idempotency.as_ref().is_some_and(|kept| kept.key_sha256 == wanted.key_sha256);
+        match self.store.list().into_iter().find(same_key) {
+            Some(record) if record.idempotency.as_ref() == Some(wanted) => Ok(Some(record)),
+            Some(record) => Err(CreateFault::OtherRequest(record.id.clone())),
+            None => Ok(None),
+        }
+    }
+
+    // The record keeps the digest, and the run checks it once more: a plugin may be replaced in between.
+    async fn check_approved(
+        &self,
+        provider: &Provider,
+        request: &Request,
+        secrets: &Secrets,
+        approved: &str,
+    ) -> Result<(), CreateFault> {
+        let rendered = self.render(provider, request, secrets).await.map_err(|fault| match fault {
+            RenderFault::Findings(findings) => CreateFault::Findings(findings),
+            RenderFault::Provider(why) => CreateFault::Provider(why),
+        })?;
+        if rendered.digest == approved {
+            return Ok(());
+        }
+        Err(CreateFault::OtherRender { approved: approved.to_owned(), found: rendered.digest })
     }
 
     /// The provider of `regions[0]`; else the default; else the one whose secrets the body carries.
@@ -137,11 +263,6 @@ fn add_new(findings: &mut Vec<Finding>, of_cloud: Vec<Finding>) {
             findings.push(finding);
         }
     }
-}
-
-fn refused(mut findings: Vec<Finding>) -> CreateFault {
-    sort_by_contract(&mut findings);
-    CreateFault::Findings(findings)
 }
 
 fn new_record(request: Request, provider: &Provider, secrets: &Secrets, at: Timestamp) -> Result<Record, NoRandomness> {

@@ -1,27 +1,148 @@
-//! Removing the infrastructure with the bundle that made it.
+//! Removing the infrastructure with the bundle that made it: the claim of a person, and the hand that does it.
+//!
+//! What the state names is removed, and only an empty state ends as destroyed. Where nothing was ever applied there is
+//! nothing to run; where something was and no state of it is here, nobody can say what is left, so it is not begun.
 
-use super::Hand;
+use super::credentials::CredentialsFault;
 use super::provision::run_destroy;
+use super::secrets::complete;
+use super::{Driver, Hand, tofu_state};
 use crate::engine::RunErrorKind;
-use catalyst_domain::{Fact, Level, phase};
+use catalyst_domain::provider::Bundle;
+use catalyst_domain::transition::apply;
+use catalyst_domain::{DeploymentId, Fact, Level, Record, Secrets, Timestamp, phase};
+use catalyst_store::{RecordError, StateError, StorageError};
+use std::sync::Arc;
+
+/// Leftovers named in an error; a person finds the rest by the deployment's label.
+const NAMED: usize = 20;
+
+/// Why no destroy was begun.
+#[derive(Debug)]
+pub enum DestroyError {
+    /// The secrets are gone, or those in the body are wrong.
+    Credentials(CredentialsFault),
+    /// The plugin is missing, or the system gave no random bytes.
+    Provider(String),
+    /// There was infrastructure, and its state is not kept here.
+    NoState,
+    /// Refused or not written.
+    Record(RecordError),
+}
+
+impl From<StorageError> for DestroyError {
+    fn from(error: StorageError) -> Self {
+        Self::Record(RecordError::Storage(error))
+    }
+}
+
+impl Driver {
+    /// Begins to remove everything. The body may give credentials by the create's own keys. Checking and claiming are one
+    /// step: of a destroy and a retry one wins.
+    ///
+    /// # Errors
+    /// [`DestroyError`]; nothing changed.
+    pub async fn destroy(
+        self: &Arc<Self>,
+        id: &DeploymentId,
+        body: &[u8],
+        at: Timestamp,
+    ) -> Result<Arc<Record>, DestroyError> {
+        let _one_at_a_time = self.retrying.lock().await;
+        let record = self.store.get(id).ok_or(DestroyError::Record(RecordError::Unknown))?;
+        apply(&record, &Fact::DestroyRequested, at)
+            .map_err(|refused| DestroyError::Record(RecordError::Refused(refused)))?;
+        let unsettled = |why: String| StorageError { doing: "bring OpenTofu's state in order", why };
+        self.engine.settle(id).await.map_err(|error| unsettled(error.reason))?;
+        let secrets = match self.state_of(id).await? {
+            Kept::Nothing if record.had_infrastructure() => return Err(DestroyError::NoState),
+            Kept::Nothing | Kept::Empty => None,
+            Kept::Resources => Some(self.destroy_secrets(&record, body).await?),
+        };
+        if let Some(secrets) = secrets {
+            self.vault.put(id, secrets);
+        }
+        let claimed = match self.store.record(id, &Fact::DestroyRequested, at).await {
+            Ok(record) => record,
+            Err(error) => {
+                // No run begins, so nothing else would start the time after which they are forgotten.
+                self.vault.run_ended(id);
+                return Err(DestroyError::Record(error));
+            }
+        };
+        self.note(id, phase::HOST, "destroy asked for: everything of this deployment is removed", at).await;
+        tracing::info!(deployment.id = %id, "destroy asked for");
+        self.wake(id);
+        Ok(claimed)
+    }
+
+    async fn destroy_secrets(&self, record: &Record, body: &[u8]) -> Result<Secrets, DestroyError> {
+        let missing = || DestroyError::Provider("the provider of this deployment is not loaded".to_owned());
+        let Some(provider) = self.provider_of(record) else {
+            // The bundle is kept, so the plugin is only asked which keys are secret.
+            return self.vault.get(&record.id).ok_or_else(missing);
+        };
+        let descriptor = provider.descriptor();
+        let mut secrets = self.gather(record, descriptor, body).await.map_err(DestroyError::Credentials)?;
+        // What was minted is only needed to fill the module's variables; nothing is made with it any more.
+        let no_random = |_| DestroyError::Provider("the system gave no random bytes".to_owned());
+        complete(&mut secrets, descriptor, &self.settings).map_err(no_random)?;
+        Ok(secrets)
+    }
+
+    async fn state_of(&self, id: &DeploymentId) -> Result<Kept, StorageError> {
+        let state = self.store.state(id).await.map_err(|error| match error {
+            StateError::Storage(error) => error,
+            other => StorageError { doing: "read the OpenTofu state", why: other.to_string() },
+        })?;
+        Ok(match state {
+            None => Kept::Nothing,
+            Some(state) if state.is_empty() => Kept::Nothing,
+            Some(_) if self.store.state_is_empty(id).await? => Kept::Empty,
+            Some(_) => Kept::Resources,
+        })
+    }
+}
+
+/// What the store has of a deployment's infrastructure.
+enum Kept {
+    /// No state was ever written here.
+    Nothing,
+    /// The state names no resource.
+    Empty,
+    /// The state names resources, or cannot be read.
+    Resources,
+}
 
 impl Hand {
     pub(super) async fn destroy(&self) {
         let Some(record) = self.record() else { return };
-        let kept = self.driver.store.bundle(&self.id).await;
-        let bundle = kept.ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let (Some(bundle), Some(secrets)) = (bundle, self.driver.vault.get(&self.id)) else {
-            let error = "tofu destroy: the bundle or the credentials of this deployment are no longer kept".to_owned();
+        match self.driver.state_of(&self.id).await {
+            Ok(Kept::Nothing | Kept::Empty) => {
+                self.driver.engine.discard(&self.id);
+                return self.destroyed("there is no infrastructure, so nothing has to be removed").await;
+            }
+            Ok(Kept::Resources) => {}
+            Err(error) => return self.not_destroyed(format!("tofu destroy: {error}")).await,
+        }
+        let bundle = match self.kept_bundle().await {
+            Ok(bundle) => bundle,
+            Err(why) => return self.not_destroyed(format!("tofu destroy: {why}")).await,
+        };
+        let Some(secrets) = self.driver.vault.get(&self.id) else {
+            let error = "tofu destroy: the credentials of this deployment are no longer kept".to_owned();
             return self.not_destroyed(error).await;
         };
         let ended = run_destroy(self, bundle, secrets).await;
         self.driver.vault.run_ended(&self.id);
         match ended {
-            Ok(()) => {
-                self.say(phase::TOFU_DESTROY, Level::Info, "everything is removed").await;
-                self.fact(Fact::DestroyFinished).await;
-                self.driver.vault.forget(&self.id);
-            }
+            Ok(()) => match self.driver.state_of(&self.id).await {
+                Ok(Kept::Nothing | Kept::Empty) => self.destroyed("everything is removed").await,
+                Ok(Kept::Resources) => {
+                    self.not_destroyed("tofu destroy: it ended well, but its state is not empty".to_owned()).await;
+                }
+                Err(error) => self.not_destroyed(format!("tofu destroy: {error}")).await,
+            },
             Err(error) if error.kind == RunErrorKind::Stopped && self.driver.stop.is_cancelled() => {
                 if let Some(fact) = catalyst_domain::restart::on_start(&record, super::KubeconfigFile::Absent) {
                     let _ = self.interrupted(&record, fact).await;
@@ -35,8 +156,48 @@ impl Hand {
         }
     }
 
+    async fn kept_bundle(&self) -> Result<Bundle, String> {
+        let bytes = self.driver.store.bundle(&self.id).await.map_err(|error| error.to_string())?;
+        let bytes = bytes.ok_or("the bundle that made this deployment is not kept")?;
+        serde_json::from_slice(&bytes).map_err(|_| "the kept bundle cannot be read".to_owned())
+    }
+
+    async fn destroyed(&self, words: &str) {
+        self.say(phase::TOFU_DESTROY, Level::Info, words).await;
+        self.fact(Fact::DestroyFinished).await;
+        self.driver.vault.forget(&self.id);
+    }
+
+    /// `error` begins with `tofu`; what is still there is added.
     async fn not_destroyed(&self, error: String) {
+        let state = self.driver.store.state(&self.id).await.ok().flatten();
+        let error = with_leftovers(error, &tofu_state::addresses(state.as_deref()));
+        tracing::warn!(deployment.id = %self.id, %error, "the destroy failed");
         self.say(phase::TOFU_DESTROY, Level::Error, error.clone()).await;
         self.fact(Fact::DestroyFailed { error }).await;
+    }
+}
+
+fn with_leftovers(error: String, left: &[String]) -> String {
+    if left.is_empty() {
+        return error;
+    }
+    let named = left.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let more = match left.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{error}. Still there: {named}{more}; destroy it again to go on from here")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_a_failed_destroy_left_is_named_within_bounds() {
+        let left: Vec<String> = (0..22).map(|n| format!("t.x[{n}]")).collect();
+        let text = super::with_leftovers("tofu destroy: no".to_owned(), &left);
+        assert!(text.starts_with("tofu destroy: no. Still there: t.x[0], t.x[1]"), "{text}");
+        assert!(text.contains("t.x[19] and 2 more") && !text.contains("t.x[20]"), "{text}");
+        assert_eq!(super::with_leftovers("tofu destroy: no".to_owned(), &[]), "tofu destroy: no");
     }
 }

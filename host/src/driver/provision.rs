@@ -1,8 +1,8 @@
 //! Phase 0: render once, let OpenTofu apply, read the outputs.
 
+use super::render::Rendered;
 use super::{Driver, Hand};
 use crate::engine::{Progress, Run, RunError, RunErrorKind};
-use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Bundle;
 use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, phase};
@@ -56,17 +56,17 @@ impl Hand {
     async fn render(&self, record: &Record, secrets: &Secrets) -> Result<Bundle, String> {
         let missing = "init: the provider of this deployment is not loaded";
         let provider = self.driver.provider_of(record).ok_or(missing)?;
-        let context = self.driver.render_context(secrets.names());
-        let rendered = provider.render(&record.request, &context).await.map_err(|error| format!("init: {error}"))?;
-        let bundle = rendered.map_err(|findings| {
-            format!("init: the request was refused: {}", catalyst_domain::finding::joined_errors(&findings))
-        })?;
-        let bytes = serde_json::to_vec(&bundle).map_err(|error| format!("init: {error}"))?;
+        let rendered = self.driver.render(&provider, &record.request, secrets).await;
+        let Rendered { bundle, bytes, digest } = rendered.map_err(|fault| format!("init: {}", fault.text()))?;
+        let approved = &record.approved_render_digest;
+        if !approved.is_empty() && *approved != digest {
+            return Err(format!("init: the render {digest} is not the one that was approved, {approved}"));
+        }
         self.driver.store.put_bundle(&self.id, &bytes).await.map_err(|error| format!("init: {error}"))?;
         let warnings = &bundle.warnings;
         let entry = |text: &String| Entry::new(Timestamp::now(), phase::HOST, Level::Warn, text.clone());
         self.log(warnings.iter().map(entry).collect()).await;
-        self.fact(Fact::Rendered { digest: sha256_hex(&bytes) }).await;
+        self.fact(Fact::Rendered { digest }).await;
         Ok(bundle)
     }
 

@@ -1,15 +1,15 @@
 //! Taking a failed deployment up again. Checking and claiming are one step: of two retries one wins.
 
 use super::create::bearer_hash;
+use super::credentials::CredentialsFault;
 use super::secrets::{complete, mint};
 use super::{Driver, tofu_state};
 use bytes::Bytes;
 use catalyst_domain::kubeconfig::authorise;
 use catalyst_domain::phase::RetryPhase;
 use catalyst_domain::provider::Descriptor;
-use catalyst_domain::request::{self, BodyError};
 use catalyst_domain::transition::{Refused, apply};
-use catalyst_domain::{DeploymentId, Entry, Fact, Finding, Level, Record, Secrets, Timestamp};
+use catalyst_domain::{DeploymentId, Entry, Fact, Level, Record, Secrets, Timestamp};
 use catalyst_store::{RecordError, StateError};
 use std::sync::Arc;
 
@@ -32,10 +32,8 @@ pub enum Retried {
 pub enum RetryError {
     /// No phase of that name.
     UnknownPhase(String),
-    /// Request keys whose secrets must be given again.
-    CredentialsNeeded(Vec<String>),
-    /// What is wrong with the credentials in the body.
-    Findings(Vec<Finding>),
+    /// The secrets of the run are gone, or those in the body are wrong.
+    Credentials(CredentialsFault),
     /// The plugin is missing.
     Provider(String),
     /// Refused or not written.
@@ -115,7 +113,7 @@ impl Driver {
         let missing = || RetryError::Provider("the provider of this deployment is not loaded".to_owned());
         let provider = self.provider_of(record).ok_or_else(missing)?;
         let descriptor = provider.descriptor();
-        let mut secrets = self.gather(record, descriptor, body).await?;
+        let mut secrets = self.gather(record, descriptor, body).await.map_err(RetryError::Credentials)?;
         let new_bearer_hash = self.renew_bearer(record, descriptor, &mut secrets).await?;
         let no_random = |_| RetryError::Provider("the system gave no random bytes".to_owned());
         complete(&mut secrets, descriptor, &self.settings).map_err(no_random)?;
@@ -131,55 +129,8 @@ impl Driver {
         Ok(Retried::Infrastructure)
     }
 
-    /// The secrets of the last run, from memory or from what a crash left behind, and those of the body, which win.
-    async fn gather(&self, record: &Record, descriptor: &Descriptor, body: &[u8]) -> Result<Secrets, RetryError> {
-        let mut secrets = match self.vault.get(&record.id) {
-            Some(kept) => kept,
-            None => self.leftover(record).await,
-        };
-        let unreadable = match self.given(descriptor, body) {
-            Ok((given, wrong)) if wrong.is_empty() => {
-                secrets.merge(given);
-                Vec::new()
-            }
-            Ok((_, wrong)) => return Err(RetryError::Findings(wrong)),
-            Err(BodyError(findings)) => findings,
-        };
-        let absent = |name: &str| secrets.get(name).is_none();
-        let required = descriptor.request_secrets().filter(|(spec, _)| spec.required && absent(&spec.name));
-        let keys: Vec<String> = required.map(|(_, key)| key.to_owned()).collect();
-        match (keys.is_empty(), unreadable.is_empty() || body.is_empty()) {
-            (true, _) => Ok(secrets),
-            (false, true) => Err(RetryError::CredentialsNeeded(keys)),
-            // The credentials may be in there, so what is wrong with it is the better answer.
-            (false, false) => Err(RetryError::Findings(unreadable)),
-        }
-    }
-
-    /// The secrets in a body, and what is wrong with those that it carries; the other rules of a create do not count here.
-    fn given(&self, descriptor: &Descriptor, body: &[u8]) -> Result<(Secrets, Vec<Finding>), BodyError> {
-        let parsed = request::parse(body)?;
-        let carried = descriptor.request_secrets().filter(|(_, key)| parsed.carries(key));
-        let pointers: Vec<String> = carried.map(|(_, key)| format!("/{key}")).collect();
-        let (_, secrets, mut findings) = parsed.split(descriptor, &self.secret_keys());
-        findings.retain(|finding| pointers.contains(&finding.pointer));
-        Ok((secrets, findings))
-    }
-
-    /// What an interrupted run left in its work folder.
-    async fn leftover(&self, record: &Record) -> Secrets {
-        let bundle = self.store.bundle(&record.id).await.ok().flatten();
-        let bundle = bundle.and_then(|bytes| serde_json::from_slice::<catalyst_domain::provider::Bundle>(&bytes).ok());
-        match bundle {
-            Some(bundle) => {
-                let found = self.engine.leftover_secrets(&record.id, &bundle.secret_variables);
-                found.ok().flatten().unwrap_or_default()
-            }
-            None => Secrets::default(),
-        }
-    }
-
-    /// A lost bearer may be minted anew only while no server can hold the old one; hash and state then change in one fact.
+    /// A lost bearer may be minted anew only while no server can hold the old one; hash and state then change in one fact. A
+    /// kubeconfig that was handed in goes with it: the server that it opened is not there any more.
     async fn renew_bearer(
         &self,
         record: &Record,
@@ -197,12 +148,12 @@ impl Driver {
             other => RetryError::Provider(other.to_string()),
         })?;
         let given_out = descriptor.bearer_resource.as_deref().is_none_or(|a| tofu_state::holds(state.as_deref(), a));
-        Ok((!given_out && !record.has_kubeconfig()).then(|| bearer_hash(descriptor, secrets)))
+        Ok((!given_out).then(|| bearer_hash(descriptor, secrets)))
     }
 
-    async fn note(&self, id: &DeploymentId, phase: &str, text: &str, at: Timestamp) {
+    pub(super) async fn note(&self, id: &DeploymentId, phase: &str, text: &str, at: Timestamp) {
         if let Err(error) = self.store.append(id, vec![Entry::new(at, phase, Level::Info, text)]).await {
-            tracing::warn!(deployment.id = %id, %error, "cannot log a retry");
+            tracing::warn!(deployment.id = %id, %error, "cannot log what was asked for");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One question to OpenTofu's state: is there such a resource?
+//! Two questions to OpenTofu's state: is there such a resource, and which are there?
 
 use serde_json::Value;
 
@@ -26,9 +26,40 @@ pub fn holds(state: Option<&[u8]>, address: &str) -> bool {
     })
 }
 
+/// Addresses of everything that the state says is there, sorted. Nothing for a state that cannot be read.
+pub fn addresses(state: Option<&[u8]>) -> Vec<String> {
+    let Some(Ok(root)) = state.map(serde_json::from_slice::<Value>) else { return Vec::new() };
+    let resources = root["resources"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut all = Vec::new();
+    for resource in resources.iter().filter(|resource| resource["mode"] != "data") {
+        let text = |key: &str| resource[key].as_str().unwrap_or_default();
+        let module = resource["module"].as_str().map(|module| format!("{module}.")).unwrap_or_default();
+        let address = format!("{module}{}.{}", text("type"), text("name"));
+        for instance in resource["instances"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            all.push(match &instance["index_key"] {
+                Value::Null => address.clone(),
+                key => format!("{address}[{key}]"),
+            });
+        }
+    }
+    all.sort();
+    all
+}
+
 #[cfg(test)]
 mod tests {
-    use super::holds;
+    use super::{addresses, holds};
+
+    #[test]
+    fn everything_that_is_there_is_named_by_its_address() {
+        let state = br#"{"resources":[
+            {"mode":"managed","type":"t","name":"cp","instances":[{"index_key":0},{"index_key":"a"}]},
+            {"mode":"data","type":"d","name":"x","instances":[{}]},
+            {"module":"module.m[0]","mode":"managed","type":"n","name":"one","instances":[{}]},
+            {"mode":"managed","type":"t","name":"none","instances":[]}]}"#;
+        assert_eq!(addresses(Some(state)), ["module.m[0].n.one", "t.cp[\"a\"]", "t.cp[0]"]);
+        assert!(addresses(None).is_empty() && addresses(Some(b"broken")).is_empty());
+    }
 
     #[test]
     fn a_resource_is_found_by_its_address() {

@@ -1,36 +1,47 @@
-//! Bodies with a limit in bytes and in time.
+//! Bodies with a limit in bytes and in time. What is left of a refused one is drained by [`super::rest`].
 
 use super::error::ApiError;
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use std::time::Duration;
 
 /// Largest POST body in bytes: a request of a few KiB with room for many regions and long keys.
 pub const POST_LIMIT: usize = 256 * 1024;
 
-/// How long an unneeded body is listened to: most are there already.
-const DISCARD: Duration = Duration::from_secs(2);
+/// How long a POST body may take: people's browsers and scripts send a few KiB.
+const POST_DEADLINE: Duration = Duration::from_secs(20);
+/// How long a kubeconfig may take: a fresh node may share a very slow line with its image pulls.
+pub const KUBECONFIG_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long a body may take: a megabyte over a very slow line.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Takes what is left of a body that nobody needs, within bounds: a connection that is closed on unread bytes may be reset,
-/// and then the sender never reads its answer.
-pub async fn discard(body: Body) {
-    let _ = tokio::time::timeout(DISCARD, Limited::new(body, POST_LIMIT).collect()).await;
+/// Reads a POST body whole.
+///
+/// # Errors
+/// As [`read_within`].
+pub async fn read(body: Body, limit: usize, too_large: fn(usize) -> ApiError) -> Result<Bytes, ApiError> {
+    read_within(body, limit, POST_DEADLINE, too_large).await
 }
 
 /// Reads a body whole.
 ///
 /// # Errors
-/// `too_large` when it has more than `limit` bytes; [`ApiError::BodyUnreadable`] when it breaks off, [`ApiError::BodyLate`]
-/// when it takes too long.
-pub async fn read(body: Body, limit: usize, too_large: fn(usize) -> ApiError) -> Result<Bytes, ApiError> {
-    match tokio::time::timeout(DEADLINE, Limited::new(body, limit).collect()).await {
+/// `too_large` when it has, or says that it will have, more than `limit` bytes; [`ApiError::BodyUnreadable`] when it breaks
+/// off; [`ApiError::BodyTooSlow`] when it takes longer than `deadline`.
+pub async fn read_within(
+    body: Body,
+    limit: usize,
+    deadline: Duration,
+    too_large: fn(usize) -> ApiError,
+) -> Result<Bytes, ApiError> {
+    // Before a byte of it is asked for: a client that waits for `100 Continue` then never sends it.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large(limit));
+    }
+    match tokio::time::timeout(deadline, Limited::new(body, limit).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
         Ok(Err(_)) => Err(ApiError::BodyUnreadable),
-        Err(_) => Err(ApiError::BodyLate),
+        Err(_) => Err(ApiError::BodyTooSlow(deadline)),
     }
 }

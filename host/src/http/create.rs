@@ -3,21 +3,51 @@
 use super::body;
 use super::error::ApiError;
 use crate::app::App;
-use crate::driver::create::CreateFault;
+use crate::driver::create::{CreateFault, Created};
+use crate::driver::idempotency::{IdempotencyKey, KEY_LENGTH};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use catalyst_domain::{Finding, Status};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Creates a deployment. 201 means that its record is on disk.
-pub async fn create(State(app): State<Arc<App>>, body: Body) -> Result<(StatusCode, Json<Value>), ApiError> {
+/// By which a sender names its create.
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that the answer is one that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Creates a deployment. 201 means that its record is on disk. The same key and request get the same answer again.
+pub async fn create(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, HeaderMap, Json<Value>), ApiError> {
+    let key = key(&headers)?;
     app.accepting()?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
-    let record = app.driver.create(body, jiff::Timestamp::now()).await?;
+    let created = app.driver.create(body, key, jiff::Timestamp::now()).await?;
+    let mut headers = HeaderMap::new();
+    let record = match created {
+        Created::Now(record) => record,
+        Created::Earlier(record) => {
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
+            record
+        }
+    };
     let stream_url = format!("/api/v1/deployments/{}/logs", record.id);
-    Ok((StatusCode::CREATED, Json(json!({"id": record.id, "status": record.status, "streamURL": stream_url}))))
+    // Byte for byte what the first answer was, wherever the deployment stands by now.
+    let body = json!({"id": record.id, "status": Status::Provisioning, "streamURL": stream_url});
+    Ok((StatusCode::CREATED, headers, Json(body)))
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
+    let mut given = headers.get_all(KEY).iter();
+    let Some(first) = given.next() else { return Ok(None) };
+    let read = first.to_str().ok().filter(|_| given.next().is_none()).and_then(IdempotencyKey::parse);
+    let rule = || format!("Idempotency-Key: it must be given once, with 1 to {KEY_LENGTH} printable ASCII characters");
+    read.map(Some).ok_or_else(|| ApiError::Findings(vec![Finding::error("", "invalid-idempotency-key", rule())]))
 }
 
 impl From<CreateFault> for ApiError {
@@ -28,6 +58,8 @@ impl From<CreateFault> for ApiError {
             CreateFault::Store(error) => Self::Create(error),
             CreateFault::Random => Self::NoRandomness,
             CreateFault::Broken => Self::Broken,
+            CreateFault::OtherRequest(id) => Self::OtherRequest(id),
+            CreateFault::OtherRender { approved, found } => Self::OtherRender { approved, found },
         }
     }
 }

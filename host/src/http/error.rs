@@ -3,20 +3,21 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use catalyst_domain::Finding;
 use catalyst_domain::finding::joined_errors;
 use catalyst_domain::kubeconfig::{BearerFault, BodyFault};
 use catalyst_domain::transition::Refused;
+use catalyst_domain::{DeploymentId, Finding};
 use catalyst_store::{AcceptError, CreateError, KubeconfigError, RecordError, StorageError};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Everything that a route may answer instead of what was asked for.
 #[derive(Debug)]
 pub enum ApiError {
     /// No such route.
     NoRoute,
-    /// The route has no such method.
-    MethodNotAllowed,
+    /// The route has no such method, but these.
+    MethodNotAllowed(Vec<&'static str>),
     /// No such deployment.
     UnknownDeployment,
     /// The request is refused, with everything that is wrong.
@@ -25,10 +26,12 @@ pub enum ApiError {
     BodyTooLarge(usize),
     /// The body did not arrive whole.
     BodyUnreadable,
-    /// The body took too long.
-    BodyLate,
+    /// The body took longer than this.
+    BodyTooSlow(Duration),
     /// No usable bearer.
     MissingBearer,
+    /// Too many wrong bearers; the time after which another one is looked at.
+    TooManyWrongBearers(Duration),
     /// The kubeconfig was not accepted.
     Accept(AcceptError),
     /// A kubeconfig over the contract's limit in bytes.
@@ -55,6 +58,23 @@ pub enum ApiError {
     Broken,
     /// The process is going down.
     Draining,
+    /// A handler broke.
+    Panicked,
+    /// No such provider.
+    UnknownProvider,
+    /// The deployment to compare with was never rendered.
+    NothingRendered,
+    /// A destroy whose infrastructure has no state here.
+    NoState,
+    /// The idempotency key belongs to another request, which made this deployment.
+    OtherRequest(DeploymentId),
+    /// The render is not the one that was approved.
+    OtherRender {
+        /// Digest that was approved.
+        approved: String,
+        /// Digest of what would be applied.
+        found: String,
+    },
 }
 
 impl From<RecordError> for ApiError {
@@ -75,11 +95,20 @@ fn coded(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> (Sta
 }
 
 impl ApiError {
+    /// Whole seconds, at least one.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Draining => Some(10),
+            Self::TooManyWrongBearers(wait) => Some(wait.as_secs().saturating_add(1)),
+            _ => None,
+        }
+    }
+
     fn parts(self) -> (StatusCode, Value) {
         use StatusCode as S;
         match self {
             Self::NoRoute => coded(S::NOT_FOUND, "not-found", "404 page not found"),
-            Self::MethodNotAllowed => {
+            Self::MethodNotAllowed(_) => {
                 coded(S::METHOD_NOT_ALLOWED, "method-not-allowed", "this route has no such method")
             }
             Self::UnknownDeployment => coded(S::NOT_FOUND, "deployment-not-found", "deployment not found"),
@@ -90,10 +119,16 @@ impl ApiError {
                 coded(S::PAYLOAD_TOO_LARGE, "body-too-large", format!("the body must be at most {limit} bytes"))
             }
             Self::BodyUnreadable => coded(S::BAD_REQUEST, "body-unreadable", "the body did not arrive whole"),
-            // A status that clients take as a reason to try again, as a node must.
-            Self::BodyLate => coded(S::REQUEST_TIMEOUT, "body-late", "the body did not arrive in time; try again"),
+            Self::BodyTooSlow(limit) => coded(
+                S::REQUEST_TIMEOUT,
+                "body-too-slow",
+                format!("the body did not arrive within {} s", limit.as_secs()),
+            ),
             Self::MissingBearer => {
                 coded(S::UNAUTHORIZED, "missing-bearer", "give the one-time bearer as `Authorization: Bearer <token>`")
+            }
+            Self::TooManyWrongBearers(_) => {
+                coded(S::TOO_MANY_REQUESTS, "too-many-wrong-bearers", "too many wrong bearers; try again later")
             }
             Self::Accept(error) => accept(error),
             Self::KubeconfigTooLarge(limit) => {
@@ -118,6 +153,27 @@ impl ApiError {
                 coded(S::INTERNAL_SERVER_ERROR, "bearer-token-generation-failed", detail)
             }
             Self::Broken => coded(S::INTERNAL_SERVER_ERROR, "internal", "the request broke; look up what became of it"),
+            Self::Panicked => coded(S::INTERNAL_SERVER_ERROR, "internal", "the server failed; see its trace"),
+            Self::UnknownProvider => coded(S::NOT_FOUND, "provider-not-found", "no such provider is loaded"),
+            Self::NothingRendered => {
+                coded(S::CONFLICT, "nothing-rendered", "the deployment to compare with has no rendered bundle")
+            }
+            Self::NoState => coded(
+                S::CONFLICT,
+                "state-missing",
+                "this deployment had infrastructure, but its OpenTofu state is not kept here: remove it in the cloud by its \
+                 label catalyst-deployment-id",
+            ),
+            Self::OtherRequest(id) => {
+                let detail = "this Idempotency-Key belongs to a create of another request";
+                (S::UNPROCESSABLE_ENTITY, json!({"error": "idempotency-mismatch", "detail": detail, "owner": id}))
+            }
+            Self::OtherRender { approved, found } => {
+                let detail = "what would be applied is not what was approved: preview it again";
+                let (expected, rendered) = (approved, found);
+                let body = json!({"error": "render-digest-mismatch", "detail": detail, "expected": expected, "rendered": rendered});
+                (S::CONFLICT, body)
+            }
             Self::Draining => coded(S::SERVICE_UNAVAILABLE, "draining", "the server is going down; try again shortly"),
         }
     }
@@ -163,7 +219,12 @@ fn create(error: CreateError) -> (StatusCode, Value) {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let retry_after = matches!(self, Self::Draining);
+        let retry_after = self.retry_after();
+        let allow = match &self {
+            Self::MethodNotAllowed(allow) => allow.clone(),
+            _ => Vec::new(),
+        };
+        let close = matches!(self, Self::BodyTooSlow(_));
         let (status, body) = self.parts();
         if status.is_server_error() {
             tracing::error!(http.status = status.as_u16(), error = %body, "request failed");
@@ -172,8 +233,15 @@ impl IntoResponse for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+        let headers = response.headers_mut();
+        for method in allow {
+            headers.append(header::ALLOW, HeaderValue::from_static(method));
+        }
+        if close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

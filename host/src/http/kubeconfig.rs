@@ -4,12 +4,13 @@ use super::bearer::Bearer;
 use super::body;
 use super::error::ApiError;
 use super::path::Id;
+use super::wrong_bearers::Verdict;
 use crate::app::App;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderName, StatusCode, header};
-use catalyst_domain::kubeconfig::{MAX_BYTES, authorise};
-use catalyst_domain::{DeploymentId, Record, SecretValue};
+use catalyst_domain::DeploymentId;
+use catalyst_domain::kubeconfig::{BearerFault, MAX_BYTES, authorise};
 use catalyst_store::AcceptError;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,15 +23,11 @@ pub async fn put(
     bearer: Result<Bearer, ApiError>,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let checked = check(&app, peer, &id, bearer);
-    let (record, bearer) = match checked {
-        Ok(checked) => checked,
-        Err(error) => {
-            body::discard(body).await;
-            return Err(error);
-        }
-    };
-    let body = match body::read(body, MAX_BYTES, ApiError::KubeconfigTooLarge).await {
+    let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
+    let Bearer(bearer) = bearer?;
+    // Before the body is read: who has no right bearer sends no megabyte.
+    authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &id, peer, fault))?;
+    let body = match body::read_within(body, MAX_BYTES, body::KUBECONFIG_DEADLINE, ApiError::KubeconfigTooLarge).await {
         Ok(body) if body.is_empty() && !record.has_kubeconfig() => return Err(ApiError::KubeconfigEmpty),
         Ok(body) => body,
         Err(_) if record.has_kubeconfig() => return Err(ApiError::Accept(AcceptError::AlreadySet { same: false })),
@@ -45,20 +42,15 @@ pub async fn put(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Before the body is read: who has no right bearer hands in nothing.
-fn check(
-    app: &App,
-    peer: SocketAddr,
-    id: &DeploymentId,
-    bearer: Result<Bearer, ApiError>,
-) -> Result<(Arc<Record>, SecretValue), ApiError> {
-    let record = app.store.get(id).ok_or(ApiError::UnknownDeployment)?;
-    let Bearer(bearer) = bearer?;
-    authorise(&record, bearer.expose()).map_err(|fault| {
-        tracing::warn!(deployment.id = %id, peer.addr = %peer, error = %fault, "kubeconfig refused");
-        ApiError::Accept(AcceptError::Bearer(fault))
-    })?;
-    Ok((record, bearer))
+/// A wrong bearer is limited only here, after it was compared: a right one never comes this way.
+fn refuse(app: &App, id: &DeploymentId, peer: SocketAddr, fault: BearerFault) -> ApiError {
+    tracing::warn!(deployment.id = %id, peer.addr = %peer, error = %fault, "kubeconfig refused");
+    if fault == BearerFault::Invalid
+        && let Verdict::Limited { retry_after } = app.wrong_bearers.note(&app.store, id, peer.ip(), &app.stopping)
+    {
+        return ApiError::TooManyWrongBearers(retry_after);
+    }
+    ApiError::Accept(AcceptError::Bearer(fault))
 }
 
 /// The stored kubeconfig, byte for byte.

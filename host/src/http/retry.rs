@@ -4,6 +4,7 @@ use super::body;
 use super::error::ApiError;
 use super::path::{Id, Phase};
 use crate::app::App;
+use crate::driver::credentials::CredentialsFault;
 use crate::driver::retry::Retried;
 use axum::Json;
 use axum::body::Body;
@@ -52,11 +53,19 @@ impl From<crate::driver::retry::RetryError> for ApiError {
         use crate::driver::retry::RetryError as E;
         match error {
             E::UnknownPhase(phase) => Self::UnknownPhase(phase),
-            E::CredentialsNeeded(keys) => Self::CredentialsNeeded(keys),
-            E::Findings(findings) => Self::Findings(findings),
+            E::Credentials(fault) => fault.into(),
             E::Provider(text) => Self::Provider(text),
             E::Record(error) => error.into(),
             E::Broken => Self::Broken,
+        }
+    }
+}
+
+impl From<CredentialsFault> for ApiError {
+    fn from(fault: CredentialsFault) -> Self {
+        match fault {
+            CredentialsFault::Needed(keys) => Self::CredentialsNeeded(keys),
+            CredentialsFault::Findings(findings) => Self::Findings(findings),
         }
     }
 }

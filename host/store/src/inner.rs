@@ -117,6 +117,10 @@ impl Inner {
         })?;
         self.write_record(&next).map_err(RecordError::Storage)?;
         deployment.publish(next.clone());
+        if before.has_kubeconfig() && !next.has_kubeconfig() {
+            // After the record that no longer names it; what a crash leaves here is swept at the next start.
+            self.kubeconfigs.discard(&before);
+        }
         Ok(next)
     }
 

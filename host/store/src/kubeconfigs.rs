@@ -76,6 +76,18 @@ impl Kubeconfigs {
         folder.replace(&name_of(id), body)
     }
 
+    /// Removes the file that a record named.
+    pub(crate) fn discard(&self, record: &Record) {
+        let Some(name) = file_of(record) else { return };
+        match self.open() {
+            Ok(folder) => folder.discard(&name),
+            Err(fault) => {
+                let error = fault.reason();
+                tracing::warn!(deployment.id = %record.id, %error, "the kubeconfig that is no longer needed stays");
+            }
+        }
+    }
+
     fn parent(&self) -> io::Result<Dir> {
         let mut parent = self.parent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(dir) = &*parent {

@@ -46,7 +46,8 @@ pub async fn starts() -> anyhow::Result<Vec<Figure>> {
 fn version_of_tofu() -> anyhow::Result<Duration> {
     let tofu = tools::path("tofu")?;
     let begun = Instant::now();
-    let status = Command::new(tofu).args(["version", "-json"]).stdout(Stdio::null()).status()?;
+    // Without our environment, as the host calls it.
+    let status = Command::new(tofu).args(["version", "-json"]).env_clear().stdout(Stdio::null()).status()?;
     anyhow::ensure!(status.success(), "tofu version: {status}");
     Ok(begun.elapsed())
 }

@@ -17,6 +17,7 @@ pub struct BodyError(
 /// A body with right types. It may hold secrets until [`Parsed::split`] takes them out, so it cannot be printed.
 pub struct Parsed {
     request: Request,
+    approved_render_digest: String,
 }
 
 /// Reads a body. Keys match in any case, unknown keys are kept aside, `null` means "not given", and what follows the first
@@ -37,11 +38,12 @@ pub fn parse(body: &[u8]) -> Result<Parsed, BodyError> {
         }
         None => return Err(whole("invalid request body: it is empty, a JSON object is needed")),
     };
-    let mut fields = Fields { findings: Vec::new() };
+    let (mut fields, mut root) = (Fields { findings: Vec::new() }, root);
+    let approved_render_digest = fields.digest(&mut root, "expectedRenderDigest");
     let request = fields.request(root);
     let mut findings = fields.findings;
     if findings.is_empty() {
-        return Ok(Parsed { request });
+        return Ok(Parsed { request, approved_render_digest });
     }
     // What could be read is judged as well, so that everything is named at once.
     let readable = |finding: &Finding| !findings.iter().any(|wrong| finding.pointer.starts_with(&wrong.pointer));
@@ -54,6 +56,11 @@ impl Parsed {
     /// The provider that the first region names.
     pub fn provider(&self) -> Option<&str> {
         self.request.provider()
+    }
+
+    /// Digest of the render that the sender approved; blank when any will do.
+    pub fn approved_render_digest(&self) -> &str {
+        &self.approved_render_digest
     }
 
     /// Whether the body names any region.
@@ -188,6 +195,15 @@ impl Fields {
             Some(Value::String(text)) => text.trim().to_owned(),
             Some(_) => self.wrong(at, key, "a string"),
         }
+    }
+
+    fn digest(&mut self, map: &mut Map<String, Value>, key: &str) -> String {
+        let text = self.text(map, "", key);
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.is_empty() || (text.len() == 64 && text.bytes().all(hex)) {
+            return text;
+        }
+        self.wrong("", key, "a SHA-256 as 64 lower-case hex characters, as a preview gives it")
     }
 
     fn count(&mut self, map: &mut Map<String, Value>, at: &str, key: &str) -> i64 {

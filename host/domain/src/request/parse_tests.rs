@@ -110,3 +110,15 @@ fn a_schema_cannot_ask_for_the_secret_of_another_cloud() {
     let (request, _, _) = parsed.split(&descriptor(), &["projectID".into()]);
     assert!(request.extra.is_empty());
 }
+
+#[test]
+fn an_approved_digest_is_a_sha_256_and_no_part_of_the_request() {
+    let digest = "ab".repeat(32);
+    let parsed = parse(format!(r#"{{"expectedrenderdigest":"{digest}"}}"#).as_bytes()).unwrap_or_else(|_| panic!());
+    assert_eq!(parsed.approved_render_digest(), digest);
+    assert!(!serde_json::to_string(&parsed.without_extra()).unwrap().contains(&digest));
+    for bad in ["\"ab\"", "7", &format!("\"{}\"", "AB".repeat(32))] {
+        let Err(error) = parse(format!(r#"{{"expectedRenderDigest":{bad}}}"#).as_bytes()) else { panic!("{bad}") };
+        assert_eq!((error.0[0].pointer.as_str(), error.0[0].code.as_str()), ("/expectedRenderDigest", "wrong-type"));
+    }
+}

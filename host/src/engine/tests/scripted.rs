@@ -162,12 +162,14 @@ async fn a_killed_tofu_says_so() {
 
 #[tokio::test]
 async fn a_stop_is_no_timeout_and_no_further_step_begins() {
-    let script = Script::new("plan", "trap 'exit 0' INT\necho planning\nwhile :; do sleep 0.05; done");
+    // Waits without a child of its own, which the signal would end too.
+    let text = "trap 'exit 0' INT\nexec 3<> <(:)\necho planning\nwhile :; do read -rt 60 -u 3; done";
+    let script = Script::new("plan", text);
     let bench = Bench::new(&script.path(), |_| {}).await;
     let planning = |p: &Progress| matches!(p, Progress::Line { message, .. } if message == "planning");
     let (result, seen) = bench.apply_until("", CancellationToken::new(), planning).await;
     let error = result.unwrap_err();
-    assert_eq!((error.step, error.kind), (RunStep::Apply, RunErrorKind::Stopped));
+    assert_eq!((error.step, error.kind), (RunStep::Apply, RunErrorKind::Stopped), "{error:?} {seen:?}");
     assert!(!seen.contains(&Progress::ApplyBegan));
     bench.assert_tidy();
 }

@@ -26,6 +26,7 @@ async fn conformance<F: Factory>(new: impl Fn() -> F) {
     viewers(&new()).await;
     kubeconfigs(&new()).await;
     early_kubeconfig(&new()).await;
+    a_destroy(&new()).await;
     states(&new()).await;
     unknown_ids(&new()).await;
 }
@@ -73,6 +74,24 @@ async fn names(factory: &impl Factory) {
     store.unlock_state(&id(1), None).await.unwrap();
     store.create(named(2, "a.example")).await.unwrap();
     assert!(store.get(&id(2)).is_some());
+}
+
+async fn a_destroy(factory: &impl Factory) {
+    let store = factory.open();
+    store.create(named(1, "a.example")).await.unwrap();
+    for fact in [Fact::ApplyBegan, Fact::Applied(endpoints("192.0.2.7"))] {
+        store.record(&id(1), &fact, at(1)).await.unwrap();
+    }
+    let body = kubeconfig("192.0.2.7", "t");
+    store.accept_kubeconfig(&id(1), BEARER, &body, at(2)).await.unwrap();
+    store.record(&id(1), &Fact::DestroyRequested, at(3)).await.unwrap();
+    assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), body, "it stays until its cluster is gone");
+    store.record(&id(1), &Fact::DestroyFinished, at(4)).await.unwrap();
+    assert!(matches!(store.kubeconfig(&id(1)).await, Err(KubeconfigError::NotYet)));
+    assert!(!store.kubeconfig_present(&id(1)));
+    let late = store.accept_kubeconfig(&id(1), BEARER, &body, at(5)).await.unwrap_err();
+    assert!(matches!(late, AcceptError::Bearer(BearerFault::NoHash)), "{late}");
+    store.create(named(2, "a.example")).await.unwrap();
 }
 
 async fn a_name_that_moved_on(factory: &impl Factory) {

@@ -182,3 +182,24 @@ async fn a_kubeconfig_that_was_never_acknowledged_is_removed_at_start() {
     assert!(store.get(&id(2)).unwrap().has_kubeconfig() && !store.kubeconfig_present(&id(2)));
     assert!(matches!(store.kubeconfig(&id(2)).await, Err(KubeconfigError::FileMissing)));
 }
+
+#[tokio::test]
+async fn the_kubeconfig_of_a_destroyed_deployment_leaves_the_disk() {
+    let volume = Volume::new();
+    let store = volume.open();
+    store.create(record(1)).await.unwrap();
+    for fact in [Fact::ApplyBegan, Fact::Applied(endpoints("192.0.2.7"))] {
+        store.record(&id(1), &fact, at(1)).await.unwrap();
+    }
+    store.accept_kubeconfig(&id(1), BEARER, &kubeconfig("192.0.2.7", "t"), at(2)).await.unwrap();
+    let file = volume.kubeconfig(&id(1));
+    let kept = std::fs::read(&file).unwrap();
+    store.record(&id(1), &Fact::DestroyRequested, at(3)).await.unwrap();
+    store.record(&id(1), &Fact::DestroyFinished, at(4)).await.unwrap();
+    assert!(!file.exists());
+    // A crash between record and removal leaves the file; the next start removes it.
+    drop(store);
+    std::fs::write(&file, kept).unwrap();
+    drop(volume.open());
+    assert!(!file.exists());
+}

@@ -1,0 +1,39 @@
+//! `DELETE /api/v1/deployments/{id}`.
+
+use super::body;
+use super::error::ApiError;
+use super::path::Id;
+use crate::app::App;
+use crate::driver::destroy::DestroyError;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Begins to remove everything of a deployment. 202 means that this is on record; the log tells how it goes. The body may
+/// give credentials that are no longer kept.
+pub async fn destroy(
+    State(app): State<Arc<App>>,
+    Id(id): Id,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
+    app.accepting()?;
+    let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
+    let record = app.driver.destroy(&id, &body, jiff::Timestamp::now()).await?;
+    let stream_url = format!("/api/v1/deployments/{id}/logs");
+    Ok((StatusCode::ACCEPTED, Json(json!({"id": id, "status": record.status, "streamURL": stream_url}))))
+}
+
+impl From<DestroyError> for ApiError {
+    fn from(error: DestroyError) -> Self {
+        match error {
+            DestroyError::Credentials(fault) => fault.into(),
+            DestroyError::Provider(text) => Self::Provider(text),
+            DestroyError::NoState => Self::NoState,
+            DestroyError::Record(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A server in this process, on folders of its own, and records to begin with.
+
+use crate::client::{Reply, raw, request};
+use catalyst::app::App;
+use catalyst::driver::{self, Driver};
+use catalyst::engine::{self, Engine};
+use catalyst::http::{self, AllowedOrigin, Limits};
+use catalyst_domain::kubeconfig::sha256_hex;
+use catalyst_domain::record::{NewRecord, ProviderRef};
+use catalyst_domain::{DeploymentId, Record, Request, SecretValue, Status, Timestamp};
+use catalyst_sandbox::Sandbox;
+use catalyst_store::{FileStore, Store};
+use catalyst_tests::host::{built, target_dir};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The bearer of every record here.
+pub const BEARER: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0";
+/// Registry token of the host.
+pub const PULL_TOKEN: &str = "sentinel-of-the-host";
+
+/// Compiling plugins takes seconds, so all servers share them.
+static SANDBOX: OnceCell<Arc<Sandbox>> = OnceCell::const_new();
+
+async fn sandbox() -> Arc<Sandbox> {
+    let start = async || {
+        let limits = catalyst_sandbox::Limits::default();
+        let cache_dir = Some(target_dir().join("test-cache"));
+        let sandbox = Sandbox::new(catalyst_sandbox::Settings { cache_dir, limits }).unwrap();
+        let report = sandbox.load_folder(&built("plugins")).await;
+        assert!(report.serving.len() >= 2, "{:?}", report.failures);
+        sandbox
+    };
+    SANDBOX.get_or_init(start).await.clone()
+}
+
+/// How a server begins.
+pub struct Setup {
+    pub records: Vec<Record>,
+    pub limits: Limits,
+    pub origin: &'static str,
+    pub pull_token: &'static str,
+    /// A file lies where the folder of kubeconfigs should be.
+    pub kubeconfigs_blocked: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self { records: Vec::new(), limits, origin: "*", pull_token: PULL_TOKEN, kubeconfigs_blocked: false }
+    }
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub store: Arc<dyn Store>,
+    driver: Arc<Driver>,
+    folder: tempfile::TempDir,
+    stop: CancellationToken,
+    served: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// A server with these records. Nothing drives them: they stay as they are until a request changes them.
+    pub async fn with(records: &[Record]) -> Self {
+        Self::start(Setup { records: records.to_vec(), ..Setup::default() }).await
+    }
+
+    pub async fn start(setup: Setup) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("deployments")).unwrap();
+        for record in &setup.records {
+            let file = path("deployments").join(format!("{}.json", record.id));
+            std::fs::write(file, serde_json::to_string(record).unwrap()).unwrap();
+            if record.has_kubeconfig() {
+                std::fs::create_dir_all(path("kubeconfigs")).unwrap();
+                std::fs::write(path("kubeconfigs").join(format!("{}.yaml", record.id)), kubeconfig("stored")).unwrap();
+            }
+        }
+        if setup.kubeconfigs_blocked {
+            std::fs::write(path("kubeconfigs"), "").unwrap();
+        }
+        let store: Arc<dyn Store> = FileStore::open(catalyst_store::Settings {
+            deployments_dir: path("deployments"),
+            kubeconfigs_dir: path("kubeconfigs"),
+            state_dir: path("state"),
+            lock_wait: Duration::from_secs(1),
+            log_cap_bytes: 1 << 20,
+        })
+        .unwrap();
+        let engine = Engine::new(engine_settings(folder.path()), store.clone()).await.unwrap();
+        let stop = CancellationToken::new();
+        let sandbox = sandbox().await;
+        let settings = driver_settings(setup.pull_token);
+        let driver = Driver::new(store.clone(), sandbox.clone(), engine, settings, stop.child_token());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = App {
+            store: store.clone(),
+            sandbox,
+            driver: driver.clone(),
+            wrong_bearers: Arc::default(),
+            stopping: stop.clone(),
+        };
+        let settings =
+            http::Settings { allowed_origin: AllowedOrigin::parse(setup.origin).unwrap(), limits: setup.limits };
+        let served = tokio::spawn(http::serve(listener, Arc::new(app), settings));
+        Self { address, store, driver, folder, stop, served }
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        raw(self.address, &request(method, path, headers, body)).await
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, &[], b"").await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.ask("POST", path, &[], body.to_string().as_bytes()).await
+    }
+
+    /// `PUT` of a kubeconfig with an `Authorization` header.
+    pub async fn put(&self, id: &DeploymentId, authorization: Option<&str>, body: &str) -> Reply {
+        let headers: Vec<(&str, &str)> = authorization.map(|value| ("authorization", value)).into_iter().collect();
+        self.ask("PUT", &format!("/api/v1/deployments/{id}/kubeconfig"), &headers, body.as_bytes()).await
+    }
+
+    /// File of a deployment's kubeconfig.
+    pub fn kubeconfig_file(&self, id: &DeploymentId) -> PathBuf {
+        self.folder.path().join("kubeconfigs").join(format!("{id}.yaml"))
+    }
+
+    /// The record as it is on disk.
+    pub fn on_disk(&self, id: &DeploymentId) -> Record {
+        let file = self.folder.path().join("deployments").join(format!("{id}.json"));
+        serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+    }
+
+    /// An orderly end.
+    pub async fn down(self) {
+        self.stop.cancel();
+        self.driver.drain().await;
+        self.served.await.unwrap().unwrap();
+    }
+
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until the server, once stopped, is down.
+    pub async fn ended(self) {
+        self.served.await.unwrap().unwrap();
+    }
+}
+
+fn engine_settings(folder: &Path) -> engine::Settings {
+    engine::Settings {
+        tofu_bin: catalyst_tests::tools::path("tofu").unwrap(),
+        workdir: folder.join("tofu"),
+        pass_env: vec![("HOME".into(), folder.into())],
+        provider_mirror: None,
+        plugin_cache_dir: None,
+        max_runs: 2,
+        apply_timeout: Duration::from_secs(120),
+        stop_grace: Duration::from_secs(5),
+    }
+}
+
+fn driver_settings(pull_token: &str) -> driver::Settings {
+    driver::Settings {
+        default_provider: None,
+        public_url: "https://catalyst.example".to_owned(),
+        gitops_repo_url: "https://git.example/kit".to_owned(),
+        gitops_branch: "main".to_owned(),
+        ghcr_pull_token: SecretValue::new(pull_token),
+        kubeconfig_timeout: Duration::from_secs(600),
+        phase1_timeout: Duration::from_secs(600),
+        phase1_settle: Duration::from_secs(5),
+        phase1_expected: None,
+        proxy: catalyst::config::ProxyConfig::default(),
+        secrets_ttl: Duration::from_secs(600),
+    }
+}
+
+/// The id of record number `n`.
+pub fn id(n: u8) -> DeploymentId {
+    DeploymentId::from_bytes([n; 8])
+}
+
+/// A record of the rehearsal cloud in this state.
+pub fn record(n: u8, status: Status) -> Record {
+    let text = create_body(&format!("c{n}.example")).to_string();
+    let mut request: Request = catalyst_domain::request::parse(text.as_bytes()).unwrap().without_extra();
+    request.region.clone_from(&request.regions[0].cloud_region);
+    let provider = ProviderRef { id: "rehearsal".into(), version: "0".into(), digest: String::new() };
+    let hash = sha256_hex(BEARER.as_bytes());
+    let at = Timestamp::from_second(1_750_000_000).unwrap();
+    let mut record = Record::new(NewRecord { id: id(n), request, kubeconfig_bearer_hash: hash, provider, at });
+    record.status = status;
+    record
+}
+
+/// A kubeconfig that is accepted, and unlike any with another word.
+pub fn kubeconfig(word: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: d\n  cluster:\n    server: https://192.0.2.7:6443\n\
+         users:\n- name: d\n  user:\n    token: {word}\ncontexts:\n- name: d\n  context: {{cluster: d, user: d}}\n\
+         current-context: d\n"
+    )
+}
+
+/// A create that the rehearsal cloud accepts.
+pub fn create_body(fqdn: &str) -> Value {
+    json!({
+        "orgName": "Acme", "orgEmail": "ops@acme.example", "sovereignFQDN": fqdn, "sovereignDomainMode": "byo-manual",
+        "regions": [{"provider": "rehearsal", "cloudRegion": "local-1", "controlPlaneSize": "medium",
+                     "workerSize": "small", "workerCount": 1}],
+        "sshPublicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICvNPhTcqP2xjKPU6Vi7HE3wAlmK5uXYD8nZgkprXcRQ ops",
+        "rehearsalApiPort": 16443, "rehearsalToken": "sentinel-of-the-request",
+    })
+}

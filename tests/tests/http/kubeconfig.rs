@@ -1,0 +1,106 @@
+//! `PUT` and `GET …/kubeconfig` (API.md 1.10 and 1.11).
+
+use crate::kit::{BEARER, Server, Setup, id, kubeconfig, record};
+use catalyst_domain::{Record, ResultInfo, Status};
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
+
+fn right() -> String {
+    format!("Bearer {BEARER}")
+}
+
+/// A record whose bearer is used up.
+fn used(n: u8) -> Record {
+    let mut record = record(n, Status::Failed);
+    let kubeconfig_path = format!("{}.yaml", record.id);
+    record.result = Some(ResultInfo { kubeconfig_path, ..ResultInfo::default() });
+    record.kubeconfig_sha256 = catalyst_domain::kubeconfig::sha256_hex(kubeconfig("stored").as_bytes());
+    record
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_refusal_has_its_place_and_stores_nothing() {
+    let mut no_hash = record(2, Status::Failed);
+    no_hash.kubeconfig_bearer_hash.clear();
+    let server = Server::with(&[record(1, Status::Failed), no_hash, used(3)]).await;
+    let right = right();
+    let (large, good) = ("x".repeat(2 * 1024 * 1024), kubeconfig("good"));
+    for (n, bearer, body, status, error) in [
+        (9, None, "", 404, "deployment-not-found"),
+        (1, None, "", 401, "missing-bearer"),
+        (2, None, "", 401, "missing-bearer"),
+        (2, Some("Bearer wrong"), "", 403, "no-bearer-hash"),
+        (3, Some("Bearer wrong"), &*large, 403, "invalid-bearer"),
+        (3, Some(&*right), "", 403, "already-set"),
+        (3, Some(&*right), &*good, 403, "already-set"),
+        (3, Some(&*right), &*large, 403, "already-set"),
+        (1, Some(&*right), &*large, 422, "body-too-large"),
+        (1, Some(&*right), "", 422, "empty-body"),
+        (1, Some(&*right), "  \n ", 422, "invalid-kubeconfig"),
+        (1, Some(&*right), "<html></html>", 422, "invalid-kubeconfig"),
+    ] {
+        let reply = server.put(&id(n), bearer, body).await;
+        assert_eq!(reply.refusal(), (status, error.to_owned()), "{n} {bearer:?} {} bytes", body.len());
+        assert!(reply.json()["detail"].is_string());
+    }
+    let hostile = kubeconfig("x").replace("token: x", "exec: {command: sh}");
+    let reply = server.put(&id(1), Some(&right), &hostile).await;
+    assert_eq!(reply.refusal(), (422, "unsafe-kubeconfig".into()), "h4");
+    assert!(!server.kubeconfig_file(&id(1)).exists(), "a refused PUT creates no file");
+    assert_eq!(server.put(&id(1), Some(&right), &good).await.status, 204, "h4: the bearer was not used up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bearer_is_read_as_the_contract_says() {
+    let server = Server::with(&[record(1, Status::Failed)]).await;
+    for header in ["Bearer", "Bearer ", "Basic abc", "abcdef", ""] {
+        let reply = server.put(&id(1), Some(header), "").await;
+        assert_eq!(reply.refusal(), (401, "missing-bearer".into()), "{header:?}");
+        assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
+    }
+    for header in [format!("BEARER {BEARER}"), format!("bearer  {BEARER} ")] {
+        let reply = server.put(&id(1), Some(&header), "").await;
+        assert_eq!(reply.refusal(), (422, "empty-body".into()), "{header:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_204_means_file_and_record_are_there_and_the_bearer_is_used_up() {
+    let server = Server::with(&[record(1, Status::Failed)]).await;
+    // Exactly the limit is accepted.
+    let mut body = kubeconfig("mine");
+    body.push_str(&format!("#{}\n", "x".repeat(catalyst_domain::kubeconfig::MAX_BYTES - body.len() - 2)));
+    let path = format!("/api/v1/deployments/{}/kubeconfig", id(1));
+    assert_eq!(server.get(&path).await.refusal(), (409, "not-implemented".into()));
+    let reply = server.put(&id(1), Some(&right()), &body).await;
+    assert_eq!((reply.status, reply.body.len()), (204, 0));
+    let file = server.kubeconfig_file(&id(1));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), body);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let record = server.on_disk(&id(1));
+    assert!(record.has_kubeconfig());
+    assert_eq!(record.status, Status::Failed, "a8: a failure is sticky");
+
+    let got = server.get(&path).await;
+    assert_eq!((got.status, got.text()), (200, body.clone()));
+    assert_eq!(got.header("content-type"), Some("application/yaml"));
+    assert_eq!(got.header("cache-control"), Some("no-store"), "h16");
+    assert_eq!(got.header("content-disposition"), Some("attachment; filename=\"c1.example-kubeconfig.yaml\""), "h15");
+    for (body, same) in [(body.as_str(), true), ("other", false)] {
+        let reply = server.put(&id(1), Some(&right()), body).await;
+        assert_eq!(reply.refusal(), (403, "already-set".into()));
+        assert_eq!(reply.json()["same"], json!(same));
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(server.get(&path).await.refusal(), (409, "kubeconfig-file-missing".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_used_is_a_503_until_it_can() {
+    let records = vec![record(1, Status::Failed)];
+    let server = Server::start(Setup { records, kubeconfigs_blocked: true, ..Setup::default() }).await;
+    let reply = server.put(&id(1), Some(&right()), &kubeconfig("a")).await;
+    assert_eq!(reply.refusal(), (503, "kubeconfigs-dir-unwritable".into()));
+    std::fs::remove_file(server.kubeconfig_file(&id(1)).parent().unwrap()).unwrap();
+    assert_eq!(server.put(&id(1), Some(&right()), &kubeconfig("a")).await.status, 204, "it heals with the folder");
+}

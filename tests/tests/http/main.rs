@@ -1,0 +1,15 @@
+//! The API through its socket: the real router over a real store, the real plugins and the real OpenTofu, one test per row
+//! of the contract, and what hostile or slow clients may cost. A name begins with the defect that the test keeps out.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod abuse;
+mod basics;
+mod bearers;
+mod client;
+mod cors;
+mod create;
+mod kit;
+mod kubeconfig;
+mod races;
+mod reading;
+mod retry;
