@@ -1,7 +1,9 @@
 //! The long-lived handles, built once. No logic.
 
+use crate::dns::names::Names;
 use crate::driver::Driver;
 use crate::http::{ApiError, WrongBearers};
+use crate::outbound::Outbound;
 use catalyst_sandbox::Sandbox;
 use catalyst_store::Store;
 use std::sync::Arc;
@@ -13,6 +15,10 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// Provider plugins.
     pub sandbox: Arc<Sandbox>,
+    /// Calls to the outside.
+    pub outbound: Outbound,
+    /// Names in pools and elsewhere.
+    pub names: Arc<Names>,
     /// One task per live deployment.
     pub driver: Arc<Driver>,
     /// Who tried wrong bearers lately.

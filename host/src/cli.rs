@@ -1,6 +1,7 @@
 //! The command line.
 
 mod banner;
+mod dns;
 mod rehearse;
 mod serve;
 mod trace;
@@ -29,6 +30,11 @@ enum Command {
     /// node does; then answers the host's watch with releases that install one after the other. The scripts of the user
     /// data run on this machine, as you. CATALYST_STATE_DIR (or CATALYST_DEPLOYMENTS_DIR) must be the host's.
     Rehearse(rehearse::Arguments),
+    /// Write the six address records of a Sovereign at the registrar that holds the managed domain.
+    ///
+    /// A hook to be run alone, where no pool-domain manager does it. Reads DYNADOT_API_KEY, DYNADOT_API_SECRET, DOMAIN,
+    /// SUBDOMAIN and LB_IP. Records that exist are kept; the first failure ends it.
+    Dns,
 }
 
 /// Runs the command that was given.
@@ -44,6 +50,7 @@ pub fn main() -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     match cli.command {
         Command::Serve => runtime.block_on(serve::serve(config)),
+        Command::Dns => runtime.block_on(dns::dns(config)),
         Command::Rehearse(arguments) => runtime.block_on(rehearse::rehearse(config, arguments)),
     }
 }

@@ -4,6 +4,8 @@ mod vars;
 
 pub use vars::{VARIABLES, Variable};
 
+use crate::dns::managed::ManagedDomains;
+use crate::dns::pdm;
 use crate::http::AllowedOrigin;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -52,6 +54,12 @@ pub struct Config {
     pub gitops_branch: String,
     /// Pull token of the registry; a secret.
     pub ghcr_pull_token: catalyst_domain::SecretValue,
+    /// Base URL of the pool-domain manager.
+    pub pool_domain_manager_url: crate::outbound::Url,
+    /// Domains whose names are given out.
+    pub managed_domains: ManagedDomains,
+    /// PEM file that replaces the system's trust store for calls of the host.
+    pub trust_store: Option<PathBuf>,
     /// Proxy variables, as programs commonly read them.
     pub proxy: ProxyConfig,
     /// Filter of the trace.
@@ -94,6 +102,23 @@ pub struct ConfigError {
     pub name: &'static str,
     /// The rule.
     pub why: String,
+}
+
+/// What the stand-alone hook `catalyst dns` reads, beside the managed domains.
+const DNS_HOOK: [&str; 7] = [
+    "DYNADOT_API_KEY",
+    "DYNADOT_API_SECRET",
+    "DOMAIN",
+    "SUBDOMAIN",
+    "LB_IP",
+    "DYNADOT_MANAGED_DOMAINS",
+    "DYNADOT_DOMAIN",
+];
+
+/// The inputs of `catalyst dns` as the environment has them. They hold secrets, so they are no part of [`Config`].
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn dns_hook() -> BTreeMap<String, String> {
+    DNS_HOOK.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
 }
 
 /// Names handed to OpenTofu as they are, where they are set.
@@ -161,6 +186,9 @@ impl Config {
             gitops_repo_url: env.url("CATALYST_GITOPS_REPO_URL", "https://github.com/openova-io/openova")?,
             gitops_branch: env.get("CATALYST_GITOPS_BRANCH").unwrap_or("main").to_owned(),
             ghcr_pull_token: catalyst_domain::SecretValue::new(env.get("CATALYST_GHCR_PULL_TOKEN").unwrap_or_default()),
+            pool_domain_manager_url: env.pool_domain_manager()?,
+            managed_domains: ManagedDomains::from_config(env.get("DYNADOT_MANAGED_DOMAINS"), env.get("DYNADOT_DOMAIN")),
+            trust_store: env.get("SSL_CERT_FILE").map(PathBuf::from),
             proxy: ProxyConfig {
                 https_proxy: env.either("HTTPS_PROXY", "https_proxy"),
                 no_proxy: env.either("NO_PROXY", "no_proxy"),
@@ -256,6 +284,12 @@ impl<'a> Env<'a> {
         base.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(".cache"))).map(|base| base.join("catalyst"))
     }
 
+    fn pool_domain_manager(&self) -> Result<crate::outbound::Url, ConfigError> {
+        let name = "POOL_DOMAIN_MANAGER_URL";
+        let default = "http://pool-domain-manager.openova-system.svc.cluster.local:8080";
+        pdm::base_url(self.get(name).unwrap_or(default)).map_err(|_| invalid(name, "must be an http or https URL"))
+    }
+
     // A promise that cannot be kept is refused, not ignored.
     fn refuse_what_is_not_there(&self) -> Result<(), ConfigError> {
         if self.get("CATALYST_AUTH").is_some_and(|value| value != "none") {
@@ -310,6 +344,9 @@ mod tests {
         assert_eq!(c.phase1_timeout, Duration::from_secs(3600));
         assert_eq!(c.tofu.max_runs, 4);
         assert_eq!(c.cors_origin, AllowedOrigin::Any);
+        let pdm = "http://pool-domain-manager.openova-system.svc.cluster.local:8080/";
+        assert_eq!(c.pool_domain_manager_url.as_str(), pdm);
+        assert_eq!(c.managed_domains.list(), ["omani.works", "openova.io"]);
     }
 
     #[test]
@@ -340,6 +377,7 @@ mod tests {
             ("CATALYST_STATE_KEY", "k"),
             ("CATALYST_API_PUBLIC_URL", "ftp://x"),
             ("CATALYST_TOFU_PASS_ENV", "CATALYST_GHCR_PULL_TOKEN"),
+            ("POOL_DOMAIN_MANAGER_URL", "pdm.example"),
         ] {
             assert_eq!(config(&[(name, value)]).unwrap_err().name, name, "{name}={value}");
         }

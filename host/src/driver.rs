@@ -6,6 +6,7 @@ pub mod create;
 pub mod credentials;
 pub mod destroy;
 mod diagnosis;
+pub mod dns;
 pub mod idempotency;
 pub mod preview;
 mod provision;
@@ -18,6 +19,7 @@ mod tofu_state;
 mod vault;
 mod watching;
 
+use crate::dns::names::Names;
 use crate::engine::{Engine, Reaped};
 use bytes::Bytes;
 use catalyst_domain::provider::RenderContext;
@@ -26,6 +28,7 @@ use catalyst_domain::step::next_steps;
 use catalyst_domain::{DeploymentId, Record, SecretValue, Status, Step, Timestamp};
 use catalyst_sandbox::{Provider, Sandbox};
 use catalyst_store::{AcceptError, Progress, StorageError, Store};
+pub use secrets::{NoRandomness, random};
 use std::collections::{HashMap, HashSet, hash_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -74,6 +77,7 @@ pub struct Driver {
     store: Arc<dyn Store>,
     sandbox: Arc<Sandbox>,
     engine: Arc<Engine>,
+    names: Arc<Names>,
     settings: Settings,
     vault: Vault,
     live: Mutex<HashSet<DeploymentId>>,
@@ -100,6 +104,7 @@ impl Driver {
         store: Arc<dyn Store>,
         sandbox: Arc<Sandbox>,
         engine: Arc<Engine>,
+        names: Arc<Names>,
         settings: Settings,
         stop: CancellationToken,
     ) -> Arc<Self> {
@@ -107,7 +112,20 @@ impl Driver {
         let tasks = TaskTracker::new();
         let (live, retrying, started) = (Mutex::default(), tokio::sync::Mutex::default(), Timestamp::now());
         let creating = create::KeyLocks::default();
-        Arc::new(Self { store, sandbox, engine, settings, vault, live, started, tasks, stop, retrying, creating })
+        Arc::new(Self {
+            store,
+            sandbox,
+            engine,
+            names,
+            settings,
+            vault,
+            live,
+            started,
+            tasks,
+            stop,
+            retrying,
+            creating,
+        })
     }
 
     /// Takes up every record where it stands.
@@ -282,6 +300,9 @@ impl Driver {
             };
             running.iter().filter(|(step, _)| !due.contains(step)).for_each(|(_, (token, _))| token.cancel());
             for step in due {
+                if running.keys().any(|other| step.excludes(*other)) {
+                    continue;
+                }
                 if let hash_map::Entry::Vacant(free) = running.entry(step) {
                     let stop = self.stop.child_token();
                     let hand = Hand { driver: self.clone(), id: id.clone(), stop: stop.clone() };
@@ -355,6 +376,8 @@ impl Hand {
             Step::AwaitKubeconfig => self.await_node().await,
             Step::Watch => self.watch().await,
             Step::Destroy => self.destroy().await,
+            Step::PublishDns => self.publish_dns().await,
+            Step::ReleaseDns => self.release_dns().await,
         }
     }
 

@@ -5,9 +5,11 @@ mod bearer;
 mod body;
 mod cors;
 mod create;
+mod credentials;
 mod destroy;
 mod error;
 mod events;
+mod fields;
 mod get;
 mod health;
 mod kubeconfig;
@@ -17,11 +19,14 @@ mod path;
 mod previews;
 mod providers;
 mod query;
+mod registrar;
 mod request_id;
 mod rest;
 mod retry;
 mod serve;
 mod sse;
+mod sshkey;
+mod subdomains;
 mod wire;
 mod wrong_bearers;
 
@@ -46,6 +51,9 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/api/v1/deployments"),
+    ("POST", "/api/v1/credentials/validate"),
+    ("POST", "/api/v1/subdomains/check"),
+    ("POST", "/api/v1/sshkey/generate"),
     ("POST", "/api/v1/deployments"),
     ("GET", "/api/v1/deployments/{id}"),
     ("DELETE", "/api/v1/deployments/{id}"),
@@ -57,6 +65,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/api/v1/previews"),
     ("GET", "/api/v1/providers"),
     ("GET", "/api/v1/providers/{id}"),
+    ("POST", "/api/v1/registrar/{registrar}/validate"),
+    ("POST", "/api/v1/registrar/{registrar}/set-ns"),
 ];
 
 /// What the API is told from outside.
@@ -76,6 +86,11 @@ pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/api/v1/deployments", get(list::list).post(create::create))
         .route(deployment, get(get::get).delete(destroy::destroy))
+        .route("/api/v1/credentials/validate", post(credentials::validate))
+        .route("/api/v1/subdomains/check", post(subdomains::check))
+        .route("/api/v1/sshkey/generate", post(sshkey::generate))
+        .route("/api/v1/registrar/{registrar}/validate", post(registrar::validate))
+        .route("/api/v1/registrar/{registrar}/set-ns", post(registrar::set_ns))
         .route(&format!("{deployment}/events"), get(events::events))
         .route(&format!("{deployment}/logs"), get(logs::logs))
         .route(&format!("{deployment}/kubeconfig"), get(kubeconfig::get).put(kubeconfig::put))

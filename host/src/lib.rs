@@ -6,7 +6,12 @@ pub mod app;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod dns;
 pub mod driver;
 pub mod engine;
 pub mod http;
+pub mod outbound;
 pub mod rehearse;
+
+#[cfg(test)]
+mod test_server;

@@ -11,9 +11,15 @@ pub struct Answer {
     pub status: u16,
     /// Body.
     pub body: String,
+    headers: Vec<(String, String)>,
 }
 
 impl Answer {
+    /// A header by its lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body)
@@ -77,6 +83,8 @@ impl Api {
         let mut response = result.unwrap_or_else(|error| panic!("the host does not answer: {error}"));
         let body = response.body_mut().read_to_string().unwrap();
         self.seen.lock().unwrap().push(body.clone());
-        Answer { status: response.status().as_u16(), body }
+        let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        Answer { status: response.status().as_u16(), body, headers }
     }
 }

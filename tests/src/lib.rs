@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails a test by panicking")]
 
 pub mod api;
+pub mod double;
 pub mod flux;
 pub mod host;
 pub mod kube;
+pub mod pdm;
 pub mod tools;
 pub mod viewer;
 pub mod world;

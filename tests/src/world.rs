@@ -24,14 +24,50 @@ pub struct World {
     pub host: Host,
     /// The cluster.
     pub cluster: Cluster,
-    gates: tempfile::TempDir,
+    gates: Gates,
+}
+
+/// The real OpenTofu behind gates, so that a test can act in the middle of a step.
+pub struct Gates(tempfile::TempDir);
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Gates {
+    /// Open ones.
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// The binary to run.
+    pub fn tofu(&self) -> PathBuf {
+        gated_tofu(self.0.path())
+    }
+
+    /// OpenTofu will wait before (`plan`, `apply`) or after (`applied`) this step, until the gate is opened.
+    pub fn close(&self, gate: &str) {
+        std::fs::write(self.0.path().join(gate), "").unwrap();
+    }
+
+    /// Lets OpenTofu go on.
+    pub fn open(&self, gate: &str) {
+        std::fs::remove_file(self.0.path().join(gate)).unwrap();
+    }
+
+    /// Whether OpenTofu waits at the gate.
+    pub fn waits_at(&self, gate: &str) -> bool {
+        self.0.path().join(format!("{gate}.waiting")).exists()
+    }
 }
 
 impl World {
     /// Starts both. OpenTofu is the real one behind gates: see [`World::close`].
     pub async fn start() -> Self {
-        let gates = tempfile::tempdir().unwrap();
-        let tofu = gated_tofu(gates.path());
+        let gates = Gates::new();
+        let tofu = gates.tofu();
         let host = Host::start(&[
             ("CATALYST_TOFU_BIN", tofu.to_str().unwrap()),
             ("CATALYST_GHCR_PULL_TOKEN", PULL_TOKEN),
@@ -43,17 +79,17 @@ impl World {
 
     /// OpenTofu will wait before (`plan`, `apply`) or after (`applied`) this step, until the gate is opened.
     pub fn close(&self, gate: &str) {
-        std::fs::write(self.gates.path().join(gate), "").unwrap();
+        self.gates.close(gate);
     }
 
     /// Lets OpenTofu go on.
     pub fn open(&self, gate: &str) {
-        std::fs::remove_file(self.gates.path().join(gate)).unwrap();
+        self.gates.open(gate);
     }
 
     /// Whether OpenTofu waits at the gate.
     pub fn waits_at(&self, gate: &str) -> bool {
-        self.gates.path().join(format!("{gate}.waiting")).exists()
+        self.gates.waits_at(gate)
     }
 
     /// A request whose cluster is the one of this world.

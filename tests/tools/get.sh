@@ -97,6 +97,7 @@ tofu)
 # Not from PATH: whatever version is there would decide what is tested.
 kube-apiserver) build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver ;;
 etcd) debian etcd etcd-server ;;
+ssh-keygen) debian "$1" openssh-client ;;
 cloud-init | shellcheck | curl | jq | strace | docker-registry | chromium) debian "$1" "$1" ;;
 '') die "usage: get.sh <tool>" ;;
 *) die "unknown tool $1" ;;

@@ -1,5 +1,6 @@
 //! Things that happened to a deployment. A fact is never a wish: whoever reports it has seen it.
 
+use crate::dns::{DnsFact, PoolReservation};
 use crate::provider::Endpoints;
 use crate::record::Child;
 use jiff::Timestamp;
@@ -44,6 +45,8 @@ pub enum Fact {
     Phase0Retried {
         /// Hash of a new bearer, where the old one was lost and no server can hold it.
         new_bearer_hash: Option<String>,
+        /// The pool name, where it was reserved anew.
+        reservation: Option<PoolReservation>,
     },
     /// A person asked for Phase 1 once more.
     Phase1Retried,
@@ -63,6 +66,8 @@ pub enum Fact {
     },
     /// The process began anew and the cluster was never watched to the end.
     WatchResumed,
+    /// Something about the pool name.
+    Dns(DnsFact),
 }
 
 /// How a watch ended. `ready` needs evidence; everything else is a failure with a reason.

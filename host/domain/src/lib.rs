@@ -5,6 +5,7 @@
 //! file, no socket, no runtime, and no cloud.
 
 pub mod compare;
+pub mod dns;
 pub mod event;
 pub mod fact;
 pub mod finding;

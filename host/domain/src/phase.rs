@@ -21,6 +21,8 @@ pub const COMPONENT: &str = "component";
 pub const COMPONENT_LOG: &str = "component-log";
 /// Remarks on the watch that are no state of a component.
 pub const MONITOR: &str = "phase1";
+/// The pool name of a deployment.
+pub const DNS: &str = "dns";
 /// The host's own remarks: restarts, retries, wrong bearers, lost lines.
 pub const HOST: &str = "host";
 

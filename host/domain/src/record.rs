@@ -2,6 +2,7 @@
 //!
 //! Its keys are those of API.md 2.3, so records of the earlier service are read as they are; further keys are ours.
 
+use crate::dns::{PoolDns, PoolReservation};
 use crate::event::Entry;
 use crate::{DeploymentId, Request, Status};
 use jiff::Timestamp;
@@ -44,6 +45,9 @@ pub struct Record {
     /// Label of the reserved name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pdm_subdomain: String,
+    /// How far the pool name is; absent where there is none, and in records of the earlier service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<PoolDns>,
     /// SHA-256 of the bearer's hex text, as hex. Gone with a destroy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kubeconfig_bearer_hash: String,
@@ -170,6 +174,7 @@ impl Record {
             pdm_reservation_token: String::new(),
             pdm_pool_domain: String::new(),
             pdm_subdomain: String::new(),
+            dns: None,
             kubeconfig_bearer_hash: new.kubeconfig_bearer_hash,
             kubeconfig_sha256: String::new(),
             provider: Some(new.provider),
@@ -182,6 +187,13 @@ impl Record {
             child: None,
             events: Vec::new(),
         }
+    }
+
+    /// The same with a pool name that is held for it.
+    #[must_use]
+    pub fn with_reservation(mut self, reservation: &PoolReservation) -> Self {
+        crate::dns::reserved(&mut self, reservation);
+        self
     }
 
     /// Whether a kubeconfig was accepted: the bearer is used up.

@@ -2,7 +2,7 @@
 
 use crate::fact::{Fact, Outcome};
 use crate::provider::Endpoints;
-use crate::{Record, Status};
+use crate::{Record, Status, dns};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -76,9 +76,12 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             only(from, &[Status::Phase1Watching])?;
             phase1_ended(&mut next, outcome, components, at);
         }
-        Fact::Phase0Retried { new_bearer_hash } => {
+        Fact::Phase0Retried { new_bearer_hash, reservation } => {
             claim_phase0(record)?;
             restart_phase0(&mut next, new_bearer_hash.as_deref());
+            if let Some(reservation) = reservation {
+                dns::reserved(&mut next, reservation);
+            }
         }
         Fact::Phase1Retried => {
             claim_phase1(record)?;
@@ -110,7 +113,9 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
                 return Err(Refused::Stale(from));
             }
             watch(&mut next, at);
+            dns::watch_resumed(&mut next);
         }
+        Fact::Dns(fact) => dns::apply(&mut next, fact)?,
     }
     Ok(next)
 }
@@ -123,6 +128,7 @@ fn applied(next: &mut Record, endpoints: &Endpoints, at: Timestamp) {
     let fqdn = next.request.sovereign_fqdn.clone();
     // Merged, not replaced: a pointer to a kubeconfig that came early survives.
     let result = next.result_mut();
+    let old_address = result.load_balancer_ip.clone();
     result.control_plane_ip.clone_from(&endpoints.control_plane_ip);
     result.load_balancer_ip.clone_from(&endpoints.load_balancer_ip);
     result.console_url.clone_from(&endpoints.console_url);
@@ -130,6 +136,7 @@ fn applied(next: &mut Record, endpoints: &Endpoints, at: Timestamp) {
     next.kubeconfig_hosts.clone_from(&endpoints.kubeconfig_hosts);
     next.phase0_finished_at = Some(at);
     next.child = None;
+    dns::applied(next, &old_address);
     if next.has_kubeconfig() {
         watch(next, at);
     } else {

@@ -1,6 +1,7 @@
 //! The status table of the design, generated over all pairs of state and fact.
 
 use super::*;
+use crate::dns::{DnsFact, DnsState, PoolDns, PoolReservation};
 use crate::record::{Child, NewRecord, ProviderRef};
 use crate::restart::{KubeconfigFile, on_start};
 use crate::step::{Step, next_steps};
@@ -17,6 +18,26 @@ struct Shape {
     status: Status,
     kubeconfig: bool,
     phase0_done: bool,
+    name: Name,
+}
+
+/// The pool name of a record: none at all, or one that is so far; `Old` is how the earlier service left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    None,
+    Old,
+    Is(DnsState),
+}
+
+impl Name {
+    const ALL: [Self; 6] = [
+        Self::None,
+        Self::Old,
+        Self::Is(DnsState::Reserved),
+        Self::Is(DnsState::Publishing),
+        Self::Is(DnsState::Published),
+        Self::Is(DnsState::Failed),
+    ];
 }
 
 fn record(shape: Shape) -> Record {
@@ -34,7 +55,19 @@ fn record(shape: Shape) -> Record {
     if shape.phase0_done {
         record.phase0_finished_at = Some(at(1));
     }
+    if shape.name != Name::None {
+        record = record.with_reservation(&reservation());
+    }
+    match shape.name {
+        Name::None => {}
+        Name::Old => record.dns = None,
+        Name::Is(state) => record.dns = Some(PoolDns { state, detail: String::new() }),
+    }
     record
+}
+
+fn reservation() -> PoolReservation {
+    PoolReservation { token: "t1".into(), domain: "pool.example".into(), label: "a".into() }
 }
 
 fn shapes() -> Vec<Shape> {
@@ -42,7 +75,7 @@ fn shapes() -> Vec<Shape> {
     for status in Status::ALL {
         for kubeconfig in [false, true] {
             for phase0_done in [false, true] {
-                all.push(Shape { status, kubeconfig, phase0_done });
+                all.extend(Name::ALL.map(|name| Shape { status, kubeconfig, phase0_done, name }));
             }
         }
     }
@@ -66,13 +99,19 @@ fn facts() -> Vec<Fact> {
         Fact::NodeDeadline,
         Fact::Phase1Ended { outcome: Outcome::Ready, components: BTreeMap::new() },
         Fact::Phase1Ended { outcome: Outcome::Failed("1 failed component".into()), components: BTreeMap::new() },
-        Fact::Phase0Retried { new_bearer_hash: None },
+        Fact::Phase0Retried { new_bearer_hash: None, reservation: None },
         Fact::Phase1Retried,
         Fact::DestroyRequested,
         Fact::DestroyFinished,
         Fact::DestroyFailed { error: "tofu destroy: x".into() },
         Fact::Interrupted { error: "restarted".into() },
         Fact::WatchResumed,
+        Fact::Dns(DnsFact::Reserved { token: "t2".into() }),
+        Fact::Dns(DnsFact::Waiting { detail: "503".into() }),
+        Fact::Dns(DnsFact::Published),
+        Fact::Dns(DnsFact::Failed { detail: "taken".into() }),
+        Fact::Dns(DnsFact::LetGo { left: None }),
+        Fact::Dns(DnsFact::LetGo { left: Some("500".into()) }),
     ]
 }
 
@@ -107,7 +146,33 @@ fn expected(shape: Shape, fact: &Fact) -> Result<Status, Refused> {
         (Ready | Failed | Destroyed, Fact::Interrupted { .. }) => stale,
         (_, Fact::Interrupted { .. }) => Ok(Failed),
         (Ready | Failed, Fact::WatchResumed) if shape.kubeconfig => Ok(Phase1Watching),
+        (_, Fact::Dns(DnsFact::LetGo { .. })) if releasable(shape) => Ok(from),
+        (_, Fact::Dns(DnsFact::LetGo { .. })) => stale,
+        (_, Fact::Dns(_)) if publishable(shape) => Ok(from),
         _ => stale,
+    }
+}
+
+/// The name is written once there is an address, and as long as the cluster is wanted.
+fn publishable(shape: Shape) -> bool {
+    use Status::*;
+    let alive = matches!(shape.status, FluxBootstrapping | Phase1Watching);
+    let kept = alive || matches!(shape.status, Ready | Failed);
+    shape.phase0_done
+        && match shape.name {
+            Name::Is(DnsState::Reserved | DnsState::Publishing) => kept,
+            Name::Old => alive,
+            Name::None | Name::Is(_) => false,
+        }
+}
+
+/// The name is given back after a destroy, or when no cluster came to be before it was written.
+fn releasable(shape: Shape) -> bool {
+    match (shape.status, shape.name) {
+        (_, Name::None) => false,
+        (Status::Destroyed, _) => true,
+        (Status::Failed, Name::Old | Name::Is(DnsState::Reserved)) => !shape.phase0_done,
+        _ => false,
     }
 }
 
@@ -121,7 +186,7 @@ fn every_fact_in_every_state_is_taken_or_refused_as_the_table_says() {
             pairs += 1;
         }
     }
-    assert_eq!(pairs, 9 * 2 * 2 * 16);
+    assert_eq!(pairs, 9 * 2 * 2 * 6 * 22);
 }
 
 fn after(record: &Record, facts: &[Fact]) -> Record {
@@ -129,7 +194,7 @@ fn after(record: &Record, facts: &[Fact]) -> Record {
 }
 
 fn fresh() -> Record {
-    record(Shape { status: Status::Provisioning, kubeconfig: false, phase0_done: false })
+    record(Shape { status: Status::Provisioning, kubeconfig: false, phase0_done: false, name: Name::None })
 }
 
 fn applied() -> Fact {
@@ -173,7 +238,8 @@ fn a8_a_kubeconfig_after_a_failure_is_kept_and_changes_nothing_else() {
     assert_eq!((kept.status, kept.error.as_str()), (Status::Failed, "tofu apply: no stock"));
     assert!(kept.has_kubeconfig());
     assert_eq!(next_steps(&kept), []);
-    let retried = after(&kept, &[Fact::Phase0Retried { new_bearer_hash: None }, Fact::ApplyBegan, applied()]);
+    let retried =
+        after(&kept, &[Fact::Phase0Retried { new_bearer_hash: None, reservation: None }, Fact::ApplyBegan, applied()]);
     assert_eq!(retried.status, Status::Phase1Watching);
 }
 
@@ -191,7 +257,7 @@ fn a9_a_restart_resumes_what_can_be_resumed_however_often_it_happens() {
             }
         }
         if shape.status == Status::Phase1Watching && shape.kubeconfig {
-            assert_eq!(next_steps(&record), [Step::Watch]);
+            assert!(next_steps(&record).contains(&Step::Watch));
         }
     }
     let interrupted = after(&fresh(), &[Fact::ApplyBegan]);
@@ -204,7 +270,7 @@ fn a9_a_restart_resumes_what_can_be_resumed_however_often_it_happens() {
 
 #[test]
 fn a_destroy_takes_the_bearer_with_it() {
-    let ready = record(Shape { status: Status::Ready, kubeconfig: false, phase0_done: true });
+    let ready = record(Shape { status: Status::Ready, kubeconfig: false, phase0_done: true, name: Name::None });
     let gone = after(&ready, &[Fact::DestroyRequested, Fact::DestroyFinished]);
     assert!(gone.kubeconfig_bearer_hash.is_empty());
     assert_eq!(apply(&gone, &received(), at(30)).unwrap_err(), Refused::NoBearer);
@@ -212,12 +278,13 @@ fn a_destroy_takes_the_bearer_with_it() {
 
 #[test]
 fn a_kubeconfig_stays_while_its_server_may_and_goes_with_it() {
-    let ready = record(Shape { status: Status::Ready, kubeconfig: true, phase0_done: true });
+    let ready = record(Shape { status: Status::Ready, kubeconfig: true, phase0_done: true, name: Name::None });
     let failed = after(&ready, &[Fact::DestroyRequested, Fact::DestroyFailed { error: "tofu destroy: x".into() }]);
     assert!(failed.has_kubeconfig(), "the operator needs it to look into what is left");
-    let same_server = after(&failed, &[Fact::Phase0Retried { new_bearer_hash: None }]);
+    let same_server = after(&failed, &[Fact::Phase0Retried { new_bearer_hash: None, reservation: None }]);
     assert!(same_server.has_kubeconfig());
-    let new_server = after(&failed, &[Fact::Phase0Retried { new_bearer_hash: Some("cd".repeat(32)) }]);
+    let new_server =
+        after(&failed, &[Fact::Phase0Retried { new_bearer_hash: Some("cd".repeat(32)), reservation: None }]);
     assert!(!new_server.has_kubeconfig() && new_server.kubeconfig_sha256.is_empty());
     let waits = after(&new_server, &[Fact::ApplyBegan, applied()]);
     assert_eq!(waits.status, Status::FluxBootstrapping);
@@ -225,13 +292,82 @@ fn a_kubeconfig_stays_while_its_server_may_and_goes_with_it() {
     assert!(!gone.has_kubeconfig() && gone.kubeconfig_sha256.is_empty());
 }
 
+/// A record in pool mode after these facts.
+fn pooled(facts: &[Fact]) -> Record {
+    after(&fresh().with_reservation(&reservation()), facts)
+}
+
+fn dns_state(record: &Record) -> Option<DnsState> {
+    record.dns.as_ref().map(|dns| dns.state)
+}
+
+#[test]
+fn b1_the_name_is_published_right_after_the_outputs_beside_whatever_else_is_due() {
+    let waiting = pooled(&[Fact::ApplyBegan, applied()]);
+    assert_eq!(dns_state(&waiting), Some(DnsState::Publishing));
+    assert_eq!(next_steps(&waiting), [Step::AwaitKubeconfig, Step::PublishDns]);
+    let watching = after(&waiting, &[received()]);
+    assert_eq!(next_steps(&watching), [Step::Watch, Step::PublishDns]);
+    let published = after(&watching, &[Fact::Dns(DnsFact::Published)]);
+    assert_eq!(next_steps(&published), [Step::Watch]);
+}
+
+#[test]
+fn b2_a_name_that_is_not_published_is_seen_and_does_not_undo_the_cluster() {
+    let failed = Fact::Dns(DnsFact::Failed { detail: "taken by another".into() });
+    let watching = pooled(&[Fact::ApplyBegan, applied(), received(), failed]);
+    assert_eq!((watching.status, dns_state(&watching)), (Status::Phase1Watching, Some(DnsState::Failed)));
+    assert_eq!(watching.dns.as_ref().unwrap().detail, "taken by another");
+    let ready = after(&watching, &[facts().remove(7)]);
+    assert_eq!((ready.status, next_steps(&ready)), (Status::Ready, vec![]));
+    // Still trying when the cluster is ready already: it goes on.
+    let late = pooled(&[Fact::ApplyBegan, applied(), received(), facts().remove(7)]);
+    assert_eq!((late.status, next_steps(&late)), (Status::Ready, vec![Step::PublishDns]));
+}
+
+#[test]
+fn b3_an_interrupted_run_gives_its_name_back_and_a_retry_holds_a_new_one() {
+    let began = pooled(&[Fact::ApplyBegan]);
+    let interrupted = after(&began, &[on_start(&began, KubeconfigFile::Absent).unwrap()]);
+    assert_eq!(next_steps(&interrupted), [Step::ReleaseDns]);
+    let free = after(&interrupted, &[Fact::Dns(DnsFact::LetGo { left: None })]);
+    assert_eq!((next_steps(&free), free.dns.clone(), free.pdm_reservation_token.as_str()), (vec![], None, ""));
+    let again = PoolReservation { token: "t3".into(), ..reservation() };
+    let retried = after(&free, &[Fact::Phase0Retried { new_bearer_hash: None, reservation: Some(again) }]);
+    assert_eq!((retried.pdm_reservation_token.as_str(), dns_state(&retried)), ("t3", Some(DnsState::Reserved)));
+    assert_eq!(next_steps(&retried), [Step::Provision]);
+    // A release that ends only now no longer counts.
+    assert!(apply(&retried, &Fact::Dns(DnsFact::LetGo { left: None }), at(30)).is_err());
+}
+
+#[test]
+fn a_name_that_points_at_the_same_address_is_left_alone_by_a_retry() {
+    let failed = pooled(&[Fact::ApplyBegan, applied(), received(), Fact::Dns(DnsFact::Published), facts().remove(8)]);
+    let retry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
+    let again = after(&failed, &[retry.clone(), Fact::ApplyBegan, applied()]);
+    assert_eq!(dns_state(&again), Some(DnsState::Published));
+    let Fact::Applied(mut moved) = applied() else { panic!("not the outputs") };
+    moved.load_balancer_ip = "192.0.2.9".into();
+    let moved = after(&failed, &[retry, Fact::ApplyBegan, Fact::Applied(moved)]);
+    assert_eq!(dns_state(&moved), Some(DnsState::Publishing));
+}
+
+#[test]
+fn a_destroy_gives_the_name_back_and_a_release_that_fails_is_seen_once() {
+    let published = pooled(&[Fact::ApplyBegan, applied(), Fact::Dns(DnsFact::Published)]);
+    let gone = after(&published, &[Fact::DestroyRequested, Fact::DestroyFinished]);
+    assert_eq!(next_steps(&gone), [Step::ReleaseDns]);
+    let left = after(&gone, &[Fact::Dns(DnsFact::LetGo { left: Some("500".into()) })]);
+    assert_eq!((next_steps(&left), dns_state(&left)), (vec![], Some(DnsState::Failed)));
+}
+
 proptest! {
     /// Random facts in random order never lose a kubeconfig, never make a ready without evidence, and never leave an error
     /// on a healthy deployment.
     #[test]
-    fn invariants_hold_for_any_history(picks in proptest::collection::vec(0usize..16, 0..60)) {
+    fn invariants_hold_for_any_history(picks in proptest::collection::vec(0usize..22, 0..60), pooled: bool) {
         let all = facts();
-        let mut record = fresh();
+        let mut record = if pooled { fresh().with_reservation(&reservation()) } else { fresh() };
         let mut had_kubeconfig = false;
         for (second, pick) in picks.into_iter().enumerate() {
             let before = record.status;
@@ -248,7 +384,12 @@ proptest! {
             prop_assert!(!(running.contains(&record.status) && record.phase0_done()));
             prop_assert!(record.status == Status::Failed || record.error.is_empty());
             prop_assert_eq!(record.finished_at.is_some(), record.status.is_terminal());
-            prop_assert!(!record.status.is_terminal() || next_steps(&record).is_empty());
+            let only_names = next_steps(&record).iter().all(|s| matches!(s, Step::PublishDns | Step::ReleaseDns));
+            prop_assert!(!record.status.is_terminal() || only_names);
+            // A name is never forgotten while it may be held, and never given back under a living cluster.
+            prop_assert_eq!(record.pdm_pool_domain.is_empty(), record.pdm_reservation_token.is_empty());
+            let living = matches!(record.status, Status::Ready | Status::FluxBootstrapping | Status::Phase1Watching);
+            prop_assert!(!living || !next_steps(&record).contains(&Step::ReleaseDns));
         }
     }
 }

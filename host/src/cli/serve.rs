@@ -3,9 +3,11 @@
 use super::banner;
 use crate::app::App;
 use crate::config::Config;
+use crate::dns::names::Names;
 use crate::driver::{self, Driver};
 use crate::engine::{self, Engine};
 use crate::http;
+use crate::outbound::{self, Outbound};
 use anyhow::Context;
 use catalyst_sandbox::Sandbox;
 use catalyst_store::{FileStore, Store};
@@ -29,15 +31,31 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let store: Arc<dyn Store> = FileStore::open(store_settings(&config)).context("cannot open the store")?;
     let sandbox = Sandbox::new(sandbox_settings(&config)).context("cannot start the sandbox")?;
     sandbox.load_folder(&config.plugins_dir).await;
+    let outbound = Outbound::new(&outbound_settings(&config)).context("cannot set up outgoing calls")?;
+    let names = Names::new(&outbound, config.pool_domain_manager_url.clone(), config.managed_domains.clone());
     let engine = Engine::new(engine_settings(&config), store.clone()).await.context("cannot use OpenTofu")?;
     let tofu = engine.version().to_owned();
-    let driver = Driver::new(store.clone(), sandbox.clone(), engine, driver_settings(&config), stopping.child_token());
+    let driver = Driver::new(
+        store.clone(),
+        sandbox.clone(),
+        engine,
+        names.clone(),
+        driver_settings(&config),
+        stopping.child_token(),
+    );
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     driver.start().await;
     banner::show(&config, &sandbox, &tofu, listener.local_addr()?);
-    let wrong_bearers = Arc::default();
-    let app = Arc::new(App { store, sandbox, driver: driver.clone(), wrong_bearers, stopping: stopping.clone() });
+    let app = Arc::new(App {
+        store,
+        sandbox,
+        outbound,
+        names,
+        driver: driver.clone(),
+        wrong_bearers: Arc::default(),
+        stopping: stopping.clone(),
+    });
     let served = tokio::spawn(http::serve(listener, app, http_settings(&config)));
     wait_for_signal().await?;
     tracing::info!("going down: no new work is taken, runs are stopped and recorded");
@@ -69,6 +87,16 @@ fn store_settings(config: &Config) -> catalyst_store::Settings {
         state_dir: config.state_dir.clone(),
         lock_wait: config.lock_wait,
         log_cap_bytes: LOG_CAP,
+    }
+}
+
+pub(super) fn outbound_settings(config: &Config) -> outbound::Settings {
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    outbound::Settings {
+        https_proxy: given(&config.proxy.https_proxy),
+        no_proxy: given(&config.proxy.no_proxy),
+        trust_store: config.trust_store.clone(),
+        addresses: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the body of a create to a deployment: which provider, what is secret, what is wrong, and the record.
 
 use super::Driver;
+use super::dns::PoolFault;
 use super::idempotency::IdempotencyKey;
 use super::render::RenderFault;
 use super::secrets::{NoRandomness, complete, random};
@@ -24,6 +25,8 @@ pub enum CreateFault {
     Provider(String),
     /// The store refused or failed.
     Store(CreateError),
+    /// The pool name is not held for it.
+    Pool(PoolFault),
     /// No random bytes.
     Random,
     /// The task of the create broke; whether there is a record must be looked up.
@@ -129,6 +132,26 @@ impl Driver {
         let mut record = new_record(request, &provider, &secrets, at)?;
         record.approved_render_digest = approved;
         record.idempotency = idempotency;
+        let reservation = self.reserve(&record.id, &record.request).await.map_err(CreateFault::Pool)?;
+        if let Some(reservation) = &reservation {
+            record = record.with_reservation(reservation);
+        }
+        let id = record.id.clone();
+        let founded = self.found(record, secrets, &findings, at).await;
+        if let (Err(_), Some(reservation)) = (&founded, reservation) {
+            self.give_back(&id, reservation);
+        }
+        founded.map(Created::Now)
+    }
+
+    /// Writes the record and starts the deployment.
+    async fn found(
+        self: &Arc<Self>,
+        record: Record,
+        secrets: Secrets,
+        findings: &[Finding],
+        at: Timestamp,
+    ) -> Result<Arc<Record>, CreateFault> {
         let id = record.id.clone();
         // Before the record: once it is there, a task may ask for them.
         self.vault.put(&id, secrets);
@@ -139,10 +162,11 @@ impl Driver {
                 return Err(CreateFault::Store(error));
             }
         };
-        self.remark(&id, &findings, at).await;
-        tracing::info!(deployment.id = %id, provider.id = provider.descriptor().id, "deployment created");
+        self.remark(&id, findings, at).await;
+        let provider = record.provider.as_ref().map(|p| p.id.as_str());
+        tracing::info!(deployment.id = %id, provider.id = provider, "deployment created");
         self.wake(&id);
-        Ok(Created::Now(record))
+        Ok(record)
     }
 
     /// Everything that can be said of a body without creating anything; the findings in the contract's order.
@@ -173,6 +197,7 @@ impl Driver {
         let Taken { provider, request, secrets, mut findings, .. } = taken;
         findings.extend(request::validate(&request));
         findings.extend(self.pool_rule(&request));
+        findings.extend(self.names.managed.judge_pool(&request));
         let of_cloud = provider.validate(&request).await.map_err(|error| CreateFault::Provider(error.to_string()))?;
         add_new(&mut findings, of_cloud);
         sort_by_contract(&mut findings);

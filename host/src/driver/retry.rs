@@ -2,6 +2,7 @@
 
 use super::create::bearer_hash;
 use super::credentials::CredentialsFault;
+use super::dns::PoolFault;
 use super::secrets::{complete, mint};
 use super::{Driver, tofu_state};
 use bytes::Bytes;
@@ -36,6 +37,8 @@ pub enum RetryError {
     Credentials(CredentialsFault),
     /// The plugin is missing.
     Provider(String),
+    /// The pool name could not be held again.
+    Pool(PoolFault),
     /// Refused or not written.
     Record(RecordError),
     /// The task of the retry broke.
@@ -67,12 +70,25 @@ impl Driver {
         body: &[u8],
         at: Timestamp,
     ) -> Result<Retried, RetryError> {
+        // In a task of its own, as a create is: it may reserve a name.
+        let (driver, id, phase, body) = (self.clone(), id.clone(), phase.to_owned(), body.to_vec());
+        let retried = self.tasks.spawn(async move { driver.retry_now(&id, &phase, &body, at).await });
+        retried.await.unwrap_or_else(|_| Err(RetryError::Provider("the retry was broken off".to_owned())))
+    }
+
+    async fn retry_now(
+        self: &Arc<Self>,
+        id: &DeploymentId,
+        phase: &str,
+        body: &[u8],
+        at: Timestamp,
+    ) -> Result<Retried, RetryError> {
         let _one_at_a_time = self.retrying.lock().await;
         let record = self.store.get(id).ok_or(RetryError::Record(RecordError::Unknown))?;
         match RetryPhase::parse(phase) {
             Some(RetryPhase::Infrastructure(phase)) => self.retry_infrastructure(&record, phase, body, at).await,
             Some(RetryPhase::Component { id, release }) => self.retry_watch(&record, id, release, at).await,
-            None => match apply(&record, &Fact::Phase0Retried { new_bearer_hash: None }, at) {
+            None => match apply(&record, &Fact::Phase0Retried { new_bearer_hash: None, reservation: None }, at) {
                 Err(refused @ (Refused::Busy(_) | Refused::Gone)) => Err(refuse(refused)),
                 _ => Err(RetryError::UnknownPhase(phase.to_owned())),
             },
@@ -108,7 +124,7 @@ impl Driver {
         body: &[u8],
         at: Timestamp,
     ) -> Result<Retried, RetryError> {
-        let dry = Fact::Phase0Retried { new_bearer_hash: None };
+        let dry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
         apply(record, &dry, at).map_err(refuse)?;
         let missing = || RetryError::Provider("the provider of this deployment is not loaded".to_owned());
         let provider = self.provider_of(record).ok_or_else(missing)?;
@@ -117,11 +133,13 @@ impl Driver {
         let new_bearer_hash = self.renew_bearer(record, descriptor, &mut secrets).await?;
         let no_random = |_| RetryError::Provider("the system gave no random bytes".to_owned());
         complete(&mut secrets, descriptor, &self.settings).map_err(no_random)?;
+        let reservation = self.reserve_again(record).await.map_err(RetryError::Pool)?;
         self.vault.put(&record.id, secrets);
-        let fact = Fact::Phase0Retried { new_bearer_hash };
+        let fact = Fact::Phase0Retried { new_bearer_hash, reservation: reservation.clone() };
         if let Err(error) = self.store.record(&record.id, &fact, at).await {
             // No run began, so the time after which secrets are forgotten counts from now.
             self.vault.run_ended(&record.id);
+            reservation.into_iter().for_each(|reservation| self.give_back(&record.id, reservation));
             return Err(RetryError::Record(error));
         }
         self.note(&record.id, phase, "retry asked for: Phase 0 goes on from the kept state", at).await;

@@ -56,6 +56,7 @@ impl From<CreateFault> for ApiError {
             CreateFault::Findings(findings) => Self::Findings(findings),
             CreateFault::Provider(text) => Self::Provider(text),
             CreateFault::Store(error) => Self::Create(error),
+            CreateFault::Pool(fault) => fault.into(),
             CreateFault::Random => Self::NoRandomness,
             CreateFault::Broken => Self::Broken,
             CreateFault::OtherRequest(id) => Self::OtherRequest(id),

@@ -1,5 +1,7 @@
 //! The one error envelope. A status is chosen here and nowhere else.
 
+use crate::dns::registrar::{self, ForwardError, UnsupportedRegistrar};
+use crate::driver::dns::PoolFault;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -52,6 +54,20 @@ pub enum ApiError {
     Provider(String),
     /// Something could not be read or written.
     Storage(StorageError),
+    /// The registrar of the path is not one of the known ones.
+    UnsupportedRegistrar(UnsupportedRegistrar),
+    /// A registrar call over its limit in bytes.
+    RegistrarTooLarge(usize),
+    /// The body of a registrar call is refused.
+    RegistrarBody(registrar::BodyFault),
+    /// The pool-domain manager gave nothing that could be passed on.
+    PdmUnreachable(ForwardError),
+    /// No key could be made.
+    NoKey(String),
+    /// Somebody else has the pool name.
+    SubdomainConflict(String),
+    /// The pool-domain manager could not be asked.
+    PdmUnavailable(String),
     /// The system gave no random bytes.
     NoRandomness,
     /// The task behind the request broke. What it did must be looked up.
@@ -75,6 +91,16 @@ pub enum ApiError {
         /// Digest of what would be applied.
         found: String,
     },
+}
+
+impl From<PoolFault> for ApiError {
+    fn from(fault: PoolFault) -> Self {
+        match fault {
+            PoolFault::Conflict(detail) => Self::SubdomainConflict(detail),
+            PoolFault::Unavailable(detail) => Self::PdmUnavailable(detail),
+            PoolFault::Refused(findings) => Self::Findings(findings),
+        }
+    }
 }
 
 impl From<RecordError> for ApiError {
@@ -148,6 +174,19 @@ impl ApiError {
             }
             Self::Provider(text) => coded(S::BAD_GATEWAY, "provider-failed", text),
             Self::Storage(error) => coded(S::SERVICE_UNAVAILABLE, "storage-unavailable", error),
+            Self::UnsupportedRegistrar(error) => coded(S::NOT_FOUND, "unsupported-registrar", error),
+            Self::RegistrarTooLarge(limit) => {
+                coded(S::BAD_REQUEST, "request-too-large", format!("the body must be at most {limit} bytes"))
+            }
+            Self::RegistrarBody(fault) => {
+                let malformed = fault == registrar::BodyFault::InvalidBody;
+                let status = if malformed { S::BAD_REQUEST } else { S::UNPROCESSABLE_ENTITY };
+                coded(status, fault.code(), fault)
+            }
+            Self::PdmUnreachable(error) => coded(S::BAD_GATEWAY, "pdm-unreachable", error),
+            Self::SubdomainConflict(detail) => coded(S::CONFLICT, "subdomain-conflict", detail),
+            Self::PdmUnavailable(detail) => coded(S::SERVICE_UNAVAILABLE, "pdm-unavailable", detail),
+            Self::NoKey(why) => coded(S::INTERNAL_SERVER_ERROR, "no-key", why),
             Self::NoRandomness => {
                 let detail = "the system gave no random bytes";
                 coded(S::INTERNAL_SERVER_ERROR, "bearer-token-generation-failed", detail)

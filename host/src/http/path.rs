@@ -1,6 +1,7 @@
 //! Path parameters as valid values: a handler never sees a hostile id.
 
 use super::error::ApiError;
+use crate::dns::registrar::Registrar;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use catalyst_domain::DeploymentId;
@@ -34,4 +35,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Phase {
 async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Option<String> {
     let Path(all) = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await.ok()?;
     all.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// The `{registrar}` of a path.
+pub struct RegistrarName(pub Registrar);
+
+impl<S: Send + Sync> FromRequestParts<S> for RegistrarName {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let name = parameter(parts, state, "registrar").await.unwrap_or_default();
+        name.parse().map(Self).map_err(ApiError::UnsupportedRegistrar)
+    }
 }

@@ -55,6 +55,7 @@ impl From<crate::driver::retry::RetryError> for ApiError {
             E::UnknownPhase(phase) => Self::UnknownPhase(phase),
             E::Credentials(fault) => fault.into(),
             E::Provider(text) => Self::Provider(text),
+            E::Pool(fault) => fault.into(),
             E::Record(error) => error.into(),
             E::Broken => Self::Broken,
         }

@@ -1,5 +1,6 @@
 //! The shapes of answers (API.md 1.7, 2.2), built from a record.
 
+use catalyst_domain::dns::PoolDns;
 use catalyst_domain::event::seconds;
 use catalyst_domain::{Record, ResultInfo};
 use serde::Serialize;
@@ -25,6 +26,8 @@ pub struct State {
     component_states: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     phase1_finished_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns: Option<PoolDns>,
 }
 
 impl State {
@@ -47,6 +50,7 @@ impl State {
             component_states: result.as_ref().map(|r| r.component_states.clone()).unwrap_or_default(),
             phase1_finished_at: result.as_ref().and_then(|r| r.phase1_finished_at).map(seconds),
             result,
+            dns: record.dns.clone(),
         }
     }
 }

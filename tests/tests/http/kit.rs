@@ -2,9 +2,12 @@
 
 use crate::client::{Reply, raw, request};
 use catalyst::app::App;
+use catalyst::dns::managed::ManagedDomains;
+use catalyst::dns::names::Names;
 use catalyst::driver::{self, Driver};
 use catalyst::engine::{self, Engine};
 use catalyst::http::{self, AllowedOrigin, Limits};
+use catalyst::outbound::Outbound;
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::record::{NewRecord, ProviderRef};
 use catalyst_domain::{DeploymentId, Record, Request, SecretValue, Status, Timestamp};
@@ -100,12 +103,18 @@ impl Server {
         let stop = CancellationToken::new();
         let sandbox = sandbox().await;
         let settings = driver_settings(setup.pull_token);
-        let driver = Driver::new(store.clone(), sandbox.clone(), engine, settings, stop.child_token());
+        let outbound = Outbound::new(&catalyst::outbound::Settings::default()).unwrap();
+        // No test here asks it: nothing listens there.
+        let manager = "http://127.0.0.1:9/".parse().unwrap();
+        let names = Names::new(&outbound, manager, ManagedDomains::from_config(None, None));
+        let driver = Driver::new(store.clone(), sandbox.clone(), engine, names.clone(), settings, stop.child_token());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = App {
             store: store.clone(),
             sandbox,
+            outbound,
+            names,
             driver: driver.clone(),
             wrong_bearers: Arc::default(),
             stopping: stop.clone(),

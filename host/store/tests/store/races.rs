@@ -47,7 +47,7 @@ async fn a14_of_many_equal_facts_one_is_recorded() {
     let mut racers = JoinSet::new();
     for _ in 0..100 {
         let store = store.clone();
-        let retry = Fact::Phase0Retried { new_bearer_hash: None };
+        let retry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
         racers.spawn(async move { store.record(&id(1), &retry, at(2)).await });
     }
     let ended = racers.join_all().await;

@@ -1,0 +1,70 @@
+//! A reserve that outlives its caller. A browser that goes away must not leave a name locked that nobody knows of, so the
+//! call runs in a task of its own, and what nobody took delivery of is released.
+
+use super::{PdmClient, PdmError, PdmFault, PoolName, Reservation};
+use crate::dns::release::{Proof, ReleaseEnd, release};
+use crate::dns::retry::{RetryPolicy, Spread};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+/// A reservation lapses after ten minutes by itself; trying longer than that is of no use.
+const COMPENSATION: RetryPolicy = RetryPolicy {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(30),
+    give_up_after: Duration::from_secs(5 * 60),
+    spread: Spread::Random,
+};
+
+/// Given along with the outcome; dropped unseen, it tells that nobody took delivery.
+type Receipt = oneshot::Sender<()>;
+
+impl PdmClient {
+    /// Reserves a name, within 10 s. When the returned future is dropped, the call goes on, and a reservation that it brings
+    /// is released. So is one that was made although no clear answer came. `created_by` must be the deployment's own, for it
+    /// proves whose a name is, and must not be used for a second call while the first may still be released.
+    ///
+    /// # Errors
+    /// As [`PdmClient::reserve`].
+    pub async fn reserve_detached(&self, name: &PoolName, created_by: &str) -> Result<Reservation, PdmError> {
+        let (deliver, delivery) = oneshot::channel();
+        tokio::spawn(carry(self.clone(), name.clone(), created_by.to_owned(), deliver));
+        let Ok((outcome, receipt)) = delivery.await else {
+            let said = "the call was broken off by the host".to_owned();
+            return Err(PdmError { fault: PdmFault::Unreachable, call: "reserve", status: None, said });
+        };
+        // No await between delivery and receipt: a caller that is gone by now dropped both unseen.
+        let _ = Receipt::send(receipt, ());
+        outcome
+    }
+}
+
+async fn carry(
+    client: PdmClient,
+    name: PoolName,
+    created_by: String,
+    deliver: oneshot::Sender<(Result<Reservation, PdmError>, Receipt)>,
+) {
+    let outcome = client.reserve(&name, &created_by).await;
+    let (reserved, unknown) = (outcome.is_ok(), outcome.as_ref().is_err_and(PdmError::outcome_unknown));
+    let (receipt, received) = oneshot::channel();
+    // An undeliverable message comes back and is dropped here with its receipt.
+    drop(deliver.send((outcome, receipt)));
+    let taken = received.await.is_ok();
+    if unknown {
+        compensate(&client, &name, &created_by, Proof::Required).await;
+    } else if reserved && !taken {
+        compensate(&client, &name, &created_by, Proof::WhereListed).await;
+    }
+}
+
+async fn compensate(client: &PdmClient, name: &PoolName, created_by: &str, proof: Proof) {
+    let never = CancellationToken::new();
+    match release(client, name, created_by, proof, &COMPENSATION, &never, |_| {}).await {
+        ReleaseEnd::Freed | ReleaseEnd::Cancelled => {}
+        end @ (ReleaseEnd::Foreign | ReleaseEnd::Failed(_)) => {
+            let fqdn = name.fqdn();
+            tracing::warn!(dns.name = %fqdn, end = ?end, "a reservation that nobody waits for was not released");
+        }
+    }
+}

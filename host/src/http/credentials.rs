@@ -1,0 +1,115 @@
+//! `POST /api/v1/credentials/validate`. The secret goes to the hosts that the provider of the request declares, and nowhere
+//! else; the answer says what was proven and no more [H-8].
+
+use super::body;
+use super::error::ApiError;
+use super::fields::Fields;
+use crate::app::App;
+use crate::outbound::{ProbeError, probe};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use catalyst_domain::provider::{Descriptor, SecretSpec, Verdict};
+use catalyst_domain::{SecretValue, Secrets};
+use catalyst_sandbox::Provider;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The verdict as clients see it.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    valid: bool,
+    message: String,
+}
+
+type Reply = (StatusCode, [(HeaderName, &'static str); 1], Json<Answer>);
+
+/// Proves a credential at its own cloud.
+pub async fn validate(State(app): State<Arc<App>>, body: Body) -> Result<Reply, ApiError> {
+    let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
+    let fields = Fields::parse(&body).and_then(|f| Ok((SecretValue::new(f.text("token")?), f.text("provider")?)));
+    let Ok((token, id)) = fields else {
+        return Ok(refused("invalid request body: it must be a JSON object with the strings token and provider"));
+    };
+    let id = id.trim();
+    let Some(provider) = app.sandbox.provider(id) else {
+        return Ok(refused(unknown(&app, id)));
+    };
+    let outcome = judge(&app, &provider, &token).await?;
+    tracing::info!(
+        provider.id = id,
+        http.status = outcome.0.as_u16(),
+        credential.valid = outcome.2.valid,
+        "credential judged"
+    );
+    Ok(outcome)
+}
+
+async fn judge(app: &App, provider: &Provider, token: &SecretValue) -> Result<Reply, ApiError> {
+    let broken = |error: &dyn std::error::Error| ApiError::Provider(error.to_string());
+    let descriptor = provider.descriptor();
+    let Some(spec) = credential(descriptor) else {
+        return Ok(refused(format!("{} takes no credential", descriptor.display_name)));
+    };
+    let token = token.expose().trim();
+    if let Some(fault) = length_fault(spec, token) {
+        return Ok(refused(fault));
+    }
+    if let Some(prefix) = spec.refused_prefixes.iter().find(|prefix| token.starts_with(prefix.as_str())) {
+        return Ok(said(StatusCode::OK, false, format!("a {} that begins with {prefix} is made up", spec.label)));
+    }
+    let mut secrets = Secrets::default();
+    secrets.insert(&spec.name, SecretValue::new(token));
+    let probes = match provider.credential_probe().await.map_err(|error| broken(&error))? {
+        Ok(probes) => probes,
+        Err(why) => return Ok(said(StatusCode::SERVICE_UNAVAILABLE, false, why)),
+    };
+    let answers = match probe(&app.outbound, &probes, &descriptor.api_hosts, &secrets).await {
+        Ok(answers) => answers,
+        Err(error @ ProbeError::Refused { .. }) => return Err(ApiError::Provider(error.to_string())),
+        Err(error @ ProbeError::Secret { .. }) => return Ok(refused(error.to_string())),
+        Err(error @ ProbeError::Unreachable { .. }) => {
+            tracing::warn!(provider.id = descriptor.id, %error, "a credential could not be probed");
+            return Ok(said(StatusCode::SERVICE_UNAVAILABLE, false, error.to_string()));
+        }
+    };
+    let verdict = provider.judge_credentials(&answers).await.map_err(|error| broken(&error))?;
+    Ok(match verdict {
+        Verdict::Accepted(proven) => said(StatusCode::OK, true, proven),
+        Verdict::Rejected(why) => said(StatusCode::OK, false, why),
+        Verdict::Unreachable(why) => said(StatusCode::SERVICE_UNAVAILABLE, false, why),
+    })
+}
+
+/// The secret that the one field of this route means: the first that a request must carry, else the first it may.
+fn credential(descriptor: &Descriptor) -> Option<&SecretSpec> {
+    let carried = || descriptor.request_secrets().map(|(spec, _)| spec);
+    carried().find(|spec| spec.required).or_else(|| carried().next())
+}
+
+fn length_fault(spec: &SecretSpec, token: &str) -> Option<String> {
+    let SecretSpec { label, min_length, max_length, .. } = spec;
+    if token.len() < *min_length as usize {
+        return Some(format!("too short: a {label} has at least {min_length} characters"));
+    }
+    (token.len() > *max_length as usize).then(|| format!("too long: a {label} has at most {max_length} characters"))
+}
+
+fn unknown(app: &App, id: &str) -> String {
+    let ids: Vec<String> = app.sandbox.providers().iter().map(|p| p.descriptor().id.clone()).collect();
+    let known = ids.join(", ");
+    if id.is_empty() {
+        return format!("provider is required: one of {known}");
+    }
+    let shown: String = id.chars().take(64).collect();
+    format!("provider {shown:?} is not loaded here, so the credential was sent nowhere; there are {known}")
+}
+
+fn refused(message: impl Into<String>) -> Reply {
+    said(StatusCode::BAD_REQUEST, false, message)
+}
+
+fn said(status: StatusCode, valid: bool, message: impl Into<String>) -> Reply {
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(Answer { valid, message: message.into() }))
+}

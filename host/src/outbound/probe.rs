@@ -1,0 +1,188 @@
+//! Sends the requests by which a provider proves a credential. The plugin names the requests and never sees a secret; this
+//! file fills the secrets in, sends to declared hosts only, and takes the secrets out of what comes back.
+
+use super::{Call, HeaderMap, HeaderName, HeaderValue, Method, Outbound, Url};
+use catalyst_domain::Secrets;
+use catalyst_domain::provider::{Probe, ProbeResponse};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The wizard waits for the answer (API.md 1.3); all probes of one credential share the budget.
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// Proving a credential takes one or two requests; more is a flood.
+const MAX_PROBES: usize = 8;
+
+/// What a provider is given of each answer (`wit/`, `probe-response`).
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// A token request is far smaller.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Headers that decide where a request goes or how it is framed: the host's business.
+const HOST_HEADERS: [&str; 7] =
+    ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "proxy-authorization"];
+
+const OPEN: &str = "{{secret:";
+const CLOSE: &str = "}}";
+const MASK: &[u8] = b"<redacted>";
+
+/// Why a credential could not be probed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    /// The provider asked for something it may not; nothing was sent. A fault of the plugin.
+    #[error("the provider's probe {index} is refused: {rule}")]
+    Refused {
+        /// Which one, from 0.
+        index: usize,
+        /// The rule it breaks.
+        rule: String,
+    },
+    /// A value that a probe needs is absent, or can't stand in a header. Nothing was sent.
+    #[error("the secret {name} {problem}")]
+    Secret {
+        /// The provider's name for it.
+        name: String,
+        /// What is wrong, without the value.
+        problem: &'static str,
+    },
+    /// The cloud could not be asked.
+    #[error("{host} could not be asked: {cause}")]
+    Unreachable {
+        /// Which host.
+        host: String,
+        /// Why.
+        cause: String,
+    },
+}
+
+/// Sends `probes` in order and gives their answers in the same order. All of them are checked before the first is sent.
+/// `hosts` are the descriptor's `api-hosts`: exact names, port 443 unless `name:port` is declared.
+///
+/// # Errors
+/// [`ProbeError`]; the first unreachable host ends the round.
+pub async fn probe(
+    outbound: &Outbound,
+    probes: &[Probe],
+    hosts: &[String],
+    secrets: &Secrets,
+) -> Result<Vec<ProbeResponse>, ProbeError> {
+    if probes.len() > MAX_PROBES {
+        return Err(ProbeError::Refused { index: MAX_PROBES, rule: format!("at most {MAX_PROBES} may be sent") });
+    }
+    let deadline = Instant::now() + BUDGET;
+    let longest = secrets.values().map(|s| s.expose().len()).max().unwrap_or(0);
+    let calls = probes.iter().enumerate().map(|(index, p)| prepare(index, p, hosts, secrets, MAX_ANSWER + longest));
+    let mut answers = Vec::with_capacity(probes.len());
+    for mut call in calls.collect::<Result<Vec<_>, _>>()? {
+        call.timeout = deadline.saturating_duration_since(Instant::now());
+        let host = call.url.host_str().unwrap_or_default().to_owned();
+        let answer = outbound.send(call).await;
+        let answer = answer.map_err(|e| ProbeError::Unreachable { host, cause: e.to_string() })?;
+        let mut body = masked(answer.body, secrets);
+        body.truncate(MAX_ANSWER);
+        answers.push(ProbeResponse { status: answer.status, body });
+    }
+    Ok(answers)
+}
+
+fn prepare(
+    index: usize,
+    probe: &Probe,
+    hosts: &[String],
+    secrets: &Secrets,
+    body_limit: usize,
+) -> Result<Call, ProbeError> {
+    let refused = |rule: &str| ProbeError::Refused { index, rule: rule.to_owned() };
+    let url = target(&probe.url, hosts).map_err(|rule| refused(&rule))?;
+    let method = match probe.method.as_str() {
+        "GET" => Method::GET,
+        "HEAD" => Method::HEAD,
+        "POST" => Method::POST,
+        _ => return Err(refused("its method must be GET, HEAD or POST")),
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in &probe.headers {
+        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused("a header's name is malformed"))?;
+        if HOST_HEADERS.contains(&key.as_str()) {
+            return Err(refused(&format!("the header {key} is the host's")));
+        }
+        let (filled, used) = fill(value.as_bytes(), secrets)?;
+        let mut value = HeaderValue::from_bytes(&filled).map_err(|_| match used {
+            Some(name) => ProbeError::Secret { name, problem: "has characters that can't stand in a header" },
+            None => refused(&format!("the value of the header {key} is malformed")),
+        })?;
+        value.set_sensitive(true);
+        headers.append(key, value);
+    }
+    let body = probe.body.as_deref().map(|b| fill(b, secrets)).transpose()?.map(|(b, _)| b);
+    if body.as_ref().is_some_and(|b| b.len() > MAX_BODY) {
+        return Err(refused("its body is over 64 KiB"));
+    }
+    Ok(Call { method, url, headers, body, timeout: BUDGET, body_limit })
+}
+
+/// The URL, if it may be called.
+fn target(text: &str, hosts: &[String]) -> Result<Url, String> {
+    if text.contains(OPEN) {
+        return Err("a secret may not stand in the URL".to_owned());
+    }
+    let url = Url::parse(text).map_err(|e| format!("its URL is malformed: {e}"))?;
+    if url.scheme() != "https" {
+        return Err("its URL must be https".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("its URL may not carry credentials".to_owned());
+    }
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or(443);
+    let declared = hosts.iter().any(|entry| {
+        let entry = entry.to_ascii_lowercase();
+        entry == format!("{host}:{port}") || (port == 443 && entry == host)
+    });
+    if declared { Ok(url) } else { Err(format!("{host}:{port} is not one of the declared hosts")) }
+}
+
+/// Replaces every placeholder in one pass, so that a value that looks like a placeholder stays as it is. Also gives the name
+/// of a secret that was used.
+fn fill(text: &[u8], secrets: &Secrets) -> Result<(Vec<u8>, Option<String>), ProbeError> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut used = None;
+    let mut rest = text;
+    while let Some(start) = find(rest, OPEN.as_bytes()) {
+        let after = &rest[start + OPEN.len()..];
+        let Some(end) = find(after, CLOSE.as_bytes()) else { break };
+        let name = String::from_utf8_lossy(&after[..end]).into_owned();
+        let Some(value) = secrets.get(&name) else {
+            return Err(ProbeError::Secret { name, problem: "has no value" });
+        };
+        out.extend_from_slice(&rest[..start]);
+        out.extend_from_slice(value.expose().as_bytes());
+        rest = &after[end + CLOSE.len()..];
+        used = Some(name);
+    }
+    out.extend_from_slice(rest);
+    Ok((out, used))
+}
+
+/// An answer may echo the credential, and a plugin must never see one. Longest first: one secret may begin another.
+fn masked(mut body: Vec<u8>, secrets: &Secrets) -> Vec<u8> {
+    let mut values: Vec<&[u8]> = secrets.values().map(|s| s.expose().as_bytes()).collect();
+    values.sort_by_key(|v| std::cmp::Reverse(v.len()));
+    for value in values {
+        let mut out = Vec::with_capacity(body.len());
+        let mut rest = body.as_slice();
+        while let Some(at) = find(rest, value) {
+            out.extend_from_slice(&rest[..at]);
+            out.extend_from_slice(MASK);
+            rest = &rest[at + value.len()..];
+        }
+        out.extend_from_slice(rest);
+        body = out;
+    }
+    body
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
