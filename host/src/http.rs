@@ -15,6 +15,7 @@ mod health;
 mod kubeconfig;
 mod list;
 mod logs;
+mod openapi;
 mod path;
 mod previews;
 mod providers;
@@ -39,6 +40,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 pub use cors::AllowedOrigin;
 pub use error::ApiError;
+pub use openapi::document;
 pub use serve::Limits;
 use std::any::Any;
 use std::sync::Arc;
@@ -50,6 +52,7 @@ pub use wrong_bearers::WrongBearers;
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("GET", "/api/v1/openapi.json"),
     ("GET", "/api/v1/deployments"),
     ("POST", "/api/v1/credentials/validate"),
     ("POST", "/api/v1/subdomains/check"),
@@ -84,6 +87,7 @@ pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
     let routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/api/v1/deployments", get(list::list).post(create::create))
         .route(deployment, get(get::get).delete(destroy::destroy))
         .route("/api/v1/credentials/validate", post(credentials::validate))

@@ -13,6 +13,7 @@ pub struct Host {
     folder: tempfile::TempDir,
     address: String,
     env: BTreeMap<String, String>,
+    ulimit: &'static str,
     child: Option<Child>,
     /// Client of this host.
     pub api: Api,
@@ -62,7 +63,7 @@ impl Host {
         .collect();
         all.extend(env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         let api = Api::new(&address);
-        Self { folder, address, env: all, child: None, api }
+        Self { folder, address, env: all, ulimit: "", child: None, api }
     }
 
     /// A host that is ready.
@@ -87,8 +88,8 @@ impl Host {
 
     fn up_tracing_to(&mut self, trace: Stdio) -> Duration {
         let begun = Instant::now();
-        let mut command = Command::new(built("release/catalyst"));
-        command.arg("serve").env_clear().envs(&self.env).current_dir(self.folder.path());
+        let mut command = self.command();
+        command.env_clear().envs(&self.env).current_dir(self.folder.path());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(trace).spawn().unwrap();
         self.child = Some(child);
         while std::net::TcpStream::connect(&self.address).is_err() || self.api.get("/readyz").status != 200 {
@@ -102,6 +103,23 @@ impl Host {
             std::thread::sleep(Duration::from_millis(1));
         }
         begun.elapsed()
+    }
+
+    /// The next start has these limits, as the shell's `ulimit` sets them.
+    pub fn limit(&mut self, ulimit: &'static str) {
+        self.ulimit = ulimit;
+    }
+
+    fn command(&self) -> Command {
+        let binary = built("release/catalyst");
+        if self.ulimit.is_empty() {
+            let mut command = Command::new(binary);
+            command.arg("serve");
+            return command;
+        }
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("{} && exec \"$0\" serve", self.ulimit)]).arg(binary);
+        command
     }
 
     /// `kill -9`, as a crash would.

@@ -3,13 +3,13 @@
 use super::body;
 use super::error::ApiError;
 use super::path::Id;
+use super::wire::Begun;
 use crate::app::App;
 use crate::driver::destroy::DestroyError;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Begins to remove everything of a deployment. 202 means that this is on record; the log tells how it goes. The body may
@@ -18,13 +18,12 @@ pub async fn destroy(
     State(app): State<Arc<App>>,
     Id(id): Id,
     body: Body,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Begun>), ApiError> {
     app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     app.accepting()?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     let record = app.driver.destroy(&id, &body, jiff::Timestamp::now()).await?;
-    let stream_url = format!("/api/v1/deployments/{id}/logs");
-    Ok((StatusCode::ACCEPTED, Json(json!({"id": id, "status": record.status, "streamURL": stream_url}))))
+    Ok((StatusCode::ACCEPTED, Json(Begun::new(&id, record.status))))
 }
 
 impl From<DestroyError> for ApiError {
