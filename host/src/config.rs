@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn port_alone_listens_everywhere_and_listen_wins() {
+    fn h1_an_open_address_must_be_asked_for_and_listen_wins_over_port() {
         let open = config(&[("PORT", "9"), ("CATALYST_AUTH", "none")]).unwrap();
         assert_eq!(open.listen.to_string(), "0.0.0.0:9");
         for open in [("PORT", "9"), ("CATALYST_LISTEN", "192.0.2.1:9")] {

@@ -45,11 +45,19 @@ fn a_low_hard_limit_is_said_and_leaves_room_for_files() {
     host.up();
     assert_eq!(limits(host.pid()), (256, 256));
     assert!(host.trace().contains("the hard limit of open files is too low"), "{}", host.trace());
-    let open = connect(&host, 90);
+    let mut open = connect(&host, 90);
     let served = open.iter().filter(|(_, head)| head == "HTTP/1.1 200 OK").count();
     let refused = open.iter().filter(|(_, head)| head == "HTTP/1.1 503 Service Unavailable").count();
     assert_eq!((served, refused), (64, 26));
-    // With every place taken the disk is still usable.
-    drop(open);
-    assert_eq!(host.api.get("/readyz").status, 200);
+    // With every place taken there is still one for a file: a create on an open connection is on disk when it is answered.
+    let body = r#"{"orgName":"Acme","orgEmail":"ops@acme.example","sovereignFQDN":"full.example","rehearsalFail":"plan",
+        "regions":[{"provider":"rehearsal","cloudRegion":"local-1","controlPlaneSize":"medium"}],"rehearsalToken":"tttttttt",
+        "sshPublicKey":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICvNPhTcqP2xjKPU6Vi7HE3wAlmK5uXYD8nZgkprXcRQ ops"}"#;
+    let (stream, _) = &mut open[0];
+    let head = format!("POST /api/v1/deployments HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all((head + body).as_bytes()).unwrap();
+    let mut answer = [0; 4096];
+    let length = stream.read(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
 }

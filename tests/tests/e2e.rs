@@ -59,7 +59,7 @@ fn ended_ready(world: &World, id: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_kubeconfig_comes_after_the_apply_and_all_ends_ready_without_a_secret_anywhere() {
+async fn a1_the_kubeconfig_comes_after_the_apply_and_all_ends_ready_without_a_secret_anywhere() {
     let _one = WORLDS.acquire().await.unwrap();
     let world = World::start().await;
     let id = world.create(&world.request("late.example"));
@@ -107,7 +107,7 @@ async fn a_crash_before_the_apply_fails_and_a_retry_goes_on_to_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_in_the_apply_fails_and_a_retry_goes_on_to_ready() {
+async fn a12_f10_a_crash_in_the_apply_fails_and_a_retry_goes_on_to_ready() {
     crash_in_phase_0("applied", "tofu-applying").await;
 }
 
@@ -146,7 +146,7 @@ async fn crash_in_phase_0(gate: &str, status: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a9_a_crash_while_waiting_for_the_node_and_one_in_the_watch_simply_go_on() {
+async fn a9_a11_a_crash_while_waiting_for_the_node_and_one_in_the_watch_simply_go_on() {
     let _one = WORLDS.acquire().await.unwrap();
     let mut world = World::start().await;
     let id = world.create(&world.request("goes-on.example"));
@@ -167,6 +167,11 @@ async fn a9_a_crash_while_waiting_for_the_node_and_one_in_the_watch_simply_go_on
     let seen = viewers.map(Viewer::finish);
     ended_ready(&world, &id);
     saw_everything_once(&world, &id, &seen);
+    // What a resumed watch found is on disk, not only in memory.
+    let found = world.state(&id);
+    world.host.crash();
+    world.host.up();
+    assert_eq!(world.state(&id), found);
 }
 
 #[tokio::test(flavor = "multi_thread")]
