@@ -19,6 +19,7 @@ use catalyst_store::{AcceptError, CreateError, KubeconfigError, StorageError};
 use std::time::Duration;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::Parameter;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 const COLLECTION: &str = "/api/v1/deployments";
 const ONE: &str = "/api/v1/deployments/{id}";
@@ -103,7 +104,7 @@ fn logs() -> Route {
              `State`; a stream that ends without it is to be taken up again. Comments keep a quiet stream open.",
         )
         .takes(in_header("Last-Event-ID", "Number of the last entry that was seen; the stream goes on after it.", number(0, None)))
-        .answers_other(200, "From there to the end of the run.", Some(("text/event-stream", text())))
+        .answers_other(200, "From there to the end of the run.", Some(("text/event-stream", event())))
         .with_header(200, "Cache-Control", "`no-cache`.")
         .fails([storage()])
 }
@@ -134,7 +135,7 @@ fn put_kubeconfig() -> Route {
             ApiError::BodyTooSlow(KUBECONFIG_DEADLINE),
             ApiError::KubeconfigTooLarge(MAX_BYTES),
             ApiError::KubeconfigEmpty,
-            invalid("it is no kubeconfig"),
+            invalid("it names no cluster"),
             unsafe_one("it would run a program"),
             ApiError::Accept(AcceptError::Folder(disk())),
             ApiError::Accept(AcceptError::Storage(disk())),
@@ -175,6 +176,18 @@ fn preview() -> Route {
             ApiError::Provider("the plugin failed".to_owned()),
             storage(),
         ])
+}
+
+/// One event of a stream, as a client reads it.
+fn event() -> Object {
+    let field = |words: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(words));
+    let known = "An `Entry`, or for `done` the `State`, as JSON.";
+    ObjectBuilder::new()
+        .property("id", field("Number of the entry; `Last-Event-ID` of a stream that goes on after it."))
+        .property("event", field("`done` for the last one."))
+        .property("data", field(known))
+        .required("data")
+        .build()
 }
 
 const ID: &str = "^[0-9a-f]{16}$";
