@@ -111,10 +111,10 @@ fn whatever_is_sent_gets_an_answer_that_the_document_names() {
     wait_for("the end of its run", Duration::from_secs(60), || {
         (host.api.get(&format!("/api/v1/deployments/{id}")).json()["status"] == "failed").then_some(())
     });
-    deployments.push(id);
+    deployments.push(id.clone());
 
     let scene = json!({"deployments": deployments, "accepting": accepting, "create": create("x.example"),
-        "pool": "pool.example", "kubeconfig": serde_json::from_str::<Value>(KUBECONFIG).unwrap()});
+        "pool": "pool.example", "rendered": id, "kubeconfig": serde_json::from_str::<Value>(KUBECONFIG).unwrap()});
     let begun = Instant::now();
     let (passed, said) = check(&host, &scene);
     assert!(passed, "{said}");

@@ -145,13 +145,11 @@ async fn h16_no_answer_with_a_secret_in_it_may_be_kept_on_the_way() {
     let server = Server::with(&[record(1, Status::Failed)]).await;
     assert_eq!(hand_in(&server, 1).await, 204);
     let credential = json!({"provider": "rehearsal", "token": "sentinel-of-the-request"});
-    let token = json!({"domain": "a.example", "token": "t"});
     for (what, reply) in [
         ("kubeconfig", server.get(&path(1, "/kubeconfig")).await),
         ("key", server.post("/api/v1/sshkey/generate", &json!({})).await),
         ("credential", server.post("/api/v1/credentials/validate", &credential).await),
         ("refused credential", server.post("/api/v1/credentials/validate", &json!({"provider": "x"})).await),
-        ("registrar", server.post("/api/v1/registrar/ovh/validate", &token).await),
     ] {
         assert_eq!(reply.header("cache-control"), Some("no-store"), "{what}: {} {}", reply.status, reply.text());
     }

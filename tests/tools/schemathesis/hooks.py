@@ -48,8 +48,8 @@ def lead_to_what_is_there(case, path):
     if "/providers/" in path:
         parameters["id"] = "rehearsal"
     elif case.operation.method.upper() == "PUT":
-        parameters["id"] = chosen(case.body, SCENE["accepting"])
-        if isinstance(case.body, dict) and pick(case.body, 3) == 0:
+        parameters["id"] = chosen(generated, SCENE["accepting"])
+        if isinstance(case.body, dict) and pick(generated, 3) == 0:
             case.body = SCENE["kubeconfig"]
     else:
         parameters["id"] = chosen(generated, SCENE["deployments"])
@@ -57,9 +57,11 @@ def lead_to_what_is_there(case, path):
 
 def lead_to_success(case, path):
     number = pick(case.body, 1000)
-    if path in ("/api/v1/deployments", "/api/v1/previews") and number % 6 == 0:
+    if path in ("/api/v1/deployments", "/api/v1/previews") and number % 4 == 0:
         name = f"n{pick(case.body, 1_000_000)}.example"
         case.body = {**SCENE["create"], "sovereignFQDN": name}
+        if path.endswith("previews"):
+            case.query = {"against": SCENE["rendered"]} if number % 8 else {}
     elif path == "/api/v1/subdomains/check" and number % 8:
         # Another pool would be looked up in DNS, which takes its two seconds where there is none.
         case.body["poolDomain"] = SCENE["pool"]
