@@ -82,10 +82,10 @@ fn functions(text: &str) -> Vec<String> {
     for line in text.lines().map(str::trim_start) {
         if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
             is_test = true;
-        } else if let Some(name) = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn ")) {
-            if std::mem::take(&mut is_test) {
-                found.extend(name.split('(').next().map(str::to_owned));
-            }
+        } else if let Some(name) = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "))
+            && std::mem::take(&mut is_test)
+        {
+            found.extend(name.split('(').next().map(str::to_owned));
         }
     }
     found
