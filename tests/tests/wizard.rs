@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 const CLOUD: &str = "api.hetzner.cloud";
 const CREDENTIAL: &str = "Sentinel01234567890123456789012345678901234567890123456789012345";
