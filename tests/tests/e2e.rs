@@ -214,8 +214,6 @@ async fn f11_a_failing_apply_says_why_and_a_retry_passes() {
     let last = events.iter().rev().find(|e| e["level"] == "error").unwrap();
     assert_eq!((&last["phase"], &last["message"]), (&json!("tofu-apply"), &json!(error)));
     assert!(!world.host.folder().join("tofu").join(&id).join("catalyst.auto.tfvars.json").exists());
-    // The module tells a retry from the first run by the second in which it began.
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     let answer = world.host.api.post(&format!("/api/v1/deployments/{id}/phases/tofu-init/retry"), "");
     assert_eq!(answer.status, 200, "{}", answer.body);
     world.until(&id, "flux-bootstrapping");

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 const CLOUD: &str = "api.hetzner.cloud";
 const CREDENTIAL: &str = "Sentinel01234567890123456789012345678901234567890123456789012345";
@@ -264,7 +265,16 @@ impl Pool {
     }
 
     fn until(&self, id: &str, what: &str, done: impl Fn(&Value) -> bool) -> Value {
-        wait_for(what, LIMIT, || Some(self.state(id)).filter(|state| done(state)))
+        let mut last = Value::Null;
+        let until = Instant::now() + LIMIT;
+        while Instant::now() < until {
+            last = self.state(id);
+            if done(&last) {
+                return last;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("waited in vain for {what}: {last}\n{}", self.host.trace())
     }
 
     fn until_dns(&self, id: &str, dns: &str) -> Value {
