@@ -101,7 +101,8 @@ fn whatever_is_sent_gets_an_answer_that_the_document_names() {
         ("CATALYST_PLUGINS_DIR", plugins.path().to_str().unwrap()),
         ("POOL_DOMAIN_MANAGER_URL", &pdm.http.url()),
         ("DYNADOT_MANAGED_DOMAINS", "pool.example"),
-        ("RUST_LOG", "info"),
+        // An answered GET is told at debug only.
+        ("RUST_LOG", "info,catalyst::http=debug"),
     ]);
     let (mut deployments, accepting) = planted(&host);
     host.up();
