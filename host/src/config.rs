@@ -7,6 +7,7 @@ pub use vars::{VARIABLES, Variable};
 use crate::dns::managed::ManagedDomains;
 use crate::dns::pdm;
 use crate::http::AllowedOrigin;
+use crate::outbound::ProxyConfig;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -83,15 +84,6 @@ pub struct TofuConfig {
     pub max_runs: usize,
     /// Budget of Phase 0.
     pub apply_timeout: Duration,
-}
-
-/// Proxy settings; blank means none.
-#[derive(Debug, Clone, Default)]
-pub struct ProxyConfig {
-    /// URL for https.
-    pub https_proxy: String,
-    /// Hosts that are reached without it.
-    pub no_proxy: String,
 }
 
 /// A variable with a value that makes no sense.

@@ -33,7 +33,7 @@ mod wrong_bearers;
 
 use crate::app::App;
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{FromRef, MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -46,7 +46,7 @@ use std::any::Any;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
-pub use wrong_bearers::WrongBearers;
+use wrong_bearers::WrongBearers;
 
 /// Every route with its methods; the contract's list is held against it by a test.
 pub const ROUTES: &[(&str, &str)] = &[
@@ -81,6 +81,25 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// What handlers work with: the handles of the process, and what the API itself remembers.
+#[derive(Clone)]
+struct Served {
+    app: Arc<App>,
+    wrong_bearers: Arc<WrongBearers>,
+}
+
+impl FromRef<Served> for Arc<App> {
+    fn from_ref(served: &Served) -> Self {
+        served.app.clone()
+    }
+}
+
+impl FromRef<Served> for Arc<WrongBearers> {
+    fn from_ref(served: &Served) -> Self {
+        served.wrong_bearers.clone()
+    }
+}
+
 /// The router over the long-lived handles.
 pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
     let deployment = "/api/v1/deployments/{id}";
@@ -104,7 +123,7 @@ pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
         .route("/api/v1/providers/{id}", get(providers::get))
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(wrong_method);
-    dressed(routes, allowed_origin).with_state(app)
+    dressed(routes, allowed_origin).with_state(Served { app, wrong_bearers: Arc::default() })
 }
 
 /// What holds for every route; the last layer sees a request first.

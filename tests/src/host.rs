@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests have no config.rs")]
 
 use crate::api::Api;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -151,6 +152,16 @@ impl Host {
     /// The folder of everything this host keeps.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Leaves a record where the next start finds it.
+    ///
+    /// # Panics
+    /// It has no id, or the disk refuses.
+    pub fn plant(&self, record: &Value) {
+        let folder = self.folder().join("deployments");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("{}.json", record["id"].as_str().unwrap())), record.to_string()).unwrap();
     }
 
     /// Everything it traced.

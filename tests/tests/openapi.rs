@@ -39,9 +39,7 @@ fn plant(host: &Host, number: u8, status: &str, more: &Value) -> String {
     for (key, value) in more.as_object().unwrap() {
         record[key] = value.clone();
     }
-    let folder = host.folder().join("deployments");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join(format!("{id}.json")), record.to_string()).unwrap();
+    host.plant(&record);
     id
 }
 

@@ -50,15 +50,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     driver.start().await;
     banner::show(&config, &sandbox, &tofu, listener.local_addr()?);
-    let app = Arc::new(App {
-        store,
-        sandbox,
-        outbound,
-        names,
-        driver: driver.clone(),
-        wrong_bearers: Arc::default(),
-        stopping: stopping.clone(),
-    });
+    let app = Arc::new(App { store, sandbox, outbound, names, driver: driver.clone(), stopping: stopping.clone() });
     let served =
         tokio::spawn(http::serve(listener, app, http::Settings { allowed_origin: config.cors_origin.clone(), limits }));
     wait_for_signal().await?;

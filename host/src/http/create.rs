@@ -2,6 +2,7 @@
 
 use super::body;
 use super::error::ApiError;
+use super::health::accepting;
 use super::wire::Begun;
 use crate::app::App;
 use crate::driver::create::{CreateFault, Created};
@@ -25,7 +26,7 @@ pub async fn create(
     body: Body,
 ) -> Result<(StatusCode, HeaderMap, Json<Begun>), ApiError> {
     let key = key(&headers)?;
-    app.accepting()?;
+    accepting(&app)?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     let created = app.driver.create(body, key, jiff::Timestamp::now()).await?;
     let mut headers = HeaderMap::new();

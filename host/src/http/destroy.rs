@@ -2,6 +2,7 @@
 
 use super::body;
 use super::error::ApiError;
+use super::health::accepting;
 use super::path::Id;
 use super::wire::Begun;
 use crate::app::App;
@@ -20,9 +21,9 @@ pub async fn destroy(
     body: Body,
 ) -> Result<(StatusCode, Json<Begun>), ApiError> {
     app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
-    app.accepting()?;
+    accepting(&app)?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
-    let record = app.driver.destroy(&id, &body, jiff::Timestamp::now()).await?;
+    let record = app.driver.destroy(id.clone(), body, jiff::Timestamp::now()).await?;
     Ok((StatusCode::ACCEPTED, Json(Begun::new(&id, record.status))))
 }
 
@@ -32,6 +33,7 @@ impl From<DestroyError> for ApiError {
             DestroyError::Credentials(fault) => fault.into(),
             DestroyError::Provider(text) => Self::Provider(text),
             DestroyError::NoState => Self::NoState,
+            DestroyError::Broken => Self::Broken,
             DestroyError::Record(error) => error.into(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::body;
 use super::error::ApiError;
+use super::health::accepting;
 use super::path::{Id, Phase};
 use super::wire::stream_url;
 use crate::app::App;
@@ -23,7 +24,7 @@ pub async fn retry(
     body: Body,
 ) -> Result<Json<RetryAnswer>, ApiError> {
     app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
-    app.accepting()?;
+    accepting(&app)?;
     let Phase(phase) = phase?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     let retried = app.driver.retry(id.clone(), phase.clone(), body, jiff::Timestamp::now()).await?;
