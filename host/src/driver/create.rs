@@ -11,7 +11,7 @@ use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Descriptor;
 use catalyst_domain::record::{Idempotency, NewRecord, ProviderRef};
 use catalyst_domain::request::{self, DomainMode, Parsed};
-use catalyst_domain::{DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Timestamp, phase};
+use catalyst_domain::{DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase};
 use catalyst_sandbox::Provider;
 use catalyst_store::CreateError;
 use std::sync::Arc;
@@ -122,6 +122,7 @@ impl Driver {
         let mut record = new_record(request, &provider, &secrets, at)?;
         record.approved_render_digest = approved;
         record.idempotency = idempotency;
+        self.settle_namesakes(&record).await?;
         let reservation = self.reserve(&record.id, &record.request).await.map_err(CreateFault::Pool)?;
         if let Some(reservation) = &reservation {
             record = record.with_reservation(reservation);
@@ -132,6 +133,18 @@ impl Driver {
             self.give_back(&id, reservation);
         }
         founded.map(Created::Now)
+    }
+
+    /// A failed deployment frees its name when its state is empty, so what a dead run left of it is taken in before.
+    async fn settle_namesakes(&self, record: &Record) -> Result<(), CreateFault> {
+        let fqdn = &record.request.sovereign_fqdn;
+        let failed = |other: &Arc<Record>| {
+            other.status == Status::Failed && other.request.sovereign_fqdn.eq_ignore_ascii_case(fqdn)
+        };
+        for other in self.store.list().iter().filter(|other| failed(other)) {
+            self.settle(&other.id).await.map_err(|error| CreateFault::Store(CreateError::Storage(error)))?;
+        }
+        Ok(())
     }
 
     /// Writes the record and starts the deployment.

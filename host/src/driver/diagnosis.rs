@@ -1,7 +1,7 @@
 //! Why OpenTofu failed, in words that help: its diagnostics as the provider explains them.
 
 use super::Hand;
-use crate::engine::RunError;
+use crate::engine::{RunError, RunErrorKind};
 use catalyst_domain::provider::{Advice, Diagnostic};
 use catalyst_sandbox::Provider;
 
@@ -11,7 +11,11 @@ const EXPLAINED: usize = 3;
 impl Hand {
     /// `tofu <step>: <what happened and what to do>`.
     pub(super) async fn diagnose(&self, provider: Option<&Provider>, error: &RunError) -> String {
-        let mut parts: Vec<String> = Vec::new();
+        // What cut the run short is the cause; what OpenTofu says after it is what that led to.
+        let mut parts: Vec<String> = match error.kind {
+            RunErrorKind::Failed => Vec::new(),
+            _ => vec![error.reason.clone()],
+        };
         for diagnostic in error.diagnostics.iter().take(EXPLAINED) {
             let advice = match provider {
                 Some(provider) => provider.diagnose(diagnostic).await.ok(),
