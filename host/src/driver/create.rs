@@ -181,18 +181,19 @@ impl Driver {
     }
 
     fn take(&self, body: &[u8]) -> Result<Taken, CreateFault> {
-        let parsed = request::parse(body).map_err(|error| CreateFault::Findings(error.0))?;
+        let mut parsed = request::parse(body).map_err(|error| CreateFault::Findings(error.0))?;
+        let wrong_types = parsed.take_wrong_types();
+        let approved_render_digest = parsed.approved_render_digest().to_owned();
         let provider = match self.choose(&parsed) {
             Ok(provider) => provider,
             Err(finding) => {
-                let mut findings = request::validate(&parsed.without_extra());
-                findings.extend(finding);
-                sort_by_contract(&mut findings);
-                return Err(CreateFault::Findings(findings));
+                return Err(CreateFault::Findings(request::refuse(wrong_types, &parsed.without_extra(), finding)));
             }
         };
-        let approved_render_digest = parsed.approved_render_digest().to_owned();
         let (request, secrets, findings) = parsed.split(provider.descriptor(), &self.secret_keys());
+        if !wrong_types.is_empty() {
+            return Err(CreateFault::Findings(request::refuse(wrong_types, &request, findings)));
+        }
         Ok(Taken { provider, request, secrets, findings, approved_render_digest })
     }
 
