@@ -12,6 +12,7 @@ use crate::call::Caller;
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
 use crate::load::{Compiled, Shared};
+use crate::policy::{self, Allowance};
 
 /// A compiled component, its imports proven and its exports bound.
 pub(crate) struct Code {
@@ -97,7 +98,7 @@ impl Provider {
         self.caller.close(Function::Validate, call, called, |findings| check::findings(findings))
     }
 
-    /// The bundle of a request, its paths and variables checked; or the findings that refuse the request.
+    /// The bundle of a request, its paths, variables and configuration checked ([`policy`]); or the findings that refuse the request.
     pub async fn render(
         &self,
         request: &Request,
@@ -106,7 +107,10 @@ impl Provider {
         let mut call = self.caller.open(Function::Render).await?;
         let called = self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await;
         self.caller.close(Function::Render, call, called, |rendered| match rendered {
-            Ok(bundle) => check::bundle(bundle, &self.descriptor),
+            Ok(bundle) => check::bundle(bundle, &self.descriptor).and_then(|()| {
+                let allowed = policy::check(bundle, Allowance::Rendered(&self.descriptor));
+                allowed.map_err(|refused| refused.to_string())
+            }),
             Err(findings) => check::refusal(findings),
         })
     }
