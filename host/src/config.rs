@@ -6,6 +6,7 @@ pub use vars::{VARIABLES, Variable};
 
 use crate::dns::managed::ManagedDomains;
 use crate::dns::pdm;
+use crate::engine::Confine;
 use crate::http::AllowedOrigin;
 use crate::outbound::ProxyConfig;
 use std::collections::BTreeMap;
@@ -86,6 +87,8 @@ pub struct TofuConfig {
     pub max_runs: usize,
     /// Budget of Phase 0.
     pub apply_timeout: Duration,
+    /// Whether it is confined.
+    pub confine: Confine,
 }
 
 /// A variable with a value that makes no sense.
@@ -171,6 +174,7 @@ impl Config {
                 provider_mirror: env.get("CATALYST_PROVIDER_MIRROR").map(PathBuf::from),
                 max_runs: env.count("CATALYST_MAX_RUNS")?.unwrap_or(4),
                 apply_timeout: env.duration("CATALYST_APPLY_TIMEOUT", "30m")?,
+                confine: env.confine()?,
             },
             kubeconfig_timeout: env.duration("CATALYST_KUBECONFIG_TIMEOUT", "45m")?,
             phase1_timeout: env.lenient_duration("CATALYST_PHASE1_WATCH_TIMEOUT", Duration::from_secs(3600)),
@@ -274,6 +278,14 @@ impl<'a> Env<'a> {
         Ok(names.filter_map(|name| Some((name.into(), self.get(name)?.into()))).collect())
     }
 
+    fn confine(&self) -> Result<Confine, ConfigError> {
+        match self.get("CATALYST_TOFU_CONFINE").unwrap_or("auto") {
+            "auto" => Ok(Confine::Auto),
+            "off" => Ok(Confine::Off),
+            _ => Err(invalid("CATALYST_TOFU_CONFINE", "must be auto or off")),
+        }
+    }
+
     fn user_cache(&self) -> Option<PathBuf> {
         let base = self.get("XDG_CACHE_HOME").map(PathBuf::from);
         base.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(".cache"))).map(|base| base.join("catalyst"))
@@ -300,11 +312,6 @@ impl<'a> Env<'a> {
         let mut warnings = Vec::new();
         if self.get("CATALYST_TOFU_MODULE_PATH").is_some() {
             warnings.push("CATALYST_TOFU_MODULE_PATH is ignored: the module comes with the plugin".to_owned());
-        }
-        for variable in VARIABLES.iter().filter(|v| v.planned) {
-            if self.get(variable.name).is_some() {
-                warnings.push(format!("{} has no effect yet", variable.name));
-            }
         }
         for name in vars::unknown(self.0) {
             warnings.push(format!("{name} is not a variable of catalyst; `catalyst serve --help` lists them"));
@@ -375,6 +382,7 @@ mod tests {
             ("CATALYST_STATE_KEY", "k"),
             ("CATALYST_API_PUBLIC_URL", "ftp://x"),
             ("CATALYST_TOFU_PASS_ENV", "CATALYST_GHCR_PULL_TOKEN"),
+            ("CATALYST_TOFU_CONFINE", "on"),
             ("POOL_DOMAIN_MANAGER_URL", "pdm.example"),
         ] {
             assert_eq!(config(&[(name, value)]).unwrap_err().name, name, "{name}={value}");
