@@ -7,7 +7,7 @@ use catalyst_domain::provider::{
 };
 use catalyst_domain::{Finding, Request};
 
-use crate::bind::Bound;
+use crate::bind::{Bound, Called, Failed};
 use crate::call::Caller;
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
@@ -105,12 +105,13 @@ impl Provider {
         context: &RenderContext,
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
         let mut call = self.caller.open(Function::Render).await?;
-        let called = self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await;
+        let called = match self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await {
+            // Still in the call's slot, so that what a plugin makes the host read is bounded as its own work is.
+            Some(Ok(Ok(bundle))) => Some(self.admitted(bundle).await.map(Ok)),
+            other => other,
+        };
         self.caller.close(Function::Render, call, called, |rendered| match rendered {
-            Ok(bundle) => check::bundle(bundle, &self.descriptor).and_then(|()| {
-                let allowed = policy::check(bundle, Allowance::Rendered(&self.descriptor));
-                allowed.map_err(|refused| refused.to_string())
-            }),
+            Ok(bundle) => check::bundle(bundle, &self.descriptor),
             Err(findings) => check::refusal(findings),
         })
     }
@@ -151,6 +152,19 @@ impl Provider {
         let mut call = self.caller.open(Function::JudgeCredentials).await?;
         let called = self.caller.bounded(self.code.bound.judge_credentials(&mut call.store, responses)).await;
         self.caller.close(Function::JudgeCredentials, call, called, check::verdict)
+    }
+}
+
+impl Provider {
+    /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls.
+    async fn admitted(&self, bundle: Bundle) -> Called<Bundle> {
+        let descriptor = self.descriptor.clone();
+        let read = move || {
+            let allowed = policy::check(&bundle, Allowance::Rendered(&descriptor));
+            allowed.map(|()| bundle).map_err(|refused| Failed::Output(refused.to_string()))
+        };
+        let broken = |_| Failed::Output("its bundle could not be read".into());
+        tokio::task::spawn_blocking(read).await.map_err(broken)?
     }
 }
 

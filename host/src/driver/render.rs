@@ -62,17 +62,21 @@ impl Driver {
         let Some(bytes) = self.store.bundle(&record.id).await.map_err(|error| error.to_string())? else {
             return Ok(None);
         };
-        let bundle = serde_json::from_slice(&bytes).map_err(|_| "the kept bundle cannot be read".to_owned())?;
-        let provider = self.provider_of(record);
-        let allowance = match &provider {
-            Some(provider) => Allowance::Kept(provider.descriptor()),
-            // Nobody says any more which providers it may use, so it must be the very bundle that was admitted.
-            None if record.render_digest == sha256_hex(&bytes) => Allowance::Orphaned,
-            None => {
-                return Err("its plugin is not loaded, and the kept bundle is not the one that was rendered".to_owned());
-            }
-        };
-        policy::check(&bundle, allowance).map_err(|refused| refused.to_string())?;
-        Ok(Some(bundle))
+        let (provider, digest) = (self.provider_of(record), record.render_digest.clone());
+        // Apart from the tasks of other deployments: reading code takes a while.
+        let admitted = tokio::task::spawn_blocking(move || admit(&bytes, provider.as_deref(), &digest)).await;
+        admitted.map_err(|_| "the kept bundle could not be read".to_owned())?.map(Some)
     }
+}
+
+fn admit(bytes: &[u8], provider: Option<&Provider>, digest: &str) -> Result<Bundle, String> {
+    let bundle = serde_json::from_slice(bytes).map_err(|_| "the kept bundle cannot be read".to_owned())?;
+    let allowance = match provider {
+        Some(provider) => Allowance::Kept(provider.descriptor()),
+        // Nobody says any more which providers it may use, so it must be the very bundle that was admitted.
+        None if digest == sha256_hex(bytes) => Allowance::Orphaned,
+        None => return Err("its plugin is not loaded, and the kept bundle is not the one that was rendered".to_owned()),
+    };
+    policy::check(&bundle, allowance).map_err(|refused| refused.to_string())?;
+    Ok(bundle)
 }
