@@ -87,6 +87,7 @@ fn store_settings(config: &Config) -> catalyst_store::Settings {
         state_dir: config.state_dir.clone(),
         lock_wait: config.lock_wait,
         log_cap_bytes: LOG_CAP,
+        state_key: config.state_key.clone(),
     }
 }
 

@@ -6,6 +6,8 @@ use crate::files::FileStore;
 use crate::folder::{FOLDER_MODE, Folder, WriteFault};
 use crate::inner::Inner;
 use crate::kubeconfigs::{Kubeconfigs, starts_with_id};
+use crate::sealing::StateKey;
+use crate::states::sealed_otherwise;
 use crate::{health, load};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -18,6 +20,11 @@ use std::time::{Duration, Instant};
 
 /// While another process holds the lock it is asked for this often: the old process of a restart ends within seconds.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+/// Tells which key states are sealed with; in the folder of states.
+const KEY_NOTE: &str = "key.id";
+/// Limit of that file; it holds 16 digits.
+const KEY_NOTE_BYTES: u64 = 1024;
 
 /// Where things are kept, and the limits.
 #[derive(Debug, Clone)]
@@ -32,6 +39,8 @@ pub struct Settings {
     pub lock_wait: Duration,
     /// Length of a log in bytes from which on only phase markers and component states are kept.
     pub log_cap_bytes: u64,
+    /// Key for OpenTofu's states (`CATALYST_STATE_KEY`); without one they are kept as they come.
+    pub state_key: Option<StateKey>,
 }
 
 /// Why the store was not opened.
@@ -53,6 +62,18 @@ pub enum OpenError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// The key is not the one that the kept states are encrypted with. Nothing was changed.
+    #[error(
+        "CATALYST_STATE_KEY is not the key of the OpenTofu states in {}: {deployments} are encrypted with another one; \
+         give that key, or none to serve without these states",
+        path.display()
+    )]
+    OtherStateKey {
+        /// The folder of states.
+        path: PathBuf,
+        /// How many deployments it concerns.
+        deployments: usize,
+    },
 }
 
 impl FileStore {
@@ -70,6 +91,7 @@ impl FileStore {
         let records = root(&settings.deployments_dir, "deployments").map_err(fault(&settings.deployments_dir))?;
         lock(&records, &settings)?;
         let states = root(&settings.state_dir, "OpenTofu states").map_err(fault(&settings.state_dir))?;
+        admit_key(&states, &settings)?;
         let kubeconfigs = Kubeconfigs::new(&settings.kubeconfigs_dir).map_err(fault(&settings.kubeconfigs_dir))?;
         Self::start(records, states, kubeconfigs, &settings)
     }
@@ -81,13 +103,18 @@ impl FileStore {
         settings: &Settings,
     ) -> Result<Arc<Self>, OpenError> {
         let fault = |source| OpenError::Folder { path: settings.deployments_dir.clone(), source };
-        let swept = records.sweep(starts_with_id).map_err(fault)?;
+        let swept = records.sweep(|name| starts_with_id(name) || load::is_probe(name)).map_err(fault)?;
         if swept > 0 {
             tracing::info!(files = swept, "temporary files of an interrupted write were removed");
         }
-        load::take_in_older_layout(&settings.deployments_dir, &records);
-        let loaded = load::records(&records).map_err(fault)?;
+        let taken_in = load::take_in_older_layout(&settings.deployments_dir, &records);
+        let load::Loaded { records: loaded, unread } = load::records(&records).map_err(fault)?;
         let health = health::Health::default();
+        if let Some(error) = taken_in.err().or(unread) {
+            // Served without it, its name could be given away while its cluster lives.
+            let why = format!("a record could not be read or moved in ({error}); restart when the disk is well");
+            health.shut("read the records", why);
+        }
         if let Err(fault) = kubeconfigs.sweep(loaded.iter()) {
             if let WriteFault::Unknown(_) = fault {
                 health.fault("create the folder of kubeconfigs", &fault);
@@ -96,7 +123,12 @@ impl FileStore {
         }
         // A failed probe is no reason not to start: what is there can still be read.
         let _told_by_unusable = health.judge("write to the folder of deployments", load::probe(&records));
-        let inner = Inner::new(records, states, kubeconfigs, health, settings.log_cap_bytes, loaded);
+        // A process that was killed may have made a deployment's folder and not come to sync its name.
+        if let Err(error) = states.sync() {
+            health.fault("sync the folder of states", &WriteFault::Unknown(error));
+        }
+        note_key(&states, settings.state_key.as_ref(), &health);
+        let inner = Inner::new(records, states, kubeconfigs, health, settings, loaded);
         tracing::info!(deployments = inner.len(), "the store is open");
         Ok(Arc::new(Self::around(inner)))
     }
@@ -112,6 +144,39 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
         std::fs::File::open(parent)?.sync_all()?;
     }
     Ok(())
+}
+
+// A start with another key is refused before anything is written under it; the note tells without reading every state.
+fn admit_key(states: &Folder, settings: &Settings) -> Result<(), OpenError> {
+    let fault = |source| OpenError::Folder { path: settings.state_dir.clone(), source };
+    let Some(noted) = states.read(KEY_NOTE, KEY_NOTE_BYTES).map_err(fault)? else { return Ok(()) };
+    let key = settings.state_key.as_ref();
+    if key.is_some_and(|key| noted.trim_ascii() == key.mark().text().as_bytes()) {
+        return Ok(());
+    }
+    let deployments = sealed_otherwise(states, key).map_err(fault)?;
+    match (deployments, key) {
+        (0, _) => {}
+        (_, Some(_)) => return Err(OpenError::OtherStateKey { path: settings.state_dir.clone(), deployments }),
+        (_, None) => tracing::warn!(
+            deployments,
+            "OpenTofu states are encrypted and CATALYST_STATE_KEY is not set: these deployments cannot be retried or destroyed"
+        ),
+    }
+    Ok(())
+}
+
+// Where it cannot be written a later start reads no note, and each state still tells by itself.
+fn note_key(states: &Folder, key: Option<&StateKey>, health: &health::Health) {
+    let Some(text) = key.map(|key| key.mark().text() + "\n") else { return };
+    if matches!(states.read(KEY_NOTE, KEY_NOTE_BYTES), Ok(Some(noted)) if noted == text.as_bytes()) {
+        return;
+    }
+    if let Err(error) =
+        health.judge("note which key states are encrypted with", states.replace(KEY_NOTE, text.as_bytes()))
+    {
+        tracing::warn!(%error, "a start with another key would not be noticed at once");
+    }
 }
 
 fn root(path: &Path, what: &'static str) -> io::Result<Folder> {
