@@ -111,6 +111,24 @@ impl Host {
         child.wait().unwrap();
     }
 
+    /// Waits until somebody else has killed the process.
+    pub fn wait_killed(&mut self) {
+        use std::os::unix::process::ExitStatusExt;
+        let mut child = self.child.take().unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > until {
+                self.child = Some(child);
+                panic!("the host lives on:\n{}", self.trace());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert_eq!(status.signal(), Some(9), "{status}\n{}", self.trace());
+    }
+
     /// SIGTERM, as an orderly shutdown; asserts that the process ends well.
     pub fn down(&mut self) {
         let mut child = self.child.take().unwrap();

@@ -7,6 +7,7 @@ pub mod flux;
 pub mod host;
 pub mod kube;
 pub mod pdm;
+pub mod storage;
 pub mod tools;
 pub mod viewer;
 pub mod world;

@@ -160,10 +160,15 @@ impl<'a> States<'a> {
             let kept = known.iter().filter(|old| **old + VERSIONS_KEPT > next);
             kept.for_each(|old| self.seal_older(&folder, *old, key));
         }
-        if let Err(error) = folder.sweep(|_| true) {
-            tracing::warn!(deployment.id = %self.id, %error, "temporary state files could not be looked for");
-        }
+        self.sweep(&folder);
         Ok(())
+    }
+
+    // What a killed process left. Here and not at start, which reads no folder of states.
+    fn sweep(&self, folder: &Folder) {
+        if let Err(error) = folder.sweep(|_| true) {
+            tracing::warn!(deployment.id = %self.id, %error, "temporary files could not be looked for");
+        }
     }
 
     // A key that came later covers what is kept from before as well. A version that cannot be sealed stays as it is.
@@ -216,7 +221,9 @@ impl<'a> States<'a> {
     fn write(&self, doing: &'static str, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
         self.health.check()?;
         let folder = self.folder(doing)?;
-        self.health.judge(doing, folder.replace(name, bytes))
+        self.health.judge(doing, folder.replace(name, bytes))?;
+        self.sweep(&folder);
+        Ok(())
     }
 
     fn remove_lock(&self) -> Result<(), StorageError> {
