@@ -90,6 +90,12 @@ impl Op {
         matches!(self, Self::OpenFresh | Self::OpenLeftovers)
     }
 
+    /// Whether it works in a deployment's folder of states.
+    pub fn is_of_state(self) -> bool {
+        let all = [Self::FirstState, Self::EleventhState, Self::SealedState, Self::Lock, Self::Unlock, Self::Bundle];
+        all.contains(&self)
+    }
+
     /// Where a process that does this operation keeps things.
     pub fn settings(self, root: &Path) -> Settings {
         let key = matches!(self, Self::OpenFresh | Self::SealedState).then(key);

@@ -1,6 +1,6 @@
 //! Does one operation of the store when it is told to, and says how it ended and what the store shows then.
 //!
-//! `catalyst-storage-op <folder> <operation> [again | blind]`: twice, or without looking afterwards. All system calls of the store come from one thread, whose id is
+//! `catalyst-storage-op <folder> <operation> [again | blind]`: once more after a failure, or without looking afterwards. All system calls of the store come from one thread, whose id is
 //! printed first: a tracer that attaches to it sees them and no others.
 #![expect(clippy::print_stdout, reason = "its words are its result")]
 
@@ -58,7 +58,11 @@ async fn run(root: &Path, op: Op, how: &str) -> anyhow::Result<()> {
             Some(store) if how != "blind" => view(&**store).await,
             _ => json!(null),
         };
+        let done = result.is_ok();
         println!("{}", json!({"error": result.err(), "unusable": unusable, "view": seen}));
+        if done {
+            break;
+        }
     }
     Ok(())
 }

@@ -107,6 +107,8 @@ impl<'a> States<'a> {
             return Err(refuse("the lock info is too long"));
         }
         let new: LockInfo = serde_json::from_slice(info).map_err(|_| refuse("the lock info is no JSON with an ID"))?;
+        // Also where the file is there already: whether it stays is unknown after a failed sync.
+        self.health.check().map_err(StateError::Storage)?;
         match self.holder(LOCK_STATE).map_err(StateError::Storage)? {
             Some((holder, _)) if holder == new.id => Ok(()),
             Some((_, info)) => Err(StateError::Locked { info }),
