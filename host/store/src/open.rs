@@ -11,8 +11,10 @@ use crate::states::sealed_otherwise;
 use crate::{health, load};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, fstat};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,10 +56,10 @@ pub enum OpenError {
         /// The system's reason.
         source: io::Error,
     },
-    /// Another process works on the same deployments.
+    /// Another process works in the same folder.
     #[error("another catalyst process holds {} and did not leave within {} s", path.display(), waited.as_secs_f32())]
     Held {
-        /// The folder of deployments.
+        /// Which one.
         path: PathBuf,
         /// How long it was waited for.
         waited: Duration,
@@ -89,8 +91,12 @@ impl FileStore {
             |source| OpenError::Folder { path, source }
         };
         let records = root(&settings.deployments_dir, "deployments").map_err(fault(&settings.deployments_dir))?;
-        lock(&records, &settings)?;
+        lock(records.node(), &settings.deployments_dir, settings.lock_wait)?;
         let states = root(&settings.state_dir, "OpenTofu states").map_err(fault(&settings.state_dir))?;
+        // One folder for both is held already, and a second lock of it would wait for the first.
+        if !is_same(records.node(), states.node()).map_err(fault(&settings.state_dir))? {
+            lock(states.node(), &settings.state_dir, settings.lock_wait)?;
+        }
         admit_key(&states, &settings)?;
         let kubeconfigs = Kubeconfigs::new(&settings.kubeconfigs_dir).map_err(fault(&settings.kubeconfigs_dir))?;
         Self::start(records, states, kubeconfigs, &settings)
@@ -134,6 +140,27 @@ impl FileStore {
     }
 }
 
+/// A folder that is kept to this process until it is dropped: one beside the store's own, which lock themselves.
+#[derive(Debug)]
+pub struct HeldFolder {
+    _node: File,
+}
+
+impl HeldFolder {
+    /// Takes the folder, and creates it for the owner only where it is missing. It blocks for up to `wait` while another
+    /// process has it.
+    ///
+    /// # Errors
+    /// [`OpenError::Held`] after that time; [`OpenError::Folder`] where it cannot be created, opened or locked.
+    pub fn take(path: &Path, wait: Duration) -> Result<Self, OpenError> {
+        let fault = |source| OpenError::Folder { path: path.to_owned(), source };
+        create_private(path).map_err(fault)?;
+        let node = File::open(path).map_err(fault)?;
+        lock(&node, path, wait)?;
+        Ok(Self { _node: node })
+    }
+}
+
 /// Creates a folder and what is missing above it, for the owner only.
 pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
@@ -141,7 +168,7 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&path)?;
     // Each new name must survive as well as what will be written below it.
     for parent in missing.into_iter().filter_map(Path::parent) {
-        std::fs::File::open(parent)?.sync_all()?;
+        File::open(parent)?.sync_all()?;
     }
     Ok(())
 }
@@ -187,18 +214,21 @@ fn root(path: &Path, what: &'static str) -> io::Result<Folder> {
 }
 
 // The lock lives as long as the open folder does.
-fn lock(folder: &Folder, settings: &Settings) -> Result<(), OpenError> {
+fn lock(folder: impl AsFd, path: &Path, wait: Duration) -> Result<(), OpenError> {
     let began = Instant::now();
     loop {
-        match flock(folder.node(), FlockOperation::NonBlockingLockExclusive) {
+        match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() >= settings.lock_wait => {
-                return Err(OpenError::Held { path: settings.deployments_dir.clone(), waited: settings.lock_wait });
+            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() >= wait => {
+                return Err(OpenError::Held { path: path.to_owned(), waited: wait });
             }
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => std::thread::sleep(LOCK_RETRY),
-            Err(errno) => {
-                return Err(OpenError::Folder { path: settings.deployments_dir.clone(), source: errno.into() });
-            }
+            Err(errno) => return Err(OpenError::Folder { path: path.to_owned(), source: errno.into() }),
         }
     }
+}
+
+fn is_same(one: impl AsFd, other: impl AsFd) -> io::Result<bool> {
+    let (one, other) = (fstat(one)?, fstat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }

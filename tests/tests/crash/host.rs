@@ -172,8 +172,12 @@ fn e4_a_host_that_is_killed_in_a_create_keeps_all_or_nothing() {
         match found(&host, &fqdn) {
             Some(one) => {
                 let id = one["id"].as_str().unwrap();
-                let (status, state) = get(&host, &format!("/api/v1/deployments/{id}"));
-                assert_eq!((status, &state["status"]), (200, &json!("failed")), "{context}: {state}");
+                // Known only when it is sure that no OpenTofu is left of it.
+                let state = wait_for(&context, Duration::from_secs(30), || {
+                    let (status, state) = get(&host, &format!("/api/v1/deployments/{id}"));
+                    assert_eq!(status, 200, "{context}: {state}");
+                    (state["status"] == "failed").then_some(state)
+                });
                 assert!(state["error"].as_str().unwrap().contains("orphan"), "{context}: {state}");
             }
             None => assert_ne!(answer, Some(201), "{context}: acknowledged and lost"),
