@@ -21,6 +21,7 @@ mod probe;
 mod progress;
 mod run;
 mod stage;
+mod unkept;
 #[cfg(test)]
 mod tests;
 
