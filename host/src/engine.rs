@@ -21,9 +21,9 @@ mod probe;
 mod progress;
 mod run;
 mod stage;
-mod unkept;
 #[cfg(test)]
 mod tests;
+mod unkept;
 
 pub use command::RunStep;
 pub use failure::{EngineError, RunError, RunErrorKind};

@@ -125,7 +125,7 @@ impl Op {
             let body = kubeconfig();
             store.accept_kubeconfig(&id(BYSTANDER), BEARER, &body, at(1)).await.unwrap();
         }
-        self.prepare_target(&*store).await;
+        self.prepare_target(&store).await;
         drop(store);
         match self {
             Self::OpenLeftovers => leave_behind(root),
@@ -207,7 +207,8 @@ pub async fn view(store: &dyn Store) -> Value {
     for record in store.list() {
         let id = &record.id;
         let log = store.read(id, 0, 1000).await.map_err(|error| error.to_string());
-        let log = log.map(|entries| entries.into_iter().map(|e| json!([e.number, e.entry.message])).collect::<Vec<_>>());
+        let log =
+            log.map(|entries| entries.into_iter().map(|e| json!([e.number, e.entry.message])).collect::<Vec<_>>());
         let kubeconfig = store.kubeconfig(id).await.map(text).map_err(|error| error.to_string());
         if let Ok(body) = &kubeconfig {
             assert_eq!(sha256_hex(body.as_bytes()), record.kubeconfig_sha256, "half a kubeconfig is served");

@@ -1,7 +1,8 @@
 //! Does one operation of the store when it is told to, and says how it ended and what the store shows then.
 //!
-//! `catalyst-storage-op <folder> <operation> [again | blind]`: once more after a failure, or without looking afterwards. All system calls of the store come from one thread, whose id is
-//! printed first: a tracer that attaches to it sees them and no others.
+//! `catalyst-storage-op <folder> <operation> [again | blind]`: once more after a failure, or without looking afterwards. All
+//! system calls of the store come from one thread, whose id is printed first: a tracer that attaches to it sees them and no
+//! others.
 #![expect(clippy::print_stdout, reason = "its words are its result")]
 
 use anyhow::Context;

@@ -32,7 +32,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let limits = http::Limits { connections: descriptors::room_for(limits.connections), ..limits };
     let stopping = CancellationToken::new();
     let store: Arc<dyn Store> = FileStore::open(store_settings(&config)).context("cannot open the store")?;
-    let _work_folders = HeldFolder::take(&config.tofu.workdir, config.lock_wait).context("cannot take OpenTofu's work folders")?;
+    let _work_folders =
+        HeldFolder::take(&config.tofu.workdir, config.lock_wait).context("cannot take OpenTofu's work folders")?;
     let sandbox = Sandbox::new(sandbox_settings(&config)).context("cannot start the sandbox")?;
     sandbox.load_folder(&config.plugins_dir).await;
     let outbound = Outbound::new(&outbound_settings(&config)).context("cannot set up outgoing calls")?;

@@ -21,7 +21,6 @@ async fn everywhere(op: Op) {
         }
     }
     assert!(refused > 0 && shut > 0, "{op:?}: {refused} refused, {shut} with an unknown end");
-    println!("{op:?}: {} faults, {refused} refused, {shut} with an unknown end", subject.points.len() * 2);
 }
 
 // A fault that passes is followed by a second try in the same process.

@@ -15,7 +15,6 @@ async fn everywhere(op: Op, least: usize) {
         assert!(ended.killed && ended.outcomes.is_empty(), "{op:?} lived through {point:?}: {ended:?}");
         subject.check(folder.path(), None, &format!("{op:?} killed at {point:?}")).await;
     }
-    println!("{op:?}: killed at {} calls, {writes} of them writing", subject.points.len());
 }
 
 macro_rules! campaign {

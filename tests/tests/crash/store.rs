@@ -124,7 +124,8 @@ impl Subject {
     // Files that a start must have removed. In a state's folder the next write does that.
     fn stray<'a>(&self, files: &'a [String]) -> Vec<&'a String> {
         let known = |file: &String| self.files_before.contains(file) || self.files_after.contains(file);
-        files.iter().filter(|file| !known(file) && !(file.starts_with("state/") && file.ends_with(".tmp"))).collect()
+        let left_for_later = |file: &String| file.starts_with("state/") && file.ends_with(".tmp");
+        files.iter().filter(|file| !known(file) && !left_for_later(file)).collect()
     }
 }
 
