@@ -87,12 +87,26 @@ impl Host {
         self.up_tracing_to(writer.into());
     }
 
-    fn up_tracing_to(&mut self, trace: Stdio) -> Duration {
-        let begun = Instant::now();
+    /// Starts a process that must refuse to serve, and returns what it traced.
+    pub fn refused(&mut self) -> String {
+        let trace = std::fs::File::options().create(true).append(true).open(self.trace_file()).unwrap();
+        self.spawn(trace.into());
+        let ended =
+            wait_for("the refusal", Duration::from_secs(60), || self.child.as_mut().unwrap().try_wait().unwrap());
+        self.child = None;
+        assert!(!ended.success(), "the host ended as if all were well:\n{}", self.trace());
+        self.trace()
+    }
+
+    fn spawn(&mut self, trace: Stdio) {
         let mut command = self.command();
         command.env_clear().envs(&self.env).current_dir(self.folder.path());
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(trace).spawn().unwrap();
-        self.child = Some(child);
+        self.child = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(trace).spawn().unwrap());
+    }
+
+    fn up_tracing_to(&mut self, trace: Stdio) -> Duration {
+        let begun = Instant::now();
+        self.spawn(trace);
         while std::net::TcpStream::connect(&self.address).is_err() || self.api.get("/readyz").status != 200 {
             let exited = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(

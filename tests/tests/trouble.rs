@@ -73,6 +73,23 @@ fn a_client_that_leaves_during_a_delete_leaves_no_claim_without_its_task() {
 }
 
 #[test]
+fn a_second_host_on_any_folder_of_the_first_is_refused() {
+    let first = Host::start(&[]);
+    let folders = [
+        ("CATALYST_DEPLOYMENTS_DIR", "deployments"),
+        ("CATALYST_STATE_DIR", "state"),
+        ("CATALYST_TOFU_WORKDIR", "tofu"),
+    ];
+    for (variable, name) in folders {
+        let folder = first.folder().join(name).display().to_string();
+        let mut second = Host::prepare(&[(variable, &folder), ("CATALYST_LOCK_WAIT", "100ms")]);
+        let said = second.refused();
+        assert!(said.contains(&format!("another catalyst process holds {folder}")), "{variable}: {said}");
+    }
+    assert_eq!(first.api.get("/readyz").status, 200);
+}
+
+#[test]
 fn a_trace_that_nobody_reads_takes_nothing_down() {
     let mut host = Host::prepare(&[]);
     host.up_with_broken_trace();
