@@ -2,35 +2,9 @@
 
 use crate::fact::{Fact, Outcome};
 use crate::provider::Endpoints;
-use crate::{Record, Status, dns};
+use crate::{Record, Refused, Status, dns};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-
-/// Why a fact does not fit the record. Nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// A run is going; a person has to wait for its end.
-    #[error("the deployment is {0}: wait until that has ended")]
-    Busy(Status),
-    /// A healthy cluster is not applied again.
-    #[error("the deployment is ready: a healthy cluster is not applied again")]
-    Healthy,
-    /// There is nothing left to act on.
-    #[error("the deployment is destroyed")]
-    Gone,
-    /// The watch cannot be taken up from here; the request stands, but a person must act.
-    #[error("there is nothing here that a retry could take up")]
-    ManualRetry,
-    /// The one-time bearer was used.
-    #[error("a kubeconfig was already accepted")]
-    AlreadySet,
-    /// No bearer was ever given out, or it went with a destroy.
-    #[error("the deployment accepts no kubeconfig")]
-    NoBearer,
-    /// A report that no longer matters: a late end of something that was ended already.
-    #[error("the report does not fit a deployment that is {0}")]
-    Stale(Status),
-}
 
 /// Text of a deployment whose node did not call back.
 const NODE_SILENT: &str = "the first node never handed in its kubeconfig: see /var/log/cloud-init-output.log and \
@@ -94,6 +68,7 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
         Fact::DestroyFinished => {
             only(from, &[Status::Destroying])?;
             next.status = Status::Destroyed;
+            next.kubeconfig_bearer_hash.clear();
             forget_kubeconfig(&mut next);
             end(&mut next, at);
         }
@@ -145,7 +120,7 @@ fn applied(next: &mut Record, endpoints: &Endpoints, at: Timestamp) {
 }
 
 fn kubeconfig_received(next: &mut Record, file: &str, sha256: &str, at: Timestamp) -> Result<(), Refused> {
-    if next.kubeconfig_bearer_hash.is_empty() || matches!(next.status, Status::Destroying | Status::Destroyed) {
+    if !next.takes_kubeconfig() {
         return Err(Refused::NoBearer);
     }
     if next.has_kubeconfig() {
@@ -172,7 +147,6 @@ fn phase1_ended(next: &mut Record, outcome: &Outcome, components: &BTreeMap<Stri
 fn begin_destroy(next: &mut Record) {
     begin(next, Status::Destroying);
     forget_phase0(next);
-    next.kubeconfig_bearer_hash.clear();
 }
 
 fn claim_phase0(record: &Record) -> Result<(), Refused> {
@@ -222,6 +196,8 @@ fn forget_kubeconfig(next: &mut Record) {
 fn forget_phase0(next: &mut Record) {
     next.schema = crate::record::SCHEMA;
     next.phase0_finished_at = None;
+    // They may be others after the next apply.
+    next.kubeconfig_hosts.clear();
 }
 
 fn begin(next: &mut Record, status: Status) {

@@ -1,7 +1,7 @@
 //! Why OpenTofu failed, in words that help: its diagnostics as the provider explains them.
 
 use super::Hand;
-use crate::engine::RunError;
+use crate::engine::{RunError, RunErrorKind};
 use catalyst_domain::provider::{Advice, Diagnostic};
 use catalyst_sandbox::Provider;
 
@@ -22,13 +22,21 @@ impl Hand {
                 parts.push(text);
             }
         }
-        match error.diagnostics.len().saturating_sub(EXPLAINED) {
-            0 if parts.is_empty() => parts.push(error.reason.clone()),
-            0 => {}
-            more => parts.push(format!("and {more} more")),
-        }
-        format!("tofu {}: {}", error.step, parts.join("; "))
+        sentence(error, parts)
     }
+}
+
+/// What cut the run short is the cause; what OpenTofu says after it is only what that led to.
+fn sentence(error: &RunError, explained: Vec<String>) -> String {
+    let mut parts = explained;
+    if parts.is_empty() || error.kind != RunErrorKind::Failed {
+        parts.retain(|part| *part != error.reason);
+        parts.insert(0, error.reason.clone());
+    }
+    if let more @ 1.. = error.diagnostics.len().saturating_sub(EXPLAINED) {
+        parts.push(format!("and {more} more"));
+    }
+    format!("tofu {}: {}", error.step, parts.join("; "))
 }
 
 fn explain(diagnostic: &Diagnostic, advice: Option<Advice>) -> String {
@@ -51,7 +59,21 @@ fn explain(diagnostic: &Diagnostic, advice: Option<Advice>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::RunStep;
     use catalyst_domain::provider::DiagnosticKind;
+
+    #[test]
+    fn f11_what_cut_a_run_short_is_named_before_what_it_led_to() {
+        let halted = |n: usize| Diagnostic { summary: format!("halted {n}"), detail: String::new(), address: None };
+        let mut error = RunError::new(RunStep::Apply, RunErrorKind::Timeout, "not done within 2 s");
+        assert_eq!(sentence(&error, Vec::new()), "tofu apply: not done within 2 s");
+        error.diagnostics = (0..4).map(halted).collect();
+        let explained: Vec<String> = (0..3).map(|n| format!("halted {n}")).collect();
+        let text = sentence(&error, explained.clone());
+        assert_eq!(text, "tofu apply: not done within 2 s; halted 0; halted 1; halted 2; and 1 more");
+        error.kind = RunErrorKind::Failed;
+        assert_eq!(sentence(&error, explained), "tofu apply: halted 0; halted 1; halted 2; and 1 more");
+    }
 
     #[test]
     fn f11_the_reason_and_the_way_out_are_both_named() {
