@@ -140,6 +140,9 @@ fn decode(text: &[u8], stem: &str) -> Result<Record, String> {
         return Err(format!("it has the schema {}, but this version knows {SCHEMA} at most", record.schema));
     }
     record.request.extra.retain(|_, value| value.as_str() != Some(PLACEHOLDER));
+    // A list is read with room for more, which thousands of records that have ended would hold for nothing.
+    record.request.regions.shrink_to_fit();
+    record.kubeconfig_hosts.shrink_to_fit();
     Ok(record)
 }
 
