@@ -2,6 +2,7 @@
 # Prints the path of a tool that the tests need, after getting it where it is missing.
 #
 #   get.sh tofu | kube-apiserver            from PATH, else built by Go from the module beside this file
+#   get.sh hcloud                           Hetzner's own OpenTofu provider, built by Go in the version that infra/hetzner pins
 #   get.sh etcd | cloud-init | shellcheck …  from PATH, else by apt when root
 #
 # The path is the only thing on stdout; progress goes to stderr. Built tools are kept outside the checkout, in
@@ -45,6 +46,7 @@ ldflags() {
         base=k8s.io/component-base/version
         printf '%s' "-s -w -X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=${minor%%.*}"
         ;;
+    hcloud) printf '%s' '-s -w' ;;
     esac
 }
 
@@ -96,6 +98,7 @@ tofu)
     ;;
 # Not from PATH: whatever version is there would decide what is tested.
 kube-apiserver) build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver ;;
+hcloud) build hcloud github.com/hetznercloud/terraform-provider-hcloud ;;
 etcd) debian etcd etcd-server ;;
 ssh-keygen) debian "$1" openssh-client ;;
 cloud-init | shellcheck | curl | jq | strace | docker-registry | chromium) debian "$1" "$1" ;;

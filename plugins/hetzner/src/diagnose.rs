@@ -26,7 +26,13 @@ const KNOWN: &[Known] = &[
         what_to_do: "Choose another server type or another location; the same choice may work again hours later.",
     },
     Known {
-        signs: &["is deprecated", "unsupported location for server type", "server type not found", "(deprecated_api"],
+        signs: &[
+            "can no longer be ordered",
+            "is deprecated",
+            "unsupported location for server type",
+            "server type not found",
+            "(deprecated_api",
+        ],
         kind: DiagnosticKind::Configuration,
         retryable: false,
         what_happened: "Hetzner no longer offers this server type, or not at this location.",
@@ -89,6 +95,8 @@ const KNOWN: &[Known] = &[
             "no such host",
             "tls handshake",
             "unexpected eof",
+            // How Go says that the connection ended before the answer.
+            "\": eof",
             "deadline exceeded",
             "could not connect to",
             "failed to install provider",
@@ -120,7 +128,8 @@ pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
             alternatives: Vec::new(),
         };
     };
-    let offers = matches!(known.kind, DiagnosticKind::Capacity) || lower.contains("deprecated");
+    let retired = ["deprecated", "can no longer be ordered"].iter().any(|sign| lower.contains(sign));
+    let offers = matches!(known.kind, DiagnosticKind::Capacity) || retired;
     Advice {
         kind: known.kind,
         retryable: known.retryable,
@@ -203,8 +212,14 @@ mod tests {
             ("SSH key not unique (uniqueness_error, 0011223344556677)", DiagnosticKind::Conflict, false),
             ("cannot perform operation: server is locked (locked)", DiagnosticKind::Conflict, true),
             ("dial tcp 203.0.113.1:443: i/o timeout", DiagnosticKind::Transient, true),
+            (r#"Post "https://api.hetzner.cloud/v1/servers": EOF"#, DiagnosticKind::Transient, true),
             ("invalid input in field 'user_data' (invalid_input)", DiagnosticKind::Configuration, false),
             ("Server type cx42 is deprecated", DiagnosticKind::Configuration, false),
+            (
+                r#"Server Type "cx42" is unavailable in "fsn1" and can no longer be ordered"#,
+                DiagnosticKind::Configuration,
+                false,
+            ),
             ("Error: something new", DiagnosticKind::Other, false),
         ];
         for (summary, kind, retryable) in cases {

@@ -1,0 +1,9 @@
+//! `infra/hetzner`, as the plugin renders it, on the real OpenTofu and Hetzner's own provider: what it makes, what it leaves
+//! alone, and how it fails. The cloud behind them is a double, unless `HCLOUD_ENDPOINT` names a real one.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod changes;
+mod failures;
+mod kit;
+mod life;
+mod shape;
