@@ -10,8 +10,10 @@
 
 mod api;
 mod create;
+pub mod downloads;
 pub mod module;
 mod network;
+pub mod node;
 mod offers;
 mod rules;
 mod state;

@@ -54,9 +54,13 @@ pub fn context() -> RenderContext {
 }
 
 pub fn bundle(request: &DeploymentRequest) -> Rendered {
+    bundle_for(request, &context())
+}
+
+fn bundle_for(request: &DeploymentRequest, context: &RenderContext) -> Rendered {
     let findings = Hetzner::validate(request);
     assert!(!findings.has_errors(), "{findings:?}");
-    Hetzner::render(request, &context()).unwrap()
+    Hetzner::render(request, context).unwrap()
 }
 
 /// OpenTofu and the provider of one run keep a core busy.
@@ -90,8 +94,13 @@ pub struct Up {
 
 /// Renders, initialises, validates, plans and applies.
 pub fn up(cloud: Cloud, request: &DeploymentRequest) -> Up {
+    up_for(cloud, request, &context())
+}
+
+/// The same with another host.
+pub fn up_for(cloud: Cloud, request: &DeploymentRequest, context: &RenderContext) -> Up {
     let turn = Turn::wait();
-    let work = Work::of_bundle(&bundle(request), &cloud, DEPLOYMENT).unwrap();
+    let work = Work::of_bundle(&bundle_for(request, context), &cloud, DEPLOYMENT).unwrap();
     work.init().unwrap();
     let planned = work.plan().passed();
     assert_eq!(planned.count("create"), planned.planned.len(), "{:?}", planned.planned);

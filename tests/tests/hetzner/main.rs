@@ -2,6 +2,7 @@
 //! alone, and how it fails. The cloud behind them is a double, unless `HCLOUD_ENDPOINT` names a real one.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod boot;
 mod changes;
 mod failures;
 mod kit;
