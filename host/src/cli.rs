@@ -1,7 +1,9 @@
 //! The command line.
 
 mod banner;
+mod descriptors;
 mod dns;
+mod openapi;
 mod rehearse;
 mod serve;
 mod trace;
@@ -35,6 +37,8 @@ enum Command {
     /// A hook to be run alone, where no pool-domain manager does it. Reads DYNADOT_API_KEY, DYNADOT_API_SECRET, DOMAIN,
     /// SUBDOMAIN and LB_IP. Records that exist are kept; the first failure ends it.
     Dns,
+    /// Print the OpenAPI document of the API.
+    Openapi,
 }
 
 /// Runs the command that was given.
@@ -51,6 +55,7 @@ pub fn main() -> anyhow::Result<()> {
     match cli.command {
         Command::Serve => runtime.block_on(serve::serve(config)),
         Command::Dns => runtime.block_on(dns::dns(config)),
+        Command::Openapi => openapi::print(),
         Command::Rehearse(arguments) => runtime.block_on(rehearse::rehearse(config, arguments)),
     }
 }

@@ -7,6 +7,7 @@ pub use vars::{VARIABLES, Variable};
 use crate::dns::managed::ManagedDomains;
 use crate::dns::pdm;
 use crate::http::AllowedOrigin;
+use crate::outbound::ProxyConfig;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -83,15 +84,6 @@ pub struct TofuConfig {
     pub max_runs: usize,
     /// Budget of Phase 0.
     pub apply_timeout: Duration,
-}
-
-/// Proxy settings; blank means none.
-#[derive(Debug, Clone, Default)]
-pub struct ProxyConfig {
-    /// URL for https.
-    pub https_proxy: String,
-    /// Hosts that are reached without it.
-    pub no_proxy: String,
 }
 
 /// A variable with a value that makes no sense.
@@ -350,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn port_alone_listens_everywhere_and_listen_wins() {
+    fn h1_an_open_address_must_be_asked_for_and_listen_wins_over_port() {
         let open = config(&[("PORT", "9"), ("CATALYST_AUTH", "none")]).unwrap();
         assert_eq!(open.listen.to_string(), "0.0.0.0:9");
         for open in [("PORT", "9"), ("CATALYST_LISTEN", "192.0.2.1:9")] {

@@ -16,6 +16,7 @@ mod report;
 pub mod retry;
 mod secrets;
 mod tofu_state;
+mod turns;
 mod vault;
 mod watching;
 
@@ -36,6 +37,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use turns::Turns;
 use vault::Vault;
 
 /// A hand that ended although its step is still due waits so long before it is begun anew.
@@ -67,7 +69,7 @@ pub struct Settings {
     /// Number of releases, where no inventory tells.
     pub phase1_expected: Option<usize>,
     /// Proxy for the new cluster's API.
-    pub proxy: crate::config::ProxyConfig,
+    pub proxy: crate::outbound::ProxyConfig,
     /// How long secrets are remembered after a run.
     pub secrets_ttl: Duration,
 }
@@ -84,9 +86,10 @@ pub struct Driver {
     started: Timestamp,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Held while a retry or a destroy looks and claims.
-    retrying: tokio::sync::Mutex<()>,
-    creating: create::KeyLocks,
+    /// Held by deployment while a retry or a destroy looks and claims.
+    claims: Turns,
+    /// Held by idempotency key while a create looks and claims.
+    creating: Turns,
 }
 
 /// What one hand works with.
@@ -110,22 +113,9 @@ impl Driver {
     ) -> Arc<Self> {
         let vault = Vault::new(settings.secrets_ttl);
         let tasks = TaskTracker::new();
-        let (live, retrying, started) = (Mutex::default(), tokio::sync::Mutex::default(), Timestamp::now());
-        let creating = create::KeyLocks::default();
-        Arc::new(Self {
-            store,
-            sandbox,
-            engine,
-            names,
-            settings,
-            vault,
-            live,
-            started,
-            tasks,
-            stop,
-            retrying,
-            creating,
-        })
+        let (live, started) = (Mutex::default(), Timestamp::now());
+        let (claims, creating) = (Turns::default(), Turns::default());
+        Arc::new(Self { store, sandbox, engine, names, settings, vault, live, started, tasks, stop, claims, creating })
     }
 
     /// Takes up every record where it stands.

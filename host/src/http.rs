@@ -15,6 +15,7 @@ mod health;
 mod kubeconfig;
 mod list;
 mod logs;
+mod openapi;
 mod path;
 mod previews;
 mod providers;
@@ -32,24 +33,26 @@ mod wrong_bearers;
 
 use crate::app::App;
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{FromRef, MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 pub use cors::AllowedOrigin;
 pub use error::ApiError;
+pub use openapi::document;
 pub use serve::Limits;
 use std::any::Any;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
-pub use wrong_bearers::WrongBearers;
+use wrong_bearers::WrongBearers;
 
 /// Every route with its methods; the contract's list is held against it by a test.
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("GET", "/api/v1/openapi.json"),
     ("GET", "/api/v1/deployments"),
     ("POST", "/api/v1/credentials/validate"),
     ("POST", "/api/v1/subdomains/check"),
@@ -78,12 +81,32 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// What handlers work with: the handles of the process, and what the API itself remembers.
+#[derive(Clone)]
+struct Served {
+    app: Arc<App>,
+    wrong_bearers: Arc<WrongBearers>,
+}
+
+impl FromRef<Served> for Arc<App> {
+    fn from_ref(served: &Served) -> Self {
+        served.app.clone()
+    }
+}
+
+impl FromRef<Served> for Arc<WrongBearers> {
+    fn from_ref(served: &Served) -> Self {
+        served.wrong_bearers.clone()
+    }
+}
+
 /// The router over the long-lived handles.
 pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
     let deployment = "/api/v1/deployments/{id}";
     let routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/api/v1/deployments", get(list::list).post(create::create))
         .route(deployment, get(get::get).delete(destroy::destroy))
         .route("/api/v1/credentials/validate", post(credentials::validate))
@@ -100,7 +123,7 @@ pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
         .route("/api/v1/providers/{id}", get(providers::get))
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(wrong_method);
-    dressed(routes, allowed_origin).with_state(app)
+    dressed(routes, allowed_origin).with_state(Served { app, wrong_bearers: Arc::default() })
 }
 
 /// What holds for every route; the last layer sees a request first.

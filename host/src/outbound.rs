@@ -27,6 +27,22 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Length of what an error says of its causes, in bytes.
 const MAX_CAUSE: usize = 512;
 
+/// Proxy variables, as programs commonly read them; blank means none.
+#[derive(Clone, Default)]
+pub struct ProxyConfig {
+    /// URL for https.
+    pub https_proxy: String,
+    /// Hosts that are reached without it.
+    pub no_proxy: String,
+}
+
+// A proxy's URL may hold a password.
+impl std::fmt::Debug for ProxyConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProxyConfig").field("no_proxy", &self.no_proxy).finish_non_exhaustive()
+    }
+}
+
 /// What the operator decides about outgoing calls. No `Debug`: a proxy's URL may hold a password.
 #[derive(Clone, Default)]
 pub struct Settings {

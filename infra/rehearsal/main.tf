@@ -28,9 +28,15 @@ resource "terraform_data" "k3s_token" {
   }
 }
 
-# When this rehearsal began: what tells the first run from a retry.
-resource "terraform_data" "began" {
-  input = plantimestamp()
+# What tells the first run from a retry, which may come within the same second: a name for each run, and the first of them.
+resource "terraform_data" "run" {
+  count = var.fail == "apply-once" ? 1 : 0
+  input = uuid()
+}
+
+resource "terraform_data" "first_run" {
+  count = var.fail == "apply-once" ? 1 : 0
+  input = terraform_data.run[0].output
   lifecycle {
     ignore_changes = [input]
   }
@@ -105,7 +111,7 @@ resource "terraform_data" "control_plane" {
       error_message = "error during placement (resource_unavailable): no capacity left for ${var.control_plane_size} in ${var.region} (asked for by rehearsalFail = apply)"
     }
     postcondition {
-      condition     = !(var.fail == "apply-once" && terraform_data.began.output == plantimestamp())
+      condition     = var.fail != "apply-once" || one(terraform_data.first_run[*].output) != one(terraform_data.run[*].output)
       error_message = "error during placement (resource_unavailable): no capacity left for ${var.control_plane_size} in ${var.region} (asked for by rehearsalFail = apply-once; the next run passes)"
     }
   }

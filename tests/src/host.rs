@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests have no config.rs")]
 
 use crate::api::Api;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ pub struct Host {
     folder: tempfile::TempDir,
     address: String,
     env: BTreeMap<String, String>,
+    ulimit: &'static str,
     child: Option<Child>,
     /// Client of this host.
     pub api: Api,
@@ -62,7 +64,7 @@ impl Host {
         .collect();
         all.extend(env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         let api = Api::new(&address);
-        Self { folder, address, env: all, child: None, api }
+        Self { folder, address, env: all, ulimit: "", child: None, api }
     }
 
     /// A host that is ready.
@@ -87,8 +89,8 @@ impl Host {
 
     fn up_tracing_to(&mut self, trace: Stdio) -> Duration {
         let begun = Instant::now();
-        let mut command = Command::new(built("release/catalyst"));
-        command.arg("serve").env_clear().envs(&self.env).current_dir(self.folder.path());
+        let mut command = self.command();
+        command.env_clear().envs(&self.env).current_dir(self.folder.path());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(trace).spawn().unwrap();
         self.child = Some(child);
         while std::net::TcpStream::connect(&self.address).is_err() || self.api.get("/readyz").status != 200 {
@@ -102,6 +104,23 @@ impl Host {
             std::thread::sleep(Duration::from_millis(1));
         }
         begun.elapsed()
+    }
+
+    /// The next start has these limits, as the shell's `ulimit` sets them.
+    pub fn limit(&mut self, ulimit: &'static str) {
+        self.ulimit = ulimit;
+    }
+
+    fn command(&self) -> Command {
+        let binary = built("release/catalyst");
+        if self.ulimit.is_empty() {
+            let mut command = Command::new(binary);
+            command.arg("serve");
+            return command;
+        }
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("{} && exec \"$0\" serve", self.ulimit)]).arg(binary);
+        command
     }
 
     /// `kill -9`, as a crash would.
@@ -133,6 +152,16 @@ impl Host {
     /// The folder of everything this host keeps.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Leaves a record where the next start finds it.
+    ///
+    /// # Panics
+    /// It has no id, or the disk refuses.
+    pub fn plant(&self, record: &Value) {
+        let folder = self.folder().join("deployments");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("{}.json", record["id"].as_str().unwrap())), record.to_string()).unwrap();
     }
 
     /// Everything it traced.

@@ -59,7 +59,7 @@ fn ended_ready(world: &World, id: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_kubeconfig_comes_after_the_apply_and_all_ends_ready_without_a_secret_anywhere() {
+async fn a1_the_kubeconfig_comes_after_the_apply_and_all_ends_ready_without_a_secret_anywhere() {
     let _one = WORLDS.acquire().await.unwrap();
     let world = World::start().await;
     let id = world.create(&world.request("late.example"));
@@ -107,7 +107,7 @@ async fn a_crash_before_the_apply_fails_and_a_retry_goes_on_to_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_in_the_apply_fails_and_a_retry_goes_on_to_ready() {
+async fn a12_f10_a_crash_in_the_apply_fails_and_a_retry_goes_on_to_ready() {
     crash_in_phase_0("applied", "tofu-applying").await;
 }
 
@@ -146,7 +146,7 @@ async fn crash_in_phase_0(gate: &str, status: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a9_a_crash_while_waiting_for_the_node_and_one_in_the_watch_simply_go_on() {
+async fn a9_a11_a_crash_while_waiting_for_the_node_and_one_in_the_watch_simply_go_on() {
     let _one = WORLDS.acquire().await.unwrap();
     let mut world = World::start().await;
     let id = world.create(&world.request("goes-on.example"));
@@ -167,6 +167,11 @@ async fn a9_a_crash_while_waiting_for_the_node_and_one_in_the_watch_simply_go_on
     let seen = viewers.map(Viewer::finish);
     ended_ready(&world, &id);
     saw_everything_once(&world, &id, &seen);
+    // What a resumed watch found is on disk, not only in memory.
+    let found = world.state(&id);
+    world.host.crash();
+    world.host.up();
+    assert_eq!(world.state(&id), found);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,8 +214,6 @@ async fn f11_a_failing_apply_says_why_and_a_retry_passes() {
     let last = events.iter().rev().find(|e| e["level"] == "error").unwrap();
     assert_eq!((&last["phase"], &last["message"]), (&json!("tofu-apply"), &json!(error)));
     assert!(!world.host.folder().join("tofu").join(&id).join("catalyst.auto.tfvars.json").exists());
-    // The module tells a retry from the first run by the second in which it began.
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     let answer = world.host.api.post(&format!("/api/v1/deployments/{id}/phases/tofu-init/retry"), "");
     assert_eq!(answer.status, 200, "{}", answer.body);
     world.until(&id, "flux-bootstrapping");

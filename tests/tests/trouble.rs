@@ -46,6 +46,33 @@ fn a_client_that_leaves_during_a_create_leaves_no_deployment_without_its_task() 
 }
 
 #[test]
+fn a_client_that_leaves_during_a_delete_leaves_no_claim_without_its_task() {
+    let mut host = Host::prepare(&[]);
+    let id = |number: u64| format!("{number:016x}");
+    for number in 0..32 {
+        let mut request = request(&format!("left-{number}.example"));
+        request.as_object_mut().unwrap().remove("rehearsalToken");
+        host.plant(&json!({
+            "schema": 1, "id": id(number), "status": "failed", "request": request, "error": "tofu plan: no",
+            "startedAt": "2026-04-29T10:00:00Z", "finishedAt": "2026-04-29T11:00:00Z",
+            "provider": {"id": "rehearsal", "version": "0.1.0", "digest": "d"},
+        }));
+    }
+    host.up();
+    for number in 0..32 {
+        let mut stream = TcpStream::connect(host.address()).unwrap();
+        let head = format!("DELETE /api/v1/deployments/{} HTTP/1.1\r\nhost: x\r\n\r\n", id(number));
+        stream.write_all(head.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_micros(100 * number));
+        drop(stream);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let count = |wanted: &str| (0..32).filter(|number| status(&host, &id(*number)) == wanted).count();
+    assert!(count("failed") < 32, "no delete arrived at all, so nothing was shown");
+    wait_for("every claim to come to its end", LIMIT, || (count("failed") + count("destroyed") == 32).then_some(()));
+}
+
+#[test]
 fn a_trace_that_nobody_reads_takes_nothing_down() {
     let mut host = Host::prepare(&[]);
     host.up_with_broken_trace();

@@ -1,7 +1,7 @@
 //! What the wizard asks before a create, row by row (API.md 1.3–1.5, 1.13), and the pool name of a deployment (B-1 to B-6),
 //! through the real binary with real plugins; only the manager and the cloud's API are doubles.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use catalyst_tests::double::Double;
 use catalyst_tests::host::{Host, wait_for};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 const CLOUD: &str = "api.hetzner.cloud";
 const CREDENTIAL: &str = "Sentinel01234567890123456789012345678901234567890123456789012345";
@@ -264,7 +265,16 @@ impl Pool {
     }
 
     fn until(&self, id: &str, what: &str, done: impl Fn(&Value) -> bool) -> Value {
-        wait_for(what, LIMIT, || Some(self.state(id)).filter(|state| done(state)))
+        let mut last = Value::Null;
+        let until = Instant::now() + LIMIT;
+        while Instant::now() < until {
+            last = self.state(id);
+            if done(&last) {
+                return last;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("waited in vain for {what}: {last}\n{}", self.host.trace())
     }
 
     fn until_dns(&self, id: &str, dns: &str) -> Value {

@@ -3,6 +3,8 @@
 #
 #   get.sh tofu | kube-apiserver            from PATH, else built by Go from the module beside this file
 #   get.sh hcloud                           Hetzner's own OpenTofu provider, built by Go in the version that infra/hetzner pins
+#   get.sh schemathesis | openapi-spec-validator
+#                                           from the package index, into a virtual environment of their own
 #   get.sh etcd | cloud-init | shellcheck …  from PATH, else by apt when root
 #
 # The path is the only thing on stdout; progress goes to stderr. Built tools are kept outside the checkout, in
@@ -72,6 +74,25 @@ build() {
     printf '%s\n' "$target"
 }
 
+# Pinned to the last package, because what they generate changes from version to version.
+python() {
+    name=$1
+    key=$(sha256sum "$here/schemathesis/requirements.txt" | cut -c 1-16)
+    target=$tools/schemathesis-$key
+    if [ ! -e "$target/complete" ]; then
+        locked schemathesis
+        if [ ! -e "$target/complete" ]; then
+            command -v python3 >/dev/null || die "$name needs Python 3.10 or later: install python3 with its venv module"
+            say "installing schemathesis"
+            rm -rf "$target"
+            { python3 -m venv "$target" && "$target/bin/pip" install -q --disable-pip-version-check -r "$here/schemathesis/requirements.txt"; } >&2 ||
+                die "installing $name failed (Debian: apt-get install python3-venv)"
+            : >"$target/complete"
+        fi
+    fi
+    printf '%s\n' "$target/bin/$name"
+}
+
 debian() {
     name=$1 package=$2
     if ! command -v "$name" >/dev/null; then
@@ -99,6 +120,7 @@ tofu)
 # Not from PATH: whatever version is there would decide what is tested.
 kube-apiserver) build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver ;;
 hcloud) build hcloud github.com/hetznercloud/terraform-provider-hcloud ;;
+schemathesis | openapi-spec-validator) python "$1" ;;
 etcd) debian etcd etcd-server ;;
 ssh-keygen) debian "$1" openssh-client ;;
 cloud-init | shellcheck | curl | jq | strace | docker-registry | chromium) debian "$1" "$1" ;;

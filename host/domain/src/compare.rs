@@ -6,9 +6,10 @@
 
 use crate::Request;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What would happen to servers that are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
     /// They are replaced.
@@ -24,7 +25,7 @@ pub enum Effect {
 }
 
 /// One consequence and what brings it about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Consequence {
     /// JSON pointer of the key that differs; empty for the rendered files.
     pub pointer: String,

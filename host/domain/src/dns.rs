@@ -4,9 +4,10 @@
 use crate::transition::Refused;
 use crate::{Record, Status, Step};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How far a pool name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DnsState {
     /// Held for this deployment; nothing points anywhere yet.
@@ -20,7 +21,7 @@ pub enum DnsState {
 }
 
 /// State and words of a pool name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PoolDns {
     /// How far.
     pub state: DnsState,

@@ -1,9 +1,10 @@
 //! One entry of a deployment's log: what people read.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How much an entry weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Progress.
@@ -15,7 +16,7 @@ pub enum Level {
 }
 
 /// One log entry, in the shape of the wire (API.md 1.8). Its number is its place in the log and stands outside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Entry {
     /// RFC 3339, UTC, whole seconds.
     pub time: String,

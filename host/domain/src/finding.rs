@@ -1,9 +1,10 @@
 //! Typed remarks on a request: what is wrong, where, and what the rule is.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How much a finding weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// The request is refused.
@@ -13,7 +14,7 @@ pub enum Severity {
 }
 
 /// One remark on a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// RFC 6901 JSON pointer into the request body; empty for the whole body.
     pub pointer: String,

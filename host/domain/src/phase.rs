@@ -59,6 +59,11 @@ pub enum RetryPhase {
 }
 
 impl RetryPhase {
+    /// Every id that is read.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        PHASE_0.into_iter().chain(PHASE_1.into_iter().map(|(name, _)| name))
+    }
+
     /// Reads a phase id; `None` for an unknown one.
     pub fn parse(id: &str) -> Option<Self> {
         if let Some(phase) = PHASE_0.iter().find(|p| **p == id) {

@@ -8,6 +8,7 @@ use crate::{DeploymentId, Request, Status};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Version of the record's shape. Records of the earlier service have none and are read as 0.
 pub const SCHEMA: u32 = 1;
@@ -84,7 +85,7 @@ pub struct Record {
 }
 
 /// Which plugin rendered a deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProviderRef {
     /// Provider id.
     pub id: String,
@@ -115,7 +116,7 @@ pub struct Child {
 }
 
 /// What is known of the new cluster (API.md 2.2).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResultInfo {
     /// DNS name.
@@ -140,6 +141,7 @@ pub struct ResultInfo {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub component_states: BTreeMap<String, String>,
     /// When the watch ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase1_finished_at: Option<Timestamp>,
 }

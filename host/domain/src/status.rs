@@ -1,9 +1,10 @@
 //! The states of a deployment, by their names on the wire.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where a deployment stands (API.md section 2.4 and the status table of the design).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Only read from records of the earlier service; treated as an interrupted Phase 0.

@@ -393,3 +393,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a15_each_part_of_phase_0_has_a_status_of_its_own() {
+    let shape = Shape { status: Status::Provisioning, kubeconfig: false, phase0_done: false, name: Name::None };
+    let endpoints = facts().into_iter().find(|fact| matches!(fact, Fact::Applied(_))).unwrap();
+    let mut record = record(shape);
+    for (fact, status) in [(Fact::ApplyBegan, Status::TofuApplying), (endpoints, Status::FluxBootstrapping)] {
+        record = apply(&record, &fact, at(1)).unwrap();
+        assert_eq!(record.status, status);
+    }
+}

@@ -1,6 +1,6 @@
 //! `catalyst serve`: config → store → plugins → bind → run → drain.
 
-use super::banner;
+use super::{banner, descriptors};
 use crate::app::App;
 use crate::config::Config;
 use crate::dns::names::Names;
@@ -27,6 +27,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    // Before anything is opened.
+    let limits = http::Limits::default();
+    let limits = http::Limits { connections: descriptors::room_for(limits.connections), ..limits };
     let stopping = CancellationToken::new();
     let store: Arc<dyn Store> = FileStore::open(store_settings(&config)).context("cannot open the store")?;
     let sandbox = Sandbox::new(sandbox_settings(&config)).context("cannot start the sandbox")?;
@@ -47,16 +50,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     driver.start().await;
     banner::show(&config, &sandbox, &tofu, listener.local_addr()?);
-    let app = Arc::new(App {
-        store,
-        sandbox,
-        outbound,
-        names,
-        driver: driver.clone(),
-        wrong_bearers: Arc::default(),
-        stopping: stopping.clone(),
-    });
-    let served = tokio::spawn(http::serve(listener, app, http_settings(&config)));
+    let app = Arc::new(App { store, sandbox, outbound, names, driver: driver.clone(), stopping: stopping.clone() });
+    let served =
+        tokio::spawn(http::serve(listener, app, http::Settings { allowed_origin: config.cors_origin.clone(), limits }));
     wait_for_signal().await?;
     tracing::info!("going down: no new work is taken, runs are stopped and recorded");
     stopping.cancel();
@@ -74,10 +70,6 @@ async fn wait_for_signal() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-fn http_settings(config: &Config) -> http::Settings {
-    http::Settings { allowed_origin: config.cors_origin.clone(), limits: http::Limits::default() }
 }
 
 fn store_settings(config: &Config) -> catalyst_store::Settings {

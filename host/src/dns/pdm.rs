@@ -15,6 +15,7 @@ use crate::outbound::{Answer, Call, HeaderMap, HeaderValue, Method, Outbound, Ur
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// A person waits at the wizard's input field (contract 1.4).
 const CHECK_BUDGET: Duration = Duration::from_secs(5);
@@ -49,7 +50,7 @@ impl PoolName {
 }
 
 /// Whether a name is free. The keys are those of the wire and may be passed on as they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Availability {
     /// Whether it can be reserved.
     pub available: bool,

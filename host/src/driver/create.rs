@@ -57,16 +57,6 @@ impl From<NoRandomness> for CreateFault {
     }
 }
 
-/// Creates with one key go one after the other; keys that share a place wait a little for nothing.
-#[derive(Default)]
-pub(super) struct KeyLocks([tokio::sync::Mutex<()>; 32]);
-
-impl KeyLocks {
-    async fn of(&self, key: &IdempotencyKey) -> tokio::sync::MutexGuard<'_, ()> {
-        self.0[usize::from(key.place()) % self.0.len()].lock().await
-    }
-}
-
 /// A body as it was understood: by whom it is made, without its secrets, and all that is wrong with it.
 pub(super) struct Examined {
     pub(super) provider: Arc<Provider>,

@@ -8,6 +8,7 @@ use super::provision::run_destroy;
 use super::secrets::complete;
 use super::{Driver, Hand, tofu_state};
 use crate::engine::RunErrorKind;
+use bytes::Bytes;
 use catalyst_domain::provider::Bundle;
 use catalyst_domain::transition::apply;
 use catalyst_domain::{DeploymentId, Fact, Level, Record, Secrets, Timestamp, phase};
@@ -28,6 +29,8 @@ pub enum DestroyError {
     NoState,
     /// Refused or not written.
     Record(RecordError),
+    /// The task of the destroy broke.
+    Broken,
 }
 
 impl From<StorageError> for DestroyError {
@@ -44,11 +47,23 @@ impl Driver {
     /// [`DestroyError`]; nothing changed.
     pub async fn destroy(
         self: &Arc<Self>,
+        id: DeploymentId,
+        body: Bytes,
+        at: Timestamp,
+    ) -> Result<Arc<Record>, DestroyError> {
+        // In a task of its own: a caller that leaves must not part a claim from its task.
+        let driver = self.clone();
+        let whole = self.tasks.spawn(async move { driver.destroy_now(&id, &body, at).await });
+        whole.await.unwrap_or(Err(DestroyError::Broken))
+    }
+
+    async fn destroy_now(
+        self: &Arc<Self>,
         id: &DeploymentId,
         body: &[u8],
         at: Timestamp,
     ) -> Result<Arc<Record>, DestroyError> {
-        let _one_at_a_time = self.retrying.lock().await;
+        let _one_at_a_time = self.claims.of(id).await;
         let record = self.store.get(id).ok_or(DestroyError::Record(RecordError::Unknown))?;
         apply(&record, &Fact::DestroyRequested, at)
             .map_err(|refused| DestroyError::Record(RecordError::Refused(refused)))?;

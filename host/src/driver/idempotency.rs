@@ -8,7 +8,7 @@ use catalyst_domain::record::Idempotency;
 pub const KEY_LENGTH: usize = 255;
 
 /// What a sender called its create.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
     sha256: String,
 }
@@ -28,11 +28,6 @@ impl IdempotencyKey {
         // A struct of plain values always serialises, its maps sorted by key.
         let text = serde_json::to_vec(&(request, approved_render_digest)).unwrap_or_default();
         Idempotency { key_sha256: self.sha256.clone(), request_sha256: sha256_hex(&text) }
-    }
-
-    /// A number that spreads keys over a few places.
-    pub(super) fn place(&self) -> u8 {
-        u8::from_str_radix(self.sha256.get(..2).unwrap_or_default(), 16).unwrap_or_default()
     }
 }
 

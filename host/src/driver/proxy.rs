@@ -1,7 +1,7 @@
 //! Which proxy leads to the new cluster. kube's client would read HTTPS_PROXY by itself and ignore NO_PROXY, so it is told.
 
 use crate::cluster::ProxyChoice;
-use crate::config::ProxyConfig;
+use crate::outbound::ProxyConfig;
 use hyper_util::client::proxy::matcher::Matcher;
 use std::sync::Arc;
 

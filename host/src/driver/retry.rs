@@ -57,23 +57,10 @@ impl Driver {
         body: Bytes,
         at: Timestamp,
     ) -> Result<Retried, RetryError> {
-        // In a task of its own: a caller that leaves must not part a claim from its task.
+        // In a task of its own: a caller that leaves must part neither a claim from its task nor a name from its owner.
         let driver = self.clone();
-        let whole = self.tasks.spawn(async move { driver.retry_whole(&id, &phase, &body, at).await });
+        let whole = self.tasks.spawn(async move { driver.retry_now(&id, &phase, &body, at).await });
         whole.await.unwrap_or(Err(RetryError::Broken))
-    }
-
-    async fn retry_whole(
-        self: &Arc<Self>,
-        id: &DeploymentId,
-        phase: &str,
-        body: &[u8],
-        at: Timestamp,
-    ) -> Result<Retried, RetryError> {
-        // In a task of its own, as a create is: it may reserve a name.
-        let (driver, id, phase, body) = (self.clone(), id.clone(), phase.to_owned(), body.to_vec());
-        let retried = self.tasks.spawn(async move { driver.retry_now(&id, &phase, &body, at).await });
-        retried.await.unwrap_or_else(|_| Err(RetryError::Provider("the retry was broken off".to_owned())))
     }
 
     async fn retry_now(
@@ -83,7 +70,7 @@ impl Driver {
         body: &[u8],
         at: Timestamp,
     ) -> Result<Retried, RetryError> {
-        let _one_at_a_time = self.retrying.lock().await;
+        let _one_at_a_time = self.claims.of(id).await;
         let record = self.store.get(id).ok_or(RetryError::Record(RecordError::Unknown))?;
         match RetryPhase::parse(phase) {
             Some(RetryPhase::Infrastructure(phase)) => self.retry_infrastructure(&record, phase, body, at).await,

@@ -2,6 +2,8 @@
 
 use super::body;
 use super::error::ApiError;
+use super::health::accepting;
+use super::wire::Begun;
 use crate::app::App;
 use crate::driver::create::{CreateFault, Created};
 use crate::driver::idempotency::{IdempotencyKey, KEY_LENGTH};
@@ -10,7 +12,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use catalyst_domain::{Finding, Status};
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// By which a sender names its create.
@@ -23,9 +24,9 @@ pub async fn create(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, HeaderMap, Json<Value>), ApiError> {
+) -> Result<(StatusCode, HeaderMap, Json<Begun>), ApiError> {
     let key = key(&headers)?;
-    app.accepting()?;
+    accepting(&app)?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     let created = app.driver.create(body, key, jiff::Timestamp::now()).await?;
     let mut headers = HeaderMap::new();
@@ -36,9 +37,8 @@ pub async fn create(
             record
         }
     };
-    let stream_url = format!("/api/v1/deployments/{}/logs", record.id);
     // Byte for byte what the first answer was, wherever the deployment stands by now.
-    let body = json!({"id": record.id, "status": Status::Provisioning, "streamURL": stream_url});
+    let body = Begun::new(&record.id, Status::Provisioning);
     Ok((StatusCode::CREATED, headers, Json(body)))
 }
 

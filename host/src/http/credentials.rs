@@ -15,15 +15,18 @@ use catalyst_domain::{SecretValue, Secrets};
 use catalyst_sandbox::Provider;
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// The verdict as clients see it.
-#[derive(Debug, Serialize)]
-pub struct Answer {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CredentialVerdict {
+    /// Whether the cloud accepted it.
     valid: bool,
+    /// What was proven, or what is wrong; a sentence for a person.
     message: String,
 }
 
-type Reply = (StatusCode, [(HeaderName, &'static str); 1], Json<Answer>);
+type Reply = (StatusCode, [(HeaderName, &'static str); 1], Json<CredentialVerdict>);
 
 /// Proves a credential at its own cloud.
 pub async fn validate(State(app): State<Arc<App>>, body: Body) -> Result<Reply, ApiError> {
@@ -111,5 +114,5 @@ fn refused(message: impl Into<String>) -> Reply {
 }
 
 fn said(status: StatusCode, valid: bool, message: impl Into<String>) -> Reply {
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(Answer { valid, message: message.into() }))
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(CredentialVerdict { valid, message: message.into() }))
 }

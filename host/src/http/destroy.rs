@@ -2,14 +2,15 @@
 
 use super::body;
 use super::error::ApiError;
+use super::health::accepting;
 use super::path::Id;
+use super::wire::Begun;
 use crate::app::App;
 use crate::driver::destroy::DestroyError;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Begins to remove everything of a deployment. 202 means that this is on record; the log tells how it goes. The body may
@@ -18,13 +19,12 @@ pub async fn destroy(
     State(app): State<Arc<App>>,
     Id(id): Id,
     body: Body,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Begun>), ApiError> {
     app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
-    app.accepting()?;
+    accepting(&app)?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
-    let record = app.driver.destroy(&id, &body, jiff::Timestamp::now()).await?;
-    let stream_url = format!("/api/v1/deployments/{id}/logs");
-    Ok((StatusCode::ACCEPTED, Json(json!({"id": id, "status": record.status, "streamURL": stream_url}))))
+    let record = app.driver.destroy(id.clone(), body, jiff::Timestamp::now()).await?;
+    Ok((StatusCode::ACCEPTED, Json(Begun::new(&id, record.status))))
 }
 
 impl From<DestroyError> for ApiError {
@@ -33,6 +33,7 @@ impl From<DestroyError> for ApiError {
             DestroyError::Credentials(fault) => fault.into(),
             DestroyError::Provider(text) => Self::Provider(text),
             DestroyError::NoState => Self::NoState,
+            DestroyError::Broken => Self::Broken,
             DestroyError::Record(error) => error.into(),
         }
     }

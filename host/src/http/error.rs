@@ -1,16 +1,16 @@
 //! The one error envelope. A status is chosen here and nowhere else.
 
+use super::wire::Problem;
 use crate::dns::registrar::{self, ForwardError, UnsupportedRegistrar};
 use crate::driver::dns::PoolFault;
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use catalyst_domain::finding::joined_errors;
 use catalyst_domain::kubeconfig::{BearerFault, BodyFault};
 use catalyst_domain::transition::Refused;
 use catalyst_domain::{DeploymentId, Finding};
 use catalyst_store::{AcceptError, CreateError, KubeconfigError, RecordError, StorageError};
-use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Everything that a route may answer instead of what was asked for.
@@ -116,11 +116,43 @@ impl From<RecordError> for ApiError {
     }
 }
 
-fn coded(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> (StatusCode, Value) {
-    (status, json!({"error": code, "detail": detail.to_string()}))
+fn coded(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> (StatusCode, Problem) {
+    (status, problem(code, detail))
+}
+
+fn problem(code: &str, detail: impl std::fmt::Display) -> Problem {
+    Problem { error: code.to_owned(), detail: Some(detail.to_string()), ..Problem::default() }
+}
+
+/// A sentence alone, where the contract knows no code.
+fn sentence(text: String) -> Problem {
+    Problem { error: text, ..Problem::default() }
 }
 
 impl ApiError {
+    /// What goes with the body.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        match self {
+            Self::MethodNotAllowed(allowed) => {
+                for method in allowed {
+                    headers.append(header::ALLOW, HeaderValue::from_static(method));
+                }
+            }
+            Self::MissingBearer => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::BodyTooSlow(_) => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        headers
+    }
+
     /// Whole seconds, at least one.
     fn retry_after(&self) -> Option<u64> {
         match self {
@@ -130,7 +162,8 @@ impl ApiError {
         }
     }
 
-    fn parts(self) -> (StatusCode, Value) {
+    /// Status and body; the document of the API is made from the same.
+    pub(super) fn parts(self) -> (StatusCode, Problem) {
         use StatusCode as S;
         match self {
             Self::NoRoute => coded(S::NOT_FOUND, "not-found", "404 page not found"),
@@ -139,7 +172,8 @@ impl ApiError {
             }
             Self::UnknownDeployment => coded(S::NOT_FOUND, "deployment-not-found", "deployment not found"),
             Self::Findings(findings) => {
-                (S::BAD_REQUEST, json!({"error": joined_errors(&findings), "findings": findings}))
+                let error = joined_errors(&findings);
+                (S::BAD_REQUEST, Problem { error, findings: Some(findings), ..Problem::default() })
             }
             Self::BodyTooLarge(limit) => {
                 coded(S::PAYLOAD_TOO_LARGE, "body-too-large", format!("the body must be at most {limit} bytes"))
@@ -163,14 +197,14 @@ impl ApiError {
             Self::KubeconfigEmpty => coded(S::UNPROCESSABLE_ENTITY, "empty-body", "the body must be a kubeconfig"),
             Self::Kubeconfig(error) => kubeconfig(error),
             Self::Create(error) => create(error),
-            Self::Refused(refused) => (S::CONFLICT, json!({"error": refused.to_string()})),
+            Self::Refused(refused) => (S::CONFLICT, sentence(refused.to_string())),
             Self::UnknownPhase(phase) => {
                 let text = format!("unknown phase {phase:?}: it must be a phase id such as tofu-apply or cilium");
-                (S::BAD_REQUEST, json!({"error": text}))
+                (S::BAD_REQUEST, sentence(text))
             }
             Self::CredentialsNeeded(keys) => {
                 let detail = format!("the credentials of this run are no longer kept; give {} again", keys.join(", "));
-                (S::CONFLICT, json!({"error": "credentials-needed", "detail": detail, "keys": keys}))
+                (S::CONFLICT, Problem { keys: Some(keys), ..problem("credentials-needed", detail) })
             }
             Self::Provider(text) => coded(S::BAD_GATEWAY, "provider-failed", text),
             Self::Storage(error) => coded(S::SERVICE_UNAVAILABLE, "storage-unavailable", error),
@@ -205,20 +239,20 @@ impl ApiError {
             ),
             Self::OtherRequest(id) => {
                 let detail = "this Idempotency-Key belongs to a create of another request";
-                (S::UNPROCESSABLE_ENTITY, json!({"error": "idempotency-mismatch", "detail": detail, "owner": id}))
+                let owner = Some(id.to_string());
+                (S::UNPROCESSABLE_ENTITY, Problem { owner, ..problem("idempotency-mismatch", detail) })
             }
             Self::OtherRender { approved, found } => {
                 let detail = "what would be applied is not what was approved: preview it again";
-                let (expected, rendered) = (approved, found);
-                let body = json!({"error": "render-digest-mismatch", "detail": detail, "expected": expected, "rendered": rendered});
-                (S::CONFLICT, body)
+                let (expected, rendered) = (Some(approved), Some(found));
+                (S::CONFLICT, Problem { expected, rendered, ..problem("render-digest-mismatch", detail) })
             }
             Self::Draining => coded(S::SERVICE_UNAVAILABLE, "draining", "the server is going down; try again shortly"),
         }
     }
 }
 
-fn accept(error: AcceptError) -> (StatusCode, Value) {
+fn accept(error: AcceptError) -> (StatusCode, Problem) {
     use StatusCode as S;
     match error {
         AcceptError::Unknown => ApiError::UnknownDeployment.parts(),
@@ -226,7 +260,7 @@ fn accept(error: AcceptError) -> (StatusCode, Value) {
         AcceptError::Bearer(fault @ BearerFault::Invalid) => coded(S::FORBIDDEN, "invalid-bearer", fault),
         AcceptError::AlreadySet { same } => {
             let detail = "a kubeconfig was already accepted for this deployment";
-            (S::FORBIDDEN, json!({"error": "already-set", "detail": detail, "same": same}))
+            (S::FORBIDDEN, Problem { same: Some(same), ..problem("already-set", detail) })
         }
         AcceptError::Body(fault @ BodyFault::Unsafe(_)) => coded(S::UNPROCESSABLE_ENTITY, "unsafe-kubeconfig", fault),
         AcceptError::Body(fault @ (BodyFault::Invalid(_) | BodyFault::ForeignServer { .. })) => {
@@ -237,7 +271,7 @@ fn accept(error: AcceptError) -> (StatusCode, Value) {
     }
 }
 
-fn kubeconfig(error: KubeconfigError) -> (StatusCode, Value) {
+fn kubeconfig(error: KubeconfigError) -> (StatusCode, Problem) {
     match error {
         KubeconfigError::Unknown => ApiError::UnknownDeployment.parts(),
         KubeconfigError::NotYet => coded(StatusCode::CONFLICT, "not-implemented", error),
@@ -245,11 +279,12 @@ fn kubeconfig(error: KubeconfigError) -> (StatusCode, Value) {
     }
 }
 
-fn create(error: CreateError) -> (StatusCode, Value) {
+fn create(error: CreateError) -> (StatusCode, Problem) {
     match error {
         CreateError::NameTaken { ref owner, .. } => {
             let detail = format!("{error}; retry or destroy it, or choose another name");
-            (StatusCode::CONFLICT, json!({"error": "name-taken", "detail": detail, "owner": owner}))
+            let owner = Some(owner.to_string());
+            (StatusCode::CONFLICT, Problem { owner, ..problem("name-taken", detail) })
         }
         CreateError::IdTaken(_) => coded(StatusCode::CONFLICT, "id-taken", error),
         CreateError::Storage(storage) => ApiError::Storage(storage).parts(),
@@ -258,30 +293,11 @@ fn create(error: CreateError) -> (StatusCode, Value) {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let retry_after = self.retry_after();
-        let allow = match &self {
-            Self::MethodNotAllowed(allow) => allow.clone(),
-            _ => Vec::new(),
-        };
-        let close = matches!(self, Self::BodyTooSlow(_));
+        let headers = self.headers();
         let (status, body) = self.parts();
         if status.is_server_error() {
-            tracing::error!(http.status = status.as_u16(), error = %body, "request failed");
+            tracing::error!(http.status = status.as_u16(), error = body.error, detail = body.detail, "request failed");
         }
-        let mut response = (status, Json(body)).into_response();
-        if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        let headers = response.headers_mut();
-        for method in allow {
-            headers.append(header::ALLOW, HeaderValue::from_static(method));
-        }
-        if close {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        if let Some(seconds) = retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        (status, headers, Json(body)).into_response()
     }
 }

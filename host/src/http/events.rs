@@ -9,15 +9,19 @@ use axum::extract::State;
 use catalyst_domain::Entry;
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Entries of one read: a few hundred KiB.
 const PAGE: usize = 1_000;
 
-/// The answer.
-#[derive(Serialize)]
+/// A deployment with its whole log.
+#[derive(Serialize, ToSchema)]
 pub struct Events {
+    /// The deployment.
     state: wire::State,
+    /// Its log, oldest first.
     events: Vec<Entry>,
+    /// Whether the run has ended, so that nothing will be added.
     done: bool,
 }
 

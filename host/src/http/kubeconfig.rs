@@ -4,7 +4,7 @@ use super::bearer::Bearer;
 use super::body;
 use super::error::ApiError;
 use super::path::Id;
-use super::wrong_bearers::Verdict;
+use super::wrong_bearers::{Verdict, WrongBearers};
 use crate::app::App;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
@@ -18,6 +18,7 @@ use std::sync::Arc;
 /// The node hands in its kubeconfig, once. 204 means that file and record are on disk.
 pub async fn put(
     State(app): State<Arc<App>>,
+    State(wrong_bearers): State<Arc<WrongBearers>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Id(id): Id,
     bearer: Result<Bearer, ApiError>,
@@ -26,7 +27,7 @@ pub async fn put(
     let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     let Bearer(bearer) = bearer?;
     // Before the body is read: who has no right bearer sends no megabyte.
-    authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &id, peer, fault))?;
+    authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &wrong_bearers, &id, peer, fault))?;
     let body = match body::read_within(body, MAX_BYTES, body::KUBECONFIG_DEADLINE, ApiError::KubeconfigTooLarge).await {
         Ok(body) if body.is_empty() && !record.has_kubeconfig() => return Err(ApiError::KubeconfigEmpty),
         Ok(body) => body,
@@ -43,10 +44,10 @@ pub async fn put(
 }
 
 /// A wrong bearer is limited only here, after it was compared: a right one never comes this way.
-fn refuse(app: &App, id: &DeploymentId, peer: SocketAddr, fault: BearerFault) -> ApiError {
+fn refuse(app: &App, wrong: &Arc<WrongBearers>, id: &DeploymentId, peer: SocketAddr, fault: BearerFault) -> ApiError {
     tracing::warn!(deployment.id = %id, peer.addr = %peer, error = %fault, "kubeconfig refused");
     if fault == BearerFault::Invalid
-        && let Verdict::Limited { retry_after } = app.wrong_bearers.note(&app.store, id, peer.ip(), &app.stopping)
+        && let Verdict::Limited { retry_after } = wrong.note(&app.store, id, peer.ip(), &app.stopping)
     {
         return ApiError::TooManyWrongBearers(retry_after);
     }
@@ -54,9 +55,15 @@ fn refuse(app: &App, id: &DeploymentId, peer: SocketAddr, fault: BearerFault) ->
 }
 
 /// The stored kubeconfig, byte for byte.
-pub async fn get(State(app): State<Arc<App>>, Id(id): Id) -> Result<([(HeaderName, String); 3], Vec<u8>), ApiError> {
+pub async fn get(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Id(id): Id,
+) -> Result<([(HeaderName, String); 3], Vec<u8>), ApiError> {
     let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     let bytes = app.store.kubeconfig(&id).await.map_err(ApiError::Kubeconfig)?;
+    // It opens the cluster, so each time is told, as other reads are not.
+    tracing::info!(deployment.id = %id, peer.addr = %peer, "kubeconfig handed out");
     // A name of our own records is a DNS name; an imported one may be anything.
     let plain = |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '-' };
     let name: String = record.request.sovereign_fqdn.chars().map(plain).collect();

@@ -14,31 +14,45 @@ use catalyst_domain::event::seconds;
 use catalyst_domain::{DeploymentId, Record, Status, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Deployments of a page when no limit is given, and at most: some 60 KiB.
-const LIMITS: (usize, usize) = (50, 200);
+pub(super) const LIMITS: (usize, usize) = (50, 200);
 
-/// A page.
-#[derive(Serialize)]
+/// A page of deployments, oldest first.
+#[derive(Serialize, ToSchema)]
 pub struct List {
-    deployments: Vec<Summary>,
+    /// Those of this page.
+    deployments: Vec<DeploymentSummary>,
     /// Where the next page begins; `null` on the last one.
     next: Option<String>,
 }
 
 /// A deployment in short: nothing here needs its log.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Summary {
+struct DeploymentSummary {
+    /// Sixteen lower-case hex characters.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
     id: String,
-    status: &'static str,
+    /// Where it stands.
+    status: Status,
+    /// DNS name of the new cluster.
     #[serde(rename = "sovereignFQDN")]
     sovereign_fqdn: String,
+    /// Id of its provider; `null` where the record names none.
     provider: Option<String>,
+    /// Region of its first servers.
     region: String,
+    /// When it was created; UTC, whole seconds.
+    #[schema(format = DateTime)]
     started_at: String,
+    /// When its last run ended; `null` while one is going on.
+    #[schema(format = DateTime)]
     finished_at: Option<String>,
+    /// Why it failed; absent otherwise.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
     error: String,
 }
 
@@ -61,7 +75,7 @@ pub async fn list(State(app): State<Arc<App>>, query: Query) -> Result<Json<List
     let page: Vec<Arc<Record>> = fitting.by_ref().take(wanted.limit).collect();
     let more = fitting.next().is_some();
     let next = page.last().filter(|_| more).map(|record| cursor(record));
-    Ok(Json(List { deployments: page.iter().map(|record| Summary::new(record)).collect(), next }))
+    Ok(Json(List { deployments: page.iter().map(|record| DeploymentSummary::new(record)).collect(), next }))
 }
 
 impl Wanted {
@@ -83,11 +97,11 @@ impl Wanted {
     }
 }
 
-impl Summary {
+impl DeploymentSummary {
     fn new(record: &Record) -> Self {
         Self {
             id: record.id.to_string(),
-            status: record.status.as_str(),
+            status: record.status,
             sovereign_fqdn: record.request.sovereign_fqdn.clone(),
             provider: record.provider_id().map(str::to_owned),
             region: record.request.region.clone(),

@@ -32,6 +32,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Phase {
     }
 }
 
+/// The `{id}` of a provider. What is no text names none.
+pub struct ProviderId(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for ProviderId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        parameter(parts, state, "id").await.map(Self).ok_or(ApiError::UnknownProvider)
+    }
+}
+
 async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Option<String> {
     let Path(all) = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await.ok()?;
     all.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)

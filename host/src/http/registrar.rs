@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
 /// The contract's limit in bytes: a domain, a token and a handful of nameservers.
-const LIMIT: usize = 16_384;
+pub(super) const LIMIT: usize = 16_384;
 
 /// Whether a token reaches a domain.
 pub async fn validate(

@@ -2,7 +2,7 @@
 //! and one line when it is answered. Only the route's pattern is logged, never a path or a header of the client.
 
 use axum::extract::{ConnectInfo, MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::net::SocketAddr;
@@ -26,13 +26,14 @@ pub async fn trace(request: Request, next: Next) -> Response {
         http.route = route,
         peer.addr = peer,
     );
+    let reads = request.method() == Method::GET;
     async move {
         let begun = Instant::now();
         let mut response = next.run(request).await;
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let http_status = response.status().as_u16();
-        // Probes come every few seconds and say nothing while all is well.
-        if route_is_probe(&route) && http_status < 400 {
+        // Probes and polls come every few seconds and change nothing.
+        if reads && http_status < 400 {
             tracing::debug!(http.status = http_status, elapsed_ms, "answered");
         } else {
             tracing::info!(http.status = http_status, elapsed_ms, "answered");
@@ -42,10 +43,6 @@ pub async fn trace(request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await
-}
-
-fn route_is_probe(route: &str) -> bool {
-    ["/healthz", "/readyz"].contains(&route)
 }
 
 /// The client's id, when it can go into a trace as it is.

@@ -2,7 +2,9 @@
 
 use super::body;
 use super::error::ApiError;
+use super::health::accepting;
 use super::path::{Id, Phase};
+use super::wire::stream_url;
 use crate::app::App;
 use crate::driver::credentials::CredentialsFault;
 use crate::driver::retry::Retried;
@@ -10,8 +12,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use catalyst_domain::DeploymentId;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Takes a failed deployment up again. The body may give credentials that are no longer kept.
 pub async fn retry(
@@ -19,17 +22,36 @@ pub async fn retry(
     Id(id): Id,
     phase: Result<Phase, ApiError>,
     body: Body,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<RetryAnswer>, ApiError> {
     app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
-    app.accepting()?;
+    accepting(&app)?;
     let Phase(phase) = phase?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     let retried = app.driver.retry(id.clone(), phase.clone(), body, jiff::Timestamp::now()).await?;
-    Ok(Json(answer(&id, &phase, &retried)))
+    Ok(Json(answer(&id, phase, &retried)))
 }
 
-fn answer(id: &DeploymentId, phase: &str, retried: &Retried) -> Value {
-    let stream_url = format!("/api/v1/deployments/{id}/logs");
+/// What was taken up, or what a person has to do.
+#[derive(Serialize, ToSchema)]
+pub struct RetryAnswer {
+    /// Sixteen lower-case hex characters.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    id: String,
+    /// `provisioning`, `phase1-watching`, or `manual-retry-required` when nothing was changed.
+    status: &'static str,
+    /// The phase as it was asked for.
+    phase: String,
+    /// Path of the event stream.
+    #[serde(rename = "streamURL")]
+    stream_url: String,
+    /// A sentence for a person.
+    message: String,
+    /// Where a manual retry is described; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runbook: Option<&'static str>,
+}
+
+fn answer(id: &DeploymentId, phase: String, retried: &Retried) -> RetryAnswer {
     let (status, message) = match retried {
         Retried::Infrastructure => ("provisioning", "Phase 0 is run again from the kept state".to_owned()),
         Retried::Watch => ("phase1-watching", "the cluster is watched again".to_owned()),
@@ -41,11 +63,9 @@ fn answer(id: &DeploymentId, phase: &str, retried: &Retried) -> Value {
             ),
         ),
     };
-    let mut body = json!({"id": id, "status": status, "phase": phase, "streamURL": stream_url, "message": message});
-    if matches!(retried, Retried::Manual { .. }) {
-        body["runbook"] = json!("docs/RUNBOOK-PROVISIONING.md#rollback-procedures-per-phase");
-    }
-    body
+    let manual = matches!(retried, Retried::Manual { .. });
+    let runbook = manual.then_some("docs/RUNBOOK-PROVISIONING.md#rollback-procedures-per-phase");
+    RetryAnswer { id: id.to_string(), status, phase, stream_url: stream_url(id), message, runbook }
 }
 
 impl From<crate::driver::retry::RetryError> for ApiError {

@@ -10,16 +10,20 @@ use axum::http::{HeaderName, header};
 use serde::Serialize;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{HashAlg, LineEnding, PrivateKey};
+use utoipa::ToSchema;
 
 /// Longest DNS name (RFC 1035) in bytes; a comment of that length fits every tool.
 const MAX_NAME: usize = 253;
 
-/// A fresh key pair.
-#[derive(Serialize)]
+/// A fresh Ed25519 key pair.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyPair {
+    /// One line for `authorized_keys`.
     public_key: String,
+    /// PEM in OpenSSH's own format, without a passphrase.
     private_key: String,
+    /// `SHA256:` and unpadded base64.
     fingerprint: String,
 }
 

@@ -1,33 +1,105 @@
-//! The shapes of answers (API.md 1.7, 2.2), built from a record.
+//! The shapes of answers (API.md 1.7, 2.2), built from a record, and the one shape of failures.
 
 use catalyst_domain::dns::PoolDns;
 use catalyst_domain::event::seconds;
-use catalyst_domain::{Record, ResultInfo};
+use catalyst_domain::{DeploymentId, Finding, Record, ResultInfo, Status};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
-/// A deployment as clients see it.
-#[derive(Debug, Serialize)]
+/// A deployment.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
+    /// Sixteen lower-case hex characters.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
     id: String,
-    status: &'static str,
+    /// Where it stands.
+    status: Status,
+    /// DNS name of the new cluster.
     #[serde(rename = "sovereignFQDN")]
     sovereign_fqdn: String,
+    /// Region of its first servers.
     region: String,
+    /// When it was created; UTC, whole seconds.
+    #[schema(format = DateTime)]
     started_at: String,
+    /// When its last run ended; `null` while one is going on.
+    #[schema(format = DateTime)]
     finished_at: Option<String>,
+    /// Entries of its log.
     num_events: u64,
+    /// Why it failed, in plain words; absent otherwise.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
     error: String,
+    /// What is known of the new cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultInfo>,
+    /// Component id → `pending`, `installing`, `installed`, `degraded` or `failed`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false)]
     component_states: BTreeMap<String, String>,
+    /// When the watch of the new cluster ended; UTC, whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     phase1_finished_at: Option<String>,
+    /// How far the name in a pool is; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     dns: Option<PoolDns>,
+}
+
+/// What was begun, and where to follow it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Begun {
+    /// Sixteen lower-case hex characters.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    id: String,
+    /// Where it stands now.
+    status: Status,
+    /// Path of its event stream.
+    #[serde(rename = "streamURL")]
+    stream_url: String,
+}
+
+impl Begun {
+    /// A deployment that goes on from this status.
+    pub fn new(id: &DeploymentId, status: Status) -> Self {
+        Self { id: id.to_string(), status, stream_url: stream_url(id) }
+    }
+}
+
+/// Where to follow a deployment.
+pub fn stream_url(id: &DeploymentId) -> String {
+    format!("/api/v1/deployments/{id}/logs")
+}
+
+/// A failure. `error` is always there; the other keys are there where they say something.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct Problem {
+    /// A stable word for machines, or, where `detail` is absent, a sentence for a person.
+    pub error: String,
+    /// A sentence for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Everything that is wrong with the request, each with its place and its rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Vec<Finding>>,
+    /// `credentials-needed`: the request keys that must be given again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<String>>,
+    /// `name-taken`, `idempotency-mismatch`: the deployment that stands in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// `already-set`: whether the kubeconfig that was accepted is byte for byte this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same: Option<bool>,
+    /// `render-digest-mismatch`: the digest that was approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// `render-digest-mismatch`: the digest of what would be applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<String>,
 }
 
 impl State {
@@ -40,7 +112,7 @@ impl State {
         });
         Self {
             id: record.id.to_string(),
-            status: record.status.as_str(),
+            status: record.status,
             sovereign_fqdn: record.request.sovereign_fqdn.clone(),
             region: record.request.region.clone(),
             started_at: seconds(record.started_at),

@@ -99,6 +99,14 @@ impl Log {
         self.with_index(store, |index| index.last())
     }
 
+    /// As [`Self::last`], where it is known without reading and without waiting for whoever reads.
+    pub(crate) fn last_known(&self) -> Option<u64> {
+        match &*self.index.try_lock().ok()? {
+            Known::Good(index) => Some(index.last()),
+            Known::Unread | Known::Damaged(_) => None,
+        }
+    }
+
     /// Number of entries inside the record, and where further ones are.
     pub(crate) fn span(&self, store: &Inner, after: u64, limit: u64) -> Result<(u64, Option<Span>), StorageError> {
         self.with_index(store, |index| {

@@ -4,19 +4,27 @@ use crate::append::Log;
 use crate::{Numbered, Progress};
 use arc_swap::ArcSwap;
 use catalyst_domain::Record;
-use std::sync::Arc;
-use tokio::sync::{Mutex, watch};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// Nobody sees a record here that is not on disk.
 #[derive(Debug)]
 pub(crate) struct Deployment {
     record: ArcSwap<Record>,
     /// Held from the check of a fact to its publication.
-    pub(crate) facts: Arc<Mutex<()>>,
+    pub(crate) facts: Arc<tokio::sync::Mutex<()>>,
     /// Held while OpenTofu's state, its lock or the bundle is read or written.
-    pub(crate) state: Arc<Mutex<()>>,
+    pub(crate) state: Arc<tokio::sync::Mutex<()>>,
     pub(crate) log: Log,
-    progress: watch::Sender<Progress>,
+    progress: Mutex<Announced>,
+}
+
+/// How far a deployment is, and the channel to those who wait for more. Most deployments have ended and nobody waits, so the
+/// channel, which is larger than all the rest here, is there only while somebody does.
+#[derive(Debug, Default)]
+struct Announced {
+    now: Progress,
+    channel: Option<watch::Sender<Progress>>,
 }
 
 impl Deployment {
@@ -27,7 +35,7 @@ impl Deployment {
             facts: Arc::default(),
             state: Arc::default(),
             log,
-            progress: watch::Sender::default(),
+            progress: Mutex::default(),
         }
     }
 
@@ -38,20 +46,33 @@ impl Deployment {
     /// Shows a record that is on disk now.
     pub(crate) fn publish(&self, record: Arc<Record>) {
         self.record.store(record);
-        self.progress.send_modify(|progress| progress.version += 1);
+        self.announce(|progress| progress.version += 1);
     }
 
     /// Shows that entries up to `last` are on disk.
     pub(crate) fn shown(&self, last: u64) {
-        self.progress.send_if_modified(|progress| {
-            let more = last > progress.last;
-            progress.last = progress.last.max(last);
-            more
-        });
+        self.announce(|progress| progress.last = progress.last.max(last));
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
+        let mut announced = self.announced();
+        let now = announced.now;
+        announced.channel.get_or_insert_with(|| watch::Sender::new(now)).subscribe()
+    }
+
+    fn announce(&self, change: impl FnOnce(&mut Progress)) {
+        let mut announced = self.announced();
+        let before = announced.now;
+        change(&mut announced.now);
+        let now = announced.now;
+        if now != before {
+            // A send fails when nobody waits any more.
+            announced.channel.take_if(|channel| channel.send(now).is_err());
+        }
+    }
+
+    fn announced(&self) -> MutexGuard<'_, Announced> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Entries inside an imported record.

@@ -175,7 +175,7 @@ fn costs_are_given_as_far_as_they_are_known() {
 }
 
 #[test]
-fn outputs_become_endpoints_and_a_missing_one_is_an_error() {
+fn f14_outputs_become_endpoints_and_a_missing_one_is_an_error() {
     let outputs = |ip: &str| -> Outputs {
         format!(
             r#"{{"control_plane_ip":{{"value":"203.0.113.7"}},"load_balancer_ip":{{"value":"{ip}"}},

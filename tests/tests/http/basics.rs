@@ -70,6 +70,10 @@ async fn h7_json_always_for_unknown_and_hostile_ids() {
             assert_eq!(reply.refusal(), (404, "deployment-not-found".into()), "{method} {name}{tail}");
         }
     }
+    for name in ["%ff", "%00", "none"] {
+        let reply = server.get(&format!("/api/v1/providers/{name}")).await;
+        assert_eq!(reply.refusal(), (404, "provider-not-found".into()), "{name}");
+    }
     // An id is one segment: a path that climbs is another path, and none of ours.
     for path in ["/api/v1/deployments/../x", "/api/v1/deployments/a/../0101010101010101/events"] {
         assert_eq!(server.get(path).await.status, 404, "{path}");

@@ -116,7 +116,6 @@ impl Server {
             outbound,
             names,
             driver: driver.clone(),
-            wrong_bearers: Arc::default(),
             stopping: stop.clone(),
         };
         let settings =
@@ -195,7 +194,7 @@ fn driver_settings(pull_token: &str) -> driver::Settings {
         phase1_timeout: Duration::from_secs(600),
         phase1_settle: Duration::from_secs(5),
         phase1_expected: None,
-        proxy: catalyst::config::ProxyConfig::default(),
+        proxy: catalyst::outbound::ProxyConfig::default(),
         secrets_ttl: Duration::from_secs(600),
     }
 }

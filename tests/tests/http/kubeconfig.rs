@@ -43,11 +43,28 @@ async fn each_refusal_has_its_place_and_stores_nothing() {
         assert_eq!(reply.refusal(), (status, error.to_owned()), "{n} {bearer:?} {} bytes", body.len());
         assert!(reply.json()["detail"].is_string());
     }
-    let hostile = kubeconfig("x").replace("token: x", "exec: {command: sh}");
-    let reply = server.put(&id(1), Some(&right), &hostile).await;
-    assert_eq!(reply.refusal(), (422, "unsafe-kubeconfig".into()), "h4");
     assert!(!server.kubeconfig_file(&id(1)).exists(), "a refused PUT creates no file");
-    assert_eq!(server.put(&id(1), Some(&right), &good).await.status, 204, "h4: the bearer was not used up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h4_what_could_hurt_or_is_nothing_is_refused_and_spends_no_bearer() {
+    let mut known = record(1, Status::FluxBootstrapping);
+    known.phase0_finished_at = Some(known.started_at);
+    known.kubeconfig_hosts = vec!["192.0.2.7".to_owned()];
+    let server = Server::with(&[known]).await;
+    let good = kubeconfig("x");
+    for (body, error) in [
+        (" \n", "invalid-kubeconfig"),
+        ("<html></html>", "invalid-kubeconfig"),
+        (&good.replace("token: x", "exec: {command: sh}"), "unsafe-kubeconfig"),
+        (&good.replace("token: x", "tokenFile: /etc/shadow"), "unsafe-kubeconfig"),
+        (&good.replace("192.0.2.7", "198.51.100.1"), "invalid-kubeconfig"),
+    ] {
+        assert_eq!(server.put(&id(1), Some(&right()), body).await.refusal(), (422, error.into()), "{body}");
+        assert!(!server.kubeconfig_file(&id(1)).exists());
+    }
+    assert_eq!(server.put(&id(1), Some(&right()), &good).await.status, 204);
+    server.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +113,7 @@ async fn a_204_means_file_and_record_are_there_and_the_bearer_is_used_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_that_cannot_be_used_is_a_503_until_it_can() {
+async fn e4_a_folder_that_cannot_be_used_is_a_503_until_it_can() {
     let records = vec![record(1, Status::Failed)];
     let server = Server::start(Setup { records, kubeconfigs_blocked: true, ..Setup::default() }).await;
     let reply = server.put(&id(1), Some(&right()), &kubeconfig("a")).await;

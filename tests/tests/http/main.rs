@@ -8,6 +8,7 @@ mod bearers;
 mod client;
 mod cors;
 mod create;
+mod defects;
 mod kit;
 mod kubeconfig;
 mod races;

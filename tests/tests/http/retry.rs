@@ -33,9 +33,7 @@ async fn a5_whatever_runs_cannot_be_retried_and_that_is_said_before_the_phase() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_phase_has_its_answer() {
-    let mut needy = record(3, Status::Failed);
-    needy.provider.as_mut().unwrap().id = "hetzner".to_owned();
-    let server = Server::with(&[record(1, Status::Failed), record(2, Status::Ready), needy]).await;
+    let server = Server::with(&[record(1, Status::Failed), record(2, Status::Ready)]).await;
     let unknown = retry(&server, 1, "nonsense").await;
     assert_eq!(unknown.status, 400);
     assert!(unknown.json()["error"].as_str().unwrap().contains("nonsense"));
@@ -48,12 +46,36 @@ async fn each_phase_has_its_answer() {
             assert_eq!((&answer["id"], &answer["phase"]), (&json!(id(n).to_string()), &json!(phase)));
         }
     }
-    for phase in ["tofu-init", "tofu-plan", "tofu-apply", "tofu-output", "flux-bootstrap"] {
-        assert_eq!(retry(&server, 2, phase).await.status, 409, "a12: a healthy cluster is not applied again");
-        let lost = retry(&server, 3, phase).await;
-        assert_eq!(lost.refusal(), (409, "credentials-needed".into()), "a13: {phase}");
+}
+
+const PHASE_0: [&str; 5] = ["tofu-init", "tofu-plan", "tofu-apply", "tofu-output", "flux-bootstrap"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a12_a_healthy_cluster_is_not_applied_again() {
+    let server = Server::with(&[record(1, Status::Ready)]).await;
+    for phase in PHASE_0 {
+        let reply = retry(&server, 1, phase).await;
+        assert_eq!(reply.status, 409, "{phase}: {}", reply.text());
+        assert_eq!(server.on_disk(&id(1)), record(1, Status::Ready), "nothing changed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a13_a_retry_whose_secrets_are_gone_asks_for_them() {
+    let mut needy = record(1, Status::Failed);
+    needy.provider.as_mut().unwrap().id = "hetzner".to_owned();
+    // As the earlier service left it on disk.
+    needy.request.extra.insert("hetznerToken".to_owned(), json!("<redacted>"));
+    let server = Server::with(&[needy]).await;
+    for phase in PHASE_0 {
+        let lost = retry(&server, 1, phase).await;
+        assert_eq!(lost.refusal(), (409, "credentials-needed".into()), "{phase}");
         assert_eq!(lost.json()["keys"], json!(["hetznerToken"]));
     }
+    let path = format!("/api/v1/deployments/{}/phases/tofu-apply/retry", id(1));
+    let placeholder = server.post(&path, &json!({"hetznerToken": "<redacted>"})).await;
+    assert_eq!(placeholder.status, 400, "{}", placeholder.text());
+    assert_eq!(server.on_disk(&id(1)).status, Status::Failed, "nothing was begun");
 }
 
 #[tokio::test(flavor = "multi_thread")]

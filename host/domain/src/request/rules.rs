@@ -113,6 +113,11 @@ fn domain(request: &Request, findings: &mut Vec<Finding>) {
         let message = "sovereignDomainMode: must be pool, byo, byo-manual or byo-api";
         findings.push(Finding::error("/sovereignDomainMode", "unknown-mode", message));
     }
+    if mode == "byo-api" {
+        let message = "sovereignDomainMode: a create points no nameservers anywhere, also with byo-api: call \
+                       POST /api/v1/registrar/{registrar}/set-ns when the cluster has its address";
+        findings.push(Finding::warning("/sovereignDomainMode", "nameservers-not-set", message));
+    }
     if request.domain_mode() != DomainMode::Pool {
         return;
     }

@@ -89,7 +89,9 @@ fn b5_a_pool_name_must_fit_its_domain() {
     assert_eq!(pool("y.pool.example", "x"), ["/sovereignSubdomain fqdn-mismatch"]);
     assert_eq!(pool("x.pool.example", ""), ["/sovereignSubdomain required"]);
     assert_eq!(codes(|r| r.sovereign_domain_mode = "elsewhere".into()), ["/sovereignDomainMode unknown-mode"]);
-    for mode in ["", "byo", "byo-manual", "byo-api"] {
+    for mode in ["", "byo", "byo-manual"] {
         assert!(codes(|r| r.sovereign_domain_mode = mode.into()).is_empty(), "{mode}");
     }
+    let remark = codes(|r| r.sovereign_domain_mode = "byo-api".into());
+    assert_eq!(remark, ["/sovereignDomainMode nameservers-not-set"]);
 }

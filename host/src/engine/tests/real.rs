@@ -130,7 +130,7 @@ resource "terraform_data" "second" {
 }
 
 #[tokio::test]
-async fn a_mirror_is_the_only_place_that_providers_come_from() {
+async fn f9_a_mirror_is_the_only_place_that_providers_come_from() {
     let bench = Bench::new(&tofu(), |s| {
         s.plugin_cache_dir = Some(s.workdir.with_file_name("cache"));
         s.provider_mirror = Some(s.workdir.with_file_name("mirror"));
@@ -156,7 +156,7 @@ async fn a_module_that_cannot_be_read_fails_at_init() {
 }
 
 #[tokio::test]
-async fn a_stopped_apply_writes_its_state_and_a_retry_goes_on() {
+async fn f3_a_stopped_apply_writes_its_state_and_a_retry_goes_on() {
     let bench = Bench::new(&tofu(), |_| {}).await;
     let body = |seconds: u32| {
         module(&format!(

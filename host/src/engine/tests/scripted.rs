@@ -187,7 +187,7 @@ async fn a_silent_step_is_said_to_go_on() {
 }
 
 #[tokio::test]
-async fn bad_outputs_are_an_error_of_the_output_step() {
+async fn f14_bad_outputs_are_an_error_of_the_output_step() {
     for (text, reason) in [
         ("echo '{\"a\":'; exit 0", "the outputs are not valid JSON"),
         ("exit 0", "the outputs are not valid JSON"),
@@ -263,7 +263,7 @@ async fn f13_runs_wait_visibly_for_their_turn_and_one_deployment_runs_once() {
 }
 
 #[tokio::test]
-async fn a_dropped_run_ends_tofu_and_takes_its_secrets_off_the_disk() {
+async fn h2_f10_a_dropped_run_ends_tofu_and_takes_its_secrets_off_the_disk() {
     let script = Script::new("plan", "touch running; exec sleep 300");
     let bench = Bench::new(&script.path(), |_| {}).await;
     let (sender, mut receiver) = mpsc::channel(64);

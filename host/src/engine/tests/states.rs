@@ -48,7 +48,7 @@ async fn bench() -> (Arc<StateStore>, Backend, DeploymentId) {
 }
 
 #[tokio::test]
-async fn the_methods_of_the_http_backend_reach_the_store() {
+async fn f10_the_methods_of_the_http_backend_reach_the_store() {
     let (store, backend, id) = bench().await;
     let access = backend.open(&id).unwrap();
     let wire = Wire::of(&access);

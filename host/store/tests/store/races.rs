@@ -1,7 +1,7 @@
 //! Many callers at once.
 
 use crate::kit::*;
-use catalyst_domain::Fact;
+use catalyst_domain::{Fact, Status};
 use catalyst_store::{AcceptError, CreateError, RecordError, Store};
 use std::future::Future;
 use std::sync::Arc;
@@ -53,6 +53,42 @@ async fn a14_of_many_equal_facts_one_is_recorded() {
     let ended = racers.join_all().await;
     assert_eq!(ended.iter().filter(|result| result.is_ok()).count(), 1);
     assert!(ended.iter().all(|result| !matches!(result, Err(RecordError::Storage(_)))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn d9_readers_see_whole_records_while_they_change() {
+    const ROUNDS: i64 = 200;
+    let volume = Volume::new();
+    let store = volume.open();
+    store.create(record(1)).await.unwrap();
+    let (done, watching) = tokio::sync::watch::channel(false);
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, done) = (store.clone(), watching.clone());
+            tokio::spawn(async move {
+                let mut seen = (0_u64, 0_u64);
+                while !*done.borrow() {
+                    let record = store.get(&id(1)).unwrap();
+                    let over = record.status == Status::Failed;
+                    let parts = (record.finished_at.is_some(), !record.error.is_empty());
+                    assert_eq!(parts, (over, over), "half of one state and half of another: {record:?}");
+                    *(if over { &mut seen.0 } else { &mut seen.1 }) += 1;
+                    tokio::task::yield_now().await;
+                }
+                seen
+            })
+        })
+        .collect();
+    let retry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
+    for round in 0..ROUNDS {
+        store.record(&id(1), &failed(), at(round)).await.unwrap();
+        store.record(&id(1), &retry, at(round)).await.unwrap();
+    }
+    done.send(true).unwrap();
+    for reader in readers {
+        let (failed, running) = reader.await.unwrap();
+        assert!(failed > 0 && running > 0, "both states must have been read: {failed} {running}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
