@@ -65,12 +65,15 @@ pub(super) fn publish(node: &Node) {
     put(node, &url, helm);
 
     let url = cilium_url();
-    let index = format!(
-        "apiVersion: v1\nentries:\n  cilium:\n  - digest: {}\n    urls:\n    - https://helm.cilium.io/cilium-1.16.6.tgz\n  \
-         - digest: {}\n    urls:\n    - {url}\n",
-        "0".repeat(64),
-        sha256_hex(b"chart")
-    );
+    // As Helm writes it: the keys of an entry in order, in them lists and a text of several lines.
+    let entry = |digest: &str, url: &str| {
+        format!(
+            "  - annotations:\n      artifacthub.io/crds: |\n        - kind: CiliumEndpoint\n    apiVersion: v2\n    \
+             digest: {digest}\n    keywords:\n    - BPF\n    urls:\n    - {url}\n    version: x\n"
+        )
+    };
+    let other = entry(&"0".repeat(64), "https://helm.cilium.io/cilium-1.16.6.tgz");
+    let index = format!("apiVersion: v1\nentries:\n  cilium:\n{other}{}", entry(&sha256_hex(b"chart"), &url));
     put(node, "https://helm.cilium.io/index.yaml", index);
     put(node, &url, "chart");
 

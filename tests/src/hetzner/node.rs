@@ -31,7 +31,8 @@ case "$*" in
 esac
 "#;
 
-const SLEEP: &str = "#!/bin/sh\necho $(($(cat /stub/clock) + ${1%.*})) >/stub/clock.new\nmv /stub/clock.new /stub/clock\n";
+const SLEEP: &str =
+    "#!/bin/sh\necho $(($(cat /stub/clock) + ${1%.*})) >/stub/clock.new\nmv /stub/clock.new /stub/clock\n";
 const DATE: &str = r#"#!/bin/sh
 [ "$*" = +%s ] || exec /usr/bin/date "$@"
 echo $(($(/usr/bin/date +%s) + $(cat /stub/clock)))
@@ -124,7 +125,8 @@ impl Node {
         node.write("/stub/private-ip", private_ip, 0o644);
         node.write("/stub/k3s.yaml", KUBECONFIG, 0o600);
         node.write("/stub/kubectl", KUBECTL, 0o755);
-        let programs = [("ip", IP), ("sleep", SLEEP), ("date", DATE), ("curl", CURL), ("hostname", "#!/bin/sh\necho node\n")];
+        let programs =
+            [("ip", IP), ("sleep", SLEEP), ("date", DATE), ("curl", CURL), ("hostname", "#!/bin/sh\necho node\n")];
         for (name, text) in programs.into_iter().chain(QUIET.map(|name| (name, NOTE))) {
             node.write(&format!("/stub/bin/{name}"), text, 0o755);
         }
@@ -141,6 +143,11 @@ impl Node {
     /// Its text; blank when it is not there.
     pub fn read(&self, absolute: &str) -> String {
         std::fs::read_to_string(self.path(absolute)).unwrap_or_default()
+    }
+
+    /// Its permissions.
+    pub fn mode(&self, absolute: &str) -> u32 {
+        std::fs::metadata(self.path(absolute)).unwrap().permissions().mode() & 0o7777
     }
 
     /// Writes a file.

@@ -14,7 +14,9 @@ const LOCATIONS: [(&str, &str); 6] = [
 ];
 
 /// Name, cores, memory and disk in GB, offered in Europe only, last day of orders where it is retired.
-const SERVER_TYPES: [(&str, u32, u32, u32, bool, Option<&str>); 10] = [
+type Offer = (&'static str, u32, u32, u32, bool, Option<&'static str>);
+
+const SERVER_TYPES: [Offer; 10] = [
     ("cx33", 4, 8, 80, true, None),
     ("cx43", 8, 16, 160, true, None),
     ("cx53", 16, 32, 320, true, None),

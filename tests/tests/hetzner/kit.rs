@@ -3,11 +3,14 @@
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RegionSlot, RenderContext, Rendered};
 use catalyst_tests::hetzner::module::{Cloud, Said, Work};
+use catalyst_tests::hetzner::node::Node;
 use serde_json::Value;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, LazyLock, Mutex};
 
 /// A deployment's id.
 pub const DEPLOYMENT: &str = "00112233aabbccdd";
+/// Where nodes of these clusters call home.
+pub const HOST: &str = "https://console.example.test/sovereign";
 
 /// A request; the machine types are current ones of every location.
 pub fn request(location: &str, workers: i64) -> DeploymentRequest {
@@ -46,7 +49,7 @@ pub fn ha(location: &str, workers: i64) -> DeploymentRequest {
 pub fn context() -> RenderContext {
     let secrets = ["hetzner-token", "ghcr-pull-token", "kubeconfig-bearer", "k3s-token", "k3s-agent-token"];
     RenderContext {
-        public_url: "https://console.example.test/sovereign".to_owned(),
+        public_url: HOST.to_owned(),
         gitops_repo_url: "https://git.example.test/openova".to_owned(),
         gitops_branch: "main".to_owned(),
         present_secrets: secrets.map(str::to_owned).to_vec(),
@@ -54,13 +57,9 @@ pub fn context() -> RenderContext {
 }
 
 pub fn bundle(request: &DeploymentRequest) -> Rendered {
-    bundle_for(request, &context())
-}
-
-fn bundle_for(request: &DeploymentRequest, context: &RenderContext) -> Rendered {
     let findings = Hetzner::validate(request);
     assert!(!findings.has_errors(), "{findings:?}");
-    Hetzner::render(request, context).unwrap()
+    Hetzner::render(request, &context()).unwrap()
 }
 
 /// OpenTofu and the provider of one run keep a core busy.
@@ -94,13 +93,8 @@ pub struct Up {
 
 /// Renders, initialises, validates, plans and applies.
 pub fn up(cloud: Cloud, request: &DeploymentRequest) -> Up {
-    up_for(cloud, request, &context())
-}
-
-/// The same with another host.
-pub fn up_for(cloud: Cloud, request: &DeploymentRequest, context: &RenderContext) -> Up {
     let turn = Turn::wait();
-    let work = Work::of_bundle(&bundle_for(request, context), &cloud, DEPLOYMENT).unwrap();
+    let work = Work::of_bundle(&bundle(request), &cloud, DEPLOYMENT).unwrap();
     work.init().unwrap();
     let planned = work.plan().passed();
     assert_eq!(planned.count("create"), planned.planned.len(), "{:?}", planned.planned);
@@ -133,4 +127,50 @@ impl Up {
     pub fn labelled(&self, kind: &str) -> Vec<Value> {
         self.cloud.labelled(kind, &format!("catalyst.openova.io/deployment-id={DEPLOYMENT}"))
     }
+}
+
+/// A cluster of three servers and two workers, as the cloud shows it, for every question that leaves it as it is.
+pub struct World {
+    /// Servers in the order cp1, cp2, cp3, w1, w2.
+    pub servers: Vec<Value>,
+    pub balancer: Value,
+    /// The balancer's public address.
+    pub address: String,
+    pub firewall: Value,
+    pub groups: Vec<Value>,
+    pub everything: Vec<Value>,
+    /// What each server was made with.
+    pub user_data: Vec<String>,
+}
+
+pub fn world() -> &'static World {
+    static WORLD: LazyLock<World> = LazyLock::new(look);
+    &WORLD
+}
+
+fn look() -> World {
+    let request = DeploymentRequest {
+        extra: r#"{"hetznerProjectID":"12345","sshAllowedCidrs":["203.0.113.7/24","2001:db8::1/48"]}"#.to_owned(),
+        ..ha("nbg1", 2)
+    };
+    let up = up(Cloud::double(), &request);
+    let project = up.cloud.project();
+    let names = ["cp1", "cp2", "cp3", "w1", "w2"].map(|name| format!("catalyst-acme-example-test-{name}"));
+    let by_name = |name: &String| project.all("servers").into_iter().find(|server| server["name"] == **name).unwrap();
+    let balancer = project.all("load_balancers").remove(0);
+    World {
+        servers: names.iter().map(by_name).collect(),
+        address: balancer["public_net"]["ipv4"]["ip"].as_str().unwrap().to_owned(),
+        balancer,
+        firewall: project.all("firewalls").remove(0),
+        groups: project.all("placement_groups"),
+        everything: project.everything(),
+        user_data: names.iter().map(|name| project.user_data(name).unwrap()).collect(),
+    }
+}
+
+/// A server of that cluster before its first boot, told to call home at `url`.
+pub fn node(index: usize, url: &str) -> Node {
+    let private = world().servers[index]["private_net"][0]["ip"].as_str().unwrap();
+    Node::new(&world().user_data[index].replace(HOST, url), private)
 }
