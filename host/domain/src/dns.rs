@@ -1,8 +1,7 @@
 //! The pool name of a deployment: how far it is, what may happen to it, and what is due. A name that cannot be published does
 //! not undo a cluster, so none of this moves the status.
 
-use crate::transition::Refused;
-use crate::{Record, Status, Step};
+use crate::{Record, Refused, Status, Step};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

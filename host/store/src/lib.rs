@@ -22,8 +22,8 @@ pub use files::FileStore;
 pub use open::{OpenError, Settings};
 
 use async_trait::async_trait;
+use catalyst_domain::Refused;
 use catalyst_domain::kubeconfig::{BearerFault, BodyFault};
-use catalyst_domain::transition::Refused;
 use catalyst_domain::{DeploymentId, Entry, Fact, Record, Status, Timestamp};
 use std::sync::Arc;
 use tokio::sync::watch;

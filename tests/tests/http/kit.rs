@@ -110,14 +110,8 @@ impl Server {
         let driver = Driver::new(store.clone(), sandbox.clone(), engine, names.clone(), settings, stop.child_token());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app = App {
-            store: store.clone(),
-            sandbox,
-            outbound,
-            names,
-            driver: driver.clone(),
-            stopping: stop.clone(),
-        };
+        let app =
+            App { store: store.clone(), sandbox, outbound, names, driver: driver.clone(), stopping: stop.clone() };
         let settings =
             http::Settings { allowed_origin: AllowedOrigin::parse(setup.origin).unwrap(), limits: setup.limits };
         let served = tokio::spawn(http::serve(listener, Arc::new(app), settings));

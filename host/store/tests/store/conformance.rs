@@ -1,8 +1,8 @@
 //! What every form of the store must do. A further form only needs a factory here.
 
 use crate::kit::*;
+use catalyst_domain::Refused;
 use catalyst_domain::kubeconfig::{BearerFault, BodyFault};
-use catalyst_domain::transition::Refused;
 use catalyst_domain::{Fact, Status};
 use catalyst_store::{AcceptError, CreateError, KubeconfigError, RecordError, StateError, Store};
 use std::sync::Arc;

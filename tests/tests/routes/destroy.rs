@@ -1,0 +1,190 @@
+//! `DELETE`: everything goes, or what is left is named.
+
+use crate::kit::*;
+use catalyst_tests::host::wait_for;
+use catalyst_tests::viewer::Viewer;
+use catalyst_tests::world::{LIMIT, PULL_TOKEN, TOKEN, World};
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ready_deployment_is_destroyed_and_nothing_of_it_stays() {
+    let _some = SOME.acquire().await.unwrap();
+    let world = World::start().await;
+    let id = world.create(&world.request("gone.example"));
+    world.until(&id, "flux-bootstrapping");
+    world.boot_first_node(&id).await;
+    world.install_releases().await;
+    world.until(&id, "ready");
+    let path = format!("/api/v1/deployments/{id}");
+    let kubeconfig = world.host.api.get(&format!("{path}/kubeconfig")).body;
+    let file = world.host.folder().join("kubeconfigs").join(format!("{id}.yaml"));
+    assert!(file.exists());
+
+    world.close("destroy");
+    let answer = world.host.api.delete(&path, "");
+    check(&answer, 202, "destroying");
+    let viewer = Viewer::follow(world.host.address(), &id, LIMIT);
+    wait_for("the destroy", LIMIT, || world.waits_at("destroy").then_some(()));
+    let events = world.host.api.get(&format!("{path}/events")).json();
+    assert_eq!((&events["done"], &events["state"]["status"]), (&json!(false), &json!("destroying")));
+    check(&world.host.api.delete(&path, ""), 409, "destroying");
+    check(&world.host.api.post(&format!("{path}/phases/tofu-apply/retry"), ""), 409, "destroying");
+    let late = world.host.api.put(&format!("{path}/kubeconfig"), Some("Bearer x"), &kubeconfig);
+    check(&late, 403, "no-bearer-hash");
+    world.open("destroy");
+    let state = world.until(&id, "destroyed");
+    assert!(state["finishedAt"].is_string() && state.get("error").is_none(), "{state}");
+
+    let seen = viewer.finish();
+    assert_eq!(seen.done.unwrap()["status"], "destroyed");
+    let said = |phase: &str, words: &str| {
+        let says = |entry: &Value| entry["phase"] == phase && entry["message"].as_str().unwrap().contains(words);
+        seen.entries.iter().any(|(_, entry)| says(entry))
+    };
+    assert!(said("tofu-destroy", "removing the infrastructure") && said("tofu-destroy", "everything is removed"));
+    assert!(said("tofu", "control_plane[0]: Destruction complete"), "{:?}", seen.entries);
+    assert_eq!(world.tofu_state(&id)["resources"], json!([]));
+    assert!(!file.exists() && !world.host.folder().join("tofu").join(&id).exists());
+    check(&world.host.api.get(&format!("{path}/kubeconfig")), 409, "not-implemented");
+    let late = world.host.api.put(&format!("{path}/kubeconfig"), Some("Bearer x"), &kubeconfig);
+    check(&late, 403, "no-bearer-hash");
+    check(&world.host.api.delete(&path, ""), 409, "destroyed");
+    check(&world.host.api.post(&format!("{path}/phases/cilium/retry"), ""), 409, "destroyed");
+    let again = world.create(&world.request("gone.example"));
+    assert_ne!(again, id, "the name is free");
+    for text in [world.host.trace(), world.host.api.everything()] {
+        assert!(!text.contains(TOKEN) && !text.contains(PULL_TOKEN));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_in_the_middle_of_a_destroy_fails_and_the_next_one_ends_it() {
+    let _some = SOME.acquire().await.unwrap();
+    let mut scene = Scene::start(&[]);
+    let id = scene.create(&request("crash.example"));
+    scene.until(&id, "flux-bootstrapping");
+    let before = scene.resources(&id);
+    scene.close("half");
+    check(&scene.destroy(&id, ""), 202, "destroying");
+    scene.wait_at("half");
+    scene.host.crash();
+    scene.host.up();
+    let state = scene.until(&id, "failed");
+    assert!(state["error"].as_str().unwrap().contains("restarted during the destroy"), "{state}");
+    let left = scene.resources(&id);
+    assert!(left.len() < before.len() && !left.is_empty(), "the crash must fall into the middle: {left:?}");
+    let taken = scene.api().post("/api/v1/deployments", &request("crash.example").to_string());
+    check(&taken, 409, "name-taken");
+    scene.open("half");
+    check(&scene.destroy(&id, ""), 202, "destroying");
+    scene.until(&id, "destroyed");
+    assert!(scene.resources(&id).is_empty());
+    scene.host.down();
+    scene.host.up();
+    assert_eq!(scene.state(&id)["status"], "destroyed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroy_that_fails_names_what_is_left_and_may_be_retried_either_way() {
+    let _some = SOME.acquire().await.unwrap();
+    let scene = Scene::start(&[]);
+    let id = scene.create(&request("left.example"));
+    scene.until(&id, "flux-bootstrapping");
+    scene.close("refuse");
+    check(&scene.destroy(&id, ""), 202, "destroying");
+    let state = scene.until(&id, "failed");
+    let error = state["error"].as_str().unwrap();
+    assert!(error.starts_with("tofu destroy: "), "{error}");
+    assert!(error.contains("Still there: ") && error.contains("terraform_data.control_plane[0]"), "{error}");
+    assert!(!error.contains("terraform_data.worker"), "{error}");
+    // Built up again, then removed for good.
+    let retry = scene.api().post(&format!("/api/v1/deployments/{id}/phases/tofu-apply/retry"), "");
+    check(&retry, 200, "provisioning");
+    scene.until(&id, "flux-bootstrapping");
+    assert!(scene.resources(&id).iter().any(|r| r["name"] == "worker"));
+    scene.open("refuse");
+    check(&scene.destroy(&id, ""), 202, "destroying");
+    scene.until(&id, "destroyed");
+    assert!(scene.resources(&id).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_applied_is_destroyed_without_opentofu() {
+    let _some = SOME.acquire().await.unwrap();
+    let scene = Scene::start(&[]);
+    let id = scene.create(&failing("never.example", "plan"));
+    scene.until(&id, "failed");
+    check(&scene.destroy(&id, ""), 202, "destroying");
+    scene.until(&id, "destroyed");
+    assert_eq!(scene.asked("destroy"), 0);
+    check(&scene.destroy("0123456789abcdef", ""), 404, "deployment-not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_retry_and_a_destroy_one_wins() {
+    const ROUNDS: usize = 12;
+    let _some = SOME.acquire().await.unwrap();
+    let scene = Scene::start(&[]);
+    for round in 0..ROUNDS {
+        let id = scene.create(&failing(&format!("race-{round}.example"), "plan"));
+        scene.until(&id, "failed");
+        // A retry that won stays in its run until both have been answered.
+        scene.close("init");
+        let path = format!("/api/v1/deployments/{id}");
+        let (retry, destroy) = std::thread::scope(|scope| {
+            let retry = scope.spawn(|| scene.api().post(&format!("{path}/phases/tofu-apply/retry"), "").status);
+            let destroy = scope.spawn(|| scene.api().delete(&path, "").status);
+            (retry.join().unwrap(), destroy.join().unwrap())
+        });
+        assert!(matches!((retry, destroy), (200, 409) | (409, 202)), "{retry} {destroy}");
+        scene.open("init");
+        scene.until(&id, if destroy == 202 { "destroyed" } else { "failed" });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroy_whose_credentials_are_gone_asks_for_them_and_names_what_is_left() {
+    let _some = SOME.acquire().await.unwrap();
+    let nowhere = tempfile::tempdir().unwrap();
+    let mirror = nowhere.path().to_str().unwrap();
+    let mut scene = Scene::start(&[("CATALYST_PROVIDER_MIRROR", mirror)]);
+    let id = scene.create(&json!({
+        "orgName": "Acme", "orgEmail": "ops@acme.example", "sovereignFQDN": "cloud.example",
+        "regions": [{"provider": "hetzner", "cloudRegion": "fsn1", "controlPlaneSize": "cx32", "workerCount": 0}],
+        "sshPublicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICvNPhTcqP2xjKPU6Vi7HE3wAlmK5uXYD8nZgkprXcRQ ops",
+        "hetznerToken": "t".repeat(64), "hetznerProjectID": "p",
+    }));
+    scene.until(&id, "failed");
+    scene.host.down();
+    let server = json!({"mode": "managed", "type": "hcloud_server", "name": "control_plane", "instances": [{"index_key": 0}],
+        "provider": "provider[\"registry.opentofu.org/hetznercloud/hcloud\"]"});
+    let state = json!({"version": 4, "serial": 1, "lineage": "l", "outputs": {}, "resources": [server]});
+    scene.plant(&format!("state/{id}"), "00000001.tfstate", &state);
+    scene.host.up();
+
+    let needed = scene.destroy(&id, "");
+    check(&needed, 409, "credentials-needed");
+    assert_eq!(needed.json()["keys"], json!(["hetznerToken"]));
+    check(&scene.destroy(&id, r#"{"hetznerToken":"short"}"#), 400, "/hetznerToken");
+    assert_eq!(scene.state(&id)["status"], "failed", "nothing was begun");
+    check(&scene.destroy(&id, &json!({"hetznerToken": "u".repeat(64)}).to_string()), 202, "destroying");
+    let state = scene.until(&id, "failed");
+    let error = state["error"].as_str().unwrap();
+    assert!(error.contains("Still there: hcloud_server.control_plane[0]"), "{error}");
+    assert!(!scene.host.trace().contains(&"u".repeat(64)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn infrastructure_without_its_state_is_never_called_destroyed() {
+    let _some = SOME.acquire().await.unwrap();
+    let mut scene = Scene::prepare(&[]);
+    let id = "00000000000000aa";
+    let record = json!({"id": id, "status": "ready", "startedAt": "2026-04-29T10:00:00Z", "events": [],
+        "request": {"orgName": "A", "sovereignFQDN": "old.example"},
+        "result": {"sovereignFQDN": "old.example", "controlPlaneIP": "192.0.2.1", "loadBalancerIP": "192.0.2.2",
+                   "consoleURL": "", "gitopsRepoURL": ""}});
+    scene.plant("deployments", &format!("{id}.json"), &record);
+    scene.host.up();
+    check(&scene.destroy(id, ""), 409, "state-missing");
+    assert_eq!(scene.state(id)["status"], "ready");
+}
