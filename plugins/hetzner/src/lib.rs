@@ -5,6 +5,7 @@
 //! finding when the request is made.
 
 mod catalogue;
+mod context;
 mod descriptor;
 mod diagnose;
 mod endpoints;
