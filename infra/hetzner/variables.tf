@@ -32,8 +32,8 @@ variable "org_name" {
   description = "Organisation that owns the Sovereign. Free text, recorded on the node."
 
   validation {
-    condition     = length(var.org_name) <= 200 && length(base64encode(var.org_name)) <= 1068 && can(regex("^[^\\p{Cc}\\p{Co}]*[^\\s\\p{Cc}\\p{Co}][^\\p{Cc}\\p{Co}]*$", var.org_name))
-    error_message = "org_name must be 1 to 200 characters (800 bytes), not blank, without control or private-use characters."
+    condition     = length(var.org_name) <= 200 && length(base64encode(var.org_name)) <= 1068 && can(regex("^[^\\p{Cc}\\p{Co}]*[^\\s\\p{Cc}\\p{Co}][^\\p{Cc}\\p{Co}]*$", var.org_name)) && !can(regex("[<>]\\p{M}", var.org_name))
+    error_message = "org_name must be 1 to 200 characters (800 bytes), not blank, without control or private-use characters and without an accent on < or >, which jsonencode() would break."
   }
 }
 
@@ -44,7 +44,7 @@ variable "org_email" {
 
   validation {
     # 254 bytes are 340 characters of base64, the last of them a filler.
-    condition     = length(trimsuffix(base64encode(var.org_email), "=")) <= 339 && can(regex("^[^@\\s\\p{Cc}\\p{Co}]+@[^@\\s\\p{Cc}\\p{Co}]+\\.[^@\\s\\p{Cc}\\p{Co}]+$", var.org_email))
+    condition     = length(trimsuffix(base64encode(var.org_email), "=")) <= 339 && can(regex("^[^@\\s\\p{Cc}\\p{Co}]+@[^@\\s\\p{Cc}\\p{Co}]+\\.[^@\\s\\p{Cc}\\p{Co}]+$", var.org_email)) && !can(regex("[<>]\\p{M}", var.org_email))
     error_message = "org_email must be an e-mail address of at most 254 bytes."
   }
 }
@@ -251,7 +251,7 @@ variable "gitops_repo_url" {
   description = "Repository that Flux follows."
 
   validation {
-    condition     = var.gitops_repo_url == "" || (length(var.gitops_repo_url) <= 256 && can(regex("^(https?|ssh)://[^\\s\"'\\\\\\p{Cc}\\p{Co}]+$", var.gitops_repo_url)))
+    condition     = var.gitops_repo_url == "" || (length(var.gitops_repo_url) <= 256 && can(regex("^(https?|ssh)://[^\\s\"'<>\\\\\\p{Cc}\\p{Co}]+$", var.gitops_repo_url)))
     error_message = "gitops_repo_url must be an http, https or ssh URL of at most 256 characters."
   }
 }

@@ -68,7 +68,7 @@ fn is_loopback(host: &str) -> bool {
 
 fn is_repository(url: &str) -> bool {
     let rest = ["https://", "http://", "ssh://"].iter().find_map(|scheme| url.strip_prefix(scheme));
-    let plain = |c: char| !c.is_whitespace() && !text::is_forbidden(c) && !"\"'\\".contains(c);
+    let plain = |c: char| !c.is_whitespace() && !text::is_forbidden(c) && !"\"'<>\\".contains(c);
     url.chars().count() <= MAX_URL && rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain))
 }
 

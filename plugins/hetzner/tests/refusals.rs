@@ -54,10 +54,11 @@ fn names() -> Vec<Field> {
         format!("{label}a.test").into(),
         format!("{label}.test").into(),
     ]);
-    let mut people = texts(["A", "日本", "a\u{e000}", "a\u{0}b", "a\nb", "\u{7f}x"]);
+    let mut people =
+        texts(["A", "日本", "a\u{e000}", "a\u{0}b", "a\nb", "\u{7f}x", "<\u{301}", ">\u{323}x", "<e\u{301}>"]);
     people.extend(["x", "é"].map(|letter| letter.repeat(200).into()));
     people.extend([("x", 201), ("👩", 200), ("👩", 201)].map(|(letter, count)| letter.repeat(count).into()));
-    let mut mails = texts(["a@b.c", "a@b", "@b.c", "a@.c", "a@b.", "a@b@c.d", "a b@c.d", "é@b.c"]);
+    let mut mails = texts(["a@b.c", "a@b", "@b.c", "a@.c", "a@b.", "a@b@c.d", "a b@c.d", "é@b.c", "<\u{301}@b.c"]);
     mails.extend([mail(254).into(), mail(255).into()]);
     vec![
         Field { variable: "sovereign_fqdn", put: |r, v| r.sovereign_fqdn = text(v), values: domains },
@@ -283,6 +284,7 @@ fn f7_what_a_host_supplies_is_refused_by_plugin_and_module_alike() {
                 "https://a b",
                 "https://a\"b",
                 "https://a\\b",
+                "https://a<b",
                 "https://é.test",
                 "https://",
             ]

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use catalyst_plugin_sdk::testing;
 
-use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, RegionSlot, RenderContext};
+use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, RegionSlot, RenderContext, Rendered};
 
 /// A well-formed key of no one.
 pub const SSH_KEY: &str =
@@ -91,4 +91,21 @@ pub fn module_accepts(variables: &serde_json::Value) -> Result<(), String> {
     let output = plan.output().unwrap();
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() { Ok(()) } else { Err(words) }
+}
+
+/// What the apply would put into a hole.
+pub fn hole_value(name: &str) -> String {
+    match name {
+        "load_balancer_ipv4" => "203.0.113.9".to_owned(),
+        "node_private_ip" => "10.0.1.3".to_owned(),
+        "deployment_id" => "00112233aabbccdd".to_owned(),
+        "hcloud_token_b64" | "ghcr_dockerconfigjson_b64" => "c2VjcmV0".repeat(11),
+        _ => "0123456789abcdef".repeat(4),
+    }
+}
+
+/// Text of a file of a bundle.
+pub fn content<'a>(bundle: &'a Rendered, path: &str) -> &'a str {
+    let file = bundle.files.iter().find(|file| file.path == path).unwrap();
+    std::str::from_utf8(&file.content).unwrap()
 }
