@@ -389,7 +389,7 @@ variable "k3s_version" {
   description = "k3s release."
 
   validation {
-    condition     = var.k3s_version == "" || can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+\\+k3s[0-9]+$", var.k3s_version))
+    condition     = var.k3s_version == "" || length(var.k3s_version) <= 32 && can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+\\+k3s[0-9]+$", var.k3s_version))
     error_message = "k3s_version must look like v1.31.4+k3s1."
   }
 }
@@ -408,7 +408,7 @@ variable "helm_version" {
   description = "Helm release that installs Cilium."
 
   validation {
-    condition     = var.helm_version == "" || can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+$", var.helm_version))
+    condition     = var.helm_version == "" || length(var.helm_version) <= 32 && can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+$", var.helm_version))
     error_message = "helm_version must look like v3.16.4."
   }
 }
@@ -420,7 +420,7 @@ variable "cilium_version" {
   description = "Cilium chart version, 1.16 or later (the metadata policy needs enableDefaultDeny)."
 
   validation {
-    condition     = var.cilium_version == "" || can(regex("^1\\.(1[6-9]|[2-9][0-9])\\.[0-9]+$", var.cilium_version))
+    condition     = var.cilium_version == "" || length(var.cilium_version) <= 32 && can(regex("^1\\.(1[6-9]|[2-9][0-9])\\.[0-9]+$", var.cilium_version))
     error_message = "cilium_version must look like 1.16.5 and be 1.16 or later."
   }
 }
@@ -432,7 +432,7 @@ variable "flux_version" {
   description = "Flux release. Must be the one that the repository's bp-flux chart carries."
 
   validation {
-    condition     = var.flux_version == "" || can(regex("^v2\\.[0-9]+\\.[0-9]+$", var.flux_version))
+    condition     = var.flux_version == "" || length(var.flux_version) <= 32 && can(regex("^v2\\.[0-9]+\\.[0-9]+$", var.flux_version))
     error_message = "flux_version must look like v2.4.0."
   }
 }

@@ -92,7 +92,7 @@ pub(super) fn outbound_settings(config: &Config) -> outbound::Settings {
     }
 }
 
-fn sandbox_settings(config: &Config) -> catalyst_sandbox::Settings {
+pub(super) fn sandbox_settings(config: &Config) -> catalyst_sandbox::Settings {
     catalyst_sandbox::Settings { cache_dir: config.cache_dir.clone(), limits: catalyst_sandbox::Limits::default() }
 }
 

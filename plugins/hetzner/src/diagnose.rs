@@ -1,11 +1,8 @@
 //! Plain words for what OpenTofu and Hetzner's API say. The provider writes API errors as `words (code, correlation id)`.
 
-use catalyst_plugin_sdk::{Advice, Alternative, Diagnostic, DiagnosticKind};
+use catalyst_plugin_sdk::{Advice, Diagnostic, DiagnosticKind};
 
-use crate::catalogue::{self, LOCATIONS};
-
-/// Most other choices to offer: a person reads them.
-const MAX_ALTERNATIVES: usize = 5;
+use crate::alternatives;
 
 struct Known {
     /// Codes of the API, and words of OpenTofu, in lower case.
@@ -128,14 +125,14 @@ pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
             alternatives: Vec::new(),
         };
     };
-    let retired = ["deprecated", "can no longer be ordered"].iter().any(|sign| lower.contains(sign));
-    let offers = matches!(known.kind, DiagnosticKind::Capacity) || retired;
+    let not_there = ["deprecated", "can no longer be ordered", "unsupported location for server type"];
+    let offers = known.kind == DiagnosticKind::Capacity || not_there.iter().any(|sign| lower.contains(sign));
     Advice {
         kind: known.kind,
         retryable: known.retryable,
         what_happened: format!("{}{}", known.what_happened, correlation(&text)),
         what_to_do: known.what_to_do.to_owned(),
-        alternatives: if offers { alternatives(&lower) } else { Vec::new() },
+        alternatives: if offers { alternatives::to(&lower, diagnostic.address.as_deref()) } else { Vec::new() },
     }
 }
 
@@ -153,44 +150,6 @@ fn correlation(text: &str) -> String {
         (is_code && is_id).then(|| id.to_owned())
     });
     id.map_or(String::new(), |id| format!(" Hetzner's correlation id is {id}."))
-}
-
-/// Other places and types for the ones that the message names.
-fn alternatives(text: &str) -> Vec<Alternative> {
-    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-    let location = LOCATIONS.iter().map(|(id, ..)| *id).find(|id| words.contains(id));
-    let named = words.iter().find_map(|word| {
-        let server = catalogue::server(word)?;
-        Some((server, catalogue::successor(word).and_then(catalogue::server).unwrap_or(server)))
-    });
-    let mut found = Vec::new();
-    if let Some((asked, next)) = named {
-        if asked.name != next.name {
-            found.push(alternative(None, Some(next.name), "the current type of the same size"));
-        }
-        let here = catalogue::offered_at(location.unwrap_or("fsn1"));
-        // Of one architecture: images may not be built for the other.
-        let alike = here.filter(|server| {
-            server.name != asked.name
-                && server.name != next.name
-                && server.memory_gib == asked.memory_gib
-                && server.name.starts_with("cax") == asked.name.starts_with("cax")
-        });
-        found.extend(alike.map(|server| alternative(None, Some(server.name), "as much memory, from another stock")));
-    }
-    let european = location.is_none_or(catalogue::is_european);
-    let elsewhere = LOCATIONS.iter().filter(|(id, _, europe)| Some(*id) != location && *europe == european);
-    found.extend(elsewhere.map(|(id, name, _)| alternative(Some(id), None, name)));
-    found.truncate(MAX_ALTERNATIVES);
-    found
-}
-
-fn alternative(region: Option<&str>, machine_type: Option<&str>, reason: &str) -> Alternative {
-    Alternative {
-        region: region.map(str::to_owned),
-        machine_type: machine_type.map(str::to_owned),
-        reason: reason.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -229,16 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn no_stock_offers_what_is_alike_and_names_the_call() {
-        let advice = advice_for(
-            "error during placement (resource_unavailable, 1d1d17e504e28a4c)",
-            "server type cx42 in location nbg1",
-        );
+    fn no_stock_names_the_call_for_the_support() {
+        let advice = advice_for("error during placement (resource_unavailable, 1d1d17e504e28a4c)", "");
         assert!(advice.what_happened.contains("1d1d17e504e28a4c"));
-        assert_eq!(advice.alternatives[0].machine_type.as_deref(), Some("cx43"));
-        assert!(advice.alternatives.iter().any(|a| a.machine_type.as_deref() == Some("cpx42")));
-        assert!(advice.alternatives.iter().all(|a| a.machine_type.as_deref() != Some("cax31")), "another architecture");
-        assert!(advice.alternatives.iter().any(|a| a.region.as_deref() == Some("fsn1")));
-        assert!(advice.alternatives.iter().all(|a| a.region.as_deref() != Some("nbg1")));
     }
 }

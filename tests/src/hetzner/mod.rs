@@ -3,7 +3,7 @@
 //! `tests/tools/get.sh hcloud`), so schemas, plans and error texts are theirs.
 //!
 //! It answers in the form of the API's reference (docs.hetzner.cloud), keeps what is created, and refuses what the cloud
-//! refuses as far as `infra/hetzner` relies on it: [`rules`] says which rules. It is no source for prices, stock or quotas.
+//! refuses as far as `infra/hetzner` relies on it: `rules` says which rules. It is no source for prices, stock or quotas.
 //!
 //! It must not know OpenTofu, the module or this project. `HCLOUD_ENDPOINT` lets the suite run against a real project
 //! instead (see [`module`]).

@@ -141,10 +141,19 @@ impl Work {
     /// # Errors
     /// When the folder cannot be written or the provider cannot be got.
     pub fn standalone(cloud: &Cloud) -> anyhow::Result<Self> {
+        Self::of_folder(Path::new(MODULE), cloud)
+    }
+
+    /// The module as it lies in a folder, with its variables where they are there too.
+    ///
+    /// # Errors
+    /// When the folder cannot be copied or the provider cannot be got.
+    pub fn of_folder(folder: &Path, cloud: &Cloud) -> anyhow::Result<Self> {
         let mut work = Self::empty(cloud)?;
-        for entry in std::fs::read_dir(MODULE)? {
+        for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "tf" || extension == "tftpl") {
+            let extension = path.extension().unwrap_or_default();
+            if extension == "tf" || extension == "tftpl" || extension == "json" {
                 std::fs::copy(&path, work.path().join(path.file_name().context("a file without a name")?))?;
             }
         }

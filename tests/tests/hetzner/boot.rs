@@ -1,7 +1,8 @@
 //! What a server does with its user data at first boot: the order of its steps, k3s's flags, what it verifies, and what is
 //! left when a step fails.
 
-use crate::kit::{HOST, node, world};
+use crate::kit::{HOST, bundle, ha, node, world};
+use catalyst_plugin_sdk::DeploymentRequest;
 use catalyst_tests::hetzner::downloads::{self, path_of};
 use catalyst_tests::hetzner::module::{TOKEN, secret_value};
 use catalyst_tests::hetzner::node::Node;
@@ -150,6 +151,23 @@ fn g9_flux_is_marked_as_the_release_that_bp_flux_installs() {
     );
     let pointer = node.read("/stub/applied/flux-bootstrap.yaml");
     assert_eq!(pointer.matches("remediateLastFailure: false").count(), 2, "neither uninstall nor rollback");
+}
+
+/// Without any, what needs a volume stays pending and the bootstrap never ends.
+#[test]
+fn g7_there_is_a_storage_class_until_a_csi_driver_brings_one() {
+    let plain = node(0, HOST);
+    plain.boot();
+    assert!(!flags(&plain).contains(&"--disable=local-storage".to_owned()));
+    let request = DeploymentRequest {
+        extra: r#"{"hetznerProjectID":"12345","enableLocalStorage":false}"#.to_owned(),
+        ..ha("nbg1", 0)
+    };
+    let without = bundle(&request);
+    let servers = without.files.iter().filter(|file| file.path.starts_with("cloudinit-control-plane"));
+    for file in servers {
+        assert!(String::from_utf8_lossy(&file.content).contains("--disable=local-storage"), "{}", file.path);
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn servers(cloud: &Cloud) -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn g17_a16_other_user_data_plans_nothing_for_living_servers() {
+fn a16_g17_other_user_data_plans_nothing_for_living_servers() {
     let mut up = up(Cloud::double(), &ha("fsn1", 1));
     let mut other = ha("fsn1", 1);
     other.org_name = "Renamed".to_owned();

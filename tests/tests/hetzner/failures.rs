@@ -39,6 +39,16 @@ fn advice(words: &Words) -> Advice {
     Hetzner::diagnose(&Diagnostic { summary: words.summary, detail: words.detail, address: words.address })
 }
 
+/// With what the host adds to the cloud's words.
+fn advice_on(words: &Words, request: &DeploymentRequest) -> Advice {
+    let slot = &request.regions[0];
+    let asked = format!(
+        "Asked for: region {}, control plane {}, workers {}.",
+        slot.cloud_region, slot.control_plane_size, slot.worker_size
+    );
+    advice(&Words { detail: format!("{}\n{asked}", words.detail), ..words.clone() })
+}
+
 /// The only error, and the plugin's advice.
 #[track_caller]
 fn one_error(said: &Said) -> Advice {
@@ -48,9 +58,10 @@ fn one_error(said: &Said) -> Advice {
     advice(&errors[0])
 }
 
-/// Each alternative, put into the request, renders without an error.
-fn alternatives_render(request: &DeploymentRequest, advice: &Advice) {
-    assert!(!advice.alternatives.is_empty());
+/// Each alternative, put into the request, is another one, renders, and has no finding about what it changes.
+fn alternatives_render(request: &DeploymentRequest, said: &Said) {
+    let advice = advice_on(&said.errors()[0], request);
+    assert!(advice.alternatives.len() >= 2, "{advice:?}");
     for alternative in &advice.alternatives {
         let mut other = request.clone();
         if let Some(region) = &alternative.region {
@@ -59,6 +70,10 @@ fn alternatives_render(request: &DeploymentRequest, advice: &Advice) {
         if let Some(size) = &alternative.machine_type {
             other.regions[0].control_plane_size.clone_from(size);
         }
+        assert_ne!(&other, request, "{alternative:?}");
+        let findings = Hetzner::validate(&other);
+        let about = |code: &str| code.starts_with("machine-type") || code == "unknown-region" || code == "memory";
+        assert!(!findings.iter().any(|finding| about(&finding.code)), "{alternative:?}: {findings:?}");
         bundle(&other);
     }
 }
@@ -73,7 +88,7 @@ fn f11_no_stock_says_so_offers_others_and_a_retry_goes_on() {
     let advice = one_error(&said);
     assert_eq!((advice.kind, advice.retryable), (DiagnosticKind::Capacity, false));
     assert!(advice.what_happened.contains(catalyst_tests::double::CORRELATION_ID), "{}", advice.what_happened);
-    alternatives_render(&request, &advice);
+    alternatives_render(&request, &said);
     run.recovers();
 }
 
@@ -129,10 +144,11 @@ fn a_retired_type_is_named_with_its_successor() {
     let mut retired = request("fsn1", 0);
     retired.regions[0].control_plane_size = "cx42".to_owned();
     let run = planned(&retired);
-    let advice = one_error(&run.work.apply());
+    let said = run.work.apply();
+    let advice = one_error(&said);
     assert_eq!((advice.kind, advice.retryable), (DiagnosticKind::Configuration, false));
     assert_eq!(advice.alternatives[0].machine_type.as_deref(), Some("cx43"), "{advice:?}");
-    alternatives_render(&retired, &advice);
+    alternatives_render(&retired, &said);
 }
 
 #[test]
@@ -141,7 +157,9 @@ fn a_type_that_is_not_offered_at_a_location_is_a_choice_to_change() {
     elsewhere.regions[0].control_plane_size = "cx43".to_owned();
     assert!(Hetzner::validate(&elsewhere).iter().any(|finding| finding.code == "machine-type-not-there"));
     let run = planned(&elsewhere);
-    assert_eq!(one_error(&run.work.apply()).kind, DiagnosticKind::Configuration);
+    let said = run.work.apply();
+    assert_eq!(one_error(&said).kind, DiagnosticKind::Configuration);
+    alternatives_render(&elsewhere, &said);
 }
 
 /// The server exists, the state does not know it: the next run meets its name, and its labels find it.

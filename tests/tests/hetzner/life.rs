@@ -69,7 +69,7 @@ fn solo_with_fifty_workers_in_fsn1() {
 }
 
 #[test]
-fn g3_actions_that_take_their_time_are_waited_for() {
+fn actions_that_take_their_time_are_waited_for() {
     let cloud = Cloud::double();
     cloud.project().pace(Pace::Polled);
     let up = up(cloud, &ha("nbg1", 1));
@@ -125,4 +125,54 @@ fn f4_f5_the_module_alone_with_its_example_takes_its_defaults_and_invents_its_se
     assert_eq!(work.plan().passed().planned.len(), 0, "a token made anew would change the plan");
     work.destroy().passed();
     assert_eq!(cloud.project().everything().len(), 0);
+}
+
+/// Only who runs the module alone can get there, with digests of its own beside the longest of everything.
+#[test]
+fn user_data_over_the_limit_is_packed_and_says_the_same() {
+    let cloud = Cloud::double();
+    let mut work = Work::standalone(&cloud).unwrap();
+    let mut long = request("fsn1", 0);
+    let label = "a".repeat(63);
+    long.sovereign_fqdn = format!("{label}.{label}.{label}.{}.test", "b".repeat(43));
+    (long.org_name, long.org_email) = ("<".repeat(200), format!("{}@example.test", "<".repeat(241)));
+    let mut variables: serde_json::Value =
+        serde_json::from_str(&Hetzner::render(&long, &context()).unwrap().variables).unwrap();
+    let digest = |index: usize| (format!("{index}{}", "x".repeat(63)), "0".repeat(64));
+    variables["artifact_sha256"] =
+        (0..10).map(digest).collect::<std::collections::BTreeMap<_, _>>().into_iter().collect();
+    variables["gitops_branch"] = "b".repeat(200).into();
+    variables["gitops_repo_url"] = format!("https://{}", "&".repeat(248)).into();
+    variables["catalyst_api_url"] = format!("https://{}", "a".repeat(248)).into();
+    variables["sovereign_subdomain"] = label.into();
+    variables["k3s_version"] = format!("v1.31.{}+k3s1", "0".repeat(21)).into();
+    variables["enable_local_storage"] = false.into();
+    variables["gitops_path"] = format!("{}/", "p".repeat(199)).into();
+    work.set_variables(&variables.to_string());
+    work.set("ghcr_pull_token", &"<".repeat(256));
+    work.set("kubeconfig_bearer_token", &"b".repeat(512));
+    work.set("deployment_id", crate::kit::DEPLOYMENT);
+    work.init().unwrap();
+    work.plan().passed();
+    work.apply().passed();
+    let server = cloud.project().all("servers").remove(0);
+    let packed = cloud.project().user_data(server["name"].as_str().unwrap()).unwrap();
+    assert!(packed.len() < 24 * 1024, "{}", packed.len());
+    let text = unpacked(&packed);
+    assert!(text.len() > catalyst_tests::hetzner::USER_DATA_LIMIT, "{}", text.len());
+    assert!(text.starts_with("#cloud-config\n") && text.contains(&"p".repeat(199)));
+    catalyst_plugin_sdk::testing::check_user_data(&text).unwrap();
+    assert_eq!(work.plan().passed().planned.len(), 0);
+}
+
+/// As cloud-init does it: out of base64, then out of gzip.
+fn unpacked(text: &str) -> String {
+    use base64::Engine as _;
+    use std::io::Write as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&bytes).unwrap();
+    let output = std::process::Command::new("gzip").arg("-dc").stdin(file.reopen().unwrap()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }

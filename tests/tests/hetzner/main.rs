@@ -8,4 +8,5 @@ mod failures;
 mod kit;
 mod life;
 mod postback;
+mod render;
 mod shape;

@@ -1,5 +1,4 @@
 //! A request for Hetzner Cloud, the context of a host, and the module as the judge of variables.
-#![allow(dead_code, reason = "each test binary takes what it needs")]
 
 use std::process::Command;
 

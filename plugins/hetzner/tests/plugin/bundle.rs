@@ -1,15 +1,12 @@
 //! The bundle for Hetzner Cloud, against goldens and the real tools.
-#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::common::{MODULE, content, context, ha, hole_value, module_accepts, solo, with_token};
 use catalyst_plugin_hetzner::{Hetzner, template_variables};
 use catalyst_plugin_sdk::testing::{self, Case};
 use catalyst_plugin_sdk::{DeploymentRequest, Provisioner, RenderContext};
-use common::{MODULE, content, context, ha, hole_value, module_accepts, solo, with_token};
 
 #[test]
 fn bundles_are_those_of_the_goldens() {
@@ -130,7 +127,7 @@ fn the_module_takes_the_variables_of_every_bundle() {
     let legacy = DeploymentRequest {
         region: "hel1".to_owned(),
         regions: Vec::new(),
-        ssh_public_key: format!("  {}  ", common::SSH_KEY.replacen(' ', "   ", 1)),
+        ssh_public_key: format!("  {}  ", crate::common::SSH_KEY.replacen(' ', "   ", 1)),
         ..solo()
     };
     let mut requests = vec![solo(), ha(), legacy];

@@ -1,17 +1,14 @@
 //! The templates mean the same before and after they are filled, for 2,000 generated requests, and what comes out of them
 //! is taken by cloud-init and shellcheck in every shape that it can have. OpenTofu makes all of the texts.
-#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::LazyLock;
 
+use crate::common::{MODULE, content, context, hole_value, solo};
 use catalyst_plugin_hetzner::{Hetzner, template_variables};
 use catalyst_plugin_sdk::testing::{self, Case};
 use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RenderContext};
-use common::{MODULE, content, context, hole_value, solo};
 use serde_json::{Value, json};
 
 const REQUESTS: usize = 2_000;

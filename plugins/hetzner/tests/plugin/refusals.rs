@@ -1,12 +1,9 @@
 //! The plugin and the module refuse the same: a value that the module would refuse at plan is a finding when the request is
 //! made, and nothing is refused that the module takes. OpenTofu itself judges for the module.
-#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
-mod common;
-
+use crate::common::{SSH_KEY, context, module_accepts, solo, with_token};
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RenderContext};
-use common::{SSH_KEY, context, module_accepts, solo, with_token};
 use serde_json::{Value, json};
 
 /// A variable of the module, how a request says it, and values on both sides of every bound.
@@ -184,12 +181,21 @@ fn settings() -> Vec<Field> {
                 "v1.32.1+k3s",
                 "latest",
                 "v1.32.1+k3s1;id",
+                &format!("v1.32.{}1+k3s1", "0".repeat(20)),
+                &format!("v1.32.{}1+k3s1", "0".repeat(21)),
             ]),
         },
         Field {
             variable: "helm_version",
             put: |r, v| set(r, "helmVersion", v),
-            values: texts(["v3.17.0", "3.17.0", "v3.17", "latest"]),
+            values: texts([
+                "v3.17.0",
+                "3.17.0",
+                "v3.17",
+                "latest",
+                &format!("v3.{}1.0", "0".repeat(26)),
+                &format!("v3.{}1.0", "0".repeat(27)),
+            ]),
         },
         Field {
             variable: "cilium_version",
