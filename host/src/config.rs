@@ -27,6 +27,8 @@ pub struct Config {
     pub default_provider: Option<String>,
     /// Folder of compiled plugins.
     pub cache_dir: Option<PathBuf>,
+    /// Whether that folder was asked for, so that a start without it would break a promise.
+    pub cache_asked_for: bool,
     /// Folder of records and logs.
     pub deployments_dir: PathBuf,
     /// Folder of kubeconfigs.
@@ -156,6 +158,7 @@ impl Config {
             cors_origin: env.origin()?,
             plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),
             default_provider: env.get("CATALYST_DEFAULT_PROVIDER").map(str::to_owned),
+            cache_asked_for: env.get("CATALYST_CACHE_DIR").is_some(),
             cache_dir: env.get("CATALYST_CACHE_DIR").map(PathBuf::from).or_else(|| env.user_cache()),
             state_dir: env.get("CATALYST_STATE_DIR").map_or(beside, PathBuf::from),
             deployments_dir,
@@ -303,6 +306,9 @@ impl<'a> Env<'a> {
                 warnings.push(format!("{} has no effect yet", variable.name));
             }
         }
+        for name in vars::unknown(self.0) {
+            warnings.push(format!("{name} is not a variable of catalyst; `catalyst serve --help` lists them"));
+        }
         if self.0.get("CATALYST_PHASE1_WATCH_TIMEOUT").is_some_and(|v| !v.is_empty() && parse_duration(v).is_none()) {
             warnings.push("CATALYST_PHASE1_WATCH_TIMEOUT is not a duration; its default of 60m is used".to_owned());
         }
@@ -376,6 +382,8 @@ mod tests {
         let lenient = config(&[("CATALYST_PHASE1_WATCH_TIMEOUT", "-5m")]).unwrap();
         assert_eq!(lenient.phase1_timeout, Duration::from_secs(3600));
         assert_eq!(lenient.warnings.len(), 1);
+        let mistyped = config(&[("CATALYST_PHASE1_TIMEOUT", "5m"), ("CATALYST_CACHE_DIR", "/c")]).unwrap();
+        assert!(matches!(mistyped.warnings.as_slice(), [one] if one.contains("CATALYST_PHASE1_TIMEOUT")));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod render;
 mod report;
 pub mod retry;
 mod secrets;
+pub mod take_up;
 mod tofu_state;
 mod turns;
 mod vault;
@@ -133,7 +134,8 @@ impl Driver {
         let driver = self.clone();
         self.tasks.spawn(async move {
             while !driver.stop.is_cancelled() {
-                driver.forget_secrets();
+                let sweeping = driver.clone();
+                let _ = tokio::task::spawn_blocking(move || sweeping.forget_secrets()).await;
                 driver.pause(SWEEP).await;
             }
         });

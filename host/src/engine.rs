@@ -233,7 +233,11 @@ impl Engine {
     /// # Errors
     /// The files cannot be removed.
     pub fn forget_secrets(&self, id: &DeploymentId) -> Result<(), std::io::Error> {
-        let Ok(_claim) = self.claim(id) else { return Ok(()) };
+        // Held for the whole removal, not claimed: a run that begins now waits for it instead of being refused.
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if busy.contains(id) {
+            return Ok(());
+        }
         self.folders.existing(id)?.map_or(Ok(()), |folder| folder.remove_secrets())
     }
 
@@ -287,7 +291,8 @@ impl Engine {
         // No call home to look for a newer version; no hint at commands that a person could type.
         let own = [("TF_IN_AUTOMATION", "1"), ("TF_INPUT", "0"), ("CHECKPOINT_DISABLE", "1")];
         environment.extend(own.map(|(name, value)| (name.into(), value.into())));
-        if let Some(cache) = &self.settings.plugin_cache_dir {
+        let given = environment.iter().any(|(name, _)| name == "TF_PLUGIN_CACHE_DIR");
+        if let Some(cache) = self.settings.plugin_cache_dir.as_ref().filter(|_| !given) {
             environment.push(("TF_PLUGIN_CACHE_DIR".into(), cache.into()));
         }
         environment

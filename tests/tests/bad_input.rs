@@ -69,6 +69,13 @@ fn whatever_is_wrong_is_named_at_once_and_nothing_is_created() {
         assert!(findings.iter().any(|finding| finding == wanted), "{wanted} is not in {findings:?} for {body}");
         assert!(!error.is_empty());
     }
+    // What cannot be read hides neither an unknown cloud nor a missing credential of a known one.
+    let (_, findings, _) = refused(&host, r#"{"orgName":7,"regions":[{"provider":"atlantis"}]}"#);
+    for wanted in ["/orgName wrong-type", "/regions/0/provider unknown-provider", "/orgEmail required"] {
+        assert!(findings.iter().any(|finding| finding == wanted), "{wanted}: {findings:?}");
+    }
+    let (_, findings, _) = refused(&host, r#"{"orgName":7,"regions":[{"provider":"hetzner"}]}"#);
+    assert!(findings.iter().any(|finding| finding == "/hetznerToken required"), "{findings:?}");
     let (status, findings, _) = refused(&host, "{\"regions\":[{\"provider\":\"rehearsal\",\"workerCount\":2}]}");
     let wanted = [
         "/regions/0/cloudRegion required",

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use catalyst_tests::host::{Host, wait_for};
-use catalyst_tests::world::{LIMIT, PULL_TOKEN, TOKEN, World};
+use catalyst_tests::world::{Gates, LIMIT, PULL_TOKEN, TOKEN, World};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -70,6 +70,30 @@ fn a_client_that_leaves_during_a_delete_leaves_no_claim_without_its_task() {
     let count = |wanted: &str| (0..32).filter(|number| status(&host, &id(*number)) == wanted).count();
     assert!(count("failed") < 32, "no delete arrived at all, so nothing was shown");
     wait_for("every claim to come to its end", LIMIT, || (count("failed") + count("destroyed") == 32).then_some(()));
+}
+
+#[test]
+fn a_home_that_cannot_be_written_costs_the_cache_and_not_the_start() {
+    // Nobody can make a folder there, not even a superuser.
+    let mut host = Host::prepare(&[("CATALYST_CACHE_DIR", ""), ("HOME", "/proc/none")]);
+    host.up();
+    assert!(host.trace().contains("the usual cache folder cannot be used"), "{}", host.trace());
+    assert_eq!(host.api.get("/readyz").status, 200);
+    let id = host.api.post("/api/v1/deployments", &request("uncached.example").to_string()).json()["id"].clone();
+    wait_for("the apply", LIMIT, || (status(&host, id.as_str().unwrap()) == "flux-bootstrapping").then_some(()));
+}
+
+#[test]
+fn a_budget_that_is_spent_is_the_reason_that_is_named() {
+    let gates = Gates::new();
+    gates.close("apply");
+    let host = Host::start(&[("CATALYST_TOFU_BIN", gates.tofu().to_str().unwrap()), ("CATALYST_APPLY_TIMEOUT", "2s")]);
+    let id = host.api.post("/api/v1/deployments", &request("spent.example").to_string()).json()["id"].clone();
+    let id = id.as_str().unwrap();
+    wait_for("the end of the budget", LIMIT, || (status(&host, id) == "failed").then_some(()));
+    let state = host.api.get(&format!("/api/v1/deployments/{id}")).json();
+    let error = state["error"].as_str().unwrap();
+    assert!(error.starts_with("tofu apply: ") && error.contains("2 s"), "{error}");
 }
 
 #[test]

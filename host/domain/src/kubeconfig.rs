@@ -59,7 +59,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// # Errors
 /// [`BearerFault`].
 pub fn authorise(record: &Record, bearer: &str) -> Result<(), BearerFault> {
-    if record.kubeconfig_bearer_hash.is_empty() {
+    if !record.takes_kubeconfig() {
         return Err(BearerFault::NoHash);
     }
     let given = sha256_hex(bearer.as_bytes());

@@ -220,6 +220,12 @@ impl Record {
         known.into_iter().filter(|host| !host.is_empty()).cloned().collect()
     }
 
+    /// Whether a node may hand in a kubeconfig: none that is being removed, and none without a bearer.
+    pub fn takes_kubeconfig(&self) -> bool {
+        let leaving = matches!(self.status, Status::Destroying | Status::Destroyed);
+        !leaving && !self.kubeconfig_bearer_hash.is_empty()
+    }
+
     /// Whether infrastructure was once seen to be there. With no state of it at hand nobody can say that nothing is left:
     /// so it is with records of the earlier service, whose states are not kept here.
     pub fn had_infrastructure(&self) -> bool {

@@ -68,6 +68,7 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
         Fact::DestroyFinished => {
             only(from, &[Status::Destroying])?;
             next.status = Status::Destroyed;
+            next.kubeconfig_bearer_hash.clear();
             forget_kubeconfig(&mut next);
             end(&mut next, at);
         }
@@ -119,7 +120,7 @@ fn applied(next: &mut Record, endpoints: &Endpoints, at: Timestamp) {
 }
 
 fn kubeconfig_received(next: &mut Record, file: &str, sha256: &str, at: Timestamp) -> Result<(), Refused> {
-    if next.kubeconfig_bearer_hash.is_empty() || matches!(next.status, Status::Destroying | Status::Destroyed) {
+    if !next.takes_kubeconfig() {
         return Err(Refused::NoBearer);
     }
     if next.has_kubeconfig() {
@@ -146,7 +147,6 @@ fn phase1_ended(next: &mut Record, outcome: &Outcome, components: &BTreeMap<Stri
 fn begin_destroy(next: &mut Record) {
     begin(next, Status::Destroying);
     forget_phase0(next);
-    next.kubeconfig_bearer_hash.clear();
 }
 
 fn claim_phase0(record: &Record) -> Result<(), Refused> {
@@ -196,6 +196,8 @@ fn forget_kubeconfig(next: &mut Record) {
 fn forget_phase0(next: &mut Record) {
     next.schema = crate::record::SCHEMA;
     next.phase0_finished_at = None;
+    // They may be others after the next apply.
+    next.kubeconfig_hosts.clear();
 }
 
 fn begin(next: &mut Record, status: Status) {

@@ -269,6 +269,30 @@ fn a9_a_restart_resumes_what_can_be_resumed_however_often_it_happens() {
 }
 
 #[test]
+fn the_servers_of_an_earlier_run_do_not_judge_a_kubeconfig_of_the_next() {
+    let up = after(&fresh(), &[Fact::ApplyBegan, applied()]);
+    assert_eq!(up.allowed_hosts(), ["192.0.2.2"]);
+    let again = [
+        Fact::DestroyRequested,
+        Fact::DestroyFailed { error: "tofu destroy: x".into() },
+        Fact::Phase0Retried { new_bearer_hash: Some("h2".into()), reservation: None },
+    ];
+    assert!(after(&up, &again).allowed_hosts().is_empty(), "the next load balancer has another address");
+}
+
+#[test]
+fn a_destroy_that_removes_nothing_leaves_the_node_its_bearer() {
+    let up = after(&fresh(), &[Fact::ApplyBegan, applied()]);
+    let going = after(&up, &[Fact::DestroyRequested]);
+    assert_eq!(apply(&going, &received(), at(30)), Err(Refused::NoBearer), "what is being removed takes nothing");
+    let failed = after(&going, &[Fact::DestroyFailed { error: "tofu destroy: x".into() }]);
+    let retried = [Fact::Phase0Retried { new_bearer_hash: None, reservation: None }, Fact::ApplyBegan, applied()];
+    let waiting = after(&failed, &retried);
+    assert_eq!(waiting.status, Status::FluxBootstrapping);
+    assert_eq!(after(&waiting, &[received()]).status, Status::Phase1Watching);
+}
+
+#[test]
 fn a_destroy_takes_the_bearer_with_it() {
     let ready = record(Shape { status: Status::Ready, kubeconfig: false, phase0_done: true, name: Name::None });
     let gone = after(&ready, &[Fact::DestroyRequested, Fact::DestroyFinished]);
@@ -290,75 +314,6 @@ fn a_kubeconfig_stays_while_its_server_may_and_goes_with_it() {
     assert_eq!(waits.status, Status::FluxBootstrapping);
     let gone = after(&failed, &[Fact::DestroyRequested, Fact::DestroyFinished]);
     assert!(!gone.has_kubeconfig() && gone.kubeconfig_sha256.is_empty());
-}
-
-/// A record in pool mode after these facts.
-fn pooled(facts: &[Fact]) -> Record {
-    after(&fresh().with_reservation(&reservation()), facts)
-}
-
-fn dns_state(record: &Record) -> Option<DnsState> {
-    record.dns.as_ref().map(|dns| dns.state)
-}
-
-#[test]
-fn b1_the_name_is_published_right_after_the_outputs_beside_whatever_else_is_due() {
-    let waiting = pooled(&[Fact::ApplyBegan, applied()]);
-    assert_eq!(dns_state(&waiting), Some(DnsState::Publishing));
-    assert_eq!(next_steps(&waiting), [Step::AwaitKubeconfig, Step::PublishDns]);
-    let watching = after(&waiting, &[received()]);
-    assert_eq!(next_steps(&watching), [Step::Watch, Step::PublishDns]);
-    let published = after(&watching, &[Fact::Dns(DnsFact::Published)]);
-    assert_eq!(next_steps(&published), [Step::Watch]);
-}
-
-#[test]
-fn b2_a_name_that_is_not_published_is_seen_and_does_not_undo_the_cluster() {
-    let failed = Fact::Dns(DnsFact::Failed { detail: "taken by another".into() });
-    let watching = pooled(&[Fact::ApplyBegan, applied(), received(), failed]);
-    assert_eq!((watching.status, dns_state(&watching)), (Status::Phase1Watching, Some(DnsState::Failed)));
-    assert_eq!(watching.dns.as_ref().unwrap().detail, "taken by another");
-    let ready = after(&watching, &[facts().remove(7)]);
-    assert_eq!((ready.status, next_steps(&ready)), (Status::Ready, vec![]));
-    // Still trying when the cluster is ready already: it goes on.
-    let late = pooled(&[Fact::ApplyBegan, applied(), received(), facts().remove(7)]);
-    assert_eq!((late.status, next_steps(&late)), (Status::Ready, vec![Step::PublishDns]));
-}
-
-#[test]
-fn b3_an_interrupted_run_gives_its_name_back_and_a_retry_holds_a_new_one() {
-    let began = pooled(&[Fact::ApplyBegan]);
-    let interrupted = after(&began, &[on_start(&began, KubeconfigFile::Absent).unwrap()]);
-    assert_eq!(next_steps(&interrupted), [Step::ReleaseDns]);
-    let free = after(&interrupted, &[Fact::Dns(DnsFact::LetGo { left: None })]);
-    assert_eq!((next_steps(&free), free.dns.clone(), free.pdm_reservation_token.as_str()), (vec![], None, ""));
-    let again = PoolReservation { token: "t3".into(), ..reservation() };
-    let retried = after(&free, &[Fact::Phase0Retried { new_bearer_hash: None, reservation: Some(again) }]);
-    assert_eq!((retried.pdm_reservation_token.as_str(), dns_state(&retried)), ("t3", Some(DnsState::Reserved)));
-    assert_eq!(next_steps(&retried), [Step::Provision]);
-    // A release that ends only now no longer counts.
-    assert!(apply(&retried, &Fact::Dns(DnsFact::LetGo { left: None }), at(30)).is_err());
-}
-
-#[test]
-fn a_name_that_points_at_the_same_address_is_left_alone_by_a_retry() {
-    let failed = pooled(&[Fact::ApplyBegan, applied(), received(), Fact::Dns(DnsFact::Published), facts().remove(8)]);
-    let retry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
-    let again = after(&failed, &[retry.clone(), Fact::ApplyBegan, applied()]);
-    assert_eq!(dns_state(&again), Some(DnsState::Published));
-    let Fact::Applied(mut moved) = applied() else { panic!("not the outputs") };
-    moved.load_balancer_ip = "192.0.2.9".into();
-    let moved = after(&failed, &[retry, Fact::ApplyBegan, Fact::Applied(moved)]);
-    assert_eq!(dns_state(&moved), Some(DnsState::Publishing));
-}
-
-#[test]
-fn a_destroy_gives_the_name_back_and_a_release_that_fails_is_seen_once() {
-    let published = pooled(&[Fact::ApplyBegan, applied(), Fact::Dns(DnsFact::Published)]);
-    let gone = after(&published, &[Fact::DestroyRequested, Fact::DestroyFinished]);
-    assert_eq!(next_steps(&gone), [Step::ReleaseDns]);
-    let left = after(&gone, &[Fact::Dns(DnsFact::LetGo { left: Some("500".into()) })]);
-    assert_eq!((next_steps(&left), dns_state(&left)), (vec![], Some(DnsState::Failed)));
 }
 
 proptest! {
@@ -404,3 +359,6 @@ fn a15_each_part_of_phase_0_has_a_status_of_its_own() {
         assert_eq!(record.status, status);
     }
 }
+
+#[path = "transition_dns_tests.rs"]
+mod dns;

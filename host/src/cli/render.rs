@@ -5,7 +5,7 @@
 //! module itself.
 
 use super::rehearse::empty_folder;
-use super::serve::sandbox_settings;
+use super::serve::start_sandbox;
 use crate::config::Config;
 use anyhow::Context;
 use cap_std::ambient_authority;
@@ -39,7 +39,7 @@ pub struct Arguments {
 /// Everything that is wrong with the request, or why there is no module.
 pub async fn render(config: Config, arguments: Arguments) -> anyhow::Result<()> {
     let body = read(&arguments.request)?;
-    let sandbox = Sandbox::new(sandbox_settings(&config)).context("cannot start the sandbox")?;
+    let (sandbox, _) = start_sandbox(&config).context("cannot start the sandbox")?;
     sandbox.load_folder(&config.plugins_dir).await;
     let parsed = request::parse(&body).map_err(|error| refused(&error.0))?;
     let provider = choose(&sandbox, parsed.provider().or(config.default_provider.as_deref()))?;

@@ -9,8 +9,9 @@ use crate::engine::{self, Engine};
 use crate::http;
 use crate::outbound::{self, Outbound};
 use anyhow::Context;
-use catalyst_sandbox::Sandbox;
+use catalyst_sandbox::{Sandbox, SandboxError};
 use catalyst_store::{FileStore, Store};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -32,11 +33,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let limits = http::Limits { connections: descriptors::room_for(limits.connections), ..limits };
     let stopping = CancellationToken::new();
     let store: Arc<dyn Store> = FileStore::open(store_settings(&config)).context("cannot open the store")?;
-    let sandbox = Sandbox::new(sandbox_settings(&config)).context("cannot start the sandbox")?;
+    let (sandbox, cache_dir) = start_sandbox(&config).context("cannot start the sandbox")?;
     sandbox.load_folder(&config.plugins_dir).await;
     let outbound = Outbound::new(&outbound_settings(&config)).context("cannot set up outgoing calls")?;
     let names = Names::new(&outbound, config.pool_domain_manager_url.clone(), config.managed_domains.clone());
-    let engine = Engine::new(engine_settings(&config), store.clone()).await.context("cannot use OpenTofu")?;
+    let engine =
+        Engine::new(engine_settings(&config, cache_dir), store.clone()).await.context("cannot use OpenTofu")?;
     let tofu = engine.version().to_owned();
     let driver = Driver::new(
         store.clone(),
@@ -92,17 +94,29 @@ pub(super) fn outbound_settings(config: &Config) -> outbound::Settings {
     }
 }
 
-pub(super) fn sandbox_settings(config: &Config) -> catalyst_sandbox::Settings {
-    catalyst_sandbox::Settings { cache_dir: config.cache_dir.clone(), limits: catalyst_sandbox::Limits::default() }
+/// The sandbox, and the cache folder as far as there is one. Where none was asked for and the usual one cannot be used, as in
+/// a container whose home is not writable, a start is slower and no more.
+pub(super) fn start_sandbox(config: &Config) -> Result<(Arc<Sandbox>, Option<PathBuf>), SandboxError> {
+    let with = |cache_dir: Option<PathBuf>| {
+        let limits = catalyst_sandbox::Limits::default();
+        Sandbox::new(catalyst_sandbox::Settings { cache_dir, limits })
+    };
+    match with(config.cache_dir.clone()) {
+        Err(SandboxError::Cache(error)) if !config.cache_asked_for => {
+            tracing::warn!(%error, "the usual cache folder cannot be used, so plugins are compiled at every start");
+            Ok((with(None)?, None))
+        }
+        sandbox => Ok((sandbox?, config.cache_dir.clone())),
+    }
 }
 
-fn engine_settings(config: &Config) -> engine::Settings {
+fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> engine::Settings {
     engine::Settings {
         tofu_bin: config.tofu.bin.clone(),
         workdir: config.tofu.workdir.clone(),
         pass_env: config.tofu.env.clone(),
         provider_mirror: config.tofu.provider_mirror.clone(),
-        plugin_cache_dir: config.cache_dir.as_ref().map(|dir| dir.join("tofu-providers")),
+        plugin_cache_dir: cache_dir.map(|dir| dir.join("tofu-providers")),
         max_runs: config.tofu.max_runs,
         apply_timeout: config.tofu.apply_timeout,
         stop_grace: STOP_GRACE,

@@ -1,5 +1,7 @@
 //! The one list of environment variables: the help text prints it, and a test holds the docs to it.
 
+use std::collections::BTreeMap;
+
 /// One variable.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
@@ -11,6 +13,12 @@ pub struct Variable {
     pub meaning: &'static str,
     /// Known, but without effect so far: a start with it set warns.
     pub planned: bool,
+}
+
+/// Names of our own kind that mean nothing: most likely a slip of the keyboard.
+pub fn unknown(map: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    let known = |name: &str| VARIABLES.iter().any(|variable| variable.name == name);
+    map.keys().map(String::as_str).filter(move |name| name.starts_with("CATALYST_") && !known(name))
 }
 
 const fn var(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {

@@ -1,6 +1,7 @@
 //! The pool-domain manager's API (contract 6.1, 6.2), one method per call, one typed outcome per status. It exists so that
 //! nobody else reads its statuses. It must not know retries, deployments or what our own API answers.
 
+mod background;
 mod error;
 mod reserve;
 
@@ -12,8 +13,10 @@ mod tests;
 pub use error::{PdmError, PdmFault};
 
 use crate::outbound::{Answer, Call, HeaderMap, HeaderValue, Method, Outbound, Url};
+use background::UnderWay;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
 
@@ -174,12 +177,13 @@ pub fn base_url(text: &str) -> Result<Url, InvalidBase> {
 pub struct PdmClient {
     http: Outbound,
     base: Url,
+    under_way: Arc<UnderWay>,
 }
 
 impl PdmClient {
     /// A client of the manager at `base`, as [`base_url`] gives it.
     pub fn new(http: Outbound, base: Url) -> Self {
-        Self { http, base }
+        Self { http, base, under_way: Arc::default() }
     }
 
     /// Asks whether a name is free, within 5 s.

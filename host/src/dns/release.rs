@@ -5,7 +5,7 @@
 #[path = "release_tests.rs"]
 mod tests;
 
-use super::pdm::{PdmClient, PdmError, PoolName, Released};
+use super::pdm::{PdmClient, PdmError, PdmFault, PoolName, Released};
 use super::retry::{RetryPolicy, Waited, wait};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -99,7 +99,7 @@ async fn attempt(
     match client.holder(name).await {
         Ok(Some(holder)) if holder.created_by != created_by => return Ok(Attempt::Ended(ReleaseEnd::Foreign)),
         Ok(None) if leftover == Leftover::None => return Ok(Attempt::Ended(ReleaseEnd::Freed)),
-        Err(error) if proof == Proof::Required || error.may_pass() => return Err(error),
+        Err(error) if proof == Proof::Required || error.fault != PdmFault::NotFound => return Err(error),
         Ok(_) | Err(_) => {}
     }
     Ok(match client.release(name).await? {

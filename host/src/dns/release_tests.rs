@@ -1,7 +1,7 @@
 //! A name is freed for its owner only.
 
 use super::*;
-use crate::dns::pdm::{PdmFault, base_url};
+use crate::dns::pdm::base_url;
 use crate::dns::retry::Spread;
 use crate::test_server::{Reply, TestServer, outbound, say};
 
@@ -89,4 +89,13 @@ async fn a_wait_is_called_off() {
     let policy = RetryPolicy { first: Duration::from_secs(3600), ..RetryPolicy::default() };
     let run = release(&client, &name, "me", Proof::WhereListed, &policy, &cancel, |_| cancel.cancel());
     assert_eq!(tokio::time::timeout(Duration::from_secs(5), run).await, Ok(ReleaseEnd::Cancelled));
+}
+
+#[tokio::test]
+async fn b3_a_listing_that_is_refused_is_no_leave_to_release() {
+    for status in [401, 403, 418] {
+        let (end, calls, _) = run(Proof::WhereListed, [say(status, "{}"), say(200, "{}")]).await;
+        assert!(matches!(end, ReleaseEnd::Failed(_)), "{status}: {end:?}");
+        assert_eq!(calls, ["GET"], "{status}");
+    }
 }

@@ -11,7 +11,7 @@ use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Descriptor;
 use catalyst_domain::record::{Idempotency, NewRecord, ProviderRef};
 use catalyst_domain::request::{self, DomainMode, Parsed};
-use catalyst_domain::{DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Timestamp, phase};
+use catalyst_domain::{DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase};
 use catalyst_sandbox::Provider;
 use catalyst_store::CreateError;
 use std::sync::Arc;
@@ -122,6 +122,7 @@ impl Driver {
         let mut record = new_record(request, &provider, &secrets, at)?;
         record.approved_render_digest = approved;
         record.idempotency = idempotency;
+        self.settle_namesakes(&record).await?;
         let reservation = self.reserve(&record.id, &record.request).await.map_err(CreateFault::Pool)?;
         if let Some(reservation) = &reservation {
             record = record.with_reservation(reservation);
@@ -132,6 +133,18 @@ impl Driver {
             self.give_back(&id, reservation);
         }
         founded.map(Created::Now)
+    }
+
+    /// A failed deployment frees its name when its state is empty, so what a dead run left of it is taken in before.
+    async fn settle_namesakes(&self, record: &Record) -> Result<(), CreateFault> {
+        let fqdn = &record.request.sovereign_fqdn;
+        let failed = |other: &Arc<Record>| {
+            other.status == Status::Failed && other.request.sovereign_fqdn.eq_ignore_ascii_case(fqdn)
+        };
+        for other in self.store.list().iter().filter(|other| failed(other)) {
+            self.settle(&other.id).await.map_err(|error| CreateFault::Store(CreateError::Storage(error)))?;
+        }
+        Ok(())
     }
 
     /// Writes the record and starts the deployment.
@@ -168,18 +181,19 @@ impl Driver {
     }
 
     fn take(&self, body: &[u8]) -> Result<Taken, CreateFault> {
-        let parsed = request::parse(body).map_err(|error| CreateFault::Findings(error.0))?;
+        let mut parsed = request::parse(body).map_err(|error| CreateFault::Findings(error.0))?;
+        let wrong_types = parsed.take_wrong_types();
+        let approved_render_digest = parsed.approved_render_digest().to_owned();
         let provider = match self.choose(&parsed) {
             Ok(provider) => provider,
             Err(finding) => {
-                let mut findings = request::validate(&parsed.without_extra());
-                findings.extend(finding);
-                sort_by_contract(&mut findings);
-                return Err(CreateFault::Findings(findings));
+                return Err(CreateFault::Findings(request::refuse(wrong_types, &parsed.without_extra(), finding)));
             }
         };
-        let approved_render_digest = parsed.approved_render_digest().to_owned();
         let (request, secrets, findings) = parsed.split(provider.descriptor(), &self.secret_keys());
+        if !wrong_types.is_empty() {
+            return Err(CreateFault::Findings(request::refuse(wrong_types, &request, findings)));
+        }
         Ok(Taken { provider, request, secrets, findings, approved_render_digest })
     }
 

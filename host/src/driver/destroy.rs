@@ -3,58 +3,37 @@
 //! What the state names is removed, and only an empty state ends as destroyed. Where nothing was ever applied there is
 //! nothing to run; where something was and no state of it is here, nobody can say what is left, so it is not begun.
 
-use super::credentials::CredentialsFault;
 use super::provision::run_destroy;
 use super::secrets::complete;
+use super::take_up::{Kept, TakeUpFault};
 use super::{Driver, Hand, tofu_state};
 use crate::engine::RunErrorKind;
 use bytes::Bytes;
 use catalyst_domain::provider::Bundle;
 use catalyst_domain::transition::apply;
 use catalyst_domain::{DeploymentId, Fact, Level, Record, Secrets, Timestamp, phase};
-use catalyst_store::{RecordError, StateError, StorageError};
+use catalyst_store::RecordError;
 use std::sync::Arc;
 
 /// Leftovers named in an error; a person finds the rest by the deployment's label.
 const NAMED: usize = 20;
-
-/// Why no destroy was begun.
-#[derive(Debug)]
-pub enum DestroyError {
-    /// The secrets are gone, or those in the body are wrong.
-    Credentials(CredentialsFault),
-    /// The plugin is missing, or the system gave no random bytes.
-    Provider(String),
-    /// There was infrastructure, and its state is not kept here.
-    NoState,
-    /// Refused or not written.
-    Record(RecordError),
-    /// The task of the destroy broke.
-    Broken,
-}
-
-impl From<StorageError> for DestroyError {
-    fn from(error: StorageError) -> Self {
-        Self::Record(RecordError::Storage(error))
-    }
-}
 
 impl Driver {
     /// Begins to remove everything. The body may give credentials by the create's own keys. Checking and claiming are one
     /// step: of a destroy and a retry one wins.
     ///
     /// # Errors
-    /// [`DestroyError`]; nothing changed.
+    /// [`TakeUpFault`]; nothing changed.
     pub async fn destroy(
         self: &Arc<Self>,
         id: DeploymentId,
         body: Bytes,
         at: Timestamp,
-    ) -> Result<Arc<Record>, DestroyError> {
+    ) -> Result<Arc<Record>, TakeUpFault> {
         // In a task of its own: a caller that leaves must not part a claim from its task.
         let driver = self.clone();
         let whole = self.tasks.spawn(async move { driver.destroy_now(&id, &body, at).await });
-        whole.await.unwrap_or(Err(DestroyError::Broken))
+        whole.await.unwrap_or(Err(TakeUpFault::Broken))
     }
 
     async fn destroy_now(
@@ -62,15 +41,11 @@ impl Driver {
         id: &DeploymentId,
         body: &[u8],
         at: Timestamp,
-    ) -> Result<Arc<Record>, DestroyError> {
+    ) -> Result<Arc<Record>, TakeUpFault> {
         let _one_at_a_time = self.claims.of(id).await;
-        let record = self.store.get(id).ok_or(DestroyError::Record(RecordError::Unknown))?;
-        apply(&record, &Fact::DestroyRequested, at)
-            .map_err(|refused| DestroyError::Record(RecordError::Refused(refused)))?;
-        let unsettled = |why: String| StorageError { doing: "bring OpenTofu's state in order", why };
-        self.engine.settle(id).await.map_err(|error| unsettled(error.reason))?;
-        let secrets = match self.state_of(id).await? {
-            Kept::Nothing if record.had_infrastructure() => return Err(DestroyError::NoState),
+        let record = self.store.get(id).ok_or(RecordError::Unknown)?;
+        apply(&record, &Fact::DestroyRequested, at).map_err(RecordError::Refused)?;
+        let secrets = match self.settled(&record).await? {
             Kept::Nothing | Kept::Empty => None,
             Kept::Resources => Some(self.destroy_secrets(&record, body).await?),
         };
@@ -82,7 +57,7 @@ impl Driver {
             Err(error) => {
                 // No run begins, so nothing else would start the time after which they are forgotten.
                 self.vault.run_ended(id);
-                return Err(DestroyError::Record(error));
+                return Err(error.into());
             }
         };
         self.note(id, phase::HOST, "destroy asked for: everything of this deployment is removed", at).await;
@@ -91,48 +66,23 @@ impl Driver {
         Ok(claimed)
     }
 
-    async fn destroy_secrets(&self, record: &Record, body: &[u8]) -> Result<Secrets, DestroyError> {
-        let missing = || DestroyError::Provider("the provider of this deployment is not loaded".to_owned());
+    async fn destroy_secrets(&self, record: &Record, body: &[u8]) -> Result<Secrets, TakeUpFault> {
         let Some(provider) = self.provider_of(record) else {
             // The bundle is kept, so the plugin is only asked which keys are secret.
-            return self.vault.get(&record.id).ok_or_else(missing);
+            return self.vault.get(&record.id).ok_or_else(|| self.not_loaded(record));
         };
         let descriptor = provider.descriptor();
-        let mut secrets = self.gather(record, descriptor, body).await.map_err(DestroyError::Credentials)?;
+        let mut secrets = self.gather(record, descriptor, body).await?;
         // What was minted is only needed to fill the module's variables; nothing is made with it any more.
-        let no_random = |_| DestroyError::Provider("the system gave no random bytes".to_owned());
-        complete(&mut secrets, descriptor, &self.settings).map_err(no_random)?;
+        complete(&mut secrets, descriptor, &self.settings)?;
         Ok(secrets)
     }
-
-    async fn state_of(&self, id: &DeploymentId) -> Result<Kept, StorageError> {
-        let state = self.store.state(id).await.map_err(|error| match error {
-            StateError::Storage(error) => error,
-            other => StorageError { doing: "read the OpenTofu state", why: other.to_string() },
-        })?;
-        Ok(match state {
-            None => Kept::Nothing,
-            Some(state) if state.is_empty() => Kept::Nothing,
-            Some(_) if self.store.state_is_empty(id).await? => Kept::Empty,
-            Some(_) => Kept::Resources,
-        })
-    }
-}
-
-/// What the store has of a deployment's infrastructure.
-enum Kept {
-    /// No state was ever written here.
-    Nothing,
-    /// The state names no resource.
-    Empty,
-    /// The state names resources, or cannot be read.
-    Resources,
 }
 
 impl Hand {
     pub(super) async fn destroy(&self) {
         let Some(record) = self.record() else { return };
-        match self.driver.state_of(&self.id).await {
+        match self.driver.infrastructure(&self.id).await {
             Ok(Kept::Nothing | Kept::Empty) => {
                 self.driver.engine.discard(&self.id);
                 return self.destroyed("there is no infrastructure, so nothing has to be removed").await;
@@ -151,7 +101,7 @@ impl Hand {
         let ended = run_destroy(self, bundle, secrets).await;
         self.driver.vault.run_ended(&self.id);
         match ended {
-            Ok(()) => match self.driver.state_of(&self.id).await {
+            Ok(()) => match self.driver.infrastructure(&self.id).await {
                 Ok(Kept::Nothing | Kept::Empty) => self.destroyed("everything is removed").await,
                 Ok(Kept::Resources) => {
                     self.not_destroyed("tofu destroy: it ended well, but its state is not empty".to_owned()).await;

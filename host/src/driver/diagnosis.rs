@@ -1,7 +1,7 @@
 //! Why OpenTofu failed, in words that help: its diagnostics as the provider explains them.
 
 use super::Hand;
-use crate::engine::RunError;
+use crate::engine::{RunError, RunErrorKind};
 use catalyst_domain::Request;
 use catalyst_domain::provider::{Advice, Diagnostic};
 use catalyst_sandbox::Provider;
@@ -24,12 +24,7 @@ impl Hand {
                 parts.push(text);
             }
         }
-        match error.diagnostics.len().saturating_sub(EXPLAINED) {
-            0 if parts.is_empty() => parts.push(error.reason.clone()),
-            0 => {}
-            more => parts.push(format!("and {more} more")),
-        }
-        format!("tofu {}: {}", error.step, parts.join("; "))
+        sentence(error, parts)
     }
 }
 
@@ -47,6 +42,19 @@ fn asked_for(request: &Request) -> String {
     ];
     let said = choices.iter().filter(|(_, value)| !value.is_empty()).map(|(what, value)| format!("{what} {value}"));
     format!("Asked for: {}.", said.collect::<Vec<_>>().join(", "))
+}
+
+/// What cut the run short is the cause; what OpenTofu says after it is only what that led to.
+fn sentence(error: &RunError, explained: Vec<String>) -> String {
+    let mut parts = explained;
+    if parts.is_empty() || error.kind != RunErrorKind::Failed {
+        parts.retain(|part| *part != error.reason);
+        parts.insert(0, error.reason.clone());
+    }
+    if let more @ 1.. = error.diagnostics.len().saturating_sub(EXPLAINED) {
+        parts.push(format!("and {more} more"));
+    }
+    format!("tofu {}: {}", error.step, parts.join("; "))
 }
 
 fn explain(diagnostic: &Diagnostic, advice: Option<Advice>) -> String {
@@ -69,6 +77,7 @@ fn explain(diagnostic: &Diagnostic, advice: Option<Advice>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::RunStep;
     use catalyst_domain::provider::DiagnosticKind;
 
     #[test]
@@ -83,6 +92,19 @@ mod tests {
         let told = with_request(&diagnostic, &asked_for(&request));
         assert_eq!(told.detail, "\nAsked for: region nbg1, control plane cpx42.");
         assert_eq!(explain(&diagnostic, None), "no stock");
+    }
+
+    #[test]
+    fn f11_what_cut_a_run_short_is_named_before_what_it_led_to() {
+        let halted = |n: usize| Diagnostic { summary: format!("halted {n}"), detail: String::new(), address: None };
+        let mut error = RunError::new(RunStep::Apply, RunErrorKind::Timeout, "not done within 2 s");
+        assert_eq!(sentence(&error, Vec::new()), "tofu apply: not done within 2 s");
+        error.diagnostics = (0..4).map(halted).collect();
+        let explained: Vec<String> = (0..3).map(|n| format!("halted {n}")).collect();
+        let text = sentence(&error, explained.clone());
+        assert_eq!(text, "tofu apply: not done within 2 s; halted 0; halted 1; halted 2; and 1 more");
+        error.kind = RunErrorKind::Failed;
+        assert_eq!(sentence(&error, explained), "tofu apply: halted 0; halted 1; halted 2; and 1 more");
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Driver {
         self.tasks.spawn(async move {
             let name = PoolName::new(&reservation.domain, &reservation.label);
             let pdm = &driver.names.pdm;
-            let end = release(pdm, &name, &created_by, Proof::WhereListed, &GIVE_BACK, &driver.stop, |_| {}).await;
+            let end = pdm.release_unless_wanted(&name, &created_by, Proof::WhereListed, &GIVE_BACK, &driver.stop).await;
             if let ReleaseEnd::Failed(error) = end {
                 tracing::warn!(dns.name = %name.fqdn(), %error, "a reservation that nobody needs was not released");
             }

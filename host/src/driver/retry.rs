@@ -1,9 +1,9 @@
 //! Taking a failed deployment up again. Checking and claiming are one step: of two retries one wins.
 
 use super::create::bearer_hash;
-use super::credentials::CredentialsFault;
 use super::dns::PoolFault;
 use super::secrets::{complete, mint};
+use super::take_up::TakeUpFault;
 use super::{Driver, tofu_state};
 use bytes::Bytes;
 use catalyst_domain::Refused;
@@ -12,7 +12,7 @@ use catalyst_domain::phase::RetryPhase;
 use catalyst_domain::provider::Descriptor;
 use catalyst_domain::transition::apply;
 use catalyst_domain::{DeploymentId, Entry, Fact, Level, Record, Secrets, Timestamp};
-use catalyst_store::{RecordError, StateError};
+use catalyst_store::RecordError;
 use std::sync::Arc;
 
 /// What a retry did.
@@ -34,16 +34,16 @@ pub enum Retried {
 pub enum RetryError {
     /// No phase of that name.
     UnknownPhase(String),
-    /// The secrets of the run are gone, or those in the body are wrong.
-    Credentials(CredentialsFault),
-    /// The plugin is missing.
-    Provider(String),
     /// The pool name could not be held again.
     Pool(PoolFault),
-    /// Refused or not written.
-    Record(RecordError),
-    /// The task of the retry broke.
-    Broken,
+    /// The deployment cannot be taken up.
+    TakeUp(TakeUpFault),
+}
+
+impl<T: Into<TakeUpFault>> From<T> for RetryError {
+    fn from(fault: T) -> Self {
+        Self::TakeUp(fault.into())
+    }
 }
 
 impl Driver {
@@ -61,7 +61,7 @@ impl Driver {
         // In a task of its own: a caller that leaves must part neither a claim from its task nor a name from its owner.
         let driver = self.clone();
         let whole = self.tasks.spawn(async move { driver.retry_now(&id, &phase, &body, at).await });
-        whole.await.unwrap_or(Err(RetryError::Broken))
+        whole.await.unwrap_or_else(|_| Err(TakeUpFault::Broken.into()))
     }
 
     async fn retry_now(
@@ -72,12 +72,12 @@ impl Driver {
         at: Timestamp,
     ) -> Result<Retried, RetryError> {
         let _one_at_a_time = self.claims.of(id).await;
-        let record = self.store.get(id).ok_or(RetryError::Record(RecordError::Unknown))?;
+        let record = self.store.get(id).ok_or(RecordError::Unknown)?;
         match RetryPhase::parse(phase) {
             Some(RetryPhase::Infrastructure(phase)) => self.retry_infrastructure(&record, phase, body, at).await,
             Some(RetryPhase::Component { id, release }) => self.retry_watch(&record, id, release, at).await,
             None => match apply(&record, &Fact::Phase0Retried { new_bearer_hash: None, reservation: None }, at) {
-                Err(refused @ (Refused::Busy(_) | Refused::Gone)) => Err(refuse(refused)),
+                Err(refused @ (Refused::Busy(_) | Refused::Gone)) => Err(RecordError::Refused(refused).into()),
                 _ => Err(RetryError::UnknownPhase(phase.to_owned())),
             },
         }
@@ -101,7 +101,7 @@ impl Driver {
                 self.note(&record.id, phase, &text, at).await;
                 Ok(Retried::Manual { release })
             }
-            Err(error) => Err(RetryError::Record(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -113,14 +113,13 @@ impl Driver {
         at: Timestamp,
     ) -> Result<Retried, RetryError> {
         let dry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
-        apply(record, &dry, at).map_err(refuse)?;
-        let missing = || RetryError::Provider("the provider of this deployment is not loaded".to_owned());
-        let provider = self.provider_of(record).ok_or_else(missing)?;
+        apply(record, &dry, at).map_err(RecordError::Refused)?;
+        let provider = self.provider_of(record).ok_or_else(|| self.not_loaded(record))?;
         let descriptor = provider.descriptor();
-        let mut secrets = self.gather(record, descriptor, body).await.map_err(RetryError::Credentials)?;
+        self.settled(record).await?;
+        let mut secrets = self.gather(record, descriptor, body).await?;
         let new_bearer_hash = self.renew_bearer(record, descriptor, &mut secrets).await?;
-        let no_random = |_| RetryError::Provider("the system gave no random bytes".to_owned());
-        complete(&mut secrets, descriptor, &self.settings).map_err(no_random)?;
+        complete(&mut secrets, descriptor, &self.settings)?;
         let reservation = self.reserve_again(record).await.map_err(RetryError::Pool)?;
         self.vault.put(&record.id, secrets);
         let fact = Fact::Phase0Retried { new_bearer_hash, reservation: reservation.clone() };
@@ -128,33 +127,35 @@ impl Driver {
             // No run began, so the time after which secrets are forgotten counts from now.
             self.vault.run_ended(&record.id);
             reservation.into_iter().for_each(|reservation| self.give_back(&record.id, reservation));
-            return Err(RetryError::Record(error));
+            return Err(error.into());
         }
         self.note(&record.id, phase, "retry asked for: Phase 0 goes on from the kept state", at).await;
         self.wake(&record.id);
         Ok(Retried::Infrastructure)
     }
 
-    /// A lost bearer may be minted anew only while no server can hold the old one; hash and state then change in one fact. A
-    /// kubeconfig that was handed in goes with it: the server that it opened is not there any more.
+    /// A bearer is minted anew when the old one is lost, or when the server that handed in a kubeconfig with it is gone. Only
+    /// while no server can hold the old one does the new one count: hash and state then change in one fact, and a kubeconfig
+    /// that was handed in goes with it, for the server that it opened is not there any more.
     async fn renew_bearer(
         &self,
         record: &Record,
         descriptor: &Descriptor,
         secrets: &mut Secrets,
-    ) -> Result<Option<String>, RetryError> {
+    ) -> Result<Option<String>, TakeUpFault> {
         let Some(spec) = descriptor.bearer() else { return Ok(None) };
-        if secrets.get(&spec.name).is_some_and(|bearer| authorise(record, bearer.expose()).is_ok()) {
+        let state = self.state(&record.id).await?;
+        let given_out = descriptor.bearer_resource.as_deref().is_none_or(|a| tofu_state::holds(state.as_deref(), a));
+        let known = secrets.get(&spec.name).is_some_and(|bearer| authorise(record, bearer.expose()).is_ok());
+        if known && (given_out || !record.has_kubeconfig()) {
             return Ok(None);
         }
-        let no_random = |_| RetryError::Provider("the system gave no random bytes".to_owned());
-        secrets.insert(&spec.name, mint().map_err(no_random)?);
-        let state = self.store.state(&record.id).await.map_err(|error| match error {
-            StateError::Storage(error) => RetryError::Record(RecordError::Storage(error)),
-            other => RetryError::Provider(other.to_string()),
-        })?;
-        let given_out = descriptor.bearer_resource.as_deref().is_none_or(|a| tofu_state::holds(state.as_deref(), a));
+        secrets.insert(&spec.name, mint()?);
         Ok((!given_out).then(|| bearer_hash(descriptor, secrets)))
+    }
+
+    pub(super) fn not_loaded(&self, record: &Record) -> TakeUpFault {
+        TakeUpFault::NotLoaded(record.provider_id().unwrap_or_default().to_owned())
     }
 
     pub(super) async fn note(&self, id: &DeploymentId, phase: &str, text: &str, at: Timestamp) {
@@ -162,8 +163,4 @@ impl Driver {
             tracing::warn!(deployment.id = %id, %error, "cannot log what was asked for");
         }
     }
-}
-
-fn refuse(refused: Refused) -> RetryError {
-    RetryError::Record(RecordError::Refused(refused))
 }

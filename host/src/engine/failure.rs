@@ -65,7 +65,7 @@ pub struct RunError {
 }
 
 impl RunError {
-    pub(super) fn new(step: RunStep, kind: RunErrorKind, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(step: RunStep, kind: RunErrorKind, reason: impl Into<String>) -> Self {
         Self { step, kind, diagnostics: Vec::new(), reason: reason.into() }
     }
 }

@@ -31,8 +31,9 @@ pub(super) async fn take_in(store: &dyn Store, id: &DeploymentId, folder: &WorkF
     };
     let found: Head = serde_json::from_slice(&left).map_err(|_| "the left-over state is damaged".to_owned())?;
     let kept = store.state(id).await.map_err(|why| why.to_string())?;
-    // No state, or one that was never written by OpenTofu: there is nothing to lose.
-    let kept: Option<Head> = kept.and_then(|kept| serde_json::from_slice(&kept).ok());
+    let kept = kept.filter(|kept| !kept.is_empty()).map(|kept| serde_json::from_slice(&kept));
+    let kept: Option<Head> =
+        kept.transpose().map_err(|_| "the kept state is damaged, and a newer one was left behind")?;
     let newer = match &kept {
         None => true,
         Some(kept) if kept.lineage == found.lineage => found.serial.cmp(&kept.serial) == Ordering::Greater,

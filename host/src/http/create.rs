@@ -28,6 +28,8 @@ pub async fn create(
     let key = key(&headers)?;
     accepting(&app)?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
+    // The body may have taken long.
+    accepting(&app)?;
     let created = app.driver.create(body, key, jiff::Timestamp::now()).await?;
     let mut headers = HeaderMap::new();
     let record = match created {

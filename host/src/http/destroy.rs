@@ -6,7 +6,6 @@ use super::health::accepting;
 use super::path::Id;
 use super::wire::Begun;
 use crate::app::App;
-use crate::driver::destroy::DestroyError;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -23,18 +22,8 @@ pub async fn destroy(
     app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     accepting(&app)?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
+    // The body may have taken long.
+    accepting(&app)?;
     let record = app.driver.destroy(id.clone(), body, jiff::Timestamp::now()).await?;
     Ok((StatusCode::ACCEPTED, Json(Begun::new(&id, record.status))))
-}
-
-impl From<DestroyError> for ApiError {
-    fn from(error: DestroyError) -> Self {
-        match error {
-            DestroyError::Credentials(fault) => fault.into(),
-            DestroyError::Provider(text) => Self::Provider(text),
-            DestroyError::NoState => Self::NoState,
-            DestroyError::Broken => Self::Broken,
-            DestroyError::Record(error) => error.into(),
-        }
-    }
 }

@@ -52,6 +52,8 @@ pub enum ApiError {
     CredentialsNeeded(Vec<String>),
     /// The provider's plugin failed; the text names it and the limit it met.
     Provider(String),
+    /// The deployment's plugin is not loaded.
+    ProviderNotLoaded(String),
     /// Something could not be read or written.
     Storage(StorageError),
     /// The registrar of the path is not one of the known ones.
@@ -80,7 +82,7 @@ pub enum ApiError {
     UnknownProvider,
     /// The deployment to compare with was never rendered.
     NothingRendered,
-    /// A destroy whose infrastructure has no state here.
+    /// A retry or destroy whose infrastructure has no state here.
     NoState,
     /// The idempotency key belongs to another request, which made this deployment.
     OtherRequest(DeploymentId),
@@ -207,6 +209,12 @@ impl ApiError {
                 (S::CONFLICT, Problem { keys: Some(keys), ..problem("credentials-needed", detail) })
             }
             Self::Provider(text) => coded(S::BAD_GATEWAY, "provider-failed", text),
+            Self::ProviderNotLoaded(provider) => {
+                let detail = format!(
+                    "the plugin of provider {provider:?} is not loaded; this deployment cannot go on without it"
+                );
+                coded(S::SERVICE_UNAVAILABLE, "provider-not-loaded", detail)
+            }
             Self::Storage(error) => coded(S::SERVICE_UNAVAILABLE, "storage-unavailable", error),
             Self::UnsupportedRegistrar(error) => coded(S::NOT_FOUND, "unsupported-registrar", error),
             Self::RegistrarTooLarge(limit) => {

@@ -7,7 +7,8 @@ use super::path::{Id, Phase};
 use super::wire::stream_url;
 use crate::app::App;
 use crate::driver::credentials::CredentialsFault;
-use crate::driver::retry::Retried;
+use crate::driver::retry::{Retried, RetryError};
+use crate::driver::take_up::TakeUpFault;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -27,6 +28,8 @@ pub async fn retry(
     accepting(&app)?;
     let Phase(phase) = phase?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
+    // The body may have taken long.
+    accepting(&app)?;
     let retried = app.driver.retry(id.clone(), phase.clone(), body, jiff::Timestamp::now()).await?;
     Ok(Json(answer(&id, phase, &retried)))
 }
@@ -68,25 +71,26 @@ fn answer(id: &DeploymentId, phase: String, retried: &Retried) -> RetryAnswer {
     RetryAnswer { id: id.to_string(), status, phase, stream_url: stream_url(id), message, runbook }
 }
 
-impl From<crate::driver::retry::RetryError> for ApiError {
-    fn from(error: crate::driver::retry::RetryError) -> Self {
-        use crate::driver::retry::RetryError as E;
+impl From<RetryError> for ApiError {
+    fn from(error: RetryError) -> Self {
         match error {
-            E::UnknownPhase(phase) => Self::UnknownPhase(phase),
-            E::Credentials(fault) => fault.into(),
-            E::Provider(text) => Self::Provider(text),
-            E::Pool(fault) => fault.into(),
-            E::Record(error) => error.into(),
-            E::Broken => Self::Broken,
+            RetryError::UnknownPhase(phase) => Self::UnknownPhase(phase),
+            RetryError::Pool(fault) => fault.into(),
+            RetryError::TakeUp(fault) => fault.into(),
         }
     }
 }
 
-impl From<CredentialsFault> for ApiError {
-    fn from(fault: CredentialsFault) -> Self {
+impl From<TakeUpFault> for ApiError {
+    fn from(fault: TakeUpFault) -> Self {
         match fault {
-            CredentialsFault::Needed(keys) => Self::CredentialsNeeded(keys),
-            CredentialsFault::Findings(findings) => Self::Findings(findings),
+            TakeUpFault::Credentials(CredentialsFault::Needed(keys)) => Self::CredentialsNeeded(keys),
+            TakeUpFault::Credentials(CredentialsFault::Findings(findings)) => Self::Findings(findings),
+            TakeUpFault::NotLoaded(provider) => Self::ProviderNotLoaded(provider),
+            TakeUpFault::NoState => Self::NoState,
+            TakeUpFault::Random => Self::NoRandomness,
+            TakeUpFault::Record(error) => error.into(),
+            TakeUpFault::Broken => Self::Broken,
         }
     }
 }

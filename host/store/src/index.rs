@@ -12,6 +12,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 const STRIDE: u64 = 64;
 /// Longest message of an entry in bytes: a line of a log that people read, even with a diagnosis in it.
 const MESSAGE_BYTES: usize = 64 * 1024;
+/// A read ends after so many bytes, whatever its limit of entries: a viewer holds one page in memory.
+const PAGE_BYTES: usize = 512 * 1024;
 /// Room for component states in a full log: about a thousand changes.
 const COMPONENT_RESERVE_BYTES: u64 = 256 * 1024;
 /// Room for phase markers beyond that: five short lines for each of several hundred runs.
@@ -211,12 +213,16 @@ impl Span {
         file.seek(SeekFrom::Start(self.start)).map_err(|error| cannot_read(&error))?;
         let mut reader = BufReader::with_capacity(32 * 1024, file.take(self.end - self.start));
         let mut entries = Vec::with_capacity(usize::try_from(self.take.min(4096)).unwrap_or(0));
-        let mut line = Vec::new();
+        let (mut line, mut bytes) = (Vec::new(), 0);
         for at in 0..self.skip + self.take {
             line.clear();
             reader.read_until(b'\n', &mut line).map_err(|error| cannot_read(&error))?;
             if at >= self.skip {
+                bytes += line.len();
                 entries.push(decode(&line).ok_or_else(changed)?);
+                if bytes >= PAGE_BYTES {
+                    break;
+                }
             }
         }
         Ok(entries)

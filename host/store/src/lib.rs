@@ -179,7 +179,8 @@ pub trait Store: Send + Sync + 'static {
     /// keeps phase markers and component states only; what it drops changes no number.
     async fn append(&self, id: &DeploymentId, entries: Vec<Entry>) -> Result<u64, RecordError>;
 
-    /// Up to `limit` entries after number `after`, oldest first.
+    /// Up to `limit` entries after number `after`, oldest first; fewer where they are long, so that a page stays below 1 MiB,
+    /// but none only when there are none.
     async fn read(&self, id: &DeploymentId, after: u64, limit: usize) -> Result<Vec<Numbered>, RecordError>;
 
     /// Wakes on new entries and on a changed record; `None` for an unknown id.

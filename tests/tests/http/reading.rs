@@ -45,6 +45,27 @@ async fn state_and_events_have_the_keys_of_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_history_comes_whole_in_pages_that_no_reader_sees() {
+    let server = Server::with(&[record(1, Status::Failed)]).await;
+    let short: Vec<String> = (0..1_500).map(|n| format!("line {n}")).collect();
+    // Long ones end a page before its count of entries does.
+    let long: Vec<String> = (0..40).map(|n| format!("{n} {}", "x".repeat(15 * 1024))).collect();
+    let all: Vec<&str> = short.iter().chain(&long).map(String::as_str).collect();
+    log(&server, 1, &all).await;
+    let page = server.store.read(&id(1), 1_500, 100).await.unwrap();
+    assert!((2..40).contains(&page.len()), "{}", page.len());
+    let answer = server.get(&path(1, "/events")).await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let events = answer.json();
+    assert_eq!((&events["state"]["numEvents"], &events["done"]), (&json!(1_540), &json!(true)));
+    let got: Vec<&str> =
+        events["events"].as_array().unwrap().iter().map(|entry| entry["message"].as_str().unwrap()).collect();
+    assert_eq!(got, all);
+    let stream = server.get(&path(1, "/logs")).await.text();
+    assert_eq!(numbers(&stream), (1..=1_540).collect::<Vec<u64>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn d2_d3_the_stream_of_an_ended_run_is_the_history_once_and_then_done() {
     let server = Server::with(&[record(1, Status::Failed)]).await;
     log(&server, 1, &["one", "two", "three"]).await;

@@ -102,6 +102,12 @@ async fn a_destroy_that_fails_names_what_is_left_and_may_be_retried_either_way()
     check(&retry, 200, "provisioning");
     scene.until(&id, "flux-bootstrapping");
     assert!(scene.resources(&id).iter().any(|r| r["name"] == "worker"));
+    // The server was never removed, so its bearer still counts.
+    let kubeconfig = kubeconfig("https://127.0.0.1:6443");
+    let bearer = format!("Bearer {}", scene.bearer(&id));
+    let put = scene.api().put(&format!("/api/v1/deployments/{id}/kubeconfig"), Some(&bearer), &kubeconfig);
+    assert_eq!(put.status, 204, "{}", put.body);
+    scene.until(&id, "phase1-watching");
     scene.open("refuse");
     check(&scene.destroy(&id, ""), 202, "destroying");
     scene.until(&id, "destroyed");
@@ -187,4 +193,56 @@ async fn infrastructure_without_its_state_is_never_called_destroyed() {
     scene.host.up();
     check(&scene.destroy(id, ""), 409, "state-missing");
     assert_eq!(scene.state(id)["status"], "ready");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn infrastructure_without_its_state_is_never_made_a_second_time() {
+    let _some = SOME.acquire().await.unwrap();
+    let mut scene = Scene::prepare(&[]);
+    let id = "00000000000000ab";
+    let kubeconfigs = scene.host.folder().join("kubeconfigs");
+    std::fs::create_dir_all(&kubeconfigs).unwrap();
+    let file = kubeconfigs.join(format!("{id}.yaml"));
+    std::fs::write(&file, kubeconfig("https://192.0.2.2:6443")).unwrap();
+    let record = json!({"id": id, "status": "failed", "error": "1 failed component(s): x",
+        "startedAt": "2026-04-29T10:00:00Z", "finishedAt": "2026-04-29T11:00:00Z", "events": [],
+        "request": request("older.example"),
+        "result": {"sovereignFQDN": "older.example", "controlPlaneIP": "192.0.2.1", "loadBalancerIP": "192.0.2.2",
+                   "consoleURL": "", "gitopsRepoURL": "", "kubeconfigPath": format!("/var/lib/catalyst/kubeconfigs/{id}.yaml"),
+                   "phase1FinishedAt": "2026-04-29T11:00:00Z"}});
+    scene.plant("deployments", &format!("{id}.json"), &record);
+    scene.host.up();
+    let retry = format!("/api/v1/deployments/{id}/phases/tofu-apply/retry");
+    check(&scene.api().post(&retry, &json!({"rehearsalToken": TOKEN}).to_string()), 409, "state-missing");
+    assert_eq!(scene.state(id)["status"], "failed");
+    assert!(file.exists() && scene.asked("apply") == 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_a_dead_run_left_is_taken_in_before_a_retry_decides() {
+    let _some = SOME.acquire().await.unwrap();
+    let mut scene = Scene::start(&[]);
+    let id = scene.create(&failing("left-behind.example", "apply"));
+    scene.until(&id, "failed");
+    let folder = scene.host.folder().join("state").join(&id);
+    let before = scene.bearer(&id);
+    scene.host.down();
+    // As if the volume had been full: what OpenTofu made is only in the file that it left.
+    let last = scene.last_state(&id);
+    let left = scene.host.folder().join("tofu").join(&id).join("errored.tfstate");
+    std::fs::rename(last, left).unwrap();
+    for version in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if version.extension().is_some_and(|extension| extension == "tfstate") {
+            std::fs::remove_file(version).unwrap();
+        }
+    }
+    scene.host.up();
+    let taken = scene.api().post("/api/v1/deployments", &request("left-behind.example").to_string());
+    check(&taken, 409, "name-taken");
+    let hash = scene.record(&id)["kubeconfigBearerHash"].clone();
+    let retry = format!("/api/v1/deployments/{id}/phases/tofu-apply/retry");
+    check(&scene.api().post(&retry, &json!({"rehearsalToken": TOKEN}).to_string()), 200, "provisioning");
+    scene.until(&id, "failed");
+    assert_eq!(scene.record(&id)["kubeconfigBearerHash"], hash, "the server is there, and holds the old bearer");
+    assert_eq!(scene.bearer(&id), before);
 }

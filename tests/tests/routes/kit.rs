@@ -104,12 +104,23 @@ exec '{tofu}' "$@"
     }
 
     pub fn resources(&self, id: &str) -> Vec<Value> {
+        let state: Value = serde_json::from_slice(&std::fs::read(self.last_state(id)).unwrap()).unwrap();
+        state["resources"].as_array().unwrap().clone()
+    }
+
+    pub fn last_state(&self, id: &str) -> PathBuf {
         let folder = self.host.folder().join("state").join(id);
         let mut versions: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
         versions.retain(|path| path.extension().is_some_and(|extension| extension == "tfstate"));
         versions.sort();
-        let state: Value = serde_json::from_slice(&std::fs::read(versions.last().unwrap()).unwrap()).unwrap();
-        state["resources"].as_array().unwrap().clone()
+        versions.pop().unwrap()
+    }
+
+    /// The bearer in the user data of the first server, as OpenTofu's state keeps it.
+    pub fn bearer(&self, id: &str) -> String {
+        let state = std::fs::read_to_string(self.last_state(id)).unwrap();
+        let (_, rest) = state.split_once("Authorization: Bearer ").unwrap();
+        rest.chars().take_while(char::is_ascii_hexdigit).collect()
     }
 
     pub fn record(&self, id: &str) -> Value {
@@ -155,4 +166,12 @@ pub fn failing(fqdn: &str, at: &str) -> Value {
 pub fn check(answer: &Answer, status: u16, word: &str) {
     assert_eq!(answer.status, status, "{}", answer.body);
     assert!(answer.body.contains(word), "{word} is not in {}", answer.body);
+}
+
+pub fn kubeconfig(server: &str) -> String {
+    json!({"apiVersion": "v1", "kind": "Config", "current-context": "d",
+        "clusters": [{"name": "d", "cluster": {"server": server, "certificate-authority-data": "Y2E="}}],
+        "contexts": [{"name": "d", "context": {"cluster": "d", "user": "d"}}],
+        "users": [{"name": "d", "user": {"token": "t"}}]})
+    .to_string()
 }

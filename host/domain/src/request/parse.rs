@@ -1,7 +1,7 @@
 //! From the bytes of a body to a request: JSON, types, and the parting of what is secret.
 
 use super::{RegionSlot, Request};
-use crate::finding::Finding;
+use crate::finding::{Finding, sort_by_contract};
 use crate::provider::Descriptor;
 use crate::secrets::{SecretValue, Secrets};
 use serde_json::{Map, Value};
@@ -14,17 +14,18 @@ pub struct BodyError(
     pub Vec<Finding>,
 );
 
-/// A body with right types. It may hold secrets until [`Parsed::split`] takes them out, so it cannot be printed.
+/// A body as far as its types were right. It may hold secrets until [`Parsed::split`] takes them out, so it cannot be printed.
 pub struct Parsed {
     request: Request,
     approved_render_digest: String,
+    wrong_types: Vec<Finding>,
 }
 
 /// Reads a body. Keys match in any case, unknown keys are kept aside, `null` means "not given", and what follows the first
 /// JSON value is ignored, as the earlier service did.
 ///
 /// # Errors
-/// Findings with pointer and rule for malformed JSON and for every wrong type.
+/// A finding for malformed JSON. Wrong types are [`Parsed::take_wrong_types`].
 pub fn parse(body: &[u8]) -> Result<Parsed, BodyError> {
     let first = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next();
     let root = match first {
@@ -41,18 +42,29 @@ pub fn parse(body: &[u8]) -> Result<Parsed, BodyError> {
     let (mut fields, mut root) = (Fields { findings: Vec::new() }, root);
     let approved_render_digest = fields.digest(&mut root, "expectedRenderDigest");
     let request = fields.request(root);
-    let mut findings = fields.findings;
-    if findings.is_empty() {
-        return Ok(Parsed { request, approved_render_digest });
-    }
-    // What could be read is judged as well, so that everything is named at once.
-    let readable = |finding: &Finding| !findings.iter().any(|wrong| finding.pointer.starts_with(&wrong.pointer));
-    let rest: Vec<Finding> = super::validate(&request).into_iter().filter(readable).collect();
-    findings.extend(rest);
-    Err(BodyError(findings))
+    Ok(Parsed { request, approved_render_digest, wrong_types: fields.findings })
+}
+
+/// All findings of a body that goes no further: wrong types first, then the rules and `more` in the contract's order, as far
+/// as they speak of what could be read.
+pub fn refuse(wrong_types: Vec<Finding>, request: &Request, more: impl IntoIterator<Item = Finding>) -> Vec<Finding> {
+    let readable = |finding: &Finding| !wrong_types.iter().any(|wrong| is_within(&finding.pointer, &wrong.pointer));
+    let mut rest: Vec<Finding> = super::validate(request).into_iter().chain(more).filter(readable).collect();
+    sort_by_contract(&mut rest);
+    wrong_types.into_iter().chain(rest).collect()
+}
+
+/// Whether a pointer leads to the same place as another, or to one inside it.
+fn is_within(pointer: &str, outer: &str) -> bool {
+    pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Parsed {
+    /// A finding with pointer for every wrong type; such a field is as if it had not been given.
+    pub fn take_wrong_types(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.wrong_types)
+    }
+
     /// The provider that the first region names.
     pub fn provider(&self) -> Option<&str> {
         self.request.provider()

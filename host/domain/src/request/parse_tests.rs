@@ -35,10 +35,14 @@ fn descriptor() -> Descriptor {
 }
 
 fn messages(body: &str) -> Vec<String> {
-    match parse(body.as_bytes()) {
-        Ok(_) => Vec::new(),
-        Err(BodyError(findings)) => findings.into_iter().map(|f| format!("{} {}", f.pointer, f.message)).collect(),
-    }
+    let findings = match parse(body.as_bytes()) {
+        Ok(mut parsed) => match parsed.take_wrong_types() {
+            wrong if wrong.is_empty() => Vec::new(),
+            wrong => refuse(wrong, &parsed.without_extra(), Vec::new()),
+        },
+        Err(BodyError(findings)) => findings,
+    };
+    findings.into_iter().map(|f| format!("{} {}", f.pointer, f.message)).collect()
 }
 
 #[test]
@@ -53,6 +57,17 @@ fn every_wrong_type_is_named_at_once() {
         assert!(rest.contains(&pointer), "{pointer}: {rest:?}");
     }
     assert!(!rest.iter().any(|p| p.starts_with("/orgName") || p.starts_with("/regions/0")), "{rest:?}");
+}
+
+#[test]
+fn a_wrong_type_hides_what_is_inside_it_and_nothing_beside_it() {
+    let regions: Vec<String> =
+        (0..11).map(|n| if n == 1 { "1".into() } else { "{\"provider\":\"\"}".into() }).collect();
+    let found = messages(&format!(r#"{{"region":5,"regions":[{}]}}"#, regions.join(",")));
+    for pointer in ["/region ", "/regions/1 ", "/regions/0/provider ", "/regions/10/provider "] {
+        assert!(found.iter().any(|m| m.starts_with(pointer)), "{pointer}: {found:?}");
+    }
+    assert!(!found.iter().any(|m| m.starts_with("/regions/1/")), "{found:?}");
 }
 
 #[test]
@@ -118,7 +133,8 @@ fn an_approved_digest_is_a_sha_256_and_no_part_of_the_request() {
     assert_eq!(parsed.approved_render_digest(), digest);
     assert!(!serde_json::to_string(&parsed.without_extra()).unwrap().contains(&digest));
     for bad in ["\"ab\"", "7", &format!("\"{}\"", "AB".repeat(32))] {
-        let Err(error) = parse(format!(r#"{{"expectedRenderDigest":{bad}}}"#).as_bytes()) else { panic!("{bad}") };
-        assert_eq!((error.0[0].pointer.as_str(), error.0[0].code.as_str()), ("/expectedRenderDigest", "wrong-type"));
+        let mut parsed = parse(format!(r#"{{"expectedRenderDigest":{bad}}}"#).as_bytes()).unwrap_or_else(|_| panic!());
+        let wrong = parsed.take_wrong_types();
+        assert_eq!((wrong[0].pointer.as_str(), wrong[0].code.as_str()), ("/expectedRenderDigest", "wrong-type"));
     }
 }

@@ -2,7 +2,7 @@
 //! call runs in a task of its own, and what nobody took delivery of is released.
 
 use super::{PdmClient, PdmError, PdmFault, PoolName, Reservation};
-use crate::dns::release::{Proof, ReleaseEnd, release};
+use crate::dns::release::{Proof, ReleaseEnd};
 use crate::dns::retry::{RetryPolicy, Spread};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -22,11 +22,12 @@ type Receipt = oneshot::Sender<()>;
 impl PdmClient {
     /// Reserves a name, within 10 s. When the returned future is dropped, the call goes on, and a reservation that it brings
     /// is released. So is one that was made although no clear answer came. `created_by` must be the deployment's own, for it
-    /// proves whose a name is, and must not be used for a second call while the first may still be released.
+    /// proves whose a name is; what is still being released by the same hand is called off first.
     ///
     /// # Errors
     /// As [`PdmClient::reserve`].
     pub async fn reserve_detached(&self, name: &PoolName, created_by: &str) -> Result<Reservation, PdmError> {
+        self.call_off(created_by).await;
         let (deliver, delivery) = oneshot::channel();
         tokio::spawn(carry(self.clone(), name.clone(), created_by.to_owned(), deliver));
         let Ok((outcome, receipt)) = delivery.await else {
@@ -60,7 +61,7 @@ async fn carry(
 
 async fn compensate(client: &PdmClient, name: &PoolName, created_by: &str, proof: Proof) {
     let never = CancellationToken::new();
-    match release(client, name, created_by, proof, &COMPENSATION, &never, |_| {}).await {
+    match client.release_unless_wanted(name, created_by, proof, &COMPENSATION, &never).await {
         ReleaseEnd::Freed | ReleaseEnd::Cancelled => {}
         end @ (ReleaseEnd::Foreign | ReleaseEnd::Failed(_)) => {
             let fqdn = name.fqdn();

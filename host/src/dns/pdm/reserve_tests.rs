@@ -89,3 +89,15 @@ async fn b6_without_listings_our_own_reservation_is_released_as_the_contract_has
     assert!(gone.is_err());
     assert_eq!(server.wait_for(3).await[2].method, "DELETE");
 }
+
+#[tokio::test]
+async fn b3_a_release_that_is_still_tried_is_called_off_before_the_same_hand_reserves_again() {
+    // A reserve whose outcome is unknown, and a listing that fails: the release is tried again after a second.
+    let replies = [say(500, "{}"), say(503, "{}"), say(201, RESERVED), say(200, OURS), say(200, "{}")];
+    let (server, client, name) = client(replies).await;
+    assert!(client.reserve_detached(&name, "me").await.is_err());
+    server.wait_for(2).await;
+    assert_eq!(client.reserve_detached(&name, "me").await.expect("reserved").reservation_token, "tok");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(server.seen().len(), 3, "{:?}", server.lines());
+}

@@ -139,6 +139,10 @@ async fn only_a_newer_state_of_the_same_lineage_is_taken_in() {
     let (result, kept, still_there) = take_in("{\"serial\":", Some(new)).await;
     assert_eq!(result.unwrap_err(), "the left-over state is damaged");
     assert_eq!((kept.as_deref(), still_there), (Some(new), true));
+    let (result, kept, still_there) = take_in(new, Some("{\"serial\":")).await;
+    assert!(result.unwrap_err().contains("the kept state is damaged"));
+    assert_eq!((kept.as_deref(), still_there), (Some("{\"serial\":"), true));
+    assert_eq!(take_in(new, Some("")).await, (Ok(()), Some(new.to_owned()), false));
 }
 
 #[tokio::test]

@@ -88,7 +88,6 @@ fn destroy() -> Route {
         .answers::<Begun>(202, "It is on record that it is to be destroyed.")
         .body_faults()
         .fails(takes_up())
-        .fails([ApiError::NoState])
 }
 
 fn events() -> Route {
@@ -202,12 +201,14 @@ fn the_id() -> Parameter {
 }
 
 /// What any taking up of a deployment can answer.
-fn takes_up() -> [ApiError; 6] {
+fn takes_up() -> [ApiError; 8] {
     [
         findings("/cloudToken", "length", "cloudToken: the token must have exactly 64 characters, not 5"),
         ApiError::Refused(Refused::Busy(Status::Provisioning)),
         ApiError::CredentialsNeeded(vec!["cloudToken".to_owned()]),
-        ApiError::Provider("the provider of this deployment is not loaded".to_owned()),
+        ApiError::ProviderNotLoaded("some-cloud".to_owned()),
+        ApiError::NoState,
+        ApiError::NoRandomness,
         storage(),
         ApiError::Draining,
     ]
