@@ -8,6 +8,7 @@ use crate::dns::managed::ManagedDomains;
 use crate::dns::pdm;
 use crate::http::AllowedOrigin;
 use crate::outbound::ProxyConfig;
+use catalyst_store::StateKey;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -35,6 +36,8 @@ pub struct Config {
     pub kubeconfigs_dir: PathBuf,
     /// Folder of OpenTofu's states and of bundles.
     pub state_dir: PathBuf,
+    /// Key that OpenTofu's states are encrypted with.
+    pub state_key: Option<StateKey>,
     /// How long to wait for another process to let go of the folder.
     pub lock_wait: Duration,
     /// OpenTofu.
@@ -163,6 +166,7 @@ impl Config {
             state_dir: env.get("CATALYST_STATE_DIR").map_or(beside, PathBuf::from),
             deployments_dir,
             kubeconfigs_dir: env.path("CATALYST_KUBECONFIGS_DIR", "/var/lib/catalyst/kubeconfigs"),
+            state_key: env.state_key()?,
             lock_wait: env.duration("CATALYST_LOCK_WAIT", "10s")?,
             tofu: TofuConfig {
                 bin: env.path("CATALYST_TOFU_BIN", "tofu"),
@@ -285,13 +289,17 @@ impl<'a> Env<'a> {
         pdm::base_url(self.get(name).unwrap_or(default)).map_err(|_| invalid(name, "must be an http or https URL"))
     }
 
+    // The text is not repeated in the error.
+    fn state_key(&self) -> Result<Option<StateKey>, ConfigError> {
+        let name = "CATALYST_STATE_KEY";
+        let parsed = self.get(name).map(StateKey::parse).transpose();
+        parsed.map_err(|error| ConfigError { name, why: error.to_string() })
+    }
+
     // A promise that cannot be kept is refused, not ignored.
     fn refuse_what_is_not_there(&self) -> Result<(), ConfigError> {
         if self.get("CATALYST_AUTH").is_some_and(|value| value != "none") {
             return Err(invalid("CATALYST_AUTH", "only `none` is supported so far"));
-        }
-        if self.get("CATALYST_STATE_KEY").is_some() {
-            return Err(invalid("CATALYST_STATE_KEY", "encryption of the state is not supported yet; unset it"));
         }
         Ok(())
     }
@@ -399,8 +407,19 @@ mod tests {
     }
 
     #[test]
+    fn a_state_key_is_read_and_a_bad_one_is_refused_without_being_repeated() {
+        let key = "5e".repeat(32);
+        assert!(config(&[("CATALYST_STATE_KEY", &key)]).unwrap().state_key.is_some());
+        assert!(config(&[("CATALYST_STATE_KEY", "")]).unwrap().state_key.is_none());
+        let error = config(&[("CATALYST_STATE_KEY", &key[1..])]).unwrap_err().to_string();
+        assert!(error.starts_with("CATALYST_STATE_KEY: must be 32 random bytes") && !error.contains("5e5e"), "{error}");
+    }
+
+    #[test]
     fn the_debug_form_shows_no_secret() {
-        let c = config(&[("CATALYST_GHCR_PULL_TOKEN", "s3ntinel")]).unwrap();
-        assert!(!format!("{c:?}").contains("s3ntinel"));
+        let key = "5e".repeat(32);
+        let c = config(&[("CATALYST_GHCR_PULL_TOKEN", "s3ntinel"), ("CATALYST_STATE_KEY", &key)]).unwrap();
+        let shown = format!("{c:?}");
+        assert!(!shown.contains("s3ntinel") && !shown.contains("5e5e"));
     }
 }

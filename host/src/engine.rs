@@ -23,6 +23,7 @@ mod run;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod unkept;
 
 pub use command::RunStep;
 pub use failure::{EngineError, RunError, RunErrorKind};

@@ -8,6 +8,7 @@ pub mod hetzner;
 pub mod host;
 pub mod kube;
 pub mod pdm;
+pub mod storage;
 pub mod tools;
 pub mod viewer;
 pub mod world;

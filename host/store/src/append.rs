@@ -181,6 +181,10 @@ impl Log {
             Some(file) => file.metadata().map_err(|error| failed("read the log", &error))?.len(),
             None => 0,
         };
+        // Whoever was killed before its sync left entries that must not be shown until they are sure to stay.
+        if let Some(Err(error)) = file.as_ref().filter(|_| length > 0).map(File::sync_data) {
+            return Err(store.health.fault("read the log", &WriteFault::Unknown(error)));
+        }
         match Index::scan(file, self.before) {
             Ok(index) => {
                 if length > index.bytes() {
