@@ -119,6 +119,10 @@ impl Inner {
             owner: owner.id,
             status: owner.status,
         })?;
+        if next.status == Status::Destroyed {
+            // Before the record: what a crash leaves here goes with the next destroy.
+            self.states(id).forget_older().map_err(RecordError::Storage)?;
+        }
         self.write_record(&next).map_err(RecordError::Storage)?;
         deployment.publish(next.clone());
         if before.has_kubeconfig() && !next.has_kubeconfig() {

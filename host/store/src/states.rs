@@ -26,6 +26,7 @@ const READ_STATE: &str = "read the OpenTofu state";
 const WRITE_STATE: &str = "write the OpenTofu state";
 const LOCK_STATE: &str = "lock the OpenTofu state";
 const UNLOCK_STATE: &str = "unlock the OpenTofu state";
+const FORGET_STATES: &str = "remove older OpenTofu states";
 const READ_BUNDLE: &str = "read the bundle";
 const WRITE_BUNDLE: &str = "write the bundle";
 
@@ -163,6 +164,18 @@ impl<'a> States<'a> {
             kept.for_each(|old| self.seal_older(&folder, *old, key));
         }
         self.sweep(&folder);
+        Ok(())
+    }
+
+    /// Removes every version but the newest: they hold what servers were given, and nothing of them is there any more.
+    pub(crate) fn forget_older(&self) -> Result<(), StorageError> {
+        self.health.check()?;
+        let Some(folder) = self.existing().map_err(|error| failed(FORGET_STATES, &error))? else { return Ok(()) };
+        let known = versions(&folder).map_err(|error| failed(FORGET_STATES, &error))?;
+        let Some((_, older)) = known.split_last() else { return Ok(()) };
+        for old in older {
+            self.health.judge(FORGET_STATES, folder.remove(&version_name(*old)))?;
+        }
         Ok(())
     }
 
