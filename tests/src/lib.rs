@@ -4,6 +4,7 @@
 pub mod api;
 pub mod double;
 pub mod flux;
+pub mod hetzner;
 pub mod host;
 pub mod kube;
 pub mod pdm;

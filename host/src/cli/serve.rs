@@ -99,7 +99,7 @@ pub(super) fn outbound_settings(config: &Config) -> outbound::Settings {
 
 /// The sandbox, and the cache folder as far as there is one. Where none was asked for and the usual one cannot be used, as in
 /// a container whose home is not writable, a start is slower and no more.
-fn start_sandbox(config: &Config) -> Result<(Arc<Sandbox>, Option<PathBuf>), SandboxError> {
+pub(super) fn start_sandbox(config: &Config) -> Result<(Arc<Sandbox>, Option<PathBuf>), SandboxError> {
     let with = |cache_dir: Option<PathBuf>| {
         let limits = catalyst_sandbox::Limits::default();
         Sandbox::new(catalyst_sandbox::Settings { cache_dir, limits })
