@@ -27,23 +27,16 @@ fn root() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-/// A command as a person's shell runs it: without what cargo tells its tests.
-#[expect(clippy::disallowed_methods, reason = "a shell has an environment, and it is told to whom it starts")]
+/// A command as a person's shell runs it: without what cargo tells its tests, which builds would take for a change.
+#[expect(clippy::disallowed_methods, reason = "a shell inherits its environment, but for what is taken out here")]
 fn shell(line: &str) -> Command {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new("bash");
-    command.args(["-c", line]).current_dir(root()).env_clear().process_group(0);
-    let kept = [
-        "PATH",
-        "HOME",
-        "USER",
-        "CARGO_HOME",
-        "RUSTUP_HOME",
-        "RUSTUP_TOOLCHAIN",
-        "CARGO_TARGET_DIR",
-        "CATALYST_TOOLS_DIR",
-    ];
-    command.envs(std::env::vars().filter(|(name, _)| kept.contains(&name.as_str())));
+    command.args(["-c", line]).current_dir(root()).process_group(0).env_remove("CATALYST_TOFU_BIN");
+    let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "OUT_DIR", "LD_LIBRARY_PATH"];
+    for (name, _) in std::env::vars().filter(|(name, _)| told.iter().any(|prefix| name.starts_with(prefix))) {
+        command.env_remove(name);
+    }
     command
 }
 
