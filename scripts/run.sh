@@ -28,6 +28,7 @@ It waits for its first node. Play that node, with a small cluster on it:
 
 TEXT
 
+unset CATALYST_DATA_DIR CATALYST_TOOLS_DIR
 export CATALYST_LISTEN=$listen CATALYST_AUTH=none
 export CATALYST_API_PUBLIC_URL=${CATALYST_API_PUBLIC_URL:-http://$listen}
 export CATALYST_PLUGINS_DIR=$target/plugins CATALYST_TOFU_BIN=$tofu

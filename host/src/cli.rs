@@ -5,6 +5,7 @@ mod descriptors;
 mod dns;
 mod openapi;
 mod rehearse;
+mod render;
 mod serve;
 mod trace;
 
@@ -39,6 +40,11 @@ enum Command {
     Dns,
     /// Print the OpenAPI document of the API.
     Openapi,
+    /// Write the OpenTofu module of a request into a folder, to be applied without a host.
+    ///
+    /// Creates nothing and needs no running host. Reads CATALYST_PLUGINS_DIR, CATALYST_GITOPS_REPO_URL and
+    /// CATALYST_GITOPS_BRANCH.
+    Render(render::Arguments),
 }
 
 /// Runs the command that was given.
@@ -56,6 +62,7 @@ pub fn main() -> anyhow::Result<()> {
         Command::Serve => runtime.block_on(serve::serve(config)),
         Command::Dns => runtime.block_on(dns::dns(config)),
         Command::Openapi => openapi::print(),
+        Command::Render(arguments) => runtime.block_on(render::render(config, arguments)),
         Command::Rehearse(arguments) => runtime.block_on(rehearse::rehearse(config, arguments)),
     }
 }

@@ -24,6 +24,7 @@ mod run;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod unkept;
 
 pub use command::RunStep;
 pub use confine::Confine;

@@ -254,7 +254,12 @@ locals {
     node_private_ip    = cidrhost(local.subnet_range, i + 2)
   })]
 
-  control_plane_user_data = concat([local.first_user_data], local.join_user_data)
+  # Hetzner takes 32,768 bytes, and a server made with more fails in mid-apply. cloud-init unpacks what is packed; people
+  # cannot read that in the console, so it is the exception. 43,688 characters of base64 are 32,766 bytes.
+  control_plane_user_data = [
+    for text in concat([local.first_user_data], local.join_user_data) :
+    length(base64encode(text)) <= 43688 ? text : base64gzip(text)
+  ]
 
   worker_user_data = [for i in range(var.worker_count) : templatefile("${path.module}/cloudinit-worker.tftpl", {
     base_files                 = local.base_files

@@ -32,8 +32,8 @@ variable "org_name" {
   description = "Organisation that owns the Sovereign. Free text, recorded on the node."
 
   validation {
-    condition     = length(var.org_name) <= 200 && length(base64encode(var.org_name)) <= 1068 && can(regex("^[^\\p{Cc}\\p{Co}]*[^\\s\\p{Cc}\\p{Co}][^\\p{Cc}\\p{Co}]*$", var.org_name))
-    error_message = "org_name must be 1 to 200 characters (800 bytes), not blank, without control or private-use characters."
+    condition     = length(var.org_name) <= 200 && length(base64encode(var.org_name)) <= 1068 && can(regex("^[^\\p{Cc}\\p{Co}]*[^\\s\\p{Cc}\\p{Co}][^\\p{Cc}\\p{Co}]*$", var.org_name)) && !can(regex("[<>]\\p{M}", var.org_name))
+    error_message = "org_name must be 1 to 200 characters (800 bytes), not blank, without control or private-use characters and without an accent on < or >, which jsonencode() would break."
   }
 }
 
@@ -43,7 +43,8 @@ variable "org_email" {
   description = "Contact address of the organisation."
 
   validation {
-    condition     = length(base64encode(var.org_email)) <= 340 && can(regex("^[^@\\s\\p{Cc}\\p{Co}]+@[^@\\s\\p{Cc}\\p{Co}]+\\.[^@\\s\\p{Cc}\\p{Co}]+$", var.org_email))
+    # 254 bytes are 340 characters of base64, the last of them a filler.
+    condition     = length(trimsuffix(base64encode(var.org_email), "=")) <= 339 && can(regex("^[^@\\s\\p{Cc}\\p{Co}]+@[^@\\s\\p{Cc}\\p{Co}]+\\.[^@\\s\\p{Cc}\\p{Co}]+$", var.org_email)) && !can(regex("[<>]\\p{M}", var.org_email))
     error_message = "org_email must be an e-mail address of at most 254 bytes."
   }
 }
@@ -177,6 +178,12 @@ variable "ssh_allowed_cidrs" {
     condition     = alltrue([for c in var.ssh_allowed_cidrs : can(cidrhost(c, 0))])
     error_message = "each ssh_allowed_cidrs entry must be an IPv4 or IPv6 network in CIDR form, such as 203.0.113.7/32 or 2001:db8::/48."
   }
+
+  # One firewall rule takes no more; more would fail in mid-apply.
+  validation {
+    condition     = length(var.ssh_allowed_cidrs) <= 100
+    error_message = "ssh_allowed_cidrs has at most 100 networks."
+  }
 }
 
 variable "enable_unattended_upgrades" {
@@ -244,7 +251,7 @@ variable "gitops_repo_url" {
   description = "Repository that Flux follows."
 
   validation {
-    condition     = var.gitops_repo_url == "" || (length(var.gitops_repo_url) <= 256 && can(regex("^(https?|ssh)://[^\\s\"'\\\\\\p{Cc}\\p{Co}]+$", var.gitops_repo_url)))
+    condition     = var.gitops_repo_url == "" || (length(var.gitops_repo_url) <= 256 && can(regex("^(https?|ssh)://[^\\s\"'<>\\\\\\p{Cc}\\p{Co}]+$", var.gitops_repo_url)))
     error_message = "gitops_repo_url must be an http, https or ssh URL of at most 256 characters."
   }
 }
@@ -382,7 +389,7 @@ variable "k3s_version" {
   description = "k3s release."
 
   validation {
-    condition     = var.k3s_version == "" || can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+\\+k3s[0-9]+$", var.k3s_version))
+    condition     = var.k3s_version == "" || length(var.k3s_version) <= 32 && can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+\\+k3s[0-9]+$", var.k3s_version))
     error_message = "k3s_version must look like v1.31.4+k3s1."
   }
 }
@@ -401,7 +408,7 @@ variable "helm_version" {
   description = "Helm release that installs Cilium."
 
   validation {
-    condition     = var.helm_version == "" || can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+$", var.helm_version))
+    condition     = var.helm_version == "" || length(var.helm_version) <= 32 && can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+$", var.helm_version))
     error_message = "helm_version must look like v3.16.4."
   }
 }
@@ -413,7 +420,7 @@ variable "cilium_version" {
   description = "Cilium chart version, 1.16 or later (the metadata policy needs enableDefaultDeny)."
 
   validation {
-    condition     = var.cilium_version == "" || can(regex("^1\\.(1[6-9]|[2-9][0-9])\\.[0-9]+$", var.cilium_version))
+    condition     = var.cilium_version == "" || length(var.cilium_version) <= 32 && can(regex("^1\\.(1[6-9]|[2-9][0-9])\\.[0-9]+$", var.cilium_version))
     error_message = "cilium_version must look like 1.16.5 and be 1.16 or later."
   }
 }
@@ -425,7 +432,7 @@ variable "flux_version" {
   description = "Flux release. Must be the one that the repository's bp-flux chart carries."
 
   validation {
-    condition     = var.flux_version == "" || can(regex("^v2\\.[0-9]+\\.[0-9]+$", var.flux_version))
+    condition     = var.flux_version == "" || length(var.flux_version) <= 32 && can(regex("^v2\\.[0-9]+\\.[0-9]+$", var.flux_version))
     error_message = "flux_version must look like v2.4.0."
   }
 }

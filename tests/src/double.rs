@@ -11,6 +11,9 @@ use std::time::Duration;
 /// A silent peer must not hold a test for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// By which a caller of such a service could have its call found; the same for every answer.
+pub const CORRELATION_ID: &str = "1d1d17e504e28a4c";
+
 /// One request as it came.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -130,7 +133,10 @@ fn answer(
     all.lock().unwrap().push(seen.clone());
     let Some((status, body)) = rule(&seen) else { return Ok(()) };
     let length = body.len();
-    let head = format!("HTTP/1.1 {status} Double\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status} Double\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n\
+         X-Correlation-Id: {CORRELATION_ID}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())?;
     stream.flush()

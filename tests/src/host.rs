@@ -92,12 +92,26 @@ impl Host {
         self.up_tracing_to(writer.into());
     }
 
-    fn up_tracing_to(&mut self, trace: Stdio) -> Duration {
-        let begun = Instant::now();
+    /// Starts a process that must refuse to serve, and returns what it traced.
+    pub fn refused(&mut self) -> String {
+        let trace = std::fs::File::options().create(true).append(true).open(self.trace_file()).unwrap();
+        self.spawn(trace.into());
+        let ended =
+            wait_for("the refusal", Duration::from_secs(60), || self.child.as_mut().unwrap().try_wait().unwrap());
+        self.child = None;
+        assert!(!ended.success(), "the host ended as if all were well:\n{}", self.trace());
+        self.trace()
+    }
+
+    fn spawn(&mut self, trace: Stdio) {
         let mut command = self.command();
         command.env_clear().envs(&self.env).current_dir(self.folder.path());
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(trace).spawn().unwrap();
-        self.child = Some(child);
+        self.child = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(trace).spawn().unwrap());
+    }
+
+    fn up_tracing_to(&mut self, trace: Stdio) -> Duration {
+        let begun = Instant::now();
+        self.spawn(trace);
         while std::net::TcpStream::connect(&self.address).is_err() || self.api.get("/readyz").status != 200 {
             let exited = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(
@@ -133,6 +147,24 @@ impl Host {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Waits until somebody else has killed the process.
+    pub fn wait_killed(&mut self) {
+        use std::os::unix::process::ExitStatusExt;
+        let mut child = self.child.take().unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > until {
+                self.child = Some(child);
+                panic!("the host lives on:\n{}", self.trace());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert_eq!(status.signal(), Some(9), "{status}\n{}", self.trace());
     }
 
     /// SIGTERM, as an orderly shutdown; asserts that the process ends well.

@@ -4,9 +4,11 @@
 pub mod api;
 pub mod double;
 pub mod flux;
+pub mod hetzner;
 pub mod host;
 pub mod kube;
 pub mod pdm;
+pub mod storage;
 pub mod tools;
 pub mod viewer;
 pub mod world;

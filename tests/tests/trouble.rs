@@ -73,6 +73,23 @@ fn a_client_that_leaves_during_a_delete_leaves_no_claim_without_its_task() {
 }
 
 #[test]
+fn a_second_host_on_any_folder_of_the_first_is_refused() {
+    let first = Host::start(&[]);
+    let folders = [
+        ("CATALYST_DEPLOYMENTS_DIR", "deployments"),
+        ("CATALYST_STATE_DIR", "state"),
+        ("CATALYST_TOFU_WORKDIR", "tofu"),
+    ];
+    for (variable, name) in folders {
+        let folder = first.folder().join(name).display().to_string();
+        let mut second = Host::prepare(&[(variable, &folder), ("CATALYST_LOCK_WAIT", "100ms")]);
+        let said = second.refused();
+        assert!(said.contains(&format!("another catalyst process holds {folder}")), "{variable}: {said}");
+    }
+    assert_eq!(first.api.get("/readyz").status, 200);
+}
+
+#[test]
 fn a_home_that_cannot_be_written_costs_the_cache_and_not_the_start() {
     // Nobody can make a folder there, not even a superuser.
     let mut host = Host::prepare(&[("CATALYST_CACHE_DIR", ""), ("HOME", "/proc/none")]);

@@ -61,7 +61,8 @@ pub async fn rehearse(config: Config, arguments: Arguments) -> anyhow::Result<()
     }
 }
 
-fn empty_folder(folder: &PathBuf) -> anyhow::Result<PathBuf> {
+/// Makes a folder where there is none, and makes sure that nothing is in it.
+pub(super) fn empty_folder(folder: &PathBuf) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     anyhow::ensure!(entries.next().is_none(), "{} is not empty", folder.display());

@@ -10,7 +10,7 @@ use crate::http;
 use crate::outbound::{self, Outbound};
 use anyhow::Context;
 use catalyst_sandbox::{Sandbox, SandboxError};
-use catalyst_store::{FileStore, Store};
+use catalyst_store::{FileStore, HeldFolder, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let limits = http::Limits { connections: descriptors::room_for(limits.connections), ..limits };
     let stopping = CancellationToken::new();
     let store: Arc<dyn Store> = FileStore::open(store_settings(&config)).context("cannot open the store")?;
+    let _work_folders =
+        HeldFolder::take(&config.tofu.workdir, config.lock_wait).context("cannot take OpenTofu's work folders")?;
     let (sandbox, cache_dir) = start_sandbox(&config).context("cannot start the sandbox")?;
     sandbox.load_folder(&config.plugins_dir).await;
     let outbound = Outbound::new(&outbound_settings(&config)).context("cannot set up outgoing calls")?;
@@ -81,6 +83,7 @@ fn store_settings(config: &Config) -> catalyst_store::Settings {
         state_dir: config.state_dir.clone(),
         lock_wait: config.lock_wait,
         log_cap_bytes: LOG_CAP,
+        state_key: config.state_key.clone(),
     }
 }
 
@@ -96,7 +99,7 @@ pub(super) fn outbound_settings(config: &Config) -> outbound::Settings {
 
 /// The sandbox, and the cache folder as far as there is one. Where none was asked for and the usual one cannot be used, as in
 /// a container whose home is not writable, a start is slower and no more.
-fn start_sandbox(config: &Config) -> Result<(Arc<Sandbox>, Option<PathBuf>), SandboxError> {
+pub(super) fn start_sandbox(config: &Config) -> Result<(Arc<Sandbox>, Option<PathBuf>), SandboxError> {
     let with = |cache_dir: Option<PathBuf>| {
         let limits = catalyst_sandbox::Limits::default();
         Sandbox::new(catalyst_sandbox::Settings { cache_dir, limits })

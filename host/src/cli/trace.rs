@@ -16,7 +16,8 @@ pub fn init(filter: &str) -> anyhow::Result<()> {
     let started = if std::io::stderr().is_terminal() {
         builder.compact().try_init()
     } else {
-        builder.json().flatten_event(true).with_ansi(false).try_init()
+        // Spans are one deep here: their list would say all of the span again.
+        builder.json().flatten_event(true).with_span_list(false).with_ansi(false).try_init()
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the trace: {error}"))
 }

@@ -35,7 +35,7 @@ pub const VARIABLES: &[Variable] = &[
     var("CATALYST_DEPLOYMENTS_DIR", "/var/lib/catalyst/deployments", "folder of records and logs"),
     var("CATALYST_KUBECONFIGS_DIR", "/var/lib/catalyst/kubeconfigs", "folder of kubeconfigs"),
     var("CATALYST_STATE_DIR", "`state` beside the deployments", "folder of OpenTofu states and bundles"),
-    var("CATALYST_STATE_KEY", "", "key for encrypting states; refused so far"),
+    var("CATALYST_STATE_KEY", "", "key for encrypting states: 32 random bytes, as 64 hex digits or base64"),
     var("CATALYST_LOCK_WAIT", "10s", "how long to wait for another process to let go of the folder"),
     var("CATALYST_TOFU_BIN", "tofu", "OpenTofu binary, looked up on PATH"),
     var("CATALYST_TOFU_WORKDIR", "/var/lib/catalyst/tofu", "work folders by deployment id"),

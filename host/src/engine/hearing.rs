@@ -30,6 +30,8 @@ pub(super) struct Hearing<'a> {
     last_heard: Instant,
     /// Resources whose change goes on, with the time it began.
     going_on: BTreeMap<String, Instant>,
+    /// Ids of what was made, by address.
+    made: BTreeMap<String, String>,
     diagnostics: Vec<Diagnostic>,
     /// The last `Error:` block of plain text, and whether it still goes on.
     block: Option<String>,
@@ -43,6 +45,8 @@ pub(super) struct Explanation {
     pub(super) diagnostics: Vec<Diagnostic>,
     /// The last `Error:` block, else the last line of text.
     pub(super) text: Option<String>,
+    /// Ids of what was made, by address.
+    pub(super) made: BTreeMap<String, String>,
 }
 
 impl<'a> Hearing<'a> {
@@ -55,6 +59,7 @@ impl<'a> Hearing<'a> {
             began: now,
             last_heard: now,
             going_on: BTreeMap::new(),
+            made: BTreeMap::new(),
             diagnostics: Vec::new(),
             block: None,
             in_block: false,
@@ -85,6 +90,9 @@ impl<'a> Hearing<'a> {
         if let Some(address) = said.ended.take() {
             self.going_on.remove(&self.masker.mask(&address));
         }
+        if let Some((address, id)) = said.made.take() {
+            self.made.insert(one_line(&self.masker.mask(&address)), one_line(&self.masker.mask(&id)));
+        }
         let level = said.level.unwrap_or_else(|| self.plain_level(line.source, &shown));
         self.keep(said, &shown);
         self.outlet.line(phase::TOFU, level, shown);
@@ -113,7 +121,8 @@ impl<'a> Hearing<'a> {
 
     /// Ends the listening.
     pub(super) fn explanation(self) -> Explanation {
-        Explanation { diagnostics: self.diagnostics, text: self.block.or(self.last_text).map(|t| one_line(&t)) }
+        let text = self.block.or(self.last_text).map(|text| one_line(&text));
+        Explanation { diagnostics: self.diagnostics, text, made: self.made }
     }
 
     fn keep(&mut self, said: Said, shown: &str) {

@@ -74,6 +74,8 @@ pub(super) struct Said {
     pub(super) began: Option<String>,
     /// Address of a resource whose change ended, well or not.
     pub(super) ended: Option<String>,
+    /// Address and id of a resource that was made.
+    pub(super) made: Option<(String, String)>,
 }
 
 /// Reads one line. Whatever is not a message of OpenTofu is text; a message of an unknown type is its `@message`.
@@ -92,7 +94,15 @@ pub(super) fn understand(line: &[u8]) -> Said {
     let address = value.pointer("/hook/resource/addr").and_then(Value::as_str).map(str::to_owned);
     match value.get("type").and_then(Value::as_str) {
         Some("apply_start") => said.began = address,
-        Some("apply_complete" | "apply_errored") => said.ended = address,
+        Some("apply_complete") => {
+            let hook = |key| value.pointer(key).and_then(Value::as_str);
+            if hook("/hook/action") == Some("create") {
+                let id = hook("/hook/id_value").unwrap_or("without an id").to_owned();
+                said.made = address.clone().map(|address| (address, id));
+            }
+            said.ended = address;
+        }
+        Some("apply_errored") => said.ended = address,
         Some("diagnostic") => {
             if let Some(given) = value.get("diagnostic") {
                 let diagnostic = diagnostic(given);

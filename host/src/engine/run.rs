@@ -9,9 +9,10 @@ use super::mask::Masker;
 use super::outputs::{self, Outputs};
 use super::progress::{Outlet, Progress};
 use super::stage::{SecretsOnDisk, WorkFolder};
-use super::{Engine, Run, leftover};
+use super::{Engine, Run, leftover, unkept};
 use catalyst_domain::DeploymentId;
 use catalyst_domain::provider::Diagnostic;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -35,6 +36,8 @@ pub(super) struct Going<'a> {
     outlet: Outlet,
     limits: Limits,
     temporary: Option<TempDir>,
+    /// What the failed command had made: ids by address.
+    made: BTreeMap<String, String>,
 }
 
 /// What the commands of a run are for.
@@ -66,8 +69,8 @@ pub(super) async fn run(
         environment.retain(|(name, _)| name != "TMPDIR");
         environment.push(("TMPDIR".into(), folder.path().into()));
     }
-    let folder = folder.clone();
-    let going = Going { engine, id: &run.id, folder, masker, environment, access, outlet, limits, temporary };
+    let (id, folder, made) = (&run.id, folder.clone(), BTreeMap::new());
+    let going = Going { engine, id, folder, masker, environment, access, outlet, limits, temporary, made };
     going.finish(aim).await
 }
 
@@ -102,7 +105,7 @@ fn storage(why: String) -> RunError {
 
 impl Going<'_> {
     async fn finish(mut self, aim: Aim) -> Result<Outputs, RunError> {
-        let result = match aim {
+        let mut result = match aim {
             Aim::Apply => self.apply().await,
             Aim::Destroy => self.destroy().await,
         };
@@ -113,6 +116,11 @@ impl Going<'_> {
         };
         if let Err(why) = tidied {
             tracing::warn!(deployment.id = %self.id, error = why, "left for the next run of this deployment");
+        }
+        if let Err(error) = &mut result
+            && let Some(lost) = unkept::sentence(&*self.engine.store, self.id, &self.made).await
+        {
+            error.reason = format!("{}; {lost}", error.reason);
         }
         if timeout(LAST_WORDS, self.outlet.drain()).await.is_err() {
             tracing::warn!(deployment.id = %self.id, "nobody took the last entries of a run");
@@ -161,7 +169,8 @@ impl Going<'_> {
         if end.status.success() { Ok(end) } else { Err(self.failed(step, end)) }
     }
 
-    fn failed(&self, step: RunStep, end: End) -> RunError {
+    fn failed(&mut self, step: RunStep, end: End) -> RunError {
+        self.made = end.explanation.made;
         let diagnostics = end.explanation.diagnostics;
         let said = diagnostics.first().map(|first| in_words(first, diagnostics.len())).or(end.explanation.text);
         let ended = match end.status.signal() {

@@ -113,10 +113,10 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn nodes(bytes: &[u8]) -> Result<Found, StateError> {
-    let Ok(state) = serde_json::from_slice::<Value>(bytes) else {
-        // The host's own encryption leaves no JSON behind.
-        return Err(if std::str::from_utf8(bytes).is_ok() { StateError::NotAState } else { StateError::Encrypted });
-    };
+    if catalyst_store::is_sealed(bytes) {
+        return Err(StateError::Encrypted);
+    }
+    let Ok(state) = serde_json::from_slice::<Value>(bytes) else { return Err(StateError::NotAState) };
     if state.get("encrypted_data").is_some() || state.pointer("/meta/key_provider").is_some() {
         return Err(StateError::Encrypted);
     }

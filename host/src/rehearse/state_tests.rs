@@ -77,7 +77,8 @@ fn what_cannot_be_rehearsed_is_told() {
         (state(json!({"user_data": {"value": {"cp1": 7}}})), "NotRehearsable"),
         (state(json!({"user_data": {"value": {}}})), "NotRehearsable"),
         (br#"{"meta":{"key_provider.x":"y"},"encrypted_data":"AAAA","encryption_version":"v0"}"#.to_vec(), "Encrypted"),
-        (vec![0xff, 0x00, 0x80], "Encrypted"),
+        (b"catalyst-state\0\x01\xff\x80".to_vec(), "Encrypted"),
+        (vec![0xff, 0x00, 0x80], "NotAState"),
         (b"sentinel-secret".to_vec(), "NotAState"),
         (b"[1]".to_vec(), "NotAState"),
     ];

@@ -19,7 +19,7 @@ const APPEND: &str = "append to the log";
 /// The log of one deployment.
 #[derive(Debug)]
 pub(crate) struct Log {
-    name: String,
+    id: DeploymentId,
     // Number of entries that stand inside the record.
     before: u64,
     index: Mutex<Known>,
@@ -51,7 +51,11 @@ struct Draining<'a>(&'a Log);
 impl Log {
     pub(crate) fn new(id: &DeploymentId, before: usize) -> Self {
         let (index, queue) = (Mutex::new(Known::Unread), Mutex::default());
-        Self { name: format!("{id}.log.jsonl"), before: before as u64, index, queue }
+        Self { id: id.clone(), before: before as u64, index, queue }
+    }
+
+    fn name(&self) -> String {
+        format!("{}.log.jsonl", self.id)
     }
 
     /// Queues entries. The answer comes once they are on disk; `true` asks the caller to start a drain.
@@ -117,7 +121,7 @@ impl Log {
 
     /// Opens the file for reading.
     pub(crate) fn open(&self, store: &Inner) -> Result<Option<File>, StorageError> {
-        match store.records.dir().open(&self.name) {
+        match store.records.dir().open(self.name()) {
             Ok(file) => Ok(Some(file.into_std())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read the log", &error)),
@@ -147,7 +151,7 @@ impl Log {
     }
 
     fn extend_file(&self, store: &Inner, length: u64, text: &[u8]) -> Result<(), StorageError> {
-        let file = match store.records.open_to_write(&self.name) {
+        let file = match store.records.open_to_write(&self.name()) {
             Ok(file) => file,
             Err(error) => return store.health.judge(APPEND, Err(WriteFault::Unchanged(error))),
         };
@@ -181,6 +185,10 @@ impl Log {
             Some(file) => file.metadata().map_err(|error| failed("read the log", &error))?.len(),
             None => 0,
         };
+        // Whoever was killed before its sync left entries that must not be shown until they are sure to stay.
+        if let Some(Err(error)) = file.as_ref().filter(|_| length > 0).map(File::sync_data) {
+            return Err(store.health.fault("read the log", &WriteFault::Unknown(error)));
+        }
         match Index::scan(file, self.before) {
             Ok(index) => {
                 if length > index.bytes() {
@@ -190,7 +198,7 @@ impl Log {
             }
             Err(ScanFault::Unread(error)) => Err(failed("read the log", &error)),
             Err(ScanFault::Damaged { line }) => {
-                tracing::error!(file = %self.name, line, "a log is damaged and set aside");
+                tracing::error!(file = %self.name(), line, "a log is damaged and set aside");
                 let why = format!("line {line} of its file is damaged, so this deployment's log is set aside");
                 Ok(Known::Damaged(StorageError { doing: "read the log", why }))
             }
@@ -199,10 +207,10 @@ impl Log {
 
     // Never acknowledged, so nothing is lost. Where it cannot be cut now, the first append does it.
     fn cut(&self, store: &Inner, from: u64, to: u64) {
-        tracing::warn!(file = %self.name, from_bytes = from, to_bytes = to, "the torn end of a log is cut");
-        let cut = store.records.open_to_write(&self.name).and_then(|file| file.set_len(to));
+        tracing::warn!(file = %self.name(), from_bytes = from, to_bytes = to, "the torn end of a log is cut");
+        let cut = store.records.open_to_write(&self.name()).and_then(|file| file.set_len(to));
         if let Err(error) = cut {
-            tracing::warn!(file = %self.name, %error, "the torn end of a log could not be cut yet");
+            tracing::warn!(file = %self.name(), %error, "the torn end of a log could not be cut yet");
         }
     }
 

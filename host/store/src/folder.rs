@@ -31,6 +31,12 @@ impl WriteFault {
             Self::Unchanged(error) | Self::Unknown(error) => error,
         }
     }
+
+    pub(crate) fn into_reason(self) -> io::Error {
+        match self {
+            Self::Unchanged(error) | Self::Unknown(error) => error,
+        }
+    }
 }
 
 /// An open folder.
@@ -135,6 +141,13 @@ impl Folder {
         let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
         io::Read::read_to_end(&mut io::Read::take(file, limit), &mut bytes)?;
         Ok(Some(bytes))
+    }
+
+    /// The first bytes of a file, up to `limit`.
+    pub(crate) fn head(&self, name: &str, limit: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(limit);
+        io::Read::read_to_end(&mut io::Read::take(self.dir.open(name)?, limit as u64), &mut bytes)?;
+        Ok(bytes)
     }
 
     /// Names of the plain files.

@@ -1,7 +1,7 @@
 //! Whether the store can be relied on.
 //!
-//! Two kinds of trouble: a write that failed and changed nothing (disk full, read-only), which heals; and an outcome
-//! that nobody knows (a sync failed), which only a new process can look into.
+//! Two kinds of trouble: a write that failed and changed nothing (disk full, read-only), which heals; and something that
+//! nobody knows (a sync failed, a record was not read at start), which only a new process can look into.
 
 use crate::StorageError;
 use crate::folder::WriteFault;
@@ -23,14 +23,14 @@ enum State {
         error: StorageError,
         probed: Instant,
     },
-    Unknown(StorageError),
+    Shut(StorageError),
 }
 
 impl Health {
     /// Refuses every change after an unknown outcome.
     pub(crate) fn check(&self) -> Result<(), StorageError> {
         match &*self.lock() {
-            State::Unknown(error) => Err(error.clone()),
+            State::Shut(error) => Err(error.clone()),
             State::Good | State::Failing { .. } => Ok(()),
         }
     }
@@ -39,7 +39,7 @@ impl Health {
     pub(crate) fn trouble(&self) -> Option<StorageError> {
         match &*self.lock() {
             State::Good => None,
-            State::Failing { error, .. } | State::Unknown(error) => Some(error.clone()),
+            State::Failing { error, .. } | State::Shut(error) => Some(error.clone()),
         }
     }
 
@@ -71,7 +71,7 @@ impl Health {
         match fault {
             WriteFault::Unchanged(error) => {
                 let error = failed(doing, error);
-                if !matches!(*state, State::Unknown(_)) {
+                if !matches!(*state, State::Shut(_)) {
                     *state = State::Failing { error: error.clone(), probed: Instant::now() };
                 }
                 error
@@ -80,10 +80,16 @@ impl Health {
                 let why = format!("a sync failed ({error}); what is on disk is unknown, restart to look into it");
                 tracing::error!(doing, %error, "the store is shut: a sync failed and its outcome is unknown");
                 let error = StorageError { doing, why };
-                *state = State::Unknown(error.clone());
+                *state = State::Shut(error.clone());
                 error
             }
         }
+    }
+
+    /// Refuses every change until a restart.
+    pub(crate) fn shut(&self, doing: &'static str, why: String) {
+        tracing::error!(doing, why, "the store is shut");
+        *self.lock() = State::Shut(StorageError { doing, why });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

@@ -5,8 +5,9 @@ use crate::folder::{Folder, WriteFault};
 use crate::health::{Health, failed};
 use crate::kubeconfigs::{self, Kubeconfigs};
 use crate::names::{Names, Owner, normal};
+use crate::sealing::StateKey;
 use crate::states::States;
-use crate::{AcceptError, CreateError, Numbered, RecordError, StorageError, load};
+use crate::{AcceptError, CreateError, Numbered, RecordError, Settings, StorageError, load};
 use catalyst_domain::Refused;
 use catalyst_domain::kubeconfig::{BearerFault, authorise, check_server, inspect, sha256_hex};
 use catalyst_domain::transition::apply;
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub(crate) kubeconfigs: Kubeconfigs,
     pub(crate) health: Health,
     pub(crate) log_cap_bytes: u64,
+    state_key: Option<StateKey>,
     names: Names,
     all: RwLock<HashMap<DeploymentId, Arc<Deployment>>>,
 }
@@ -34,12 +36,13 @@ impl Inner {
         states: Folder,
         kubeconfigs: Kubeconfigs,
         health: Health,
-        log_cap_bytes: u64,
+        settings: &Settings,
         loaded: Vec<Record>,
     ) -> Self {
         let all = loaded.into_iter().map(|record| (record.id.clone(), Arc::new(Deployment::new(record)))).collect();
         let (names, all) = (Names::default(), RwLock::new(all));
-        Self { records, states, kubeconfigs, health, log_cap_bytes, names, all }
+        let (log_cap_bytes, state_key) = (settings.log_cap_bytes, settings.state_key.clone());
+        Self { records, states, kubeconfigs, health, log_cap_bytes, state_key, names, all }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -55,7 +58,7 @@ impl Inner {
     }
 
     pub(crate) fn states<'a>(&'a self, id: &'a DeploymentId) -> States<'a> {
-        States::new(&self.states, id, &self.health)
+        States::new(&self.states, id, &self.health, self.state_key.as_ref())
     }
 
     fn write_record(&self, record: &Record) -> Result<(), StorageError> {
@@ -116,6 +119,10 @@ impl Inner {
             owner: owner.id,
             status: owner.status,
         })?;
+        if next.status == Status::Destroyed {
+            // Before the record: what a crash leaves here goes with the next destroy.
+            self.states(id).forget_older().map_err(RecordError::Storage)?;
+        }
         self.write_record(&next).map_err(RecordError::Storage)?;
         deployment.publish(next.clone());
         if before.has_kubeconfig() && !next.has_kubeconfig() {

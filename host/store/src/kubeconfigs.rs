@@ -57,6 +57,9 @@ impl Kubeconfigs {
     /// wrote one was never answered, so the node tries again. Files of unknown ids are left alone.
     pub(crate) fn sweep<'a>(&self, records: impl Iterator<Item = &'a Record> + Clone) -> Result<(), WriteFault> {
         let folder = self.open()?;
+        // A process that was killed may have made the folder and not come to sync its name.
+        let parent = self.parent().and_then(|parent| parent.open(".")).map_err(WriteFault::Unchanged)?;
+        parent.sync_all().map_err(WriteFault::Unknown)?;
         folder.report_access("kubeconfigs");
         let named: HashSet<String> = records.clone().filter_map(file_of).collect();
         let known: HashSet<&str> = records.map(|record| record.id.as_str()).collect();

@@ -14,12 +14,14 @@ mod kubeconfigs;
 mod load;
 mod names;
 mod open;
+mod sealing;
 mod states;
 #[cfg(test)]
 mod unknown_outcome_tests;
 
 pub use files::FileStore;
-pub use open::{OpenError, Settings};
+pub use open::{HeldFolder, OpenError, Settings};
+pub use sealing::{BadStateKey, StateKey, is_sealed};
 
 use async_trait::async_trait;
 use catalyst_domain::Refused;

@@ -24,38 +24,73 @@ pub(crate) fn encode(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
     Ok(text)
 }
 
+/// What was found at start.
+pub(crate) struct Loaded {
+    /// All that could be read.
+    pub(crate) records: Vec<Record>,
+    /// The disk failed at a file that may be a record.
+    pub(crate) unread: Option<io::Error>,
+}
+
+/// Why a file gave no record.
+enum ReadFault {
+    /// The disk did not give its bytes.
+    Disk(io::Error),
+    /// Its bytes are not a record of ours.
+    NoRecord(String),
+}
+
 /// Reads all records. What is no record is reported and left where it is.
-pub(crate) fn records(folder: &Folder) -> io::Result<Vec<Record>> {
-    let mut records = Vec::new();
+pub(crate) fn records(folder: &Folder) -> io::Result<Loaded> {
+    let mut loaded = Loaded { records: Vec::new(), unread: None };
     for name in folder.names()? {
         let Some(stem) = name.strip_suffix(".json").filter(|stem| !stem.starts_with('.')) else { continue };
         match read(folder, &name, stem) {
-            Ok(record) => records.push(record),
-            Err(why) => tracing::error!(file = %name, why, "a record cannot be read and is left out"),
+            Ok(record) => loaded.records.push(record),
+            Err(fault) => {
+                tracing::error!(file = %name, why = fault.words(), "a record cannot be read and is left out");
+                if let ReadFault::Disk(error) = fault {
+                    loaded.unread = Some(error);
+                }
+            }
         }
     }
-    Ok(records)
+    Ok(loaded)
 }
 
 /// An earlier layout had the records in the folder above this one. They are moved here, where no record is in the way.
-pub(crate) fn take_in_older_layout(deployments_dir: &Path, folder: &Folder) {
+///
+/// # Errors
+/// The disk failed, or a record could not be moved: then it would seem to be gone. That others may not look into the folder
+/// above is no error.
+pub(crate) fn take_in_older_layout(deployments_dir: &Path, folder: &Folder) -> io::Result<()> {
     let Some(parent) = std::path::absolute(deployments_dir).ok().and_then(|path| Some(path.parent()?.to_owned()))
     else {
-        return;
+        return Ok(());
     };
-    let moved = cap_std::fs::Dir::open_ambient_dir(parent, cap_std::ambient_authority())
-        .and_then(Folder::new)
-        .and_then(|above| take_in(&above, folder));
-    match moved {
-        Ok(0) => {}
-        Ok(moved) => tracing::info!(records = moved, "records of the older folder layout were moved in"),
-        Err(error) => tracing::warn!(%error, "records of the older folder layout could not be looked for"),
+    let above = cap_std::fs::Dir::open_ambient_dir(parent, cap_std::ambient_authority()).and_then(Folder::new);
+    match above.and_then(|above| take_in(&above, folder)) {
+        Ok(0) => Ok(()),
+        Ok(moved) => {
+            tracing::info!(records = moved, "records of the older folder layout were moved in");
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::warn!(%error, "records of the older folder layout could not be looked for");
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }
 
 /// Whether a file can be written at all.
 pub(crate) fn probe(folder: &Folder) -> Result<(), WriteFault> {
     folder.replace(PROBE, b"probe\n").and_then(|()| folder.remove(PROBE))
+}
+
+/// Whether a temporary file, named without its first dot, is one of [`probe`].
+pub(crate) fn is_probe(name: &str) -> bool {
+    name.starts_with(PROBE)
 }
 
 fn take_in(above: &Folder, folder: &Folder) -> io::Result<usize> {
@@ -71,7 +106,10 @@ fn take_in(above: &Folder, folder: &Folder) -> io::Result<usize> {
                 above.dir().rename(&name, folder.dir(), &name)?;
                 moved += 1;
             }
-            Err(why) => tracing::error!(file = %name, why, "a record of the older folder layout cannot be read"),
+            Err(ReadFault::Disk(error)) => return Err(error),
+            Err(ReadFault::NoRecord(why)) => {
+                tracing::error!(file = %name, why, "a record of the older folder layout cannot be read");
+            }
         }
     }
     if moved > 0 {
@@ -82,9 +120,19 @@ fn take_in(above: &Folder, folder: &Folder) -> io::Result<usize> {
     Ok(moved)
 }
 
-fn read(folder: &Folder, name: &str, stem: &str) -> Result<Record, String> {
-    let text = folder.read(name, RECORD_BYTES).map_err(|error| error.to_string())?.ok_or("it is gone")?;
-    let mut record: Record = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+fn read(folder: &Folder, name: &str, stem: &str) -> Result<Record, ReadFault> {
+    let text = match folder.read(name, RECORD_BYTES) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Err(ReadFault::NoRecord("it is gone".to_owned())),
+        // Too long, or a folder.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(ReadFault::NoRecord(error.to_string())),
+        Err(error) => return Err(ReadFault::Disk(error)),
+    };
+    decode(&text, stem).map_err(ReadFault::NoRecord)
+}
+
+fn decode(text: &[u8], stem: &str) -> Result<Record, String> {
+    let mut record: Record = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if record.id.as_str() != stem {
         return Err(format!("it holds the record of {}", record.id));
     }
@@ -92,5 +140,17 @@ fn read(folder: &Folder, name: &str, stem: &str) -> Result<Record, String> {
         return Err(format!("it has the schema {}, but this version knows {SCHEMA} at most", record.schema));
     }
     record.request.extra.retain(|_, value| value.as_str() != Some(PLACEHOLDER));
+    // A list is read with room for more, which thousands of records that have ended would hold for nothing.
+    record.request.regions.shrink_to_fit();
+    record.kubeconfig_hosts.shrink_to_fit();
     Ok(record)
+}
+
+impl ReadFault {
+    fn words(&self) -> String {
+        match self {
+            Self::Disk(error) => error.to_string(),
+            Self::NoRecord(why) => why.clone(),
+        }
+    }
 }

@@ -6,11 +6,15 @@ use crate::files::FileStore;
 use crate::folder::{FOLDER_MODE, Folder, WriteFault};
 use crate::inner::Inner;
 use crate::kubeconfigs::{Kubeconfigs, starts_with_id};
+use crate::sealing::StateKey;
+use crate::states::sealed_otherwise;
 use crate::{health, load};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, fstat};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +22,11 @@ use std::time::{Duration, Instant};
 
 /// While another process holds the lock it is asked for this often: the old process of a restart ends within seconds.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+/// Tells which key states are sealed with; in the folder of states.
+const KEY_NOTE: &str = "key.id";
+/// Limit of that file; it holds 16 digits.
+const KEY_NOTE_BYTES: u64 = 1024;
 
 /// Where things are kept, and the limits.
 #[derive(Debug, Clone)]
@@ -32,6 +41,8 @@ pub struct Settings {
     pub lock_wait: Duration,
     /// Length of a log in bytes from which on only phase markers and component states are kept.
     pub log_cap_bytes: u64,
+    /// Key for OpenTofu's states (`CATALYST_STATE_KEY`); without one they are kept as they come.
+    pub state_key: Option<StateKey>,
 }
 
 /// Why the store was not opened.
@@ -45,13 +56,25 @@ pub enum OpenError {
         /// The system's reason.
         source: io::Error,
     },
-    /// Another process works on the same deployments.
+    /// Another process works in the same folder.
     #[error("another catalyst process holds {} and did not leave within {} s", path.display(), waited.as_secs_f32())]
     Held {
-        /// The folder of deployments.
+        /// Which one.
         path: PathBuf,
         /// How long it was waited for.
         waited: Duration,
+    },
+    /// The key is not the one that the kept states are encrypted with. Nothing was changed.
+    #[error(
+        "CATALYST_STATE_KEY is not the key of the OpenTofu states in {}: {deployments} are encrypted with another one; \
+         give that key, or none to serve without these states",
+        path.display()
+    )]
+    OtherStateKey {
+        /// The folder of states.
+        path: PathBuf,
+        /// How many deployments it concerns.
+        deployments: usize,
     },
 }
 
@@ -68,8 +91,13 @@ impl FileStore {
             |source| OpenError::Folder { path, source }
         };
         let records = root(&settings.deployments_dir, "deployments").map_err(fault(&settings.deployments_dir))?;
-        lock(&records, &settings)?;
+        lock(records.node(), &settings.deployments_dir, settings.lock_wait)?;
         let states = root(&settings.state_dir, "OpenTofu states").map_err(fault(&settings.state_dir))?;
+        // One folder for both is held already, and a second lock of it would wait for the first.
+        if !is_same(records.node(), states.node()).map_err(fault(&settings.state_dir))? {
+            lock(states.node(), &settings.state_dir, settings.lock_wait)?;
+        }
+        admit_key(&states, &settings)?;
         let kubeconfigs = Kubeconfigs::new(&settings.kubeconfigs_dir).map_err(fault(&settings.kubeconfigs_dir))?;
         Self::start(records, states, kubeconfigs, &settings)
     }
@@ -81,13 +109,18 @@ impl FileStore {
         settings: &Settings,
     ) -> Result<Arc<Self>, OpenError> {
         let fault = |source| OpenError::Folder { path: settings.deployments_dir.clone(), source };
-        let swept = records.sweep(starts_with_id).map_err(fault)?;
+        let swept = records.sweep(|name| starts_with_id(name) || load::is_probe(name)).map_err(fault)?;
         if swept > 0 {
             tracing::info!(files = swept, "temporary files of an interrupted write were removed");
         }
-        load::take_in_older_layout(&settings.deployments_dir, &records);
-        let loaded = load::records(&records).map_err(fault)?;
+        let taken_in = load::take_in_older_layout(&settings.deployments_dir, &records);
+        let load::Loaded { records: loaded, unread } = load::records(&records).map_err(fault)?;
         let health = health::Health::default();
+        if let Some(error) = taken_in.err().or(unread) {
+            // Served without it, its name could be given away while its cluster lives.
+            let why = format!("a record could not be read or moved in ({error}); restart when the disk is well");
+            health.shut("read the records", why);
+        }
         if let Err(fault) = kubeconfigs.sweep(loaded.iter()) {
             if let WriteFault::Unknown(_) = fault {
                 health.fault("create the folder of kubeconfigs", &fault);
@@ -96,9 +129,35 @@ impl FileStore {
         }
         // A failed probe is no reason not to start: what is there can still be read.
         let _told_by_unusable = health.judge("write to the folder of deployments", load::probe(&records));
-        let inner = Inner::new(records, states, kubeconfigs, health, settings.log_cap_bytes, loaded);
+        // A process that was killed may have made a deployment's folder and not come to sync its name.
+        if let Err(error) = states.sync() {
+            health.fault("sync the folder of states", &WriteFault::Unknown(error));
+        }
+        note_key(&states, settings.state_key.as_ref(), &health);
+        let inner = Inner::new(records, states, kubeconfigs, health, settings, loaded);
         tracing::info!(deployments = inner.len(), "the store is open");
         Ok(Arc::new(Self::around(inner)))
+    }
+}
+
+/// A folder that is kept to this process until it is dropped: one beside the store's own, which lock themselves.
+#[derive(Debug)]
+pub struct HeldFolder {
+    _node: File,
+}
+
+impl HeldFolder {
+    /// Takes the folder, and creates it for the owner only where it is missing. It blocks for up to `wait` while another
+    /// process has it.
+    ///
+    /// # Errors
+    /// [`OpenError::Held`] after that time; [`OpenError::Folder`] where it cannot be created, opened or locked.
+    pub fn take(path: &Path, wait: Duration) -> Result<Self, OpenError> {
+        let fault = |source| OpenError::Folder { path: path.to_owned(), source };
+        create_private(path).map_err(fault)?;
+        let node = File::open(path).map_err(fault)?;
+        lock(&node, path, wait)?;
+        Ok(Self { _node: node })
     }
 }
 
@@ -109,9 +168,42 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&path)?;
     // Each new name must survive as well as what will be written below it.
     for parent in missing.into_iter().filter_map(Path::parent) {
-        std::fs::File::open(parent)?.sync_all()?;
+        File::open(parent)?.sync_all()?;
     }
     Ok(())
+}
+
+// A start with another key is refused before anything is written under it; the note tells without reading every state.
+fn admit_key(states: &Folder, settings: &Settings) -> Result<(), OpenError> {
+    let fault = |source| OpenError::Folder { path: settings.state_dir.clone(), source };
+    let Some(noted) = states.read(KEY_NOTE, KEY_NOTE_BYTES).map_err(fault)? else { return Ok(()) };
+    let key = settings.state_key.as_ref();
+    if key.is_some_and(|key| noted.trim_ascii() == key.mark().text().as_bytes()) {
+        return Ok(());
+    }
+    let deployments = sealed_otherwise(states, key).map_err(fault)?;
+    match (deployments, key) {
+        (0, _) => {}
+        (_, Some(_)) => return Err(OpenError::OtherStateKey { path: settings.state_dir.clone(), deployments }),
+        (_, None) => tracing::warn!(
+            deployments,
+            "OpenTofu states are encrypted and CATALYST_STATE_KEY is not set: these deployments cannot be retried or destroyed"
+        ),
+    }
+    Ok(())
+}
+
+// Where it cannot be written a later start reads no note, and each state still tells by itself.
+fn note_key(states: &Folder, key: Option<&StateKey>, health: &health::Health) {
+    let Some(text) = key.map(|key| key.mark().text() + "\n") else { return };
+    if matches!(states.read(KEY_NOTE, KEY_NOTE_BYTES), Ok(Some(noted)) if noted == text.as_bytes()) {
+        return;
+    }
+    if let Err(error) =
+        health.judge("note which key states are encrypted with", states.replace(KEY_NOTE, text.as_bytes()))
+    {
+        tracing::warn!(%error, "a start with another key would not be noticed at once");
+    }
 }
 
 fn root(path: &Path, what: &'static str) -> io::Result<Folder> {
@@ -122,18 +214,21 @@ fn root(path: &Path, what: &'static str) -> io::Result<Folder> {
 }
 
 // The lock lives as long as the open folder does.
-fn lock(folder: &Folder, settings: &Settings) -> Result<(), OpenError> {
+fn lock(folder: impl AsFd, path: &Path, wait: Duration) -> Result<(), OpenError> {
     let began = Instant::now();
     loop {
-        match flock(folder.node(), FlockOperation::NonBlockingLockExclusive) {
+        match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() >= settings.lock_wait => {
-                return Err(OpenError::Held { path: settings.deployments_dir.clone(), waited: settings.lock_wait });
+            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() >= wait => {
+                return Err(OpenError::Held { path: path.to_owned(), waited: wait });
             }
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => std::thread::sleep(LOCK_RETRY),
-            Err(errno) => {
-                return Err(OpenError::Folder { path: settings.deployments_dir.clone(), source: errno.into() });
-            }
+            Err(errno) => return Err(OpenError::Folder { path: path.to_owned(), source: errno.into() }),
         }
     }
+}
+
+fn is_same(one: impl AsFd, other: impl AsFd) -> io::Result<bool> {
+    let (one, other) = (fstat(one)?, fstat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }

@@ -1,9 +1,11 @@
 //! OpenTofu's state, its lock and the rendered bundle: one folder per deployment.
 //!
-//! A state is never overwritten: each write is a new file with the next number, and the highest number counts.
+//! A state is never overwritten: each write is a new file with the next number, and the highest number counts. With a
+//! key each new version is sealed; the ones from before are still read.
 
-use crate::folder::Folder;
+use crate::folder::{Folder, WriteFault};
 use crate::health::{Health, failed};
+use crate::sealing::{self, KeyMark, SealFault, StateKey};
 use crate::{StateError, StorageError};
 use catalyst_domain::DeploymentId;
 use serde::Deserialize;
@@ -24,6 +26,7 @@ const READ_STATE: &str = "read the OpenTofu state";
 const WRITE_STATE: &str = "write the OpenTofu state";
 const LOCK_STATE: &str = "lock the OpenTofu state";
 const UNLOCK_STATE: &str = "unlock the OpenTofu state";
+const FORGET_STATES: &str = "remove older OpenTofu states";
 const READ_BUNDLE: &str = "read the bundle";
 const WRITE_BUNDLE: &str = "write the bundle";
 
@@ -33,6 +36,7 @@ pub(crate) struct States<'a> {
     root: &'a Folder,
     id: &'a DeploymentId,
     health: &'a Health,
+    key: Option<&'a StateKey>,
 }
 
 #[derive(Deserialize)]
@@ -53,20 +57,23 @@ struct Resource {
 }
 
 impl<'a> States<'a> {
-    pub(crate) fn new(root: &'a Folder, id: &'a DeploymentId, health: &'a Health) -> Self {
-        Self { root, id, health }
+    pub(crate) fn new(root: &'a Folder, id: &'a DeploymentId, health: &'a Health, key: Option<&'a StateKey>) -> Self {
+        Self { root, id, health, key }
     }
 
-    /// The newest state.
+    /// The newest state. One that cannot be opened is an error: an older one would hide what was created since.
     pub(crate) fn state(&self) -> Result<Option<Vec<u8>>, StorageError> {
-        let read = || {
-            let Some(folder) = self.existing()? else { return Ok(None) };
-            match versions(&folder)?.last() {
-                Some(newest) => folder.read(&version_name(*newest), BLOB_BYTES),
-                None => Ok(None),
-            }
-        };
-        read().map_err(|error| failed(READ_STATE, &error))
+        let failed = |error| failed(READ_STATE, &error);
+        let Some(folder) = self.existing().map_err(failed)? else { return Ok(None) };
+        let known = versions(&folder).map_err(failed)?;
+        let Some((newest, older)) = known.split_last() else { return Ok(None) };
+        let limit = BLOB_BYTES + sealing::ADDED_BYTES;
+        let Some(bytes) = folder.read(&version_name(*newest), limit).map_err(failed)? else { return Ok(None) };
+        if self.key.is_some() && !sealing::is_sealed(&bytes) {
+            self.plain_is_genuine(&folder, *newest, &bytes, older)?;
+        }
+        let opened = sealing::open(self.key, self.id, *newest, bytes);
+        opened.map(Some).map_err(|fault| sealed_off(READ_STATE, *newest, fault))
     }
 
     /// Whether nothing is in the state and nobody is about to change that.
@@ -101,6 +108,8 @@ impl<'a> States<'a> {
             return Err(refuse("the lock info is too long"));
         }
         let new: LockInfo = serde_json::from_slice(info).map_err(|_| refuse("the lock info is no JSON with an ID"))?;
+        // Also where the file is there already: whether it stays is unknown after a failed sync.
+        self.health.check().map_err(StateError::Storage)?;
         match self.holder(LOCK_STATE).map_err(StateError::Storage)? {
             Some((holder, _)) if holder == new.id => Ok(()),
             Some((_, info)) => Err(StateError::Locked { info }),
@@ -139,13 +148,87 @@ impl<'a> States<'a> {
         self.health.check()?;
         let folder = self.folder(WRITE_STATE)?;
         let known = versions(&folder).map_err(|error| failed(WRITE_STATE, &error))?;
+        if let Some(newest) = known.last() {
+            self.goes_on(&folder, *newest)?;
+        }
         let next = known.last().map_or(1, |newest| newest + 1);
-        self.health.judge(WRITE_STATE, folder.replace(&version_name(next), state))?;
+        let sealed = self.key.map(|key| key.seal(self.id, next, state)).transpose();
+        let sealed = sealed.map_err(|fault| sealed_off(WRITE_STATE, next, fault))?;
+        let bytes = sealed.as_deref().unwrap_or(state);
+        self.health.judge(WRITE_STATE, folder.replace(&version_name(next), bytes))?;
         for old in known.iter().filter(|old| **old + VERSIONS_KEPT <= next) {
             folder.discard(&version_name(*old));
         }
+        if let Some(key) = self.key {
+            let kept = known.iter().filter(|old| **old + VERSIONS_KEPT > next);
+            kept.for_each(|old| self.seal_older(&folder, *old, key));
+        }
+        self.sweep(&folder);
+        Ok(())
+    }
+
+    /// Removes every version but the newest: they hold what servers were given, and nothing of them is there any more.
+    pub(crate) fn forget_older(&self) -> Result<(), StorageError> {
+        self.health.check()?;
+        let Some(folder) = self.existing().map_err(|error| failed(FORGET_STATES, &error))? else { return Ok(()) };
+        let known = versions(&folder).map_err(|error| failed(FORGET_STATES, &error))?;
+        let Some((_, older)) = known.split_last() else { return Ok(()) };
+        for old in older {
+            self.health.judge(FORGET_STATES, folder.remove(&version_name(*old)))?;
+        }
+        Ok(())
+    }
+
+    // What a killed process left. Here and not at start, which reads no folder of states.
+    fn sweep(&self, folder: &Folder) {
         if let Err(error) = folder.sweep(|_| true) {
-            tracing::warn!(deployment.id = %self.id, %error, "temporary state files could not be looked for");
+            tracing::warn!(deployment.id = %self.id, %error, "temporary files could not be looked for");
+        }
+    }
+
+    // A key that came later covers what is kept from before as well. A version that cannot be sealed stays as it is.
+    fn seal_older(&self, folder: &Folder, version: u64, key: &StateKey) {
+        let name = version_name(version);
+        let sealed = || -> io::Result<()> {
+            if seal_of(folder, version)?.is_some() {
+                return Ok(());
+            }
+            let Some(plain) = folder.read(&name, BLOB_BYTES)? else { return Ok(()) };
+            let sealed = key.seal(self.id, version, &plain).map_err(io::Error::other)?;
+            folder.replace(&name, &sealed).map_err(|fault| {
+                if let WriteFault::Unknown(_) = fault {
+                    self.health.fault(WRITE_STATE, &fault);
+                }
+                fault.into_reason()
+            })
+        };
+        if let Err(error) = sealed() {
+            tracing::warn!(deployment.id = %self.id, version, %error, "an earlier state stays unencrypted");
+        }
+    }
+
+    // A sealed state is never followed by a plain one or by one under another key: who has no key could not have read it.
+    fn goes_on(&self, folder: &Folder, newest: u64) -> Result<(), StorageError> {
+        let sealed_with = seal_of(folder, newest).map_err(|error| failed(WRITE_STATE, &error))?;
+        let fault = match (sealed_with, self.key) {
+            (None, _) => return Ok(()),
+            (Some(mark), Some(key)) if mark == key.mark() => return Ok(()),
+            (Some(_), Some(_)) => SealFault::OtherKey,
+            (Some(_), None) => SealFault::NoKey,
+        };
+        Err(sealed_off(WRITE_STATE, newest, fault))
+    }
+
+    // Plain versions are from before the key, so none can come after a sealed one, and all are JSON.
+    fn plain_is_genuine(&self, folder: &Folder, newest: u64, bytes: &[u8], older: &[u64]) -> Result<(), StorageError> {
+        let text = bytes.trim_ascii_start();
+        if !text.is_empty() && !text.starts_with(b"{") {
+            return Err(sealed_off(READ_STATE, newest, SealFault::Broken));
+        }
+        for version in older {
+            if seal_of(folder, *version).map_err(|error| failed(READ_STATE, &error))?.is_some() {
+                return Err(sealed_off(READ_STATE, newest, SealFault::Broken));
+            }
         }
         Ok(())
     }
@@ -153,7 +236,9 @@ impl<'a> States<'a> {
     fn write(&self, doing: &'static str, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
         self.health.check()?;
         let folder = self.folder(doing)?;
-        self.health.judge(doing, folder.replace(name, bytes))
+        self.health.judge(doing, folder.replace(name, bytes))?;
+        self.sweep(&folder);
+        Ok(())
     }
 
     fn remove_lock(&self) -> Result<(), StorageError> {
@@ -194,6 +279,31 @@ fn check_length(doing: &'static str, bytes: &[u8]) -> Result<(), StorageError> {
         return Ok(());
     }
     Err(StorageError { doing, why: format!("it has more than {BLOB_BYTES} bytes") })
+}
+
+fn sealed_off(doing: &'static str, version: u64, fault: SealFault) -> StorageError {
+    StorageError { doing, why: format!("version {version} cannot be used: {fault}") }
+}
+
+/// Counts the deployments whose newest state is sealed with a key that is not `key`.
+pub(crate) fn sealed_otherwise(root: &Folder, key: Option<&StateKey>) -> io::Result<usize> {
+    let mut count = 0;
+    for entry in root.dir().entries()? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let folder = Folder::new(entry.open_dir()?)?;
+        let Some(newest) = versions(&folder)?.pop() else { continue };
+        let mark = seal_of(&folder, newest)?;
+        count += usize::from(mark.is_some() && mark != key.map(StateKey::mark));
+    }
+    Ok(count)
+}
+
+// Which key sealed a version; `None` for a plain one.
+fn seal_of(folder: &Folder, version: u64) -> io::Result<Option<KeyMark>> {
+    Ok(sealing::sealed_with(&folder.head(&version_name(version), sealing::HEAD_BYTES)?))
 }
 
 fn version_name(number: u64) -> String {

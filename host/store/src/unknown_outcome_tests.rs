@@ -34,6 +34,7 @@ fn settings(root: &std::path::Path) -> Settings {
         state_dir: root.join("state"),
         lock_wait: Duration::ZERO,
         log_cap_bytes: 1_000_000,
+        state_key: None,
     }
 }
 

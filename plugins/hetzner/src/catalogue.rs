@@ -32,7 +32,14 @@ pub(crate) struct Server {
     pub(crate) successor: Option<&'static str>,
 }
 
-const fn current(name: &'static str, cores: u32, memory_gib: u32, disk_gib: u32, cents: Option<u32>) -> Server {
+impl Server {
+    /// Whether images must be built for ARM.
+    pub(crate) fn is_arm(&self) -> bool {
+        self.name.starts_with("cax")
+    }
+}
+
+const fn offered(name: &'static str, cores: u32, memory_gib: u32, disk_gib: u32, cents: Option<u32>) -> Server {
     Server { name, cores, memory_gib, disk_gib, monthly_cents: cents, successor: None }
 }
 
@@ -41,26 +48,26 @@ const fn retired(name: &'static str, cores: u32, memory_gib: u32, disk_gib: u32,
 }
 
 const SERVERS: &[Server] = &[
-    current("cx23", 2, 4, 40, Some(649)),
-    current("cx33", 4, 8, 80, Some(999)),
-    current("cx43", 8, 16, 160, Some(1849)),
-    current("cx53", 16, 32, 320, Some(3499)),
-    current("cax11", 2, 4, 40, Some(699)),
-    current("cax21", 4, 8, 80, Some(1249)),
-    current("cax31", 8, 16, 160, Some(2499)),
-    current("cax41", 16, 32, 320, Some(4849)),
-    current("cpx12", 1, 2, 40, None),
-    current("cpx22", 2, 4, 80, Some(2299)),
-    current("cpx32", 4, 8, 160, Some(4199)),
-    current("cpx42", 8, 16, 320, Some(8199)),
-    current("cpx52", 12, 24, 480, Some(11_899)),
-    current("cpx62", 16, 32, 640, Some(15_299)),
-    current("ccx13", 2, 8, 80, Some(5049)),
-    current("ccx23", 4, 16, 160, Some(10_149)),
-    current("ccx33", 8, 32, 240, Some(16_299)),
-    current("ccx43", 16, 64, 360, None),
-    current("ccx53", 32, 128, 600, None),
-    current("ccx63", 48, 192, 960, None),
+    offered("cx23", 2, 4, 40, Some(649)),
+    offered("cx33", 4, 8, 80, Some(999)),
+    offered("cx43", 8, 16, 160, Some(1849)),
+    offered("cx53", 16, 32, 320, Some(3499)),
+    offered("cax11", 2, 4, 40, Some(699)),
+    offered("cax21", 4, 8, 80, Some(1249)),
+    offered("cax31", 8, 16, 160, Some(2499)),
+    offered("cax41", 16, 32, 320, Some(4849)),
+    offered("cpx12", 1, 2, 40, None),
+    offered("cpx22", 2, 4, 80, Some(2299)),
+    offered("cpx32", 4, 8, 160, Some(4199)),
+    offered("cpx42", 8, 16, 320, Some(8199)),
+    offered("cpx52", 12, 24, 480, Some(11_899)),
+    offered("cpx62", 16, 32, 640, Some(15_299)),
+    offered("ccx13", 2, 8, 80, Some(5049)),
+    offered("ccx23", 4, 16, 160, Some(10_149)),
+    offered("ccx33", 8, 32, 240, Some(16_299)),
+    offered("ccx43", 16, 64, 360, None),
+    offered("ccx53", 32, 128, 600, None),
+    offered("ccx63", 48, 192, 960, None),
     retired("cx22", 2, 4, 40, "cx23"),
     retired("cx32", 4, 8, 80, "cx33"),
     retired("cx42", 8, 16, 160, "cx43"),
@@ -77,10 +84,14 @@ pub(crate) fn server(name: &str) -> Option<&'static Server> {
     SERVERS.iter().find(|server| server.name == name)
 }
 
-/// Names of the current types offered at a location.
-pub(crate) fn offered_at(location: &str) -> impl Iterator<Item = &'static Server> {
-    let european = LOCATIONS.iter().any(|(id, _, europe)| *id == location && *europe);
-    SERVERS.iter().filter(move |server| server.successor.is_none() && (european || !only_in_europe(server.name)))
+/// The current types.
+pub(crate) fn current() -> impl Iterator<Item = &'static Server> {
+    SERVERS.iter().filter(|server| server.successor.is_none())
+}
+
+/// Whether a current type is offered at a location.
+pub(crate) fn is_offered(name: &str, location: &str) -> bool {
+    is_european(location) || !only_in_europe(name)
 }
 
 /// Whether the family is offered in Europe alone.
@@ -100,10 +111,9 @@ pub(crate) fn successor(name: &str) -> Option<&'static str> {
         return known.successor;
     }
     let family = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    let current = SERVERS.iter().filter(|server| server.successor.is_none());
     // The first digit is the size within the family.
     let size = &name[..(family.len() + 1).min(name.len())];
-    let mut relatives = current.filter(|server| server.name.trim_end_matches(|c: char| c.is_ascii_digit()) == family);
+    let mut relatives = current().filter(|server| server.name.trim_end_matches(|c: char| c.is_ascii_digit()) == family);
     relatives.find(|server| server.name.starts_with(size)).map(|server| server.name)
 }
 
@@ -111,14 +121,14 @@ pub(crate) fn catalogue() -> Catalogue {
     let region = |(id, name, _): &(&str, &str, bool)| Region {
         id: (*id).to_owned(),
         display_name: (*name).to_owned(),
-        machine_types: offered_at(id).map(|server| server.name.to_owned()).collect(),
+        machine_types: current().filter(|s| is_offered(s.name, id)).map(|s| s.name.to_owned()).collect(),
     };
     let machine = |server: &Server| MachineType {
         name: server.name.to_owned(),
         cores: server.cores,
         memory_gib: server.memory_gib,
         disk_gib: server.disk_gib,
-        arch: if server.name.starts_with("cax") { "arm" } else { "x86" }.to_owned(),
+        arch: if server.is_arm() { "arm" } else { "x86" }.to_owned(),
         monthly_cents: server.monthly_cents,
         retired: server.successor.is_some(),
         successor: server.successor.map(str::to_owned),

@@ -1,11 +1,8 @@
 //! Plain words for what OpenTofu and Hetzner's API say. The provider writes API errors as `words (code, correlation id)`.
 
-use catalyst_plugin_sdk::{Advice, Alternative, Diagnostic, DiagnosticKind};
+use catalyst_plugin_sdk::{Advice, Diagnostic, DiagnosticKind};
 
-use crate::catalogue::{self, LOCATIONS};
-
-/// Most other choices to offer: a person reads them.
-const MAX_ALTERNATIVES: usize = 5;
+use crate::alternatives;
 
 struct Known {
     /// Codes of the API, and words of OpenTofu, in lower case.
@@ -26,7 +23,13 @@ const KNOWN: &[Known] = &[
         what_to_do: "Choose another server type or another location; the same choice may work again hours later.",
     },
     Known {
-        signs: &["is deprecated", "unsupported location for server type", "server type not found", "(deprecated_api"],
+        signs: &[
+            "can no longer be ordered",
+            "is deprecated",
+            "unsupported location for server type",
+            "server type not found",
+            "(deprecated_api",
+        ],
         kind: DiagnosticKind::Configuration,
         retryable: false,
         what_happened: "Hetzner no longer offers this server type, or not at this location.",
@@ -89,6 +92,8 @@ const KNOWN: &[Known] = &[
             "no such host",
             "tls handshake",
             "unexpected eof",
+            // How Go says that the connection ended before the answer.
+            "\": eof",
             "deadline exceeded",
             "could not connect to",
             "failed to install provider",
@@ -120,13 +125,14 @@ pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
             alternatives: Vec::new(),
         };
     };
-    let offers = matches!(known.kind, DiagnosticKind::Capacity) || lower.contains("deprecated");
+    let not_there = ["deprecated", "can no longer be ordered", "unsupported location for server type"];
+    let offers = known.kind == DiagnosticKind::Capacity || not_there.iter().any(|sign| lower.contains(sign));
     Advice {
         kind: known.kind,
         retryable: known.retryable,
         what_happened: format!("{}{}", known.what_happened, correlation(&text)),
         what_to_do: known.what_to_do.to_owned(),
-        alternatives: if offers { alternatives(&lower) } else { Vec::new() },
+        alternatives: if offers { alternatives::to(&lower, diagnostic.address.as_deref()) } else { Vec::new() },
     }
 }
 
@@ -144,44 +150,6 @@ fn correlation(text: &str) -> String {
         (is_code && is_id).then(|| id.to_owned())
     });
     id.map_or(String::new(), |id| format!(" Hetzner's correlation id is {id}."))
-}
-
-/// Other places and types for the ones that the message names.
-fn alternatives(text: &str) -> Vec<Alternative> {
-    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-    let location = LOCATIONS.iter().map(|(id, ..)| *id).find(|id| words.contains(id));
-    let named = words.iter().find_map(|word| {
-        let server = catalogue::server(word)?;
-        Some((server, catalogue::successor(word).and_then(catalogue::server).unwrap_or(server)))
-    });
-    let mut found = Vec::new();
-    if let Some((asked, next)) = named {
-        if asked.name != next.name {
-            found.push(alternative(None, Some(next.name), "the current type of the same size"));
-        }
-        let here = catalogue::offered_at(location.unwrap_or("fsn1"));
-        // Of one architecture: images may not be built for the other.
-        let alike = here.filter(|server| {
-            server.name != asked.name
-                && server.name != next.name
-                && server.memory_gib == asked.memory_gib
-                && server.name.starts_with("cax") == asked.name.starts_with("cax")
-        });
-        found.extend(alike.map(|server| alternative(None, Some(server.name), "as much memory, from another stock")));
-    }
-    let european = location.is_none_or(catalogue::is_european);
-    let elsewhere = LOCATIONS.iter().filter(|(id, _, europe)| Some(*id) != location && *europe == european);
-    found.extend(elsewhere.map(|(id, name, _)| alternative(Some(id), None, name)));
-    found.truncate(MAX_ALTERNATIVES);
-    found
-}
-
-fn alternative(region: Option<&str>, machine_type: Option<&str>, reason: &str) -> Alternative {
-    Alternative {
-        region: region.map(str::to_owned),
-        machine_type: machine_type.map(str::to_owned),
-        reason: reason.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -203,8 +171,14 @@ mod tests {
             ("SSH key not unique (uniqueness_error, 0011223344556677)", DiagnosticKind::Conflict, false),
             ("cannot perform operation: server is locked (locked)", DiagnosticKind::Conflict, true),
             ("dial tcp 203.0.113.1:443: i/o timeout", DiagnosticKind::Transient, true),
+            (r#"Post "https://api.hetzner.cloud/v1/servers": EOF"#, DiagnosticKind::Transient, true),
             ("invalid input in field 'user_data' (invalid_input)", DiagnosticKind::Configuration, false),
             ("Server type cx42 is deprecated", DiagnosticKind::Configuration, false),
+            (
+                r#"Server Type "cx42" is unavailable in "fsn1" and can no longer be ordered"#,
+                DiagnosticKind::Configuration,
+                false,
+            ),
             ("Error: something new", DiagnosticKind::Other, false),
         ];
         for (summary, kind, retryable) in cases {
@@ -214,16 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn no_stock_offers_what_is_alike_and_names_the_call() {
-        let advice = advice_for(
-            "error during placement (resource_unavailable, 1d1d17e504e28a4c)",
-            "server type cx42 in location nbg1",
-        );
+    fn no_stock_names_the_call_for_the_support() {
+        let advice = advice_for("error during placement (resource_unavailable, 1d1d17e504e28a4c)", "");
         assert!(advice.what_happened.contains("1d1d17e504e28a4c"));
-        assert_eq!(advice.alternatives[0].machine_type.as_deref(), Some("cx43"));
-        assert!(advice.alternatives.iter().any(|a| a.machine_type.as_deref() == Some("cpx42")));
-        assert!(advice.alternatives.iter().all(|a| a.machine_type.as_deref() != Some("cax31")), "another architecture");
-        assert!(advice.alternatives.iter().any(|a| a.region.as_deref() == Some("fsn1")));
-        assert!(advice.alternatives.iter().all(|a| a.region.as_deref() != Some("nbg1")));
     }
 }

@@ -4,7 +4,9 @@
 //! Whatever the module would refuse at plan, and whatever the cloud is known to refuse in the middle of an apply, is a
 //! finding when the request is made.
 
+mod alternatives;
 mod catalogue;
+mod context;
 mod descriptor;
 mod diagnose;
 mod endpoints;

@@ -8,6 +8,7 @@ use catalyst_plugin_sdk::{
 };
 use serde_json::{Value, json};
 
+use crate::context;
 use crate::descriptor::{BEARER, GHCR_TOKEN, HCLOUD_TOKEN, K3S_AGENT_TOKEN, K3S_TOKEN, USER_DATA_LIMIT};
 use crate::plan::{self, Plan};
 
@@ -51,14 +52,14 @@ const DEPLOYMENT_ID: u32 = 63;
 /// Longest IPv4 address.
 const IPV4: u32 = 15;
 
-pub(crate) fn bundle(request: &DeploymentRequest, context: &RenderContext) -> Result<Rendered, Findings> {
+pub(crate) fn bundle(request: &DeploymentRequest, host: &RenderContext) -> Result<Rendered, Findings> {
     let mut findings = Findings::new();
     let plan = plan::read(request, &mut findings);
-    check_context(context, &mut findings);
+    context::check(host, &mut findings);
     if findings.has_errors() {
         return Err(findings);
     }
-    let nodes = fill_nodes(request, context, &plan)?;
+    let nodes = fill_nodes(request, host, &plan)?;
     let user_data = budgets(&nodes, &mut findings);
     if findings.has_errors() {
         return Err(findings);
@@ -68,10 +69,10 @@ pub(crate) fn bundle(request: &DeploymentRequest, context: &RenderContext) -> Re
     for node in &nodes.roles {
         files.push(bundle::staged(node.path, &node.filled)?);
     }
-    let present = SECRET_VARIABLES.iter().filter(|(secret, _)| has(context, secret));
+    let present = SECRET_VARIABLES.iter().filter(|(secret, _)| has(host, secret));
     Ok(Rendered {
         files,
-        variables: module_variables(request, context, &plan),
+        variables: module_variables(request, host, &plan),
         secret_variables: present
             .map(|(secret, variable)| SecretVariable { secret: (*secret).to_owned(), variable: (*variable).to_owned() })
             .collect(),
@@ -94,16 +95,6 @@ pub(crate) fn check_budgets(request: &DeploymentRequest, plan: &Plan, findings: 
             budgets(&nodes, findings);
         }
         Err(error) => findings.error(&Pointer::root(), "render-failed", error.to_string()),
-    }
-}
-
-/// The body of the call home is an administrator's credential, so the module takes plain http to this machine only.
-fn check_context(context: &RenderContext, findings: &mut Findings) {
-    let url = context.public_url.trim();
-    let local = ["http://localhost", "http://127.", "http://[::1]"].iter().any(|start| url.starts_with(start));
-    if !url.is_empty() && !url.starts_with("https://") && !local {
-        let message = "the host's public URL must be https, or no node can hand in its kubeconfig";
-        findings.error(&Pointer::root(), "public-url", message);
     }
 }
 

@@ -7,6 +7,8 @@ use catalyst_plugin_sdk::{Findings, Pointer, Settings};
 const MAX_CIDRS: usize = 100;
 /// Longest project id in characters, as in the module.
 const MAX_PROJECT_ID: usize = 128;
+/// Longest version in bytes, as in the module; user data names each several times.
+const MAX_VERSION: usize = 32;
 
 pub(crate) const SCHEMA: &str = r#"{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -62,8 +64,8 @@ pub(crate) fn read(extra: &str, findings: &mut Findings) -> HetznerSettings {
     let settings = Settings::parse(extra);
     let mut version = |key: &str, example: &str, fits: fn(&str) -> bool| {
         let text = settings.text(key, findings)?;
-        if !fits(&text) {
-            let message = format!("{key} is `{text}`; it must look like {example}");
+        if text.len() > MAX_VERSION || !fits(&text) {
+            let message = format!("{key} must look like {example} and have at most {MAX_VERSION} characters");
             findings.error(&Pointer::to(key), "version", message);
         }
         Some(text)

@@ -4,6 +4,7 @@
 //! one of them drops, refuses or shows as another order are refused here, by name, before anything is made of them.
 
 use serde_json::Value;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::{DeploymentRequest, Findings, Pointer, Settings};
 
@@ -80,7 +81,20 @@ fn check_text(at: &Pointer, text: &str, findings: &mut Findings) {
             "{name} has the character U+{code_point:04X}; line breaks, control, private-use and direction marks are not taken"
         );
         findings.error(at, "forbidden-character", message);
+    } else if has_mark_on_a_bracket(text) {
+        let message = format!("{name} has an accent on `<` or `>`; write the accent on a letter");
+        findings.error(at, "forbidden-character", message);
     }
+}
+
+/// Whether a combining mark follows `<` or `>`. OpenTofu's `jsonencode()` writes these two as `\u003c` and `\u003e` and
+/// composes the text afterwards, so the mark lands on the last digit and what comes out is no JSON.
+pub fn has_mark_on_a_bracket(text: &str) -> bool {
+    let mut before = ' ';
+    text.chars().any(|character| {
+        let bracket = matches!(std::mem::replace(&mut before, character), '<' | '>');
+        bracket && is_combining_mark(character)
+    })
 }
 
 /// Control, private-use, direction marks, line separators, byte order marks and code points that are no characters.
@@ -118,6 +132,16 @@ mod tests {
         for good in ['a', ' ', 'é', '\u{301}', '日', '👩', '\u{200d}', '$', '\u{a0}'] {
             assert!(!is_forbidden(good), "{good:?}");
         }
+    }
+
+    #[test]
+    fn an_accent_on_a_bracket_is_refused_before_it_breaks_the_json_on_a_node() {
+        for bad in ["<\u{301}", "a>\u{323}\u{301}b", "<>\u{300}"] {
+            let mut findings = Findings::new();
+            check_text(&Pointer::to("orgName"), bad, &mut findings);
+            assert!(findings.has_errors(), "{bad:?}");
+        }
+        assert!(!has_mark_on_a_bracket("<e\u{301}>") && !has_mark_on_a_bracket("\u{301}<"));
     }
 
     #[test]

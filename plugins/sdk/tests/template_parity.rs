@@ -51,84 +51,96 @@ fn check(templates: &[(String, Variables)]) {
     }
 }
 
+/// Marks that open something, or only look like it.
+const ESCAPES: &[&str] = &[
+    "",
+    "plain",
+    "a$${word}%%{if}",
+    "$$${word}",
+    "$$$${word}",
+    "%%%{x",
+    "$ % $$ %%",
+    "tail $",
+    "tail %",
+    "$$",
+    "$%%{",
+    "%$${",
+    "$${$${word}${word}",
+    "$${~ word}",
+    "${\"$\"}${token}",
+    "${token}${address}",
+    "%${token}",
+    "$%${token}",
+    "${odd}{${odd}",
+];
+
+/// Marks that take white space with them, and directives.
+const DIRECTIVES: &[&str] = &[
+    "a\n\n   %{~ if flag ~}\n\n  b\n%{ endif ~}\n c",
+    "a\n   \n%{~ if true }X%{ endif }",
+    "a  ${~ word ~}  \n  b",
+    "a\r\n  %{~ if true ~}\r\n b\r\n%{ endif ~}\r\nc\r\n",
+    "a \n\n${~ word}",
+    "%{ if true ~}\n  %{ if true ~}\nA\n  %{ endif ~}\n%{ endif ~}\nB",
+    "${word ~}\n\nb",
+    "a\u{a0}${~ word}",
+    "x%{ if false }a%{ else }b%{ endif }",
+    "x %{~ if flag ~} a %{~ else ~} b %{~ endif ~} y",
+    "%{~ for v in empty ~} s %{~ endfor ~}  \n t",
+    "%{ for i, v in list ~}\n${i}=${v}\n%{ endfor ~}\nz",
+    "%{ for k, v in {b=1,a=word} ~}\n${k}=${v}\n%{ endfor ~}\nz",
+];
+
+/// Functions, operators and what they are applied to.
+const EXPRESSIONS: &[&str] = &[
+    "${jsonencode({b=[1,true,null,word],\"a <>&\"=other, \"n\" = {}})}",
+    "${jsonencode(jsonencode(list))}",
+    "${base64encode(word)}",
+    "${indent(2, \"a\\nb\\n\\nc\")}",
+    "${join(\",\", list, [1, true])}",
+    "${contains(list, word)}${contains(list, \"nope\")}${length(list)}${length(\"abc\")}${length(empty)}",
+    "${lower(\"aBC\")}${upper(\"aBc\")}${trimspace(\"  x \")}${tostring(true)}${tostring(3)}",
+    "${replace(\"a.b.c\", \".\", \"-\")}${format(\"%s-%02d-%d-%v-%%\", \"a\", 3, 12, true)}",
+    "${flag ? token : \"\"}",
+    "${flag ? 1 : \"x\"}",
+    "${jsonencode(flag ? 1 : \"x\")}",
+    "${\"a ${word} b\"}${\"\\u00e9\\t\\\"\"}",
+    "${word == \"v\"}${1 == \"1\"}${count > 2}${count <= 2}",
+    "${(count + 3) - 1}",
+    "${(flag && !flag) || true || false}",
+    "%{ if \"true\" }yes%{ endif }",
+    "${list[0]}${{a = 1}.a}",
+    "e\u{301}${base64encode(\"e\\u0301\")}",
+    "\u{600}$${word}$${\u{301}x} %%{\u{301} $\u{301}{",
+];
+
+/// Values that would be live, were they read as templates.
+const HOSTILE: &[&str] = &[
+    "v",
+    "${file(\"/etc/shadow\")}",
+    "%{if}",
+    "$",
+    "%",
+    "$$",
+    "%%",
+    "{",
+    "${",
+    "\\",
+    "\"",
+    "e\u{301}",
+    "\u{600}$",
+    "\u{301}",
+    "<>&\u{2028}",
+    "",
+];
+
 #[test]
 fn chosen_templates_mean_the_same_to_opentofu() {
-    let texts = [
-        "",
-        "plain",
-        "a$${word}%%{if}",
-        "$$${word}",
-        "$$$${word}",
-        "%%%{x",
-        "$ % $$ %%",
-        "tail $",
-        "tail %",
-        "$$",
-        "$%%{",
-        "%$${",
-        "$${$${word}${word}",
-        "$${~ word}",
-        "${\"$\"}${token}",
-        "${token}${address}",
-        "%${token}",
-        "$%${token}",
-        "${odd}{${odd}",
-        "a\n\n   %{~ if flag ~}\n\n  b\n%{ endif ~}\n c",
-        "a\n   \n%{~ if true }X%{ endif }",
-        "a  ${~ word ~}  \n  b",
-        "a\r\n  %{~ if true ~}\r\n b\r\n%{ endif ~}\r\nc\r\n",
-        "a \n\n${~ word}",
-        "%{ if true ~}\n  %{ if true ~}\nA\n  %{ endif ~}\n%{ endif ~}\nB",
-        "${word ~}\n\nb",
-        "a\u{a0}${~ word}",
-        "x%{ if false }a%{ else }b%{ endif }",
-        "x %{~ if flag ~} a %{~ else ~} b %{~ endif ~} y",
-        "%{~ for v in empty ~} s %{~ endfor ~}  \n t",
-        "%{ for i, v in list ~}\n${i}=${v}\n%{ endfor ~}\nz",
-        "%{ for k, v in {b=1,a=word} ~}\n${k}=${v}\n%{ endfor ~}\nz",
-        "${jsonencode({b=[1,true,null,word],\"a <>&\"=other, \"n\" = {}})}",
-        "${jsonencode(jsonencode(list))}",
-        "${base64encode(word)}",
-        "${indent(2, \"a\\nb\\n\\nc\")}",
-        "${join(\",\", list, [1, true])}",
-        "${contains(list, word)}${contains(list, \"nope\")}${length(list)}${length(\"abc\")}${length(empty)}",
-        "${lower(\"aBC\")}${upper(\"aBc\")}${trimspace(\"  x \")}${tostring(true)}${tostring(3)}",
-        "${replace(\"a.b.c\", \".\", \"-\")}${format(\"%s-%02d-%d-%v-%%\", \"a\", 3, 12, true)}",
-        "${flag ? token : \"\"}",
-        "${flag ? 1 : \"x\"}",
-        "${jsonencode(flag ? 1 : \"x\")}",
-        "${\"a ${word} b\"}${\"\\u00e9\\t\\\"\"}",
-        "${word == \"v\"}${1 == \"1\"}${count > 2}${count <= 2}",
-        "${(count + 3) - 1}",
-        "${(flag && !flag) || true || false}",
-        "%{ if \"true\" }yes%{ endif }",
-        "${list[0]}${{a = 1}.a}",
-        "e\u{301}${base64encode(\"e\\u0301\")}",
-        "\u{600}$${word}$${\u{301}x} %%{\u{301} $\u{301}{",
-    ];
-    let hostile = [
-        "v",
-        "${file(\"/etc/shadow\")}",
-        "%{if}",
-        "$",
-        "%",
-        "$$",
-        "%%",
-        "{",
-        "${",
-        "\\",
-        "\"",
-        "e\u{301}",
-        "\u{600}$",
-        "\u{301}",
-        "<>&\u{2028}",
-        "",
-    ];
     let mut templates = Vec::new();
-    for (index, text) in texts.iter().enumerate() {
-        let word = hostile[index % hostile.len()];
-        templates.push(((*text).to_owned(), variables("v", word, true, 3)));
-        templates.push(((*text).to_owned(), variables(word, "o", false, 1)));
+    for (index, text) in [ESCAPES, DIRECTIVES, EXPRESSIONS].concat().into_iter().enumerate() {
+        let word = HOSTILE[index % HOSTILE.len()];
+        templates.push((text.to_owned(), variables("v", word, true, 3)));
+        templates.push((text.to_owned(), variables(word, "o", false, 1)));
     }
     check(&templates);
 }

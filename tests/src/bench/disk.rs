@@ -22,6 +22,7 @@ pub fn store(folder: &Path) -> anyhow::Result<Arc<FileStore>> {
         state_dir: folder.join("state"),
         lock_wait: std::time::Duration::from_secs(5),
         log_cap_bytes: 64 * 1024 * 1024,
+        state_key: None,
     })?)
 }
 

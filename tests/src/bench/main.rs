@@ -10,6 +10,7 @@ mod disk;
 mod figure;
 mod load;
 mod process;
+mod puts;
 mod render;
 mod requests;
 mod viewers;
@@ -50,6 +51,7 @@ const MEASURES: &[Measure] = &[
     always("memory", || Box::pin(process::memory())),
     always("sizes", || Box::pin(process::sizes())),
     always("get", || Box::pin(load::measure())),
+    always("puts", || Box::pin(puts::measure())),
     always("viewers", || Box::pin(viewers::measure())),
     always("log-bytes", || Box::pin(disk::log_bytes())),
     always("records", || Box::pin(process::many_records())),

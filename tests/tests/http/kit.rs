@@ -97,6 +97,7 @@ impl Server {
             state_dir: path("state"),
             lock_wait: Duration::from_secs(1),
             log_cap_bytes: 1 << 20,
+            state_key: None,
         })
         .unwrap();
         let engine = Engine::new(engine_settings(folder.path()), store.clone()).await.unwrap();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 const RACERS: usize = 1_000;
-/// Enough to meet the ways in which two of them can overlap, and done in seconds.
-const ROUNDS: u8 = 3;
+/// Enough to meet the ways in which two of them can overlap.
+const ROUNDS: u8 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h3_1000_racing_puts_have_one_winner_and_the_file_is_its() {

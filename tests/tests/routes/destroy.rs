@@ -44,6 +44,10 @@ async fn a_ready_deployment_is_destroyed_and_nothing_of_it_stays() {
     assert!(said("tofu-destroy", "removing the infrastructure") && said("tofu-destroy", "everything is removed"));
     assert!(said("tofu", "control_plane[0]: Destruction complete"), "{:?}", seen.entries);
     assert_eq!(world.tofu_state(&id)["resources"], json!([]));
+    // Older versions hold the user data of servers that are gone.
+    let names = std::fs::read_dir(world.host.folder().join("state").join(&id)).unwrap();
+    let names: Vec<String> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(names.iter().filter(|name| name.ends_with(".tfstate")).count(), 1, "{names:?}");
     assert!(!file.exists() && !world.host.folder().join("tofu").join(&id).exists());
     check(&world.host.api.get(&format!("{path}/kubeconfig")), 409, "not-implemented");
     let late = world.host.api.put(&format!("{path}/kubeconfig"), Some("Bearer x"), &kubeconfig);

@@ -1,5 +1,6 @@
 //! Time, memory and output of one call, and that others do not notice.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,35 @@ async fn a_trap_costs_its_own_call() {
     }
     assert_eq!(validate_failure(&provider, "exit").await, CallFailure::Exit);
     answers(&provider).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_go_on_while_guests_trap_and_eat_and_flood() {
+    let provider = by_request().await;
+    for behaviour in ["trap", "recurse", "exit", "memory", "huge", "many findings"] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let hostile: Vec<_> = (0..2)
+            .map(|_| {
+                let (provider, stop) = (Arc::clone(&provider), Arc::clone(&stop));
+                tokio::spawn(async move {
+                    let mut failures = 0_u32;
+                    while !stop.load(Ordering::Relaxed) {
+                        validate_failure(&provider, behaviour).await;
+                        failures += 1;
+                    }
+                    failures
+                })
+            })
+            .collect();
+        for _ in 0..20 {
+            answers(&provider).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+        for task in hostile {
+            assert!(task.await.expect("the task ends") > 0, "{behaviour}: nothing hostile went on meanwhile");
+        }
+    }
 }
 
 #[tokio::test]

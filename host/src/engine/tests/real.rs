@@ -179,6 +179,63 @@ async fn f3_a_stopped_apply_writes_its_state_and_a_retry_goes_on() {
 }
 
 #[tokio::test]
+async fn f10_after_a_killed_tofu_a_retry_keeps_what_is_kept_and_makes_the_rest_once() {
+    let bench = Bench::new(&tofu(), |_| {}).await;
+    let module = |rest: &str| {
+        let first = "resource \"terraform_data\" \"first\" {}\n";
+        module(&(first.to_owned() + rest))
+    };
+    bench.apply(&module("")).await.0.unwrap();
+    let ids = |bench: &Bench| {
+        let state: serde_json::Value = bench.store.with(|s| serde_json::from_slice(&s.states[&bench.id]).unwrap());
+        let resources = state["resources"].as_array().unwrap().iter();
+        let each = resources.map(|r| {
+            assert_eq!(r["instances"].as_array().unwrap().len(), 1, "{r}");
+            (r["name"].as_str().unwrap().to_owned(), r["instances"][0]["attributes"]["id"].clone())
+        });
+        each.collect::<Vec<_>>()
+    };
+    let before = ids(&bench);
+    let rest = |seconds: u32| {
+        module(&format!(
+            "resource \"terraform_data\" \"second\" {{ input = terraform_data.first.id }}\n\
+             resource \"terraform_data\" \"third\" {{\n  input = terraform_data.second.id\n  \
+             provisioner \"local-exec\" {{ command = \"sleep {seconds}\" }}\n}}\n"
+        ))
+    };
+    let (sender, mut receiver) = mpsc::channel(1024);
+    let kill = async {
+        let mut child = None;
+        while let Some(progress) = receiver.recv().await {
+            match progress {
+                Progress::Child(started) => child = Some(started),
+                Progress::Line { message, .. } if message.contains("third: Creating...") => {
+                    let pid = rustix::process::Pid::from_raw(child.unwrap().pid.cast_signed()).unwrap();
+                    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+                }
+                _ => {}
+            }
+        }
+    };
+    let run = bench.engine.apply(bench.run(&rest(3)), sender, CancellationToken::new());
+    let error = tokio::join!(run, kill).0.unwrap_err();
+    assert_eq!(error.to_string(), "tofu apply: killed by signal 9");
+    assert!(bench.store.with(|s| s.locks.is_empty()), "the dead one's lock stays");
+    assert_eq!(ids(&bench), before);
+    bench.assert_tidy();
+
+    let (result, seen) = bench.apply(&rest(0)).await;
+    result.unwrap();
+    assert!(has_line(&seen, "Resources: 2 added, 0 changed, 0 destroyed"), "{seen:?}");
+    let after = ids(&bench);
+    assert_eq!((after.len(), after.contains(&before[0])), (3, true), "{after:?}");
+    let (result, seen) = bench.apply(&rest(0)).await;
+    result.unwrap();
+    assert!(has_line(&seen, "Resources: 0 added, 0 changed, 0 destroyed"), "made twice: {seen:?}");
+    assert_eq!(ids(&bench), after);
+}
+
+#[tokio::test]
 async fn a_store_that_fails_is_named_and_the_state_is_taken_in_later() {
     let bench = Bench::new(&tofu(), |_| {}).await;
     let store = bench.store.clone();

@@ -161,6 +161,29 @@ async fn a_killed_tofu_says_so() {
 }
 
 #[tokio::test]
+async fn f10_a_killed_tofu_says_what_it_made_and_no_state_knows() {
+    let made = |address: &str, action: &str| {
+        format!(
+            r#"echo '{{"@level":"info","@message":"m","type":"apply_complete","hook":{{"resource":{{"addr":"{address}"}},"action":"{action}","id_key":"id","id_value":"4711"}}}}'"#
+        )
+    };
+    let said = [
+        made("cloud_server.kept", "create"),
+        made("cloud_server.lost[0]", "create"),
+        made("cloud_server.gone", "delete"),
+        made("terraform_data.value", "create"),
+    ];
+    let script = Script::new("apply", &format!("{}\nkill -9 $$", said.join("\n")));
+    let bench = Bench::new(&script.path(), |_| {}).await;
+    let kept = r#"{"resources":[{"mode":"managed","type":"cloud_server","name":"kept","instances":[{}]}]}"#;
+    bench.store.with(|s| s.states.insert(bench.id.clone(), kept.into()));
+    let error = bench.apply("").await.0.unwrap_err().to_string();
+    let expect = "tofu apply: killed by signal 9; made, but not in the kept state: cloud_server.lost[0] (4711); ";
+    assert!(error.starts_with(expect), "{error}");
+    bench.assert_tidy();
+}
+
+#[tokio::test]
 async fn a_stop_is_no_timeout_and_no_further_step_begins() {
     // Waits without a child of its own, which the signal would end too.
     let text = "trap 'exit 0' INT\nexec 3<> <(:)\necho planning\nwhile :; do read -rt 60 -u 3; done";

@@ -36,6 +36,12 @@ async fn files_conform() {
     conformance(Volume::new).await;
 }
 
+#[tokio::test]
+async fn files_with_sealed_states_conform() {
+    let key = catalyst_store::StateKey::parse(&"5e".repeat(32)).unwrap();
+    conformance(|| Volume::with_key(key.clone())).await;
+}
+
 async fn records(factory: &impl Factory) {
     let store = factory.open();
     assert!(store.list().is_empty() && store.unusable().is_none());

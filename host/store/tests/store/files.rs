@@ -2,7 +2,7 @@
 
 use crate::kit::*;
 use catalyst_domain::{Fact, Record, Status};
-use catalyst_store::{FileStore, KubeconfigError, OpenError, Settings, Store};
+use catalyst_store::{FileStore, HeldFolder, KubeconfigError, OpenError, Settings, Store};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -73,6 +73,47 @@ fn a_second_process_is_refused_and_taken_in_when_the_first_leaves() {
         drop(first);
         second.join().unwrap().unwrap();
     });
+}
+
+#[test]
+fn two_processes_share_neither_deployments_nor_states_whichever_comes_first() {
+    let (one, two) = (Volume::new(), Volume::new());
+    let mixed = |deployments: &Volume, states: &Volume| Settings {
+        lock_wait: Duration::from_millis(100),
+        state_dir: states.settings().state_dir,
+        ..deployments.settings()
+    };
+    for (first, second, held) in [
+        (mixed(&one, &one), mixed(&two, &one), one.settings().state_dir),
+        (mixed(&two, &one), mixed(&one, &one), one.settings().state_dir),
+        (mixed(&one, &one), mixed(&one, &two), one.settings().deployments_dir),
+        (mixed(&one, &two), mixed(&one, &one), one.settings().deployments_dir),
+    ] {
+        let first = FileStore::open(first).unwrap();
+        let refused = FileStore::open(second.clone()).unwrap_err();
+        assert!(matches!(&refused, OpenError::Held { path, .. } if *path == held), "{refused}");
+        // Who was refused holds nothing either.
+        drop(first);
+        drop(FileStore::open(second).unwrap());
+    }
+}
+
+#[test]
+fn one_folder_may_hold_deployments_and_states() {
+    let volume = Volume::new();
+    let both = Settings { state_dir: volume.settings().deployments_dir, ..volume.settings() };
+    drop(FileStore::open(both).unwrap());
+}
+
+#[test]
+fn a_folder_beside_the_store_has_one_holder() {
+    let volume = Volume::new();
+    let path = volume.path().join("work").join("tofu");
+    let first = HeldFolder::take(&path, Duration::ZERO).unwrap();
+    let refused = HeldFolder::take(&path, Duration::from_millis(100)).unwrap_err();
+    assert!(matches!(refused, OpenError::Held { .. }), "{refused}");
+    drop(first);
+    HeldFolder::take(&path, Duration::ZERO).unwrap();
 }
 
 #[tokio::test]

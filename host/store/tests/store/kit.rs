@@ -4,7 +4,7 @@ use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Endpoints;
 use catalyst_domain::record::{NewRecord, ProviderRef};
 use catalyst_domain::{DeploymentId, Entry, Fact, Level, Record, Request, Timestamp};
-use catalyst_store::{FileStore, Numbered, OpenError, Settings, Store};
+use catalyst_store::{FileStore, Numbered, OpenError, Settings, StateKey, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,16 @@ pub const MEBIBYTE: u64 = 1024 * 1024;
 pub struct Volume {
     root: tempfile::TempDir,
     pub log_cap_bytes: u64,
+    pub state_key: Option<StateKey>,
 }
 
 impl Volume {
     pub fn new() -> Self {
-        Self { root: tempfile::tempdir().unwrap(), log_cap_bytes: 64 * MEBIBYTE }
+        Self { root: tempfile::tempdir().unwrap(), log_cap_bytes: 64 * MEBIBYTE, state_key: None }
+    }
+
+    pub fn with_key(key: StateKey) -> Self {
+        Self { state_key: Some(key), ..Self::new() }
     }
 
     pub fn path(&self) -> &Path {
@@ -33,6 +38,7 @@ impl Volume {
             state_dir: self.path().join("state"),
             lock_wait: Duration::from_secs(5),
             log_cap_bytes: self.log_cap_bytes,
+            state_key: self.state_key.clone(),
         }
     }
 

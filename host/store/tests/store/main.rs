@@ -6,4 +6,5 @@ mod files;
 mod kit;
 mod log;
 mod races;
+mod sealing;
 mod trouble;

@@ -97,7 +97,12 @@ impl Filled {
     /// # Errors
     /// When the text holds something that `templatefile()` would not give back as it is.
     pub fn to_template(&self) -> Result<String, Unsafe> {
-        let mut out = String::new();
+        let lengths = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.len(),
+            Part::Hole { name, .. } => name.len(),
+        });
+        // Room for the marks of holes and some escapes.
+        let mut out = String::with_capacity(lengths.sum::<usize>() + 1024);
         for part in &self.parts {
             match part {
                 Part::Text(text) => write_literal(&mut out, text)?,
@@ -117,14 +122,17 @@ fn write_literal(out: &mut String, text: &str) -> Result<(), Unsafe> {
     if out.is_empty() && text.starts_with('\u{feff}') {
         return Err(Unsafe::ByteOrderMark);
     }
-    let mut rest = text.chars().peekable();
-    while let Some(character) = rest.next() {
-        match character {
-            '{' if out.ends_with(['$', '%']) => escape_brace(out, rest.peek().copied()),
-            '\r' if rest.peek() != Some(&'\n') => return Err(Unsafe::LoneCarriageReturn),
-            _ => out.push(character),
-        }
+    if text.split('\r').skip(1).any(|after| !after.starts_with('\n')) {
+        return Err(Unsafe::LoneCarriageReturn);
     }
+    // Whole stretches are copied: most of user data is plain text, and this is most of a render's work.
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if out.ends_with(['$', '%']) { escape_brace(out, rest.chars().next()) } else { out.push('{') }
+    }
+    out.push_str(rest);
     Ok(())
 }
 

@@ -156,6 +156,51 @@ impl Variables {
 
 /// Normal form C. OpenTofu normalises every string it makes, so functions must see the same bytes here.
 pub(super) fn normalised(text: String) -> String {
-    // Everything below the first combining mark is its own normal form.
-    if text.chars().all(|c| c < '\u{300}') { text } else { text.nfc().collect() }
+    // The first look takes a word at a time, and user data is nearly all ASCII.
+    if text.is_ascii() || text.bytes().all(|byte| byte < FIRST_MARK) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(marked) = rest.bytes().position(|byte| byte >= FIRST_MARK) {
+        // The character before may take a mark; nothing composes across one that is below the first mark.
+        let (before, _) = rest.split_at(marked);
+        let from = before.char_indices().next_back().map_or(0, |(at, _)| at);
+        let plain = rest[marked..].char_indices().find(|(_, c)| *c < '\u{300}');
+        let to = plain.map_or(rest.len(), |(at, _)| marked + at);
+        out.push_str(&rest[..from]);
+        out.extend(rest[from..to].nfc());
+        rest = &rest[to..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// First byte of U+0300, the first combining mark: whatever is below is its own normal form.
+const FIRST_MARK: u8 = 0xcc;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::hostile_text;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn piece_by_piece_is_the_normal_form_of_the_whole(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    hostile_text(),
+                    Just("e\u{323}\u{301}".to_owned()),
+                    Just("\u{1100}\u{1161}\u{11a8}".to_owned()),
+                    Just("\u{301}\u{323}é\u{212b}".to_owned()),
+                ],
+                0..6,
+            ),
+        ) {
+            let text = pieces.concat();
+            let whole: String = text.nfc().collect();
+            prop_assert_eq!(normalised(text), whole);
+        }
+    }
 }

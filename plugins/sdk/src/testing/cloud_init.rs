@@ -44,24 +44,53 @@ impl UserData {
     }
 }
 
-/// Checks user data with `cloud-init schema`, and each of its scripts with `shellcheck`. Both must be installed.
+/// Checks user data with `cloud-init schema`, and its scripts with `shellcheck`. Both must be installed.
 ///
 /// # Errors
 /// What the tool said, or that it is not there.
 pub fn check_user_data(text: &str) -> Result<UserData, String> {
+    let mut checked = check_all_user_data(std::slice::from_ref(&text.to_owned()))?;
+    checked.pop().ok_or_else(|| "no user data was given".to_owned())
+}
+
+/// The same for many: every text against the schema, and each distinct script once.
+///
+/// # Errors
+/// What the tool said, or that it is not there.
+pub fn check_all_user_data(texts: &[String]) -> Result<Vec<UserData>, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let path = folder.path().join("user-data");
-    std::fs::write(&path, text).map_err(|error| error.to_string())?;
-    run(Command::new("cloud-init").args(["schema", "--config-file"]).arg(&path), &path)?;
-    let user_data = UserData::parse(text)?;
-    for (index, file) in user_data.write_files.iter().enumerate() {
+    let (first, second) = texts.split_at(texts.len() / 2);
+    std::thread::scope(|threads| {
+        let other = threads.spawn(|| check_schema(&folder.path().join("first"), first));
+        check_schema(&folder.path().join("second"), second)?;
+        other.join().map_err(|_| "the thread of the schema ended early".to_owned())?
+    })?;
+    let parsed: Vec<UserData> = texts.iter().map(|text| UserData::parse(text)).collect::<Result<_, _>>()?;
+    let mut scripts = BTreeMap::new();
+    for file in parsed.iter().flat_map(|user_data| &user_data.write_files) {
         if file.content.starts_with("#!") {
-            let script = folder.path().join(format!("{index}.sh"));
-            std::fs::write(&script, &file.content).map_err(|error| error.to_string())?;
-            run(Command::new("shellcheck").arg(&script), Path::new(&file.path))?;
+            scripts.entry(&file.content).or_insert(&file.path);
         }
     }
-    Ok(user_data)
+    let mut shellcheck = Command::new("shellcheck");
+    for (index, (content, path)) in scripts.iter().enumerate() {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let script = folder.path().join(format!("{index}-{name}"));
+        std::fs::write(&script, content).map_err(|error| error.to_string())?;
+        shellcheck.arg(script);
+    }
+    if !scripts.is_empty() {
+        run(&mut shellcheck, Path::new("a script, named with a number before it"))?;
+    }
+    Ok(parsed)
+}
+
+fn check_schema(path: &Path, texts: &[String]) -> Result<(), String> {
+    for text in texts {
+        std::fs::write(path, text).map_err(|error| error.to_string())?;
+        run(Command::new("cloud-init").args(["schema", "--config-file"]).arg(path), path)?;
+    }
+    Ok(())
 }
 
 fn run(command: &mut Command, about: &Path) -> Result<(), String> {

@@ -23,11 +23,28 @@ pub fn tofu_binary() -> OsString {
     given.unwrap_or_else(|| "tofu".into())
 }
 
-/// What `templatefile()` gives for each case, from one `tofu console` process.
+/// Cases below which a second process is not worth its start, and which benchmarks give to one process.
+const FOR_ONE_PROCESS: usize = 200;
+
+/// What `templatefile()` gives for each case, from one `tofu console` process, or from two side by side where there are many.
 ///
 /// # Errors
 /// When OpenTofu cannot be started, or refuses a case; its own words are in the error.
 pub fn templatefile(cases: &[Case]) -> io::Result<Vec<Vec<u8>>> {
+    if cases.len() <= FOR_ONE_PROCESS {
+        return in_one_process(cases);
+    }
+    let (first, second) = cases.split_at(cases.len() / 2);
+    std::thread::scope(|threads| {
+        let other = threads.spawn(|| in_one_process(second));
+        let mut texts = in_one_process(first)?;
+        let more = other.join().map_err(|_| io::Error::other("the second console's thread ended early"))?;
+        texts.extend(more?);
+        Ok(texts)
+    })
+}
+
+fn in_one_process(cases: &[Case]) -> io::Result<Vec<Vec<u8>>> {
     let folder = tempfile::tempdir()?;
     let mut script = String::new();
     for (index, case) in cases.iter().enumerate() {

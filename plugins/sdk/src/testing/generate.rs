@@ -25,7 +25,8 @@ pub fn requests(base: &DeploymentRequest, count: usize) -> Vec<DeploymentRequest
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let label = "[a-z0-9]{1,12}(-[a-z0-9]{1,6})?";
-    let parts = (hostile_text(), "[!-?A-~]{1,20}", label, label, any::<bool>(), 0..4_i64);
+    let name = hostile_text().prop_filter("refused in requests", |text| !text::has_mark_on_a_bracket(text));
+    let parts = (name, "[!-?A-~]{1,20}", label, label, any::<bool>(), 0..4_i64);
     let mut made: Vec<DeploymentRequest> = (0..count)
         .filter_map(|_| {
             let (name, mail, first, second, ha_enabled, worker_count) = parts.new_tree(&mut runner).ok()?.current();

@@ -1,6 +1,10 @@
-//! A request for Hetzner Cloud and the context of a host.
+//! A request for Hetzner Cloud, the context of a host, and the module as the judge of variables.
 
-use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, RegionSlot, RenderContext};
+use std::process::Command;
+
+use catalyst_plugin_sdk::testing;
+
+use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, RegionSlot, RenderContext, Rendered};
 
 /// A well-formed key of no one.
 pub const SSH_KEY: &str =
@@ -61,4 +65,46 @@ pub fn context() -> RenderContext {
         gitops_branch: "main".to_owned(),
         present_secrets: secrets.map(str::to_owned).to_vec(),
     }
+}
+
+/// Where the module lies.
+pub const MODULE: &str = "../../infra/hetzner";
+
+/// Variables of the module that a host adds to those of a bundle.
+pub fn with_token(variables: &str) -> serde_json::Value {
+    let mut variables: serde_json::Value = serde_json::from_str(variables).unwrap();
+    variables["hcloud_token"] = "a".repeat(64).into();
+    variables
+}
+
+/// Plans the module's variables alone: no resource, so no provider, but every validation.
+///
+/// # Errors
+/// OpenTofu's words.
+pub fn module_accepts(variables: &serde_json::Value) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(format!("{MODULE}/variables.tf"), folder.path().join("variables.tf")).unwrap();
+    std::fs::write(folder.path().join("terraform.tfvars.json"), variables.to_string()).unwrap();
+    let mut plan = Command::new(testing::tofu_binary());
+    plan.args(["plan", "-input=false", "-no-color", "-compact-warnings"]).current_dir(folder.path());
+    let output = plan.output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(words) }
+}
+
+/// What the apply would put into a hole.
+pub fn hole_value(name: &str) -> String {
+    match name {
+        "load_balancer_ipv4" => "203.0.113.9".to_owned(),
+        "node_private_ip" => "10.0.1.3".to_owned(),
+        "deployment_id" => "00112233aabbccdd".to_owned(),
+        "hcloud_token_b64" | "ghcr_dockerconfigjson_b64" => "c2VjcmV0".repeat(11),
+        _ => "0123456789abcdef".repeat(4),
+    }
+}
+
+/// Text of a file of a bundle.
+pub fn content<'a>(bundle: &'a Rendered, path: &str) -> &'a str {
+    let file = bundle.files.iter().find(|file| file.path == path).unwrap();
+    std::str::from_utf8(&file.content).unwrap()
 }

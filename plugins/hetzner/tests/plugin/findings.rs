@@ -1,13 +1,11 @@
 //! What a request is told before anything is created.
 
-mod common;
-
+use crate::common::{context, ha, solo};
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_sdk::{
     DeploymentRequest, DomainMode, Findings, Outputs, ProbeResponse, Provisioner, RenderContext, SecretSource,
     Severity, Verdict,
 };
-use common::{context, ha, solo};
 
 fn has(findings: &Findings, pointer: &str, code: &str, severity: Severity) -> bool {
     findings.iter().any(|f| f.pointer == pointer && f.code == code && f.severity == severity)
@@ -166,6 +164,17 @@ fn a_verdict_says_only_what_was_proven() {
 fn costs_are_given_as_far_as_they_are_known() {
     let estimate = Hetzner::estimate(&solo()).unwrap();
     assert_eq!((estimate.lines[0].quantity, estimate.lines[0].monthly_cents), (1, 1849));
+    let three = Hetzner::estimate(&ha()).unwrap();
+    let lines: Vec<_> =
+        three.lines.iter().map(|line| (line.label.as_str(), line.quantity, line.monthly_cents)).collect();
+    assert_eq!(lines, [("control plane cx43", 3, 1849), ("worker cpx32", 2, 4199)]);
+    assert_eq!((three.as_of, three.currency), (Hetzner::describe().catalogue.as_of, "USD".to_owned()));
+    let retired = Hetzner::estimate(&{
+        let mut request = solo();
+        request.regions[0].control_plane_size = "cx42".to_owned();
+        request
+    });
+    assert!(retired.unwrap().unknown.iter().any(|line| line.contains("cx42")), "no price is made up");
     let mut elsewhere = ha();
     elsewhere.regions[0].cloud_region = "hel1".to_owned();
     let estimate = Hetzner::estimate(&elsewhere).unwrap();

@@ -1,0 +1,90 @@
+//! From a map to settings, and what is refused.
+
+use super::*;
+
+fn config(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_map(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let c = config(&[("CATALYST_GITOPS_BRANCH", "")]).unwrap();
+    assert_eq!(c.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(c.state_dir, PathBuf::from("/var/lib/catalyst/state"));
+    assert_eq!(c.gitops_branch, "main");
+    assert_eq!(c.phase1_timeout, Duration::from_secs(3600));
+    assert_eq!(c.tofu.max_runs, 4);
+    assert_eq!(c.cors_origin, AllowedOrigin::Any);
+    let pdm = "http://pool-domain-manager.openova-system.svc.cluster.local:8080/";
+    assert_eq!(c.pool_domain_manager_url.as_str(), pdm);
+    assert_eq!(c.managed_domains.list(), ["omani.works", "openova.io"]);
+}
+
+#[test]
+fn h1_an_open_address_must_be_asked_for_and_listen_wins_over_port() {
+    let open = config(&[("PORT", "9"), ("CATALYST_AUTH", "none")]).unwrap();
+    assert_eq!(open.listen.to_string(), "0.0.0.0:9");
+    for open in [("PORT", "9"), ("CATALYST_LISTEN", "192.0.2.1:9")] {
+        assert_eq!(config(&[open]).unwrap_err().name, "CATALYST_AUTH", "{open:?}");
+    }
+    let both = config(&[("PORT", "9"), ("CATALYST_LISTEN", "127.0.0.1:1")]).unwrap();
+    assert_eq!(both.listen.to_string(), "127.0.0.1:1");
+}
+
+#[test]
+fn go_durations_are_read_and_bad_values_name_the_variable() {
+    let c = config(&[("CATALYST_APPLY_TIMEOUT", "1h30m"), ("CATALYST_PHASE1_SETTLE", "1500ms")]).unwrap();
+    assert_eq!(c.tofu.apply_timeout, Duration::from_secs(5400));
+    assert_eq!(c.phase1_settle, Duration::from_millis(1500));
+    for (name, value) in [
+        ("CATALYST_APPLY_TIMEOUT", "soon"),
+        ("CATALYST_APPLY_TIMEOUT", "0s"),
+        ("CATALYST_APPLY_TIMEOUT", "-1m"),
+        ("CATALYST_MAX_RUNS", "0"),
+        ("CATALYST_LISTEN", "here"),
+        ("PORT", "99999"),
+        ("CORS_ORIGIN", "console.example"),
+        ("CATALYST_AUTH", "oidc"),
+        ("CATALYST_STATE_KEY", "k"),
+        ("CATALYST_API_PUBLIC_URL", "ftp://x"),
+        ("CATALYST_TOFU_PASS_ENV", "CATALYST_GHCR_PULL_TOKEN"),
+        ("CATALYST_TOFU_CONFINE", "on"),
+        ("POOL_DOMAIN_MANAGER_URL", "pdm.example"),
+    ] {
+        assert_eq!(config(&[(name, value)]).unwrap_err().name, name, "{name}={value}");
+    }
+    let lenient = config(&[("CATALYST_PHASE1_WATCH_TIMEOUT", "-5m")]).unwrap();
+    assert_eq!(lenient.phase1_timeout, Duration::from_secs(3600));
+    assert_eq!(lenient.warnings.len(), 1);
+    let mistyped = config(&[("CATALYST_PHASE1_TIMEOUT", "5m"), ("CATALYST_CACHE_DIR", "/c")]).unwrap();
+    assert!(matches!(mistyped.warnings.as_slice(), [one] if one.contains("CATALYST_PHASE1_TIMEOUT")));
+}
+
+#[test]
+fn f12_the_child_gets_named_variables_only() {
+    let pairs =
+        [("PATH", "/bin"), ("CATALYST_GHCR_PULL_TOKEN", "s3"), ("DYNADOT_API_KEY", "k"), ("CLOUD_ENDPOINT", "e")];
+    let names = |extra: &[(&str, &str)]| -> Vec<OsString> {
+        let all: Vec<_> = pairs.iter().chain(extra).copied().collect();
+        config(&all).unwrap().tofu.env.into_iter().map(|(name, _)| name).collect()
+    };
+    assert_eq!(names(&[]), ["PATH"]);
+    assert_eq!(names(&[("CATALYST_TOFU_PASS_ENV", "CLOUD_ENDPOINT")]), ["PATH", "CLOUD_ENDPOINT"]);
+}
+
+#[test]
+fn a_state_key_is_read_and_a_bad_one_is_refused_without_being_repeated() {
+    let key = "5e".repeat(32);
+    assert!(config(&[("CATALYST_STATE_KEY", &key)]).unwrap().state_key.is_some());
+    assert!(config(&[("CATALYST_STATE_KEY", "")]).unwrap().state_key.is_none());
+    let error = config(&[("CATALYST_STATE_KEY", &key[1..])]).unwrap_err().to_string();
+    assert!(error.starts_with("CATALYST_STATE_KEY: must be 32 random bytes") && !error.contains("5e5e"), "{error}");
+}
+
+#[test]
+fn the_debug_form_shows_no_secret() {
+    let key = "5e".repeat(32);
+    let c = config(&[("CATALYST_GHCR_PULL_TOKEN", "s3ntinel"), ("CATALYST_STATE_KEY", &key)]).unwrap();
+    let shown = format!("{c:?}");
+    assert!(!shown.contains("s3ntinel") && !shown.contains("5e5e"));
+}

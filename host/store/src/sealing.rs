@@ -1,0 +1,214 @@
+//! OpenTofu's states at rest: sealed under the operator's key, each bound to its deployment and version.
+//!
+//! It knows bytes and keys, and no file. What is not sealed is handed through: it was written before there was a key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use catalyst_domain::DeploymentId;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// What a sealed state begins with. The zero keeps it apart from JSON, the last byte is the version of this layout:
+/// these bytes, the key's mark, the nonce, the sealed text with its tag.
+const MAGIC: &[u8; 16] = b"catalyst-state\0\x01";
+const KEY_BYTES: usize = 32;
+/// Long enough that two keys of one installation never share it, and it tells nothing about a random key.
+const MARK_BYTES: usize = 8;
+/// XChaCha20's nonce: at 192 bits a random one per version never meets another, so no counter has to survive a crash.
+const NONCE_BYTES: usize = 24;
+/// Bytes from which a seal's key can be told.
+pub(crate) const HEAD_BYTES: usize = MAGIC.len() + MARK_BYTES;
+/// What sealing adds to a state: head, nonce and the tag of Poly1305.
+pub(crate) const ADDED_BYTES: u64 = (HEAD_BYTES + NONCE_BYTES + 16) as u64;
+
+/// The key that states are sealed with (`CATALYST_STATE_KEY`). It cannot be printed and is wiped when it goes.
+#[derive(Clone)]
+pub struct StateKey {
+    bytes: Zeroizing<[u8; KEY_BYTES]>,
+    mark: KeyMark,
+}
+
+/// Tells keys apart without being one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyMark([u8; MARK_BYTES]);
+
+/// The text is no key. It is not repeated here: it may be one with a typing error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 32 random bytes as 64 hex digits or as base64; `openssl rand -hex 32` makes some")]
+pub struct BadStateKey;
+
+/// Why a state was not sealed or opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SealFault {
+    #[error("it is encrypted, and CATALYST_STATE_KEY is not set")]
+    NoKey,
+    #[error("it is encrypted with another key than CATALYST_STATE_KEY")]
+    OtherKey,
+    #[error("its seal is broken: it was changed, or it is the state of another deployment or version")]
+    Broken,
+    #[error("the system gave no random bytes")]
+    NoRandomness,
+}
+
+impl StateKey {
+    /// Reads 64 hex digits or the base64 of 32 bytes.
+    ///
+    /// # Errors
+    /// [`BadStateKey`] for everything else.
+    pub fn parse(text: &str) -> Result<Self, BadStateKey> {
+        let text = text.trim();
+        let decoded = match text.len() {
+            64 => hex::decode(text).map_err(|_| BadStateKey),
+            _ => STANDARD.decode(text).map_err(|_| BadStateKey),
+        };
+        let decoded = Zeroizing::new(decoded?);
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        if decoded.len() != KEY_BYTES {
+            return Err(BadStateKey);
+        }
+        bytes.copy_from_slice(&decoded);
+        let digest = Sha256::new().chain_update(b"catalyst state key mark\0").chain_update(*bytes).finalize();
+        let mut mark = [0; MARK_BYTES];
+        mark.copy_from_slice(&digest[..MARK_BYTES]);
+        Ok(Self { bytes, mark: KeyMark(mark) })
+    }
+
+    pub(crate) fn mark(&self) -> KeyMark {
+        self.mark
+    }
+
+    /// Seals a state as this version of this deployment.
+    pub(crate) fn seal(&self, id: &DeploymentId, version: u64, state: &[u8]) -> Result<Vec<u8>, SealFault> {
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce).map_err(|_| SealFault::NoRandomness)?;
+        let aad = bound_to(self.mark, id, version);
+        let sealed = self.cipher().encrypt(&XNonce::from(nonce), Payload { msg: state, aad: &aad });
+        // It fails only for texts of 256 GiB.
+        let sealed = sealed.map_err(|_| SealFault::Broken)?;
+        Ok([MAGIC.as_slice(), &self.mark.0, &nonce, &sealed].concat())
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&Key::from(*self.bytes))
+    }
+}
+
+impl fmt::Debug for StateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+impl KeyMark {
+    /// As it is written into a file.
+    pub(crate) fn text(self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+/// Whether these bytes are, or begin as, a sealed state.
+pub fn is_sealed(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
+/// Which key sealed these bytes; `None` for a state that is not sealed.
+pub(crate) fn sealed_with(head: &[u8]) -> Option<KeyMark> {
+    let mark = head.strip_prefix(MAGIC)?.get(..MARK_BYTES)?;
+    Some(KeyMark(mark.try_into().ok()?))
+}
+
+/// Gives back what was sealed as this version of this deployment, or the bytes themselves when they are not sealed.
+pub(crate) fn open(
+    key: Option<&StateKey>,
+    id: &DeploymentId,
+    version: u64,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, SealFault> {
+    if !is_sealed(&bytes) {
+        return Ok(bytes);
+    }
+    let key = key.ok_or(SealFault::NoKey)?;
+    let mark = sealed_with(&bytes).ok_or(SealFault::Broken)?;
+    if mark != key.mark {
+        return Err(SealFault::OtherKey);
+    }
+    let (nonce, sealed) = bytes[HEAD_BYTES..].split_first_chunk::<NONCE_BYTES>().ok_or(SealFault::Broken)?;
+    let aad = bound_to(mark, id, version);
+    let opened = key.cipher().decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad });
+    opened.map_err(|_| SealFault::Broken)
+}
+
+// All that a seal holds together beside the text.
+fn bound_to(mark: KeyMark, id: &DeploymentId, version: u64) -> Vec<u8> {
+    [MAGIC.as_slice(), &mark.0, id.as_str().as_bytes(), b"\0", &version.to_be_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> StateKey {
+        StateKey::parse(&hex::encode([byte; 32])).unwrap()
+    }
+
+    fn id(byte: u8) -> DeploymentId {
+        DeploymentId::from_bytes([byte; 8])
+    }
+
+    #[test]
+    fn a_key_is_32_bytes_as_hex_or_base64_and_nothing_else() {
+        let bytes = [0xa7; 32];
+        let marks =
+            [hex::encode(bytes), hex::encode_upper(bytes), STANDARD.encode(bytes), STANDARD.encode(bytes) + "\n"]
+                .map(|text| StateKey::parse(&text).unwrap().mark());
+        assert!(marks.iter().all(|mark| *mark == marks[0]) && marks[0] != key(1).mark());
+        let short = hex::encode([1; 31]);
+        let long = STANDARD.encode([1; 33]);
+        let no_hex = "g".repeat(64);
+        for bad in ["", " ", "password", &short, &long, &no_hex, &STANDARD.encode([1; 32])[..43]] {
+            let error = StateKey::parse(bad).unwrap_err().to_string();
+            assert!(error.contains("32 random bytes") && (bad.len() < 3 || !error.contains(bad)), "{bad}: {error}");
+        }
+        assert_eq!(format!("{:?}", key(1)), "<secret>");
+    }
+
+    #[test]
+    fn what_was_sealed_comes_back_and_no_two_seals_are_alike() {
+        for state in [b"".as_slice(), br#"{"resources":[]}"#, &[0xff; 100_000]] {
+            let (one, two) = (key(1).seal(&id(1), 7, state).unwrap(), key(1).seal(&id(1), 7, state).unwrap());
+            assert_ne!(one, two);
+            assert_eq!(one.len() as u64, state.len() as u64 + ADDED_BYTES);
+            assert!(state.len() < 3 || !one.windows(state.len()).any(|window| window == state));
+            assert_eq!(open(Some(&key(1)), &id(1), 7, one).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn a_seal_holds_key_deployment_version_and_every_byte() {
+        let state = br#"{"resources":[1]}"#;
+        let sealed = key(1).seal(&id(1), 7, state).unwrap();
+        assert_eq!(open(None, &id(1), 7, sealed.clone()), Err(SealFault::NoKey));
+        assert_eq!(open(Some(&key(2)), &id(1), 7, sealed.clone()), Err(SealFault::OtherKey));
+        assert_eq!(open(Some(&key(1)), &id(2), 7, sealed.clone()), Err(SealFault::Broken));
+        assert_eq!(open(Some(&key(1)), &id(1), 8, sealed.clone()), Err(SealFault::Broken));
+        for at in MAGIC.len()..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(open(Some(&key(1)), &id(1), 7, changed).is_err(), "byte {at}");
+        }
+        for length in MAGIC.len()..sealed.len() {
+            assert!(open(Some(&key(1)), &id(1), 7, sealed[..length].to_vec()).is_err(), "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn a_state_from_before_is_handed_through() {
+        for key in [None, Some(&key(1))] {
+            assert_eq!(open(key, &id(1), 1, b"{}".to_vec()).unwrap(), b"{}");
+        }
+        assert_eq!((sealed_with(b"{}"), is_sealed(b"{}")), (None, false));
+    }
+}

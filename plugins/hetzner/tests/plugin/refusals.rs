@@ -1,0 +1,363 @@
+//! The plugin and the module refuse the same: a value that the module would refuse at plan is a finding when the request is
+//! made, and nothing is refused that the module takes. OpenTofu itself judges for the module.
+
+use crate::common::{SSH_KEY, context, module_accepts, solo, with_token};
+use catalyst_plugin_hetzner::Hetzner;
+use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RenderContext};
+use serde_json::{Value, json};
+
+/// A variable of the module, how a request says it, and values on both sides of every bound.
+struct Field {
+    variable: &'static str,
+    put: fn(&mut DeploymentRequest, &Value),
+    values: Vec<Value>,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn texts<const N: usize>(values: [&str; N]) -> Vec<Value> {
+    values.into_iter().map(Value::from).collect()
+}
+
+fn set(request: &mut DeploymentRequest, key: &str, value: &Value) {
+    let mut extra: Value = serde_json::from_str(&request.extra).unwrap();
+    extra[key] = value.clone();
+    request.extra = extra.to_string();
+}
+
+fn names() -> Vec<Field> {
+    let label = "a".repeat(63);
+    let long = |bytes: usize| format!("{label}.{label}.{label}.{}.test", "b".repeat(bytes - 3 * 64 - 5));
+    let mail = |bytes: usize| format!("{}@example.test", "x".repeat(bytes - 13));
+    let mut domains = texts([
+        "a.b",
+        "1a.b2",
+        "a-1.omani.works",
+        "acme",
+        "A.b",
+        "a_b.c",
+        "-a.b",
+        "a-.b",
+        "a.1b",
+        "a..b",
+        "a.b.",
+        "é.b",
+    ]);
+    domains.extend([
+        long(240).into(),
+        long(241).into(),
+        format!("{label}a.test").into(),
+        format!("{label}.test").into(),
+    ]);
+    let mut people =
+        texts(["A", "日本", "a\u{e000}", "a\u{0}b", "a\nb", "\u{7f}x", "<\u{301}", ">\u{323}x", "<e\u{301}>"]);
+    people.extend(["x", "é"].map(|letter| letter.repeat(200).into()));
+    people.extend([("x", 201), ("👩", 200), ("👩", 201)].map(|(letter, count)| letter.repeat(count).into()));
+    let mut mails = texts(["a@b.c", "a@b", "@b.c", "a@.c", "a@b.", "a@b@c.d", "a b@c.d", "é@b.c", "<\u{301}@b.c"]);
+    mails.extend([mail(254).into(), mail(255).into()]);
+    vec![
+        Field { variable: "sovereign_fqdn", put: |r, v| r.sovereign_fqdn = text(v), values: domains },
+        Field { variable: "org_name", put: |r, v| r.org_name = text(v), values: people },
+        Field { variable: "org_email", put: |r, v| r.org_email = text(v), values: mails },
+        Field {
+            variable: "sovereign_subdomain",
+            put: |r, v| (r.domain_mode, r.subdomain) = (DomainMode::Pool, text(v)),
+            values: texts(["acme", "a-1", "-a", "a-", "A", "a_b", &label, &format!("{label}a")]),
+        },
+        Field {
+            variable: "pool_domain",
+            put: |r, v| (r.domain_mode, r.pool_domain) = (DomainMode::Pool, text(v)),
+            values: texts(["omani.works", "works", "Omani.works", "-a.works", "a.works."]),
+        },
+        Field {
+            variable: "hcloud_project_id",
+            put: |r, v| set(r, "hetznerProjectID", v),
+            values: vec!["1".into(), "x".repeat(128).into(), "x".repeat(129).into(), "a\u{1}".into()],
+        },
+    ]
+}
+
+fn sizes() -> Vec<Field> {
+    let types = [
+        "cx43", "cpx42", "ccx63", "cax41", "cx1", "cx999", "cx1000", "cx", "CX43", "t3.large", "xcx43", "cx43 a",
+        "dcx43",
+    ];
+    vec![
+        Field {
+            variable: "region",
+            put: |r, v| r.regions[0].cloud_region = text(v),
+            values: texts(["fsn1", "nbg1", "hel1", "ash", "hil", "sin", "fsn2", "FSN1", "eu-central"]),
+        },
+        Field {
+            variable: "control_plane_size",
+            put: |r, v| r.regions[0].control_plane_size = text(v),
+            values: texts(types),
+        },
+        Field {
+            variable: "worker_size",
+            put: |r, v| (r.regions[0].worker_size, r.regions[0].worker_count) = (text(v), 1),
+            values: texts(types),
+        },
+        Field {
+            variable: "worker_count",
+            put: |r, v| r.regions[0].worker_count = v.as_i64().unwrap(),
+            values: [0, 1, 50, 51, -1, i64::from(i32::MAX)].map(Value::from).to_vec(),
+        },
+        Field {
+            variable: "regions",
+            put: |r, v| r.regions[0].provider = text(&v[0]["provider"]),
+            values: ["hetzner", "aws", "nowhere"].map(|name| json!([{"provider": name}])).to_vec(),
+        },
+    ]
+}
+
+/// Well-formed keys of no one, by name and the bytes of the blob behind the name.
+fn keys() -> Vec<Value> {
+    use base64::Engine as _;
+    let part = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let key = |name: &str, parts: &[&[u8]]| {
+        let blob: Vec<u8> = std::iter::once(name.as_bytes()).chain(parts.iter().copied()).flat_map(part).collect();
+        format!("{name} {}", base64::engine::general_purpose::STANDARD.encode(blob))
+    };
+    let point = |length: usize| [&[4_u8][..], &vec![7; length]].concat();
+    let modulus = |bits: usize| [&[0_u8, 0x80][..], &vec![7; bits / 8 - 1]].concat();
+    let mut keys = vec![key("ssh-ed25519", &[&[7; 32]]), key("ssh-ed25519", &[&[7; 31]]), key("ssh-dss", &[&[7; 32]])];
+    for (curve, length) in [("nistp256", 64), ("nistp384", 96), ("nistp521", 132)] {
+        let name = format!("ecdsa-sha2-{curve}");
+        keys.push(key(&name, &[curve.as_bytes(), &point(length)]));
+        keys.push(key(&name, &[curve.as_bytes(), &point(length - 2)]));
+    }
+    keys.extend([2048, 3072, 4096, 1024].map(|bits| key("ssh-rsa", &[&[1, 0, 1], &modulus(bits)])));
+    keys.push(format!("{} me@example.test", keys[0]));
+    keys.extend(["ssh-ed25519 AAAA", "nonsense", "-----BEGIN OPENSSH PRIVATE KEY-----"].map(str::to_owned));
+    keys.push(SSH_KEY.replacen("ssh-ed25519", "ssh-rsa", 1));
+    keys.into_iter().map(Value::from).collect()
+}
+
+fn settings() -> Vec<Field> {
+    let network = |index: usize| format!("10.{}.{}.0/24", index / 200, index % 200);
+    let networks = |count: usize| json!((0..count).map(network).collect::<Vec<_>>());
+    let one = |text: &str| json!([text]);
+    let cidrs = [
+        "203.0.113.7/32",
+        "203.0.113.7/24",
+        "2001:db8::/48",
+        "2001:db8::1/64",
+        "x",
+        "10.0.0.0",
+        "10.0.0.0/33",
+        "::/129",
+    ];
+    let mut all: Vec<Value> = cidrs.map(one).to_vec();
+    all.extend([json!([]), networks(100), networks(101)]);
+    vec![
+        Field { variable: "ssh_public_key", put: |r, v| r.ssh_public_key = text(v), values: keys() },
+        Field { variable: "ssh_allowed_cidrs", put: |r, v| set(r, "sshAllowedCidrs", v), values: all },
+        Field {
+            variable: "gitops_path",
+            put: |r, v| set(r, "gitopsPath", v),
+            values: texts([
+                "clusters/_template",
+                "_x",
+                "../x",
+                "a/../b",
+                "/x",
+                "a b",
+                "a\"b",
+                &"a".repeat(200),
+                &"a".repeat(201),
+            ]),
+        },
+        Field {
+            variable: "k3s_version",
+            put: |r, v| set(r, "k3sVersion", v),
+            values: texts([
+                "v1.32.1+k3s1",
+                "v1.32.1",
+                "1.32.1+k3s1",
+                "v1.32+k3s1",
+                "v1.32.1+k3s",
+                "latest",
+                "v1.32.1+k3s1;id",
+                &format!("v1.32.{}1+k3s1", "0".repeat(20)),
+                &format!("v1.32.{}1+k3s1", "0".repeat(21)),
+            ]),
+        },
+        Field {
+            variable: "helm_version",
+            put: |r, v| set(r, "helmVersion", v),
+            values: texts([
+                "v3.17.0",
+                "3.17.0",
+                "v3.17",
+                "latest",
+                &format!("v3.{}1.0", "0".repeat(26)),
+                &format!("v3.{}1.0", "0".repeat(27)),
+            ]),
+        },
+        Field {
+            variable: "cilium_version",
+            put: |r, v| set(r, "ciliumVersion", v),
+            values: texts(["1.16.5", "1.17.0", "1.15.9", "1.9.1", "1.100.0", "v1.16.5", "2.0.0"]),
+        },
+        Field {
+            variable: "flux_version",
+            put: |r, v| set(r, "fluxVersion", v),
+            values: texts(["v2.5.0", "v1.5.0", "2.5.0", "v2.5"]),
+        },
+    ]
+}
+
+/// What is refused by one of the two alone.
+fn disagreements(fields: &[Field]) -> Vec<String> {
+    let good = Hetzner::render(&solo(), &context()).unwrap();
+    let mut found = Vec::new();
+    for Field { variable, put, values } in fields {
+        for value in values {
+            let mut request = solo();
+            put(&mut request, value);
+            let findings = Hetzner::validate(&request);
+            let mut variables = with_token(&good.variables);
+            variables[*variable] = value.clone();
+            let said = if findings.has_errors() {
+                module_accepts(&variables).err().map_or(Some(format!("only the plugin: {findings:?}")), |_| None)
+            } else {
+                let bundle = Hetzner::render(&request, &context()).unwrap();
+                module_accepts(&with_token(&bundle.variables)).err().map(|words| format!("only the module: {words}"))
+            };
+            found.extend(said.map(|words| format!("{variable} = {value}: {words}")));
+        }
+    }
+    found
+}
+
+#[test]
+fn f7_g16_names_are_refused_by_plugin_and_module_alike() {
+    assert_eq!(disagreements(&names()), Vec::<String>::new());
+}
+
+#[test]
+fn f7_sizes_and_places_are_refused_by_plugin_and_module_alike() {
+    assert_eq!(disagreements(&sizes()), Vec::<String>::new());
+}
+
+#[test]
+fn f7_g14_g16_keys_networks_and_versions_are_refused_by_plugin_and_module_alike() {
+    assert_eq!(disagreements(&settings()), Vec::<String>::new());
+}
+
+/// What the host itself supplies: its own address and the repository.
+#[test]
+fn f7_what_a_host_supplies_is_refused_by_plugin_and_module_alike() {
+    type Put = fn(&mut RenderContext, String);
+    let long = |start: &str, length: usize| format!("{start}{}", "a".repeat(length - start.len()));
+    let branch = |length: usize| "b".repeat(length);
+    let fields: [(&str, Put, Vec<String>); 3] = [
+        (
+            "catalyst_api_url",
+            |host, url| host.public_url = url,
+            [
+                "https://a.test/x",
+                "https://[2001:db8::1]:8443",
+                "http://127.0.0.1:8080/x",
+                "http://[::1]:80",
+                "http://localhost",
+                "http://a.test",
+                "http://localhost.a.test",
+                "http://127.0.0.1@a.test",
+                "https://a.test/x?y",
+                "https://a@b.test",
+                "https://a.test/é",
+                "ftp://a.test",
+                "https://",
+            ]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([long("https://", 256), long("https://", 257)])
+            .collect(),
+        ),
+        (
+            "gitops_repo_url",
+            |host, url| host.gitops_repo_url = url,
+            [
+                "https://a.test/x.git",
+                "http://a.test",
+                "ssh://git@a.test/x",
+                "git@a.test:x",
+                "file:///x",
+                "https://a b",
+                "https://a\"b",
+                "https://a\\b",
+                "https://a<b",
+                "https://é.test",
+                "https://",
+            ]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([long("https://", 256), long("https://", 257)])
+            .collect(),
+        ),
+        (
+            "gitops_branch",
+            |host, branch| host.gitops_branch = branch,
+            ["main", "release/1.2", "-x", "a b", "a\"b"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([branch(200), branch(201)])
+                .collect(),
+        ),
+    ];
+    let good = Hetzner::render(&solo(), &context()).unwrap();
+    for (variable, put, values) in fields {
+        for value in values {
+            let mut host = context();
+            put(&mut host, value.clone());
+            let rendered = Hetzner::render(&solo(), &host);
+            let mut variables = with_token(&good.variables);
+            variables[variable] = value.clone().into();
+            assert_eq!(rendered.is_ok(), module_accepts(&variables).is_ok(), "{variable} = {value}");
+        }
+    }
+}
+
+/// The wizard has three ways to say it, and who runs the module alone may take any of them.
+#[test]
+fn f6_the_module_takes_every_way_to_say_byo() {
+    let mut variables = with_token(&Hetzner::render(&solo(), &context()).unwrap().variables);
+    assert_eq!(variables["domain_mode"], "byo");
+    for (mode, taken) in
+        [("byo-manual", true), ("byo-api", true), ("byo", true), ("pool", true), ("", true), ("own", false)]
+    {
+        variables["domain_mode"] = mode.into();
+        assert_eq!(module_accepts(&variables).is_ok(), taken, "{mode}");
+    }
+}
+
+#[test]
+fn f4_f5_null_and_blank_are_the_modules_own_defaults() {
+    let good = with_token(&Hetzner::render(&solo(), &context()).unwrap().variables);
+    let blank = [
+        "control_plane_size",
+        "worker_size",
+        "domain_mode",
+        "gitops_branch",
+        "gitops_path",
+        "k3s_version",
+        "deployment_id",
+    ];
+    let mut variables = good.clone();
+    for variable in blank {
+        variables[variable] = "".into();
+    }
+    module_accepts(&variables).unwrap();
+    for variable in
+        ["regions", "worker_count", "ha_enabled", "ssh_allowed_cidrs", "control_plane_size", "artifact_sha256"]
+    {
+        variables[variable] = Value::Null;
+    }
+    module_accepts(&variables).unwrap();
+    variables["region"] = Value::Null;
+    assert!(module_accepts(&variables).is_err(), "there is no default for a place");
+}

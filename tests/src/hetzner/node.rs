@@ -1,0 +1,238 @@
+//! A server's first boot: its user data is carried out below a root of its own, so that every absolute path is honoured. What
+//! needs a machine, a cluster or the internet is played by stand-ins that note how they were called; shell, `sed`, `tar`,
+//! `sha256sum` and above all the `curl` that calls home are the real ones.
+//!
+//! Time is the node's own: `sleep` moves its clock and takes none, so an hour of patience is over at once.
+
+use catalyst_plugin_sdk::testing::UserData;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// What k3s writes.
+pub const KUBECONFIG: &str = "apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: aHR0cHM6Ly8xMjcuMC4wLjE6NjQ0Mw==
+    server: https://127.0.0.1:6443
+  name: default
+users:
+- name: \"https://127.0.0.1:6443\"
+";
+
+/// Notes the call and does nothing.
+const NOTE: &str = "#!/bin/sh\nprintf '%s\\n' \"${0##*/} $*\" >>/stub/calls\n";
+const QUIET: [&str; 5] = ["systemctl", "swapoff", "update-alternatives", "sshd", "helm"];
+
+const IP: &str = r#"#!/bin/sh
+case "$*" in
+*route*) echo '1.1.1.1 via 172.31.1.1 dev eth0 src 198.18.4.7 uid 0' ;;
+*) echo "3: enp7s0    inet $(cat /stub/private-ip)/32 brd 10.0.1.2 scope global dynamic enp7s0" ;;
+esac
+"#;
+
+const SLEEP: &str =
+    "#!/bin/sh\necho $(($(cat /stub/clock) + ${1%.*})) >/stub/clock.new\nmv /stub/clock.new /stub/clock\n";
+const DATE: &str = r#"#!/bin/sh
+[ "$*" = +%s ] || exec /usr/bin/date "$@"
+echo $(($(/usr/bin/date +%s) + $(cat /stub/clock)))
+"#;
+
+/// Downloads come from a folder; what goes to this machine is the real curl's, with less patience.
+const CURL: &str = r#"#!/bin/sh
+printf '%s\n' "curl $*" >>/stub/calls
+url='' out='' before=''
+for word in "$@"; do
+  if [ "$before" = --output ]; then out=$word; fi
+  case "$word" in http://* | https://*) url=$word ;; esac
+  before=$word
+done
+case "$url" in
+*/cacerts | *:10248/healthz) [ ! -e /stub/nobody-there ] || exit 7; exit 0 ;;
+https://*)
+  file=/stub/net/$(printf %s "$url" | tr / _)
+  [ -f "$file" ] || exit 22
+  cp "$file" "$out"
+  exit 0
+  ;;
+esac
+count=$#
+while [ "$count" -gt 0 ]; do
+  word=$1
+  shift
+  if [ "$before" = --max-time ]; then word=2; fi
+  set -- "$@" "$word"
+  before=$word
+  count=$((count - 1))
+done
+exec /usr/bin/curl "$@"
+"#;
+
+const KUBECTL: &str = r#"#!/bin/sh
+printf '%s\n' "kubectl $*" >>/stub/calls
+before=''
+for word in "$@"; do
+  if [ "$before" = --filename ]; then cp "$word" "/stub/applied/${word##*/}"; fi
+  before=$word
+done
+case "$*" in *readyz*) [ ! -e /stub/never-ready ] ;; esac
+"#;
+
+const INSTALL: &str = r#"#!/bin/sh
+printf '%s\n' "install $INSTALL_K3S_VERSION download=$INSTALL_K3S_SKIP_DOWNLOAD start=$INSTALL_K3S_SKIP_START: $INSTALL_K3S_EXEC" >>/stub/calls
+mkdir -p /etc/rancher/k3s
+cp /stub/k3s.yaml /etc/rancher/k3s/k3s.yaml
+chmod 0600 /etc/rancher/k3s/k3s.yaml
+cp /stub/kubectl /usr/local/bin/kubectl
+"#;
+
+/// `/usr` is this machine's but for `/usr/local`, as on a fresh server.
+const ENTER: &str = r#"set -eu
+root=$1
+shift
+mount --rbind /usr "$root/usr"
+mount --bind "$root/local" "$root/usr/local"
+mount --rbind /dev "$root/dev"
+mount --bind /etc/alternatives "$root/etc/alternatives"
+exec chroot "$root" /usr/bin/env -i LANG=C.UTF-8 \
+  PATH=/stub/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+"#;
+
+/// A server before its first boot.
+pub struct Node {
+    root: tempfile::TempDir,
+    commands: Vec<Vec<String>>,
+}
+
+impl Node {
+    /// Writes the user data's files and everything that the node finds outside.
+    pub fn new(user_data: &str, private_ip: &str) -> Self {
+        let parsed = UserData::parse(user_data).unwrap();
+        let commands = serde_json::from_value(serde_json::to_value(&parsed.runcmd).unwrap()).unwrap();
+        let node = Self { root: tempfile::tempdir().unwrap(), commands };
+        for folder in ["usr", "local/bin", "dev", "etc/alternatives", "tmp", "run", "var/log", "root", "stub/applied"] {
+            std::fs::create_dir_all(node.root.path().join(folder)).unwrap();
+        }
+        for link in ["bin", "sbin", "lib", "lib64"] {
+            std::os::unix::fs::symlink(format!("usr/{link}"), node.root.path().join(link)).unwrap();
+        }
+        for file in &parsed.write_files {
+            node.write(&file.path, &file.content, u32::from_str_radix(&file.permissions, 8).unwrap());
+        }
+        node.write("/etc/fstab", "LABEL=root / ext4 defaults 0 1\n/swapfile none swap sw 0 0\n", 0o644);
+        node.write("/stub/clock", "0\n", 0o644);
+        node.write("/stub/calls", "", 0o644);
+        node.write("/stub/private-ip", private_ip, 0o644);
+        node.write("/stub/k3s.yaml", KUBECONFIG, 0o600);
+        node.write("/stub/kubectl", KUBECTL, 0o755);
+        let programs =
+            [("ip", IP), ("sleep", SLEEP), ("date", DATE), ("curl", CURL), ("hostname", "#!/bin/sh\necho node\n")];
+        for (name, text) in programs.into_iter().chain(QUIET.map(|name| (name, NOTE))) {
+            node.write(&format!("/stub/bin/{name}"), text, 0o755);
+        }
+        super::downloads::publish(&node);
+        node
+    }
+
+    /// The file of the node at an absolute path.
+    pub fn path(&self, absolute: &str) -> PathBuf {
+        let below = absolute.strip_prefix("/usr/").unwrap_or(absolute.trim_start_matches('/'));
+        self.root.path().join(below)
+    }
+
+    /// Its text; blank when it is not there.
+    pub fn read(&self, absolute: &str) -> String {
+        std::fs::read_to_string(self.path(absolute)).unwrap_or_default()
+    }
+
+    /// Its permissions.
+    pub fn mode(&self, absolute: &str) -> u32 {
+        std::fs::metadata(self.path(absolute)).unwrap().permissions().mode() & 0o7777
+    }
+
+    /// Writes a file.
+    pub fn write(&self, absolute: &str, text: impl AsRef<[u8]>, mode: u32) {
+        let path = self.path(absolute);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn run(&self, words: &[String]) -> Output {
+        let root = self.root.path().to_str().unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", ENTER, "enter", root]).args(words);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let mut log = self.read("/var/log/cloud-init-output.log");
+        log.push_str(&String::from_utf8_lossy(&output.stdout));
+        log.push_str(&String::from_utf8_lossy(&output.stderr));
+        self.write("/var/log/cloud-init-output.log", log, 0o640);
+        output
+    }
+
+    /// Runs the user data's commands; the status of the last one.
+    pub fn boot(&self) -> i32 {
+        let mut status = 0;
+        for words in &self.commands {
+            status = self.run(words).status.code().unwrap();
+        }
+        status
+    }
+
+    /// Starts a oneshot service as systemd would; none when its condition does not hold.
+    pub fn start(&self, unit: &str) -> Option<i32> {
+        let text = self.read(&format!("/etc/systemd/system/{unit}"));
+        let value = |key: &str| text.lines().find_map(|line| line.trim().strip_prefix(key)).map(str::to_owned);
+        assert_eq!(value("Type=").as_deref(), Some("oneshot"), "{unit}: {text}");
+        let condition = value("ConditionPathExists=").unwrap();
+        self.path(&condition).exists().then(|| self.run(&[value("ExecStart=").unwrap()]).status.code().unwrap())
+    }
+
+    /// Calls of the stand-ins and of curl, with all their arguments: what `ps` would have shown.
+    pub fn calls(&self) -> Vec<String> {
+        self.read("/stub/calls").lines().map(str::to_owned).collect()
+    }
+
+    /// The first call that contains all of these words.
+    #[track_caller]
+    pub fn call(&self, words: &[&str]) -> usize {
+        let calls = self.calls();
+        let found = calls.iter().position(|call| words.iter().all(|word| call.contains(word)));
+        found.unwrap_or_else(|| panic!("no call with {words:?} in {calls:#?}\n{}", self.log()))
+    }
+
+    /// Files below the root that hold this text, this machine's own parts aside.
+    pub fn holding(&self, text: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        search(self.root.path(), text, &mut found);
+        found
+    }
+
+    /// What the boot said.
+    pub fn log(&self) -> String {
+        self.read("/var/log/cloud-init-output.log")
+    }
+}
+
+fn search(folder: &Path, text: &str, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = entry.path();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            search(&path, text, found);
+        } else if kind.is_file() && String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains(text) {
+            found.push(path);
+        }
+    }
+}
+
+/// For [`super::downloads`].
+pub(super) fn install_script() -> &'static str {
+    INSTALL
+}
+
+/// For [`super::downloads`].
+pub(super) fn noting() -> &'static str {
+    NOTE
+}

@@ -1,0 +1,12 @@
+//! `infra/hetzner`, as the plugin renders it, on the real OpenTofu and Hetzner's own provider: what it makes, what it leaves
+//! alone, and how it fails. The cloud behind them is a double, unless `HCLOUD_ENDPOINT` names a real one.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod boot;
+mod changes;
+mod failures;
+mod kit;
+mod life;
+mod postback;
+mod render;
+mod shape;
