@@ -1,7 +1,7 @@
 //! What a confined OpenTofu, and a provider that it starts, can reach. On a kernel without Landlock these say so and fail:
 //! there is nothing to show there, and a silent pass would be a lie.
 
-use super::real::tofu;
+use super::real::{module, tofu};
 use super::*;
 use crate::engine::confine::{Kernel, kernel};
 use std::os::unix::fs::PermissionsExt as _;
@@ -130,16 +130,26 @@ async fn the_host_itself_stays_free_and_temporary_folders_go() {
         bench.store.clone(),
     );
     let bench = Bench { engine: engine.await.unwrap(), ..bench };
-    bench
-        .apply(&format!("variable \"name\" {{}}\nvariable \"deployment_id\" {{}}\nvariable \"token\" {{}}\n{}", ""))
-        .await
-        .0
-        .unwrap();
+    bench.apply(&module("")).await.0.unwrap();
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
     assert_eq!(std::fs::read_to_string(secret).unwrap(), "the-hosts-own");
     // Also from the very threads that start processes.
     let listed = tokio::process::Command::new("ls").arg(bench.folder.path()).output().await.unwrap();
     assert!(listed.status.success());
+}
+
+#[tokio::test]
+async fn settings_in_a_home_folder_are_read_or_passed_over() {
+    landlock();
+    let (bench, _) = bench(Confine::Auto).await;
+    let personal = bench.folder.path().join(".terraform.d");
+    std::fs::create_dir_all(personal.join("plugins")).unwrap();
+    std::fs::write(personal.join("credentials.tfrc.json"), "{\"credentials\": {}}").unwrap();
+    // Read by OpenTofu in every command: an unknown key would be an error.
+    std::fs::write(bench.folder.path().join(".tofurc"), "disable_checkpoint = true\n").unwrap();
+    let (result, seen) = bench.apply(&module("output \"a\" { value = var.name }\n")).await;
+    result.unwrap();
+    assert!(!has_line(&seen, "permission denied"), "{seen:?}");
 }
 
 #[tokio::test]
