@@ -1,6 +1,6 @@
 //! Hostile bundles on the real binary: each is refused by its rule before OpenTofu starts, from a plugin's render and from the
 //! disk. A script in front of OpenTofu writes down every start, so that "not started" is seen and not believed.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use catalyst_tests::host::{Host, built, target_dir, wait_for};
 use catalyst_tests::world::{LIMIT, TOKEN, tofu_into};
