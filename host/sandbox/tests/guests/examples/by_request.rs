@@ -66,18 +66,15 @@ impl Guest for ByRequest {
     }
 }
 
-/// `{"module": "<path>\n<text>"}`, with the escapes of a plain JSON text undone.
+/// `{"module": "<hexadecimal of path, line feed, text>"}`: the host lets no control character through.
 fn module(extra: &str) -> File {
-    let (_, text) = extra.split_once("\"module\":\"").unwrap_or_default();
-    let mut chars = text.chars();
-    let mut plain = String::new();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => break,
-            '\\' => plain.push(chars.next().map_or(' ', |escaped| if escaped == 'n' { '\n' } else { escaped })),
-            c => plain.push(c),
-        }
-    }
+    let (_, digits) = extra.split_once("\"module\":\"").unwrap_or_default();
+    let bytes: Vec<u8> = digits
+        .as_bytes()
+        .chunks_exact(2)
+        .map_while(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    let plain = String::from_utf8(bytes).unwrap_or_default();
     let (path, content) = plain.split_once('\n').unwrap_or(("main.tf", &plain));
     File { path: path.into(), mode: 0o600, content: content.into() }
 }
