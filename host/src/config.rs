@@ -6,6 +6,7 @@ pub use vars::{VARIABLES, Variable};
 
 use crate::dns::managed::ManagedDomains;
 use crate::dns::pdm;
+use crate::engine::Confine;
 use crate::http::AllowedOrigin;
 use crate::outbound::ProxyConfig;
 use catalyst_store::StateKey;
@@ -89,6 +90,8 @@ pub struct TofuConfig {
     pub max_runs: usize,
     /// Budget of Phase 0.
     pub apply_timeout: Duration,
+    /// Whether it is confined.
+    pub confine: Confine,
 }
 
 /// A variable with a value that makes no sense.
@@ -175,6 +178,7 @@ impl Config {
                 provider_mirror: env.get("CATALYST_PROVIDER_MIRROR").map(PathBuf::from),
                 max_runs: env.count("CATALYST_MAX_RUNS")?.unwrap_or(4),
                 apply_timeout: env.duration("CATALYST_APPLY_TIMEOUT", "30m")?,
+                confine: env.confine()?,
             },
             kubeconfig_timeout: env.duration("CATALYST_KUBECONFIG_TIMEOUT", "45m")?,
             phase1_timeout: env.lenient_duration("CATALYST_PHASE1_WATCH_TIMEOUT", Duration::from_secs(3600)),
@@ -278,6 +282,14 @@ impl<'a> Env<'a> {
         Ok(names.filter_map(|name| Some((name.into(), self.get(name)?.into()))).collect())
     }
 
+    fn confine(&self) -> Result<Confine, ConfigError> {
+        match self.get("CATALYST_TOFU_CONFINE").unwrap_or("auto") {
+            "auto" => Ok(Confine::Auto),
+            "off" => Ok(Confine::Off),
+            _ => Err(invalid("CATALYST_TOFU_CONFINE", "must be auto or off")),
+        }
+    }
+
     fn user_cache(&self) -> Option<PathBuf> {
         let base = self.get("XDG_CACHE_HOME").map(PathBuf::from);
         base.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(".cache"))).map(|base| base.join("catalyst"))
@@ -308,11 +320,6 @@ impl<'a> Env<'a> {
         let mut warnings = Vec::new();
         if self.get("CATALYST_TOFU_MODULE_PATH").is_some() {
             warnings.push("CATALYST_TOFU_MODULE_PATH is ignored: the module comes with the plugin".to_owned());
-        }
-        for variable in VARIABLES.iter().filter(|v| v.planned) {
-            if self.get(variable.name).is_some() {
-                warnings.push(format!("{} has no effect yet", variable.name));
-            }
         }
         for name in vars::unknown(self.0) {
             warnings.push(format!("{name} is not a variable of catalyst; `catalyst serve --help` lists them"));

@@ -10,6 +10,7 @@
 mod backend;
 mod child;
 mod command;
+mod confine;
 mod failure;
 mod hearing;
 mod leftover;
@@ -26,6 +27,7 @@ mod tests;
 mod unkept;
 
 pub use command::RunStep;
+pub use confine::Confine;
 pub use failure::{EngineError, RunError, RunErrorKind};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
@@ -38,6 +40,7 @@ use catalyst_domain::{DeploymentId, Secrets};
 use catalyst_store::Store;
 use child::Limits;
 use command::Version;
+use confine::{Confinement, Places};
 use progress::Outlet;
 use run::Aim;
 use stage::WorkRoot;
@@ -69,6 +72,8 @@ pub struct Settings {
     pub apply_timeout: Duration,
     /// Time to end after the first interrupt.
     pub stop_grace: Duration,
+    /// Whether OpenTofu and its providers are kept to their own files.
+    pub confine: Confine,
 }
 
 /// One run's input.
@@ -90,6 +95,7 @@ pub struct Engine {
     store: Arc<dyn Store>,
     folders: WorkRoot,
     backend: Backend,
+    confinement: Confinement,
     places: Semaphore,
     busy: Mutex<HashSet<DeploymentId>>,
     heartbeat: Duration,
@@ -123,11 +129,12 @@ impl Engine {
             1 => settings.tofu_bin.clone(),
             _ => std::path::absolute(&settings.tofu_bin).unwrap_or_else(|_| settings.tofu_bin.clone()),
         };
-        let version = probe::version(&binary, &settings.pass_env).await?;
+        let confinement = confinement(&settings, &binary);
+        let version = probe::version(&binary, &settings.pass_env, &confinement).await?;
         let backend = Backend::start(store.clone()).await?;
         let places = Semaphore::new(settings.max_runs.clamp(1, Semaphore::MAX_PERMITS));
         let (busy, heartbeat) = (Mutex::default(), hearing::HEARTBEAT);
-        Ok(Arc::new(Self { settings, binary, version, store, folders, backend, places, busy, heartbeat }))
+        Ok(Arc::new(Self { settings, binary, version, store, folders, backend, confinement, places, busy, heartbeat }))
     }
 
     /// Version of OpenTofu.
@@ -298,6 +305,15 @@ impl Engine {
         }
         environment
     }
+}
+
+fn confinement(settings: &Settings, binary: &std::path::Path) -> Confinement {
+    let kernel = confine::kernel();
+    if let Some(warning) = confine::warning(settings.confine, kernel) {
+        tracing::warn!("{warning}");
+    }
+    let (cache, mirror) = (settings.plugin_cache_dir.as_deref(), settings.provider_mirror.as_deref());
+    Confinement::new(settings.confine, kernel, Places::new(binary, &settings.pass_env, cache, mirror))
 }
 
 /// The one run of a deployment.

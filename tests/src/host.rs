@@ -63,6 +63,11 @@ impl Host {
         .map(|(k, v)| (k.to_owned(), v))
         .collect();
         all.extend(env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        if let Some((_, tofu)) = env.iter().find(|(name, _)| *name == "CATALYST_TOFU_BIN") {
+            // A script in front of OpenTofu is confined with it; this makes its own folder one that it may use.
+            let folder = Path::new(tofu).parent().unwrap().display().to_string();
+            all.entry("TF_PLUGIN_CACHE_DIR".to_owned()).or_insert(folder);
+        }
         let api = Api::new(&address);
         Self { folder, address, env: all, ulimit: "", child: None, api }
     }

@@ -179,9 +179,23 @@ impl World {
     }
 }
 
+/// The real OpenTofu as a file of this folder, for a script that stands in front of it: confined as it is, the script can
+/// run nothing that lies elsewhere in somebody's home.
+///
+/// # Panics
+/// It cannot be put there.
+pub fn tofu_into(folder: &Path) -> PathBuf {
+    let (real, here) = (crate::tools::path("tofu").unwrap(), folder.join("real-tofu"));
+    // By another process where it must be copied: a parallel start could inherit the descriptor that writes it, and the
+    // kernel runs no file that is being written.
+    let copy = || std::process::Command::new("cp").args([&real, &here]).status().is_ok_and(|status| status.success());
+    assert!(std::fs::hard_link(&real, &here).is_ok() || copy(), "cannot put {} into a folder", real.display());
+    here
+}
+
 /// The real OpenTofu behind a script that waits where a gate is closed, so that a test can act in the middle of a step.
 fn gated_tofu(gates: &Path) -> PathBuf {
-    let tofu = crate::tools::path("tofu").unwrap();
+    let tofu = tofu_into(gates);
     let script = format!(
         r#"#!/bin/sh
 gate() {{

@@ -6,8 +6,10 @@
 mod bundle;
 mod descriptor;
 
-pub(crate) use bundle::bundle;
+pub(crate) use bundle::{bundle, files};
 pub(crate) use descriptor::descriptor;
+#[cfg(test)]
+pub(crate) use descriptor::tests::sample;
 
 use catalyst_domain::Finding;
 use catalyst_domain::provider::{Advice, Descriptor, Endpoints, Estimate, Probe, Verdict};

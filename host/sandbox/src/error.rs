@@ -102,6 +102,20 @@ pub enum LoadError {
     /// The file could not be read.
     #[error("cannot be read")]
     Read(#[source] std::io::Error),
+    /// The list of allowed components is there and cannot be used, so none is loaded.
+    #[error("plugins.lock {0}; no plugin is loaded until it is whole")]
+    Lock(String),
+    /// There is a list of allowed components, and this one is not on it.
+    #[error("is not named in plugins.lock")]
+    Unpinned,
+    /// The list of allowed components has another digest for this name.
+    #[error("has the digest sha256:{found}, but plugins.lock has sha256:{pinned}")]
+    OtherDigest {
+        /// What the list has.
+        pinned: String,
+        /// What the file has.
+        found: String,
+    },
     /// The file is larger than allowed.
     #[error("is larger than {limit_bytes} bytes")]
     TooLarge {

@@ -15,6 +15,8 @@ mod guest_log;
 mod imports;
 mod limits;
 mod load;
+mod pins;
+pub mod policy;
 mod provider;
 mod sandbox;
 mod state;

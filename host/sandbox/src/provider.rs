@@ -7,11 +7,12 @@ use catalyst_domain::provider::{
 };
 use catalyst_domain::{Finding, Request};
 
-use crate::bind::Bound;
+use crate::bind::{Bound, Called, Failed};
 use crate::call::Caller;
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
 use crate::load::{Compiled, Shared};
+use crate::policy::{self, Allowance};
 
 /// A compiled component, its imports proven and its exports bound.
 pub(crate) struct Code {
@@ -97,14 +98,18 @@ impl Provider {
         self.caller.close(Function::Validate, call, called, |findings| check::findings(findings))
     }
 
-    /// The bundle of a request, its paths and variables checked; or the findings that refuse the request.
+    /// The bundle of a request, its paths, variables and configuration checked ([`policy`]); or the findings that refuse the request.
     pub async fn render(
         &self,
         request: &Request,
         context: &RenderContext,
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
         let mut call = self.caller.open(Function::Render).await?;
-        let called = self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await;
+        let called = match self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await {
+            // Still in the call's slot, so that what a plugin makes the host read is bounded as its own work is.
+            Some(Ok(Ok(bundle))) => Some(self.admitted(bundle).await.map(Ok)),
+            other => other,
+        };
         self.caller.close(Function::Render, call, called, |rendered| match rendered {
             Ok(bundle) => check::bundle(bundle, &self.descriptor),
             Err(findings) => check::refusal(findings),
@@ -147,6 +152,19 @@ impl Provider {
         let mut call = self.caller.open(Function::JudgeCredentials).await?;
         let called = self.caller.bounded(self.code.bound.judge_credentials(&mut call.store, responses)).await;
         self.caller.close(Function::JudgeCredentials, call, called, check::verdict)
+    }
+}
+
+impl Provider {
+    /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls.
+    async fn admitted(&self, bundle: Bundle) -> Called<Bundle> {
+        let descriptor = self.descriptor.clone();
+        let read = move || {
+            let allowed = policy::check(&bundle, Allowance::Rendered(&descriptor));
+            allowed.map(|()| bundle).map_err(|refused| Failed::Output(refused.to_string()))
+        };
+        let broken = |_| Failed::Output("its bundle could not be read".into());
+        tokio::task::spawn_blocking(read).await.map_err(broken)?
     }
 }
 

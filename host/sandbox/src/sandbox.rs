@@ -12,6 +12,7 @@ use crate::engine::{self, Allocator};
 use crate::error::{LoadError, SandboxError};
 use crate::limits::{CALLS_AT_ONCE, PLUGINS_IN_FOLDER, Settings};
 use crate::load::{self, Shared};
+use crate::pins::{self, Pins};
 use crate::provider::Provider;
 
 /// A component file that does not serve.
@@ -85,7 +86,8 @@ impl Sandbox {
 
     /// Loads every `*.wasm` of a folder in the order of their names, and serves those that pass. A component that is
     /// unchanged is not loaded again; a bad new file leaves the old one of its name serving; a file that is gone ends its
-    /// plugin.
+    /// plugin. Where the folder has a `plugins.lock`, only what it names is loaded, byte for byte; one that cannot be read
+    /// lets nothing new in.
     pub async fn load_folder(&self, dir: &Path) -> LoadReport {
         let _one_at_a_time = self.loading.lock().await;
         let old = self.loaded.load_full();
@@ -93,11 +95,16 @@ impl Sandbox {
             Ok(files) => files,
             Err(error) => return self.unreadable(dir, &error, &old),
         };
+        let folder = dir.to_owned();
+        let pins = match blocking(move || Pins::read(&folder)).await {
+            Ok(pins) => pins,
+            Err(error) => return self.unusable(failure(pins::FILE.to_owned(), &error), &old),
+        };
         let mut new = Loaded::default();
         for (index, path) in files.into_iter().enumerate() {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let loaded = if index < PLUGINS_IN_FOLDER {
-                self.load_file(path, &file, &old).await.and_then(|provider| unique(provider, &new))
+                self.load_file(path, &file, &old, &pins).await.and_then(|provider| unique(provider, &new))
             } else {
                 Err(LoadError::TooMany { limit: PLUGINS_IN_FOLDER })
             };
@@ -108,7 +115,7 @@ impl Sandbox {
                 Err(error) => new.failures.push(failure(file, &error)),
             }
         }
-        keep_previous(&old, &mut new);
+        keep_previous(&old, &mut new, &pins);
         for failure in &new.failures {
             tracing::error!(
                 plugin.file = failure.file,
@@ -135,7 +142,13 @@ impl Sandbox {
         self.loaded.load().failures.clone()
     }
 
-    async fn load_file(&self, path: PathBuf, file: &str, old: &Loaded) -> Result<Arc<Provider>, LoadError> {
+    async fn load_file(
+        &self,
+        path: PathBuf,
+        file: &str,
+        old: &Loaded,
+        pins: &Pins,
+    ) -> Result<Arc<Provider>, LoadError> {
         let limits = self.shared.limits.clone();
         let (bytes, digest) = blocking(move || {
             let bytes = load::read(&path, &limits)?;
@@ -143,6 +156,7 @@ impl Sandbox {
             Ok((bytes, digest))
         })
         .await?;
+        pins.allow(file, &digest)?;
         let unchanged = |provider: &&Arc<Provider>| provider.file_name() == file && provider.digest() == digest;
         if let Some(provider) = old.providers.values().find(unchanged) {
             return Ok(Arc::clone(provider));
@@ -151,12 +165,18 @@ impl Sandbox {
     }
 
     fn unreadable(&self, dir: &Path, error: &std::io::Error, old: &Loaded) -> LoadReport {
-        tracing::error!(plugin.folder = %dir.display(), %error, "the plugins folder cannot be read");
         let failure = LoadFailure {
             file: dir.display().to_string(),
             error: format!("cannot be read: {error}"),
-            previous_serves: !old.providers.is_empty(),
+            previous_serves: false,
         };
+        self.unusable(failure, old)
+    }
+
+    /// Nothing can be said of the files, so what served goes on.
+    fn unusable(&self, failure: LoadFailure, old: &Loaded) -> LoadReport {
+        let failure = LoadFailure { previous_serves: !old.providers.is_empty(), ..failure };
+        tracing::error!(plugin.file = failure.file, "no plugin is loaded: {}", failure.error);
         self.publish(Loaded { providers: old.providers.clone(), failures: vec![failure] })
     }
 
@@ -176,12 +196,13 @@ fn unique(provider: Arc<Provider>, new: &Loaded) -> Result<Arc<Provider>, LoadEr
     }
 }
 
-/// A file that went bad leaves what it served before, unless another file took over its id.
-fn keep_previous(old: &Loaded, new: &mut Loaded) {
+/// A file that went bad leaves what it served before, unless another file took over its id or the operator allows it no more.
+fn keep_previous(old: &Loaded, new: &mut Loaded, pins: &Pins) {
     for failure in &mut new.failures {
         let previous = old.providers.values().find(|provider| provider.file_name() == failure.file);
         if let Some(previous) = previous
             && !new.providers.contains_key(&previous.descriptor().id)
+            && pins.allow(&failure.file, previous.digest()).is_ok()
         {
             new.providers.insert(previous.descriptor().id.clone(), Arc::clone(previous));
             failure.previous_serves = true;

@@ -123,6 +123,7 @@ fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> engine::Setti
         max_runs: config.tofu.max_runs,
         apply_timeout: config.tofu.apply_timeout,
         stop_grace: STOP_GRACE,
+        confine: config.tofu.confine,
     }
 }
 

@@ -48,6 +48,7 @@ fn go_durations_are_read_and_bad_values_name_the_variable() {
         ("CATALYST_STATE_KEY", "k"),
         ("CATALYST_API_PUBLIC_URL", "ftp://x"),
         ("CATALYST_TOFU_PASS_ENV", "CATALYST_GHCR_PULL_TOKEN"),
+        ("CATALYST_TOFU_CONFINE", "on"),
         ("POOL_DOMAIN_MANAGER_URL", "pdm.example"),
     ] {
         assert_eq!(config(&[(name, value)]).unwrap_err().name, name, "{name}={value}");

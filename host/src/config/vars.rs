@@ -11,8 +11,6 @@ pub struct Variable {
     pub default: &'static str,
     /// What it means.
     pub meaning: &'static str,
-    /// Known, but without effect so far: a start with it set warns.
-    pub planned: bool,
 }
 
 /// Names of our own kind that mean nothing: most likely a slip of the keyboard.
@@ -22,11 +20,7 @@ pub fn unknown(map: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
 }
 
 const fn var(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
-    Variable { name, default, meaning, planned: false }
-}
-
-const fn planned(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
-    Variable { name, default, meaning, planned: true }
+    Variable { name, default, meaning }
 }
 
 /// All variables that the host reads.
@@ -48,7 +42,11 @@ pub const VARIABLES: &[Variable] = &[
     var("CATALYST_TOFU_MODULE_PATH", "", "ignored: the module comes with the plugin"),
     var("CATALYST_TOFU_PASS_ENV", "", "further variable names handed to OpenTofu, comma-separated"),
     var("CATALYST_PROVIDER_MIRROR", "", "folder of OpenTofu providers for sites without network"),
-    planned("CATALYST_TOFU_CONFINE", "auto", "confinement of OpenTofu"),
+    var(
+        "CATALYST_TOFU_CONFINE",
+        "auto",
+        "auto: OpenTofu reaches its own files only, where the kernel has Landlock; off",
+    ),
     var("CATALYST_MAX_RUNS", "4", "OpenTofu runs at once"),
     var("CATALYST_APPLY_TIMEOUT", "30m", "budget of Phase 0"),
     var("CATALYST_KUBECONFIG_TIMEOUT", "45m", "wait for the node's kubeconfig"),

@@ -9,7 +9,6 @@ use super::take_up::{Kept, TakeUpFault};
 use super::{Driver, Hand, tofu_state};
 use crate::engine::RunErrorKind;
 use bytes::Bytes;
-use catalyst_domain::provider::Bundle;
 use catalyst_domain::transition::apply;
 use catalyst_domain::{DeploymentId, Fact, Level, Record, Secrets, Timestamp, phase};
 use catalyst_store::RecordError;
@@ -90,10 +89,12 @@ impl Hand {
             Ok(Kept::Resources) => {}
             Err(error) => return self.not_destroyed(format!("tofu destroy: {error}")).await,
         }
-        let bundle = match self.kept_bundle().await {
-            Ok(bundle) => bundle,
-            Err(why) => return self.not_destroyed(format!("tofu destroy: {why}")).await,
-        };
+        let kept = self.driver.kept_bundle(&record).await;
+        let bundle =
+            match kept.and_then(|kept| kept.ok_or("the bundle that made this deployment is not kept".to_owned())) {
+                Ok(bundle) => bundle,
+                Err(why) => return self.not_destroyed(format!("tofu destroy: {why}")).await,
+            };
         let Some(secrets) = self.driver.vault.get(&self.id) else {
             let error = "tofu destroy: the credentials of this deployment are no longer kept".to_owned();
             return self.not_destroyed(error).await;
@@ -119,12 +120,6 @@ impl Hand {
                 self.not_destroyed(text).await;
             }
         }
-    }
-
-    async fn kept_bundle(&self) -> Result<Bundle, String> {
-        let bytes = self.driver.store.bundle(&self.id).await.map_err(|error| error.to_string())?;
-        let bytes = bytes.ok_or("the bundle that made this deployment is not kept")?;
-        serde_json::from_slice(&bytes).map_err(|_| "the kept bundle cannot be read".to_owned())
     }
 
     async fn destroyed(&self, words: &str) {

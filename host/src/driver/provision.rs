@@ -40,11 +40,9 @@ impl Hand {
     /// The bundle that is kept, else a fresh one; and the secrets of this run.
     async fn prepare(&self, record: &Record) -> Result<(Bundle, Secrets), String> {
         let secrets = self.driver.vault.get(&self.id).ok_or("init: the credentials of this run are no longer kept")?;
-        let kept = self.driver.store.bundle(&self.id).await.map_err(|error| format!("init: {error}"))?;
+        let kept = self.driver.kept_bundle(record).await.map_err(|error| format!("init: {error}"))?;
         let bundle = match kept {
-            Some(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|_| "init: the kept bundle cannot be read".to_owned())?
-            }
+            Some(bundle) => bundle,
             None => self.render(record, &secrets).await?,
         };
         for size in &bundle.user_data {

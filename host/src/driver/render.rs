@@ -1,12 +1,14 @@
 //! One way to a bundle and its digest: for a run, for the check of what was approved, and for a preview. That all three go
-//! through here is why their digests can be compared.
+//! through here is why their digests can be compared. A bundle that was kept comes back through here, too, and is checked
+//! anew: it is code, and it lay on a disk meanwhile.
 
 use super::Driver;
 use catalyst_domain::finding::joined_errors;
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Bundle;
-use catalyst_domain::{Finding, Request, Secrets};
+use catalyst_domain::{Finding, Record, Request, Secrets};
 use catalyst_sandbox::Provider;
+use catalyst_sandbox::policy::{self, Allowance};
 
 /// A bundle as it is kept.
 pub(super) struct Rendered {
@@ -51,4 +53,30 @@ impl Driver {
         let digest = sha256_hex(&bytes);
         Ok(Rendered { bundle, bytes, digest })
     }
+
+    /// The bundle that a deployment keeps, as it may reach OpenTofu; `None` when it keeps none.
+    ///
+    /// # Errors
+    /// It cannot be read, or must not be run; in words.
+    pub(super) async fn kept_bundle(&self, record: &Record) -> Result<Option<Bundle>, String> {
+        let Some(bytes) = self.store.bundle(&record.id).await.map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        let (provider, digest) = (self.provider_of(record), record.render_digest.clone());
+        // Apart from the tasks of other deployments: reading code takes a while.
+        let admitted = tokio::task::spawn_blocking(move || admit(&bytes, provider.as_deref(), &digest)).await;
+        admitted.map_err(|_| "the kept bundle could not be read".to_owned())?.map(Some)
+    }
+}
+
+fn admit(bytes: &[u8], provider: Option<&Provider>, digest: &str) -> Result<Bundle, String> {
+    let bundle = serde_json::from_slice(bytes).map_err(|_| "the kept bundle cannot be read".to_owned())?;
+    let allowance = match provider {
+        Some(provider) => Allowance::Kept(provider.descriptor()),
+        // Nobody says any more which providers it may use, so it must be the very bundle that was admitted.
+        None if digest == sha256_hex(bytes) => Allowance::Orphaned,
+        None => return Err("its plugin is not loaded, and the kept bundle is not the one that was rendered".to_owned()),
+    };
+    policy::check(&bundle, allowance).map_err(|refused| refused.to_string())?;
+    Ok(bundle)
 }

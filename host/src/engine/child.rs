@@ -8,6 +8,7 @@
 //! middle of an apply, and the state of what it just created would be lost.
 
 use super::command::RunStep;
+use super::confine::Confinement;
 use super::hearing::{Explanation, HEARTBEAT, Hearing};
 use super::lines::{RawLine, Source, pump, whole};
 use super::mask::Masker;
@@ -96,6 +97,9 @@ pub(super) struct Order<'a> {
     pub(super) arguments: Vec<String>,
     pub(super) folder: &'a Path,
     pub(super) environment: &'a [(OsString, OsString)],
+    /// Where it may write, beside what every run may.
+    pub(super) own: &'a [&'a Path],
+    pub(super) confinement: &'a Confinement,
 }
 
 /// How a command ended.
@@ -109,7 +113,7 @@ pub(super) struct End {
 
 /// Runs one command to its end. Both pipes are read to theirs before this returns.
 pub(super) async fn run(order: Order<'_>, masker: &Masker, outlet: &mut Outlet, limits: &Limits) -> io::Result<End> {
-    let (child, output, errors) = start(&order)?;
+    let (child, output, errors) = start(&order).await?;
     let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
     let Some(pid) = pid else { return Err(io::Error::other("the process has no id")) };
     let (sender, lines) = mpsc::channel(LINES_WAITING);
@@ -135,7 +139,7 @@ pub(super) async fn run(order: Order<'_>, masker: &Masker, outlet: &mut Outlet, 
     Ok(End { status, cut, explanation: hearing.explanation(), output })
 }
 
-fn start(order: &Order<'_>) -> io::Result<(Child, Receiver, Receiver)> {
+async fn start(order: &Order<'_>) -> io::Result<(Child, Receiver, Receiver)> {
     let (output, output_end) = pipe()?;
     let (errors, errors_end) = pipe()?;
     let mut command = Command::new(order.binary);
@@ -152,7 +156,7 @@ fn start(order: &Order<'_>) -> io::Result<(Child, Receiver, Receiver)> {
     let held = [(output.try_clone()?, 3), (errors.try_clone()?, 4)]
         .map(|(end, child_fd)| FdMapping { parent_fd: OwnedFd::from(end), child_fd });
     command.as_std_mut().fd_mappings(held.into()).map_err(io::Error::other)?;
-    let child = command.spawn()?;
+    let child = order.confinement.spawn(command, order.own).await?;
     Ok((child, Receiver::from_owned_fd(output.into())?, Receiver::from_owned_fd(errors.into())?))
 }
 

@@ -15,8 +15,10 @@ use catalyst_domain::provider::Diagnostic;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -33,6 +35,7 @@ pub(super) struct Going<'a> {
     access: Access,
     outlet: Outlet,
     limits: Limits,
+    temporary: Option<TempDir>,
     /// What the failed command had made: ids by address.
     made: BTreeMap<String, String>,
 }
@@ -59,9 +62,15 @@ pub(super) async fn run(
     leftover::take_in(&*engine.store, &run.id, &folder).await.map_err(storage)?;
     let access = engine.backend.open(&run.id).map_err(staging)?;
     let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
-    let environment = stage(engine, &run, &folder, &masker, &access, on_disk.clone()).await.map_err(staging)?;
-    let (id, made) = (&run.id, BTreeMap::new());
-    let going = Going { engine, id, folder: folder.clone(), masker, environment, access, outlet, limits, made };
+    let mut environment = stage(engine, &run, &folder, &masker, &access, on_disk.clone()).await.map_err(staging)?;
+    let temporary = engine.confinement.temporary();
+    let temporary = temporary.map_err(|why| staging(format!("no folder for temporary files: {why}")))?;
+    if let Some(folder) = &temporary {
+        environment.retain(|(name, _)| name != "TMPDIR");
+        environment.push(("TMPDIR".into(), folder.path().into()));
+    }
+    let (id, folder, made) = (&run.id, folder.clone(), BTreeMap::new());
+    let going = Going { engine, id, folder, masker, environment, access, outlet, limits, temporary, made };
     going.finish(aim).await
 }
 
@@ -143,12 +152,16 @@ impl Going<'_> {
         if step == RunStep::Apply {
             self.outlet.mark(Progress::ApplyBegan, &self.limits).await;
         }
+        let own: Vec<&Path> =
+            std::iter::once(self.folder.path()).chain(self.temporary.as_ref().map(TempDir::path)).collect();
         let order = Order {
             binary: &self.engine.binary,
             step,
             arguments: step.arguments(&self.engine.version),
             folder: self.folder.path(),
             environment: &self.environment,
+            own: &own,
+            confinement: &self.engine.confinement,
         };
         let end = child::run(order, &self.masker, &mut self.outlet, &self.limits)
             .await

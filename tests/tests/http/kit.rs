@@ -175,6 +175,7 @@ fn engine_settings(folder: &Path) -> engine::Settings {
         max_runs: 2,
         apply_timeout: Duration::from_secs(120),
         stop_grace: Duration::from_secs(5),
+        confine: catalyst::engine::Confine::Auto,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use catalyst_tests::api::{Answer, Api};
 use catalyst_tests::host::{Host, wait_for};
-use catalyst_tests::world::{LIMIT, PULL_TOKEN, TOKEN};
+use catalyst_tests::world::{LIMIT, PULL_TOKEN, TOKEN, tofu_into};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -27,7 +27,7 @@ impl Scene {
 
     pub fn prepare(env: &[(&str, &str)]) -> Self {
         let gates = tempfile::tempdir().unwrap();
-        let tofu = catalyst_tests::tools::path("tofu").unwrap();
+        let tofu = tofu_into(gates.path());
         let (gates_path, tofu) = (gates.path().display(), tofu.display());
         let script = format!(
             r#"#!/bin/sh

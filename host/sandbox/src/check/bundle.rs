@@ -19,6 +19,18 @@ const FILE: usize = 1024 * 1024;
 const ENTRIES: usize = 200;
 
 pub(crate) fn bundle(bundle: &Bundle, descriptor: &Descriptor) -> Checked {
+    files(bundle)?;
+    variables(bundle, descriptor)?;
+    at_most("user data sizes", bundle.user_data.len(), ENTRIES)?;
+    for size in &bundle.user_data {
+        short("a node's role", &size.node, NAME)?;
+    }
+    at_most("warnings", bundle.warnings.len(), ENTRIES)?;
+    bundle.warnings.iter().try_for_each(|warning| short("a warning", warning, TEXT))
+}
+
+/// The files alone, which are checked again each time that a kept bundle is used.
+pub(crate) fn files(bundle: &Bundle) -> Checked {
     at_most("files", bundle.files.len(), FILES)?;
     if bundle.files.is_empty() {
         return Err("the bundle has no file".into());
@@ -36,13 +48,7 @@ pub(crate) fn bundle(bundle: &Bundle, descriptor: &Descriptor) -> Checked {
     if paths.iter().any(|path| folders(path).any(|folder| paths.contains(folder))) {
         return Err("a path of the bundle is a file and a folder at once".into());
     }
-    variables(bundle, descriptor)?;
-    at_most("user data sizes", bundle.user_data.len(), ENTRIES)?;
-    for size in &bundle.user_data {
-        short("a node's role", &size.node, NAME)?;
-    }
-    at_most("warnings", bundle.warnings.len(), ENTRIES)?;
-    bundle.warnings.iter().try_for_each(|warning| short("a warning", warning, TEXT))
+    Ok(())
 }
 
 fn path(path: &str) -> Checked {

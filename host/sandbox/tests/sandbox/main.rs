@@ -8,3 +8,4 @@ mod cache;
 mod determinism;
 mod fixtures;
 mod loading;
+mod pins;

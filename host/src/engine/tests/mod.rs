@@ -1,5 +1,6 @@
 //! The engine on the real OpenTofu, and on a scripted one for the ends that the real one rarely has.
 
+mod confined;
 mod real;
 mod scripted;
 mod staging;
@@ -222,6 +223,8 @@ pub(super) fn settings(tofu: &Path, folder: &Path, change: impl FnOnce(&mut Sett
         max_runs: 4,
         apply_timeout: Duration::from_secs(120),
         stop_grace: Duration::from_secs(20),
+        // Scripts stand in for a whole system and look at more than OpenTofu may.
+        confine: if tofu.starts_with(tempfile::env::temp_dir()) { Confine::Off } else { Confine::Auto },
     };
     change(&mut settings);
     settings

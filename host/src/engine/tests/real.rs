@@ -23,7 +23,7 @@ output "user_data" {
 }
 "#;
 
-fn module(body: &str) -> String {
+pub(super) fn module(body: &str) -> String {
     format!("{VARIABLES}{body}")
 }
 

@@ -12,7 +12,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, Instant, SystemTime};
 
-use catalyst_hostile_guests::bindings::catalyst::provisioner::bundle::{RenderContext, Rendered};
+use catalyst_hostile_guests::bindings::catalyst::provisioner::bundle::{File, RenderContext, Rendered};
 use catalyst_hostile_guests::bindings::catalyst::provisioner::findings::Finding;
 use catalyst_hostile_guests::bindings::catalyst::provisioner::log::{Level, write};
 use catalyst_hostile_guests::bindings::catalyst::provisioner::request::DeploymentRequest;
@@ -55,6 +55,8 @@ impl Guest for ByRequest {
             "twice" => bundle.files.push(bundle.files[0].clone()),
             "variables" => bundle.variables = request.extra.replace('{', "["),
             "secret" => bundle.secret_variables[0].secret = "undeclared".into(),
+            // The key's text becomes the bundle's configuration.
+            "module" => bundle.files[0] = module(&request.extra),
             "many files" => bundle.files = (0..1000).map(|n| rendered(&n.to_string()).files.remove(0)).collect(),
             "huge file" => bundle.files[0].content = vec![b'x'; 2 * 1024 * 1024],
             "no reason" => return Err(says("not an error")),
@@ -62,6 +64,19 @@ impl Guest for ByRequest {
         }
         Ok(bundle)
     }
+}
+
+/// `{"module": "<hexadecimal of path, line feed, text>"}`: the host lets no control character through.
+fn module(extra: &str) -> File {
+    let (_, digits) = extra.split_once("\"module\":\"").unwrap_or_default();
+    let bytes: Vec<u8> = digits
+        .as_bytes()
+        .chunks_exact(2)
+        .map_while(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    let plain = String::from_utf8(bytes).unwrap_or_default();
+    let (path, content) = plain.split_once('\n').unwrap_or(("main.tf", &plain));
+    File { path: path.into(), mode: 0o600, content: content.into() }
 }
 
 fn spin() -> Vec<Finding> {

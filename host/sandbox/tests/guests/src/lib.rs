@@ -126,7 +126,8 @@ pub fn provider(id: &str) -> Provider {
             machine_types: Vec::new(),
         },
         user_data_limit: 32_768,
-        settings_schema: "{}".into(),
+        // The one key of a request that a guest of these reads.
+        settings_schema: r#"{"type":"object","properties":{"module":{"type":"string"}}}"#.into(),
         api_hosts: vec!["api.cloud.example".into()],
     }
 }

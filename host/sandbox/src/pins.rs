@@ -1,0 +1,149 @@
+//! `plugins.lock`: which bytes an operator allows under which name.
+//!
+//! Lines of `sha256:<64 hex digits>  <name>.wasm`, as `sha256sum` writes them but for the prefix; `#` begins a remark. Without
+//! the file every component may serve. With it only what it names, byte for byte; a pin covers what the component declares,
+//! its OpenTofu providers among it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::error::LoadError;
+
+/// Name of the file, in the folder of plugins.
+pub(crate) const FILE: &str = "plugins.lock";
+
+/// Bytes of the file. A folder has far fewer plugins than this has room for.
+const BYTES: u64 = 64 * 1024;
+
+/// Digits of a SHA-256 in hex.
+const DIGITS: usize = 64;
+
+/// Which components may serve.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pins {
+    /// There is no lock.
+    #[default]
+    None,
+    /// Digests in lower-case hex by file name.
+    Named(BTreeMap<String, String>),
+}
+
+impl Pins {
+    /// Reads the lock of a folder.
+    ///
+    /// # Errors
+    /// [`LoadError::Lock`] when it is there and cannot be used as a whole: half a list would allow the wrong half.
+    pub(crate) fn read(folder: &Path) -> Result<Self, LoadError> {
+        let mut text = String::new();
+        let file = match File::open(folder.join(FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link(&folder.join(FILE)) => {
+                return Ok(Self::None);
+            }
+            file => file,
+        };
+        file.and_then(|file| file.take(BYTES + 1).read_to_string(&mut text))
+            .map_err(|error| LoadError::Lock(format!("cannot be read: {error}")))?;
+        if text.len() as u64 > BYTES {
+            return Err(LoadError::Lock(format!("is larger than {BYTES} bytes")));
+        }
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Result<Self, LoadError> {
+        let mut pins = BTreeMap::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let wrong = |why: &str| LoadError::Lock(format!("line {}: {why}", index + 1));
+            let (digest, name) = entry(line).ok_or_else(|| wrong("not `sha256:<64 hex digits>  <name>.wasm`"))?;
+            if pins.insert(name.to_owned(), digest).is_some() {
+                return Err(wrong("this name stands twice"));
+            }
+        }
+        Ok(Self::Named(pins))
+    }
+
+    /// Whether these bytes may serve under this name.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn allow(&self, name: &str, digest: &str) -> Result<(), LoadError> {
+        let Self::Named(pins) = self else { return Ok(()) };
+        match pins.get(name) {
+            None => Err(LoadError::Unpinned),
+            Some(pinned) if pinned == digest => Ok(()),
+            Some(pinned) => Err(LoadError::OtherDigest { pinned: pinned.clone(), found: digest.to_owned() }),
+        }
+    }
+}
+
+// A dangling link is a lock that went missing, not a folder without one.
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn entry(line: &str) -> Option<(String, &str)> {
+    let (digest, name) = line.strip_prefix("sha256:")?.split_once([' ', '\t'])?;
+    let name = name.trim_start();
+    let hex = digest.len() == DIGITS && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let file = name.ends_with(".wasm") && !name.contains(['/', '\\']) && !name.chars().any(char::is_whitespace);
+    (hex && file).then(|| (digest.to_ascii_lowercase(), name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_digests_and_names() {
+        let digest = "aB".repeat(32);
+        let text = format!("# who may serve\n\nsha256:{digest}  a.wasm   # since May\nsha256:{digest}\tb.wasm\n");
+        let pins = Pins::parse(&text).unwrap();
+        let lower = digest.to_lowercase();
+        assert!(pins.allow("a.wasm", &lower).is_ok() && pins.allow("b.wasm", &lower).is_ok());
+        assert!(matches!(pins.allow("c.wasm", &lower), Err(LoadError::Unpinned)));
+        assert!(matches!(pins.allow("a.wasm", &"0".repeat(64)), Err(LoadError::OtherDigest { .. })));
+        assert!(
+            matches!(Pins::parse("").unwrap().allow("a.wasm", &lower), Err(LoadError::Unpinned)),
+            "nobody is named"
+        );
+    }
+
+    #[test]
+    fn half_a_list_is_no_list() {
+        let digest = "ab".repeat(32);
+        let good = format!("sha256:{digest}  a.wasm\n");
+        for (bad, words) in [
+            ("a.wasm".to_owned(), "line 2"),
+            (format!("{digest}  b.wasm"), "line 2"),
+            (format!("sha256:{}  b.wasm", &digest[1..]), "line 2"),
+            (format!("sha256:{digest}"), "line 2"),
+            (format!("sha256:{digest}  b.txt"), "line 2"),
+            (format!("sha256:{digest}  ../b.wasm"), "line 2"),
+            (format!("sha256:{digest}  b.wasm c.wasm"), "line 2"),
+            (format!("sha256:{digest}  a.wasm"), "twice"),
+            ("md5:00  b.wasm".to_owned(), "line 2"),
+        ] {
+            let error = Pins::parse(&format!("{good}{bad}\n")).unwrap_err().to_string();
+            assert!(error.starts_with("plugins.lock ") && error.contains(words), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_lock_that_is_there_and_cannot_be_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Pins::read(folder.path()).unwrap(), Pins::None);
+        std::os::unix::fs::symlink("gone", folder.path().join(FILE)).unwrap();
+        assert!(Pins::read(folder.path()).is_err());
+        std::fs::remove_file(folder.path().join(FILE)).unwrap();
+        std::fs::create_dir(folder.path().join(FILE)).unwrap();
+        assert!(Pins::read(folder.path()).is_err());
+        std::fs::remove_dir(folder.path().join(FILE)).unwrap();
+        std::fs::write(folder.path().join(FILE), "#".repeat(70_000)).unwrap();
+        assert!(Pins::read(folder.path()).unwrap_err().to_string().contains("larger than"));
+    }
+}

@@ -1,0 +1,164 @@
+//! Rules of OpenTofu providers: each is a program, so only those that the plugin declares may be used, in the version that
+//! it declares.
+//!
+//! A module names its providers locally; what a name means stands in `required_providers` of its folder, and a name that
+//! does not stand there means `hashicorp/<name>` (OpenTofu, "Provider Requirements"). `terraform` is built in.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use catalyst_domain::provider::{Descriptor, TofuProvider};
+
+use super::source::{Attribute, Block, Source, Value};
+use super::{Allowance, Findings, Rule, quoted};
+
+/// Registry of an address that names none.
+const REGISTRY: &str = "registry.opentofu.org";
+/// Address of the provider that is part of OpenTofu.
+const BUILT_IN: &str = "terraform.io/builtin/terraform";
+/// Providers whose only use is to run programs or to call addresses: no declaration makes them good.
+const NEVER: [&str; 2] = ["hashicorp/external", "hashicorp/http"];
+
+/// What the names of each folder mean, and what may be used.
+pub(super) struct Providers<'a> {
+    allowance: Allowance<'a>,
+    /// By folder and local name.
+    names: BTreeMap<(String, String), String>,
+    /// Addresses that the root pins to the declared version.
+    pinned: BTreeSet<String>,
+    /// Where an address is used first, by file and line.
+    used: RefCell<BTreeMap<String, (String, Option<usize>)>>,
+}
+
+impl<'a> Providers<'a> {
+    /// Reads `required_providers` of all files.
+    pub(super) fn of(sources: &[Source], allowance: Allowance<'a>, found: &mut Findings) -> Self {
+        let (names, pinned) = Default::default();
+        let mut providers = Self { allowance, names, pinned, used: RefCell::default() };
+        for source in sources {
+            // What is wrong with the blocks themselves is said by their own rules.
+            let blocks = source.blocks().unwrap_or_default();
+            let settings = blocks.iter().filter(|block| block.kind == "terraform");
+            let required = settings.flat_map(|block| &block.blocks).filter(|inner| inner.kind == "required_providers");
+            required.for_each(|block| providers.require(source, block, found));
+        }
+        providers
+    }
+
+    fn require(&mut self, source: &Source, block: &Block<'_>, found: &mut Findings) {
+        for attribute in &block.attributes {
+            let Some((address, version)) = requirement(attribute) else {
+                let why = format!("the source of {} is not a plain address", quoted(attribute.name));
+                found.add(&source.path, attribute.line, Rule::Provider, why);
+                continue;
+            };
+            if self.judge(&address, &source.path, attribute.line, found) && source.folder().is_empty() {
+                self.pin(&address, version, source, attribute.line, found);
+            }
+            self.names.insert((source.folder().to_owned(), attribute.name.to_owned()), address.clone());
+            self.note(address, source, attribute.line);
+        }
+        if let Some(inner) = block.blocks.first() {
+            found.add(&source.path, inner.line, Rule::Provider, "a block where providers are named");
+        }
+    }
+
+    fn pin(
+        &mut self,
+        address: &str,
+        version: Option<&str>,
+        source: &Source,
+        line: Option<usize>,
+        found: &mut Findings,
+    ) {
+        let Allowance::Rendered(descriptor) = self.allowance else { return };
+        let Some(declared) = declared(descriptor, address) else { return };
+        let exact = version.map(|version| version.trim().trim_start_matches('=').trim());
+        if exact != Some(declared.version.as_str()) {
+            let why =
+                format!("{} must be pinned to {}, as the plugin declares", quoted(address), quoted(&declared.version));
+            found.add(&source.path, line, Rule::ProviderVersion, why);
+        }
+        self.pinned.insert(address.to_owned());
+    }
+
+    /// A use of a local name.
+    pub(super) fn used(&self, source: &Source, line: Option<usize>, local_name: &str, found: &mut Findings) {
+        if local_name == "terraform" {
+            return;
+        }
+        let known = self.names.get(&(source.folder().to_owned(), local_name.to_owned()));
+        let address = known.cloned().or_else(|| address(&format!("hashicorp/{local_name}")));
+        let Some(address) = address else {
+            return found.add(&source.path, line, Rule::Provider, format!("{} is no provider", quoted(local_name)));
+        };
+        // A name of the list was judged where it stands there.
+        if known.is_some() || self.judge(&address, &source.path, line, found) {
+            self.note(address, source, line);
+        }
+    }
+
+    /// Says what was used without being pinned.
+    pub(super) fn settle(&self, found: &mut Findings) {
+        let Allowance::Rendered(descriptor) = self.allowance else { return };
+        for (address, (file, line)) in self.used.borrow().iter() {
+            if declared(descriptor, address).is_some() && !self.pinned.contains(address) {
+                let why = format!("{} is not pinned in required_providers of the root module", quoted(address));
+                found.add(file, *line, Rule::ProviderVersion, why);
+            }
+        }
+    }
+
+    fn note(&self, address: String, source: &Source, line: Option<usize>) {
+        self.used.borrow_mut().entry(address).or_insert_with(|| (source.path.clone(), line));
+    }
+
+    fn judge(&self, address: &str, file: &str, line: Option<usize>, found: &mut Findings) -> bool {
+        let never = NEVER.iter().any(|never| address.ends_with(&format!("/{never}")));
+        let allowed = !never
+            && match self.allowance {
+                Allowance::Rendered(descriptor) | Allowance::Kept(descriptor) => {
+                    address == BUILT_IN || declared(descriptor, address).is_some()
+                }
+                Allowance::Orphaned => true,
+            };
+        if !allowed {
+            let plain = address.strip_prefix(REGISTRY).map_or(address, |rest| rest.trim_start_matches('/'));
+            let why = if never { "is never allowed" } else { "is not declared by the plugin" };
+            found.add(file, line, Rule::Provider, format!("the provider {} {why}", quoted(plain)));
+        }
+        allowed
+    }
+}
+
+fn declared<'a>(descriptor: &'a Descriptor, wanted: &str) -> Option<&'a TofuProvider> {
+    descriptor.tofu_providers.iter().find(|provider| address(&provider.source).as_deref() == Some(wanted))
+}
+
+/// Source and version of one entry: an object, or the old form, a version alone.
+fn requirement<'a>(attribute: &Attribute<'a>) -> Option<(String, Option<&'a str>)> {
+    let implied = || address(&format!("hashicorp/{}", attribute.name));
+    if attribute.value.is_object() {
+        let source = attribute.value.entry("source");
+        let address = source.map_or_else(implied, |source| source.text().and_then(address))?;
+        return Some((address, attribute.value.entry("version").and_then(Value::text)));
+    }
+    Some((implied()?, Some(attribute.value.text()?)))
+}
+
+/// The full address of a source, in lower case; `None` for what is none.
+fn address(source: &str) -> Option<String> {
+    let source = source.to_ascii_lowercase();
+    let parts: Vec<&str> = source.split('/').collect();
+    let plain = |part: &&str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'))
+    };
+    if !parts.iter().all(plain) {
+        return None;
+    }
+    match parts.as_slice() {
+        [namespace, name] => Some(format!("{REGISTRY}/{namespace}/{name}")),
+        [host, namespace, name] => Some(format!("{host}/{namespace}/{name}")),
+        _ => None,
+    }
+}
