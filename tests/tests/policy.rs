@@ -104,13 +104,18 @@ fn hostile_plugin() -> tempfile::TempDir {
     folder
 }
 
+/// A setting holds no control character, and a module's text does.
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn from_guest(number: usize, path: &str, text: &str) -> Value {
     json!({
         "orgName": "module", "orgEmail": "ops@acme.example", "sovereignFQDN": format!("h{number}.hostile.example"),
         "sovereignDomainMode": "byo-manual",
         "regions": [{"provider": "hostile", "cloudRegion": "r1", "controlPlaneSize": "s", "workerSize": "s", "workerCount": 0}],
         "sshPublicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICvNPhTcqP2xjKPU6Vi7HE3wAlmK5uXYD8nZgkprXcRQ ops",
-        "hostileToken": "t".repeat(64), "module": format!("{path}\n{text}"),
+        "hostileToken": "t".repeat(64), "module": hex(&format!("{path}\n{text}")),
     })
 }
 
