@@ -86,10 +86,9 @@ fn modules(twins: &mut Twins, descriptor: &Descriptor, context: &RenderContext, 
         });
     }
     for spec in descriptor.secrets.iter().filter(|spec| context.present_secrets.contains(&spec.name)) {
-        let used = bundle.secret_variables.iter().any(|hole| hole.secret == spec.name);
-        ledger.expect(Rule::Secrets, used, || {
-            format!("{name}: the secret {} is declared, and fills no variable", spec.name)
-        });
+        // What is optional may be for another request.
+        let used = !spec.required || bundle.secret_variables.iter().any(|hole| hole.secret == spec.name);
+        ledger.expect(Rule::Secrets, used, || format!("{name}: the required secret {} fills no variable", spec.name));
         if spec.role == SecretRole::KubeconfigBearer {
             ledger.hold(Rule::Secrets, files::bearer(descriptor, bundle).map_err(|why| format!("{name}: {why}")));
         }
@@ -100,7 +99,7 @@ fn modules(twins: &mut Twins, descriptor: &Descriptor, context: &RenderContext, 
         let declared = files::declares_variable(bundle, variable);
         ledger.expect(Rule::Secrets, declared, || format!("{name}: the module declares no variable {variable}"));
     }
-    if !descriptor.secrets.is_empty() {
+    if descriptor.bearer().is_some() {
         ledger.expect(Rule::UserData, !bundle.user_data.is_empty(), || format!("{name}: no size of user data is told"));
     }
     for size in &bundle.user_data {
