@@ -1,6 +1,6 @@
 //! `catalyst plugin` on the real binary: what each command prints and how it ends, well and badly, and the walk from an empty
 //! folder to a deployment.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod judging;
 mod making;

@@ -68,7 +68,6 @@ fn deploy(host: &Host, request: &Value) {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the time is what the test is to show")]
 fn from_an_empty_folder_to_a_deployment_that_is_ready() {
     let home = tempfile::tempdir().unwrap();
     let (folder, plugins) = (home.path().join("acme-2"), home.path().join("plugins"));
