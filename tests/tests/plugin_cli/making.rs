@@ -11,10 +11,8 @@ fn names_and_folders_are_checked_before_anything_is_written() {
         let refused = plugin(&["new", name, "--dir", &dir]);
         assert!(refused.ended(2).stderr.contains("cannot be a cloud's id"), "{name}: {}", refused.stderr);
     }
-    for language in ["python", "js"] {
-        let refused = plugin(&["new", "acme", "--lang", language, "--dir", &dir]);
-        assert!(refused.ended(2).stderr.contains("no scaffold for this language yet"), "{}", refused.stderr);
-    }
+    let foreign = plugin(&["new", "acme", "--lang", "python", "--sdk", "https://git.example/x", "--dir", &dir]);
+    assert!(foreign.ended(2).stderr.contains("--sdk: is for Rust"), "{}", foreign.stderr);
     plugin(&["new", "acme", "--lang", "cobol", "--dir", &dir]).ended(2);
     let no_sdk = plugin(&["new", "acme", "--sdk", "/no/such", "--dir", &dir]);
     assert!(no_sdk.ended(2).stderr.contains("--sdk /no/such"), "{}", no_sdk.stderr);

@@ -34,15 +34,20 @@ pub(super) struct Arguments {
     /// Folder to make; it must be empty or not be there. Default: the name.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// The SDK to build against: a folder with the crate, or the URL of a git repository. Default: a copy in the new folder.
+    /// The SDK to build against, for Rust: a folder with the crate, or the URL of a git repository. Default: a copy in the
+    /// new folder.
     #[arg(long, value_name = "FOLDER or URL")]
     sdk: Option<String>,
 }
 
+/// Which scaffold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Language {
+    /// With the SDK; compiled by cargo.
     Rust,
+    /// The contract alone; made a component by componentize-py.
     Python,
+    /// The contract alone; made a component by componentize-js.
     Js,
 }
 
@@ -58,20 +63,19 @@ enum Sdk {
 }
 
 pub(super) fn new(arguments: &Arguments) -> anyhow::Result<Report> {
-    if arguments.lang != Language::Rust {
-        let why = "there is no scaffold for this language yet; a component in any language that exports the world of \
-                   wit/provisioner-0.1 will do, and `catalyst plugin check` judges it";
-        return Err(Usage(format!("--lang: {why}")).into());
+    if arguments.lang != Language::Rust && arguments.sdk.is_some() {
+        return Err(Usage("--sdk: is for Rust; another language needs the contract alone".to_owned()).into());
     }
     let name = check_name(&arguments.name)?;
     let sdk = sdk(arguments.sdk.as_deref())?;
     let dir = arguments.dir.clone().unwrap_or_else(|| PathBuf::from(name));
     let folder = empty_folder(&dir).map_err(|error| Usage(format!("{error:#}")))?;
-    let files = folder::files(name, &sdk)?;
+    let files = folder::files(name, arguments.lang, &sdk)?;
     for (path, text) in &files {
         write(&folder, path, text).with_context(|| format!("cannot write {path}"))?;
     }
     let used = match &sdk {
+        // Where the copy lies, or the contract alone.
         Sdk::Copied => "catalyst".to_owned(),
         Sdk::Folder(path) => path.display().to_string(),
         Sdk::Git(url) => url.clone(),
@@ -79,18 +83,33 @@ pub(super) fn new(arguments: &Arguments) -> anyhow::Result<Report> {
     let mut page = Page::default();
     page.line(Tone::Good, &format!("{} holds a plugin for {name}, {} files", dir.display(), files.len()));
     Ok(Report {
-        page: next(page, &dir),
+        page: next(page, &dir, arguments.lang),
         json: json!({"name": name, "folder": folder, "files": paths(&files), "sdk": used}),
         good: true,
     })
 }
 
-fn next(mut page: Page, dir: &Path) -> Page {
-    let wasm = "target/wasm32-wasip2/release/plugin.wasm";
+fn next(mut page: Page, dir: &Path, language: Language) -> Page {
+    let (build, wasm): (&[&str], _) = match language {
+        Language::Rust => {
+            (&["cargo build --release --target wasm32-wasip2"], "target/wasm32-wasip2/release/plugin.wasm")
+        }
+        Language::Python => (
+            &[
+                "pip install -r requirements.txt",
+                "componentize-py --wit-path catalyst/wit/provisioner-0.1 --world provisioner componentize --stub-wasi app \
+                 -o plugin.wasm",
+            ],
+            "plugin.wasm",
+        ),
+        Language::Js => (&["npm install", "npm run build"], "plugin.wasm"),
+    };
     page.gap();
     page.line(Tone::Head, "Next");
     page.line(Tone::Plain, &format!("  cd {}", dir.display()));
-    page.line(Tone::Plain, "  cargo build --release --target wasm32-wasip2");
+    for line in build {
+        page.line(Tone::Plain, &format!("  {line}"));
+    }
     page.line(Tone::Plain, &format!("  catalyst plugin check {wasm}"));
     page
 }

@@ -1,12 +1,14 @@
 //! The files of a new plugin: a template with one word replaced, the SDK, the contract.
 
-use super::{Sdk, lock};
+use super::{Language, Sdk, lock};
 use anyhow::Context as _;
 use include_dir::{Dir, DirEntry, include_dir};
 use std::collections::BTreeSet;
 
-/// A plugin that builds; `mycloud` stands where the name belongs.
-static TEMPLATE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/template/rust");
+/// Plugins that build; `mycloud` stands where the name belongs. The module and the requests of the first serve all.
+static RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/template/rust");
+static PYTHON: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/template/python");
+static JS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/template/js");
 static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/sdk");
 static WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../wit");
 
@@ -29,9 +31,13 @@ const COPIED: &str = "path = \"catalyst/plugins/sdk\"";
 ///
 /// # Errors
 /// When what this binary carries is not what it should be, which a test would have found.
-pub(super) fn files(name: &str, sdk: &Sdk) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) fn files(name: &str, language: Language, sdk: &Sdk) -> anyhow::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
-    gather(&TEMPLATE, "", &mut files)?;
+    gather(&RUST, "", &mut files)?;
+    if language != Language::Rust {
+        files.retain(|(path, _)| path.starts_with("module/") || path.starts_with("cases/"));
+        gather(if language == Language::Python { &PYTHON } else { &JS }, "", &mut files)?;
+    }
     files.extend(CLOUD_INIT.map(|(path, text)| (path.to_owned(), text.to_owned())));
     for (path, text) in &mut files {
         if path == "gitignore" {
@@ -42,21 +48,32 @@ pub(super) fn files(name: &str, sdk: &Sdk) -> anyhow::Result<Vec<(String, String
         }
         *text = text.replace(WORD, name);
     }
-    files.push(("rust-toolchain.toml".to_owned(), TOOLCHAIN.to_owned()));
-    files.push(("rustfmt.toml".to_owned(), FORMAT.to_owned()));
-    if let Sdk::Copied = sdk {
-        gather(&SDK, "catalyst/plugins/sdk/", &mut files)?;
-        // Its own tests need this repository.
-        files.retain(|(path, _)| !path.starts_with("catalyst/plugins/sdk/tests/"));
-        gather(&WIT, "catalyst/wit/", &mut files)?;
-        files.push(("catalyst/Cargo.toml".to_owned(), workspace()?));
+    match (language, sdk) {
+        (Language::Rust, Sdk::Git(_)) => {}
+        (Language::Rust, _) => {
+            // The versions of a repository are known only when cargo has fetched it.
+            files.push(("Cargo.lock".to_owned(), lock::of_plugin(LOCK, &format!("{name}-plugin"))?));
+        }
+        _ => gather(&WIT, "catalyst/wit/", &mut files)?,
     }
-    // The versions of a repository are known only when cargo has fetched it.
-    if !matches!(sdk, Sdk::Git(_)) {
-        files.push(("Cargo.lock".to_owned(), lock::of_plugin(LOCK, &format!("{name}-plugin"))?));
+    if language == Language::Rust {
+        files.push(("rust-toolchain.toml".to_owned(), TOOLCHAIN.to_owned()));
+        files.push(("rustfmt.toml".to_owned(), FORMAT.to_owned()));
+        if let Sdk::Copied = sdk {
+            copied_sdk(&mut files)?;
+        }
     }
     files.sort();
     Ok(files)
+}
+
+fn copied_sdk(files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
+    gather(&SDK, "catalyst/plugins/sdk/", files)?;
+    // Its own tests need this repository.
+    files.retain(|(path, _)| !path.starts_with("catalyst/plugins/sdk/tests/"));
+    gather(&WIT, "catalyst/wit/", files)?;
+    files.push(("catalyst/Cargo.toml".to_owned(), workspace()?));
+    Ok(())
 }
 
 fn gather(dir: &Dir<'static>, prefix: &str, files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
@@ -116,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_text_of_the_repository_comes_along_and_the_word_is_gone() {
-        let files = files("acme-2", &Sdk::Copied).unwrap();
+        let files = files("acme-2", Language::Rust, &Sdk::Copied).unwrap();
         for wanted in [
             "Cargo.toml",
             "Cargo.lock",
@@ -140,9 +157,20 @@ mod tests {
 
     #[test]
     fn another_sdk_is_named_and_not_copied() {
-        let files = files("acme", &Sdk::Git("https://git.example/catalyst".to_owned())).unwrap();
+        let files = files("acme", Language::Rust, &Sdk::Git("https://git.example/catalyst".to_owned())).unwrap();
         let manifest = &files.iter().find(|(path, _)| path == "Cargo.toml").unwrap().1;
         assert_eq!(manifest.matches("git = \"https://git.example/catalyst\"").count(), 3);
         assert!(!files.iter().any(|(path, _)| path.starts_with("catalyst/plugins") || path == "Cargo.lock"));
+    }
+
+    #[test]
+    fn other_languages_share_the_module_and_carry_the_contract() {
+        for (language, own) in [(Language::Python, "app.py"), (Language::Js, "app.js")] {
+            let files = files("acme-2", language, &Sdk::Copied).unwrap();
+            for wanted in [own, "module/main.tf", "cases/solo.json", "catalyst/wit/provisioner-0.1/provisioner.wit"] {
+                assert!(files.iter().any(|(path, _)| path == wanted), "{wanted}");
+            }
+            assert!(!files.iter().any(|(path, text)| path.ends_with(".rs") || text.contains(WORD)));
+        }
     }
 }
