@@ -84,6 +84,11 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     if usage { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
 }
 
+/// An error with its causes, as it may be shown on a terminal: it may quote what a plugin said.
+pub fn words(error: &anyhow::Error) -> String {
+    format!("{error:#}").chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+}
+
 /// A judge of plugins says all in its report, so it traces only what was asked for.
 fn filter<'a>(command: &Command, config: &'a Config) -> &'a str {
     match command {
@@ -99,4 +104,17 @@ fn variables() -> String {
         text.push_str(&format!("  {:<32}{}{default}\n", variable.name, variable.meaning));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_cannot_draw_on_the_terminal_and_keeps_its_causes_and_exit_status() {
+        let error = anyhow::Error::new(plugin::Usage("a \u{1b}[2J b".to_owned())).context("first");
+        assert_eq!(words(&error), "first: a  [2J b");
+        assert_eq!(exit_code(&error), ExitCode::from(2));
+        assert_eq!(exit_code(&anyhow::anyhow!("x")), ExitCode::FAILURE);
+    }
 }

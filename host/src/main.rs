@@ -8,7 +8,7 @@ fn main() -> ExitCode {
         Err(error) => {
             #[expect(clippy::print_stderr, reason = "the last word goes to whoever started the process")]
             {
-                eprintln!("catalyst: {error:#}");
+                eprintln!("catalyst: {}", catalyst::cli::words(&error));
             }
             catalyst::cli::exit_code(&error)
         }

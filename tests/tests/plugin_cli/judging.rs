@@ -1,6 +1,7 @@
 //! check, inspect, render and bench: good components, bad ones, wrong usage.
 
 use super::{command, component, plugin, ran, repository, text};
+use catalyst_tests::host::built;
 use serde_json::json;
 
 #[test]
@@ -152,6 +153,12 @@ fn render_writes_the_module_with_a_placeholder_for_each_secret() {
         assert!(refused.stderr.contains(pointer), "{pointer}: {}", refused.stderr);
     }
     assert!(!std::path::Path::new(&other).exists(), "nothing is written for a refused request");
+
+    // The same code serves the older command, which took a field of a wrong type for one that was not given.
+    let mut older = std::process::Command::new(built("release/catalyst"));
+    older.args(["render", &request, "--out", &other]).env("CATALYST_PLUGINS_DIR", built("plugins"));
+    let older = ran(&older.output().unwrap());
+    assert!(older.ended(1).stderr.contains("/orgName must be a string"), "{}", older.stderr);
 }
 
 #[test]
