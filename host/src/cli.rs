@@ -4,6 +4,7 @@ mod banner;
 mod descriptors;
 mod dns;
 mod openapi;
+mod plugin;
 mod rehearse;
 mod render;
 mod serve;
@@ -12,6 +13,12 @@ mod trace;
 use crate::config::{Config, VARIABLES};
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// What a shell takes for wrong usage, and clap ends with.
+const WRONG_USAGE: u8 = 2;
+/// The trace's filter where nobody set another.
+const DEFAULT_FILTER: &str = "info";
 
 /// Creates Kubernetes clusters on any cloud; everything that knows a cloud is a sandboxed plugin.
 #[derive(Parser)]
@@ -45,25 +52,48 @@ enum Command {
     /// Creates nothing and needs no running host. Reads CATALYST_PLUGINS_DIR, CATALYST_GITOPS_REPO_URL and
     /// CATALYST_GITOPS_BRANCH.
     Render(render::Arguments),
+    /// Write, judge and measure a provider plugin.
+    Plugin(plugin::Arguments),
 }
 
-/// Runs the command that was given.
+/// Runs the command that was given, and says how it ended. An error is to be told by [`exit_code`].
 ///
 /// # Errors
 /// What kept it from starting or ended it, for a person.
-pub fn main() -> anyhow::Result<()> {
+pub fn main() -> anyhow::Result<ExitCode> {
     let command = Cli::command().mut_subcommand("serve", |serve| serve.after_long_help(variables()));
     let cli = Cli::from_arg_matches(&command.get_matches())?;
     let config = Config::from_env().context("the environment is not usable")?;
-    trace::init(&config.log_filter)?;
+    trace::init(filter(&cli.command, &config))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     match cli.command {
+        Command::Plugin(arguments) => return runtime.block_on(plugin::run(config, arguments)),
         Command::Serve => runtime.block_on(serve::serve(config)),
         Command::Dns => runtime.block_on(dns::dns(config)),
         Command::Openapi => openapi::print(),
         Command::Render(arguments) => runtime.block_on(render::render(config, arguments)),
         Command::Rehearse(arguments) => runtime.block_on(rehearse::rehearse(config, arguments)),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The exit status of a command that ended with an error: 2 for wrong usage, as where the arguments cannot be read at all.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let usage = error.chain().any(|cause| cause.is::<plugin::Usage>());
+    if usage { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
+}
+
+/// An error with its causes, as it may be shown on a terminal: it may quote what a plugin said.
+pub fn words(error: &anyhow::Error) -> String {
+    format!("{error:#}").chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+}
+
+/// A judge of plugins says all in its report, so it traces only what was asked for.
+fn filter<'a>(command: &Command, config: &'a Config) -> &'a str {
+    match command {
+        Command::Plugin(_) if config.log_filter == DEFAULT_FILTER => "off",
+        _ => &config.log_filter,
     }
 }
 
@@ -74,4 +104,17 @@ fn variables() -> String {
         text.push_str(&format!("  {:<32}{}{default}\n", variable.name, variable.meaning));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_cannot_draw_on_the_terminal_and_keeps_its_causes_and_exit_status() {
+        let error = anyhow::Error::new(plugin::Usage("a \u{1b}[2J b".to_owned())).context("first");
+        assert_eq!(words(&error), "first: a  [2J b");
+        assert_eq!(exit_code(&error), ExitCode::from(2));
+        assert_eq!(exit_code(&anyhow::anyhow!("x")), ExitCode::FAILURE);
+    }
 }

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match catalyst::cli::main() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             #[expect(clippy::print_stderr, reason = "the last word goes to whoever started the process")]
             {
-                eprintln!("catalyst: {error:#}");
+                eprintln!("catalyst: {}", catalyst::cli::words(&error));
             }
-            ExitCode::FAILURE
+            catalyst::cli::exit_code(&error)
         }
     }
 }

@@ -12,8 +12,9 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _, OpenOptions, OpenOptionsExt as _};
 use catalyst_domain::finding::joined_errors;
 use catalyst_domain::provider::{Bundle, BundleFile, Descriptor, RenderContext, SecretSource};
+use catalyst_domain::request::Parsed;
 use catalyst_domain::{Finding, request};
-use catalyst_sandbox::{Provider, Sandbox};
+use catalyst_sandbox::{CallError, Provider, Sandbox};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,27 +50,61 @@ pub async fn render(config: Config, arguments: Arguments) -> anyhow::Result<()> 
         .iter()
         .flat_map(|p| secret_keys(p.descriptor()).map(str::to_owned).collect::<Vec<_>>())
         .collect();
-    let (request, _, mut findings) = parsed.split(descriptor, &keys);
-    // A secret may as well be given at the apply.
-    findings.retain(|finding| !secret_keys(descriptor).any(|key| finding.pointer == format!("/{key}")));
-    findings.extend(request::validate(&request));
-    findings.extend(provider.validate(&request).await?);
-    if findings.iter().any(Finding::is_error) {
-        return Err(refused(&findings));
-    }
-    let rendered = provider.render(&request, &context(&config, descriptor)).await?;
-    let bundle = rendered.map_err(|findings| refused(&findings))?;
+    let answer = ask(&provider, parsed, &keys, &context(&config, descriptor)).await?;
+    let bundle = answer.bundle.ok_or_else(|| refused(&answer.findings))?;
     let folder = empty_folder(&arguments.out)?;
     write(&folder, &bundle)?;
-    report(&folder, &bundle, descriptor, &findings);
+    report(&folder, &bundle, descriptor, &answer.findings);
     Ok(())
 }
 
-fn secret_keys(descriptor: &Descriptor) -> impl Iterator<Item = &str> {
+/// What a create would say to a body, and the module that it would apply.
+pub(super) struct Answer {
+    /// The host's and the plugin's, in that order; those of secrets are left out, for they may as well be given at the apply.
+    pub findings: Vec<Finding>,
+    /// None when a finding refuses the request.
+    pub bundle: Option<Bundle>,
+}
+
+/// Asks a plugin about a body. Secrets in it go nowhere.
+///
+/// # Errors
+/// When the plugin gives no answer.
+pub(super) async fn ask(
+    provider: &Provider,
+    mut parsed: Parsed,
+    keys: &[String],
+    context: &RenderContext,
+) -> Result<Answer, CallError> {
+    let descriptor = provider.descriptor();
+    let wrong_types = parsed.take_wrong_types();
+    let (request, _, mut findings) = parsed.split(descriptor, keys);
+    findings.retain(|finding| !secret_keys(descriptor).any(|key| finding.pointer == format!("/{key}")));
+    findings.extend(provider.validate(&request).await?);
+    let mut findings = request::refuse(wrong_types, &request, findings);
+    if findings.iter().any(Finding::is_error) {
+        return Ok(Answer { findings, bundle: None });
+    }
+    let bundle = match provider.render(&request, context).await? {
+        Ok(bundle) => Some(bundle),
+        Err(refusal) => {
+            findings.extend(refusal);
+            None
+        }
+    };
+    Ok(Answer { findings, bundle })
+}
+
+/// Request keys that carry secrets.
+pub(super) fn secret_keys(descriptor: &Descriptor) -> impl Iterator<Item = &str> {
     descriptor.request_secrets().map(|(_, key)| key)
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+/// The bytes of a body; `-` is standard input.
+///
+/// # Errors
+/// Names the file.
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     let from_stdin = path == Path::new("-");
     let read = if from_stdin {
@@ -108,7 +143,11 @@ fn context(config: &Config, descriptor: &Descriptor) -> RenderContext {
     }
 }
 
-fn write(folder: &Path, bundle: &Bundle) -> anyhow::Result<()> {
+/// Writes a bundle with its variables into an empty folder.
+///
+/// # Errors
+/// Names the file.
+pub(super) fn write(folder: &Path, bundle: &Bundle) -> anyhow::Result<()> {
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
     let dir = dir.with_context(|| format!("cannot open {}", folder.display()))?;
     for file in &bundle.files {

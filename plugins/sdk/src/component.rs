@@ -1,6 +1,7 @@
 //! The seam between a plugin's own code and the component's exports.
 
 use crate::bindings;
+use crate::text;
 use crate::{
     Advice, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, Level, Outputs, Probe,
     ProbeResponse, Provider, RenderContext, Rendered, Verdict,
@@ -76,7 +77,10 @@ impl<P: Provisioner> bindings::Guest for Component<P> {
     }
 
     fn diagnose(diagnostic: Diagnostic) -> Advice {
-        P::diagnose(&diagnostic)
+        let advice = P::diagnose(&diagnostic);
+        // What happened is often OpenTofu's own text, which has no end of its own.
+        let (what_happened, what_to_do) = (text::cut(advice.what_happened), text::cut(advice.what_to_do));
+        Advice { what_happened, what_to_do, ..advice }
     }
 
     fn estimate(request: DeploymentRequest) -> Result<Estimate, String> {

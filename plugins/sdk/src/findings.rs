@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Finding, Severity};
+use crate::{Finding, Severity, text};
 
 /// An RFC 6901 JSON pointer into the request body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,6 +62,7 @@ impl Findings {
     }
 
     fn push(&mut self, pointer: &Pointer, code: &str, message: String, severity: Severity) {
+        let message = text::cut(message);
         self.0.push(Finding { pointer: pointer.to_string(), code: code.to_owned(), message, severity });
     }
 

@@ -11,6 +11,18 @@ use crate::{DeploymentRequest, Findings, Pointer, Settings};
 /// Longest text in a request in bytes. The longest honest one is a 16,384-bit RSA key of about 2,800.
 pub const MAX_TEXT_BYTES: usize = 4096;
 
+/// Longest text in an answer in bytes. The host takes 8 KiB and refuses the whole answer beyond that; nobody reads so much.
+const MAX_ANSWER_BYTES: usize = 4096;
+
+/// A text that a person is to read, without what is too much of it.
+pub(crate) fn cut(mut text: String) -> String {
+    if text.len() > MAX_ANSWER_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_ANSWER_BYTES - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
+}
+
 /// Adds a finding for each text of the request with a forbidden character, or that is too long.
 pub fn check_request(request: &DeploymentRequest, findings: &mut Findings) {
     let texts = [
@@ -111,6 +123,13 @@ pub fn is_forbidden(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("é".repeat(2048)), "é".repeat(2048));
+        let long = cut("é".repeat(2049));
+        assert!(long.len() <= MAX_ANSWER_BYTES && long.ends_with("é…"), "{}", long.len());
+    }
 
     #[test]
     fn what_a_later_reader_would_drop_or_show_otherwise_is_forbidden() {

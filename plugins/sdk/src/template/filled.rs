@@ -140,8 +140,10 @@ fn write_literal(out: &mut String, text: &str) -> Result<(), Unsafe> {
 fn escape_brace(out: &mut String, next: Option<char>) {
     let Some(mark) = out.pop() else { return };
     // OpenTofu looks for escapes grapheme by grapheme, so a neighbour that joins with the mark or the brace hides them.
-    let alone = out.chars().next_back().is_none_or(|c| c.is_ascii()) && next.is_none_or(|c| c.is_ascii());
-    if alone {
+    let before = out.chars().next_back();
+    let alone = before.is_none_or(|c| c.is_ascii()) && next.is_none_or(|c| c.is_ascii());
+    // Three marks in a row are read in two ways, and the host refuses them.
+    if alone && before != Some(mark) {
         out.extend([mark, mark, '{']);
     } else {
         quote_trailing_dollars(out);
@@ -164,4 +166,20 @@ fn push_quoted(out: &mut String, mark: char) {
     out.push_str("${\"");
     out.push(mark);
     out.push_str("\"}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_three_marks_in_a_row_are_left_before_a_brace() {
+        for text in ["$${", "$$${", "$$$$${a}", "%%{", "%%%{ if }", "%$${", "$%%{", "{$${"] {
+            let mut filled = Filled::default();
+            filled.push_text(text);
+            filled.push_hole("hole".into(), 4);
+            let template = filled.to_template().unwrap();
+            assert!(!template.contains("$$${") && !template.contains("%%%{"), "{text}: {template}");
+        }
+    }
 }
