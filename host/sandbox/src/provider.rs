@@ -12,7 +12,7 @@ use crate::call::Caller;
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
 use crate::load::{Compiled, Shared};
-use crate::policy::{self, Allowance};
+use crate::policy::Known;
 
 /// A compiled component, its imports proven and its exports bound.
 pub(crate) struct Code {
@@ -30,6 +30,7 @@ pub struct Provider {
     code: Code,
     contract: String,
     descriptor: Descriptor,
+    module: Arc<Known>,
 }
 
 impl std::fmt::Debug for Provider {
@@ -55,7 +56,7 @@ impl Provider {
         check::descriptor(&descriptor).map_err(LoadError::Descriptor)?;
         caller.rename(&descriptor.id);
         let contract = code.contract.to_string();
-        Ok(Self { caller, file_name, digest, code, contract, descriptor })
+        Ok(Self { caller, file_name, digest, code, contract, descriptor, module: Arc::default() })
     }
 
     /// What the plugin says of itself, as checked when it was loaded.
@@ -98,7 +99,7 @@ impl Provider {
         self.caller.close(Function::Validate, call, called, |findings| check::findings(findings))
     }
 
-    /// The bundle of a request, its paths, variables and configuration checked ([`policy`]); or the findings that refuse the request.
+    /// The bundle of a request, its paths, variables and configuration checked ([`crate::policy`]); or the findings that refuse the request.
     pub async fn render(
         &self,
         request: &Request,
@@ -158,9 +159,12 @@ impl Provider {
 impl Provider {
     /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls.
     async fn admitted(&self, bundle: Bundle) -> Called<Bundle> {
-        let descriptor = self.descriptor.clone();
+        if self.module.admits(&bundle) {
+            return Ok(bundle);
+        }
+        let (descriptor, module) = (self.descriptor.clone(), Arc::clone(&self.module));
         let read = move || {
-            let allowed = policy::check(&bundle, Allowance::Rendered(&descriptor));
+            let allowed = module.check(&bundle, &descriptor);
             allowed.map(|()| bundle).map_err(|refused| Failed::Output(refused.to_string()))
         };
         let broken = |_| Failed::Output("its bundle could not be read".into());

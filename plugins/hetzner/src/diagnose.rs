@@ -64,12 +64,20 @@ const KNOWN: &[Known] = &[
         what_to_do: "Create a token with read and write access in the right project and start again with it.",
     },
     Known {
-        signs: &["(uniqueness_error", "already used", "ssh key with the same fingerprint already exists"],
+        signs: &["ssh key not unique", "ssh key with the same fingerprint"],
         kind: DiagnosticKind::Conflict,
         retryable: false,
-        what_happened: "Something of that name, or this SSH key, is in the project already, perhaps from an earlier run.",
-        what_to_do: "In the Hetzner console look for resources with the label catalyst.openova.io/sovereign of this domain, \
-                     and for the SSH key; remove what belongs to no running cluster, then retry.",
+        what_happened: "The project has this SSH key already; Hetzner takes no key twice.",
+        what_to_do: "Start again with the name that the key has in the Hetzner console as sshKeyName. If it has the label \
+                     catalyst.openova.io/sovereign of this domain, an earlier run left it: remove it and retry.",
+    },
+    Known {
+        signs: &["(uniqueness_error", "already used"],
+        kind: DiagnosticKind::Conflict,
+        retryable: false,
+        what_happened: "Something of that name is in the project already, perhaps from an earlier run.",
+        what_to_do: "In the Hetzner console look for resources with the label catalyst.openova.io/sovereign of this domain; \
+                     remove what belongs to no running cluster, then retry.",
     },
     Known {
         signs: &["(locked", "(conflict", "(resource_locked", "(protected"],
@@ -105,7 +113,13 @@ const KNOWN: &[Known] = &[
         what_to_do: "Retry; if it goes on, look at Hetzner's status page and at the host's way out.",
     },
     Known {
-        signs: &["(invalid_input", "invalid value for variable", "no value for required variable", "(json_error"],
+        signs: &[
+            "(invalid_input",
+            "ssh key not found",
+            "invalid value for variable",
+            "no value for required variable",
+            "(json_error",
+        ],
         kind: DiagnosticKind::Configuration,
         retryable: false,
         what_happened: "Hetzner or the module does not take one of the values.",
@@ -169,6 +183,8 @@ mod tests {
             ("the token is only allowed to perform GET requests (token_readonly)", DiagnosticKind::Credentials, false),
             ("unable to authenticate (unauthorized, 0011223344556677)", DiagnosticKind::Credentials, false),
             ("SSH key not unique (uniqueness_error, 0011223344556677)", DiagnosticKind::Conflict, false),
+            ("name is already used (uniqueness_error, 0011223344556677)", DiagnosticKind::Conflict, false),
+            ("SSH key not found: mine", DiagnosticKind::Configuration, false),
             ("cannot perform operation: server is locked (locked)", DiagnosticKind::Conflict, true),
             ("dial tcp 203.0.113.1:443: i/o timeout", DiagnosticKind::Transient, true),
             (r#"Post "https://api.hetzner.cloud/v1/servers": EOF"#, DiagnosticKind::Transient, true),

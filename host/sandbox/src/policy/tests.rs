@@ -4,12 +4,12 @@ use super::{Allowance, Rule, check};
 use crate::check::sample;
 use catalyst_domain::provider::{Bundle, BundleFile, Descriptor, TofuProvider};
 
-fn descriptor() -> Descriptor {
+pub(super) fn descriptor() -> Descriptor {
     let acme = TofuProvider { source: "acme/cloud".into(), version: "1.2.3".into() };
     Descriptor { tofu_providers: vec![acme], ..sample() }
 }
 
-fn bundle(files: &[(&str, &str)]) -> Bundle {
+pub(super) fn bundle(files: &[(&str, &str)]) -> Bundle {
     let file = |(path, text): &(&str, &str)| BundleFile {
         path: (*path).to_owned(),
         mode: 0o600,
@@ -25,7 +25,7 @@ fn bundle(files: &[(&str, &str)]) -> Bundle {
     }
 }
 
-const PINNED: (&str, &str) = (
+pub(super) const PINNED: (&str, &str) = (
     "versions.tf",
     "terraform {\n  required_version = \">= 1.6\"\n  required_providers {\n    cloud = {\n      source = \"acme/cloud\"\n      version = \"= 1.2.3\"\n    }\n  }\n}\n",
 );

@@ -8,4 +8,4 @@ mod golden;
 pub use cloud_init::{UserData, check_all_user_data, check_user_data};
 pub use console::{Case, templatefile, tofu_binary};
 pub use generate::{hostile_text, requests};
-pub use golden::check_golden;
+pub use golden::{check_golden, check_golden_text};
