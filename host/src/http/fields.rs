@@ -34,6 +34,12 @@ impl Fields {
             Some(_) => Err(NotFields),
         }
     }
+
+    /// The keys that are none of `taken`, as they came.
+    pub fn others(&self, taken: &[&str]) -> Map<String, Value> {
+        let is_taken = |name: &str| taken.iter().any(|taken| taken.eq_ignore_ascii_case(name));
+        self.0.iter().filter(|(name, _)| !is_taken(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
 }
 
 #[cfg(test)]
