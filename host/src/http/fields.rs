@@ -61,4 +61,10 @@ mod tests {
         check("", Err(NotFields));
         check("{", Err(NotFields));
     }
+
+    #[test]
+    fn what_is_taken_is_taken_in_any_case() {
+        let fields = Fields::parse(br#"{"Token":"x","TOKEN":"y","provider":"z","region":"r"}"#).ok().unwrap();
+        assert_eq!(fields.others(&["token", "provider"]).keys().collect::<Vec<_>>(), ["region"]);
+    }
 }
