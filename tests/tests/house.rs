@@ -55,6 +55,7 @@ fn arrows_point_inward() {
         ("plugins/sdk/Cargo.toml", &[]),
         ("plugins/hetzner/Cargo.toml", &["catalyst-plugin-sdk"]),
         ("plugins/rehearsal/Cargo.toml", &["catalyst-plugin-sdk"]),
+        ("plugins/examples/rust/Cargo.toml", &[]),
     ]);
     for (manifest, allowed) in allowed {
         let allowed: BTreeSet<String> = allowed.iter().map(|name| (*name).to_owned()).collect();

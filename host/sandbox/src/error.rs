@@ -141,7 +141,7 @@ pub enum LoadError {
         import: String,
     },
     /// It is not written for `catalyst:provisioner`, or for a version that is not served.
-    #[error("implements {found}; this host serves catalyst:provisioner 0.1")]
+    #[error("implements {found}; this host serves catalyst:provisioner {}", crate::bind::SERVED)]
     Interface {
         /// What was found.
         found: String,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use catalyst_domain::provider::{
-    Advice, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
+    Advice, Asked, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
 
-use crate::bind::{Bound, Called, Failed};
+use crate::bind::{Bound, Called, Failed, Settings};
 use crate::call::Caller;
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
@@ -125,10 +125,10 @@ impl Provider {
         self.caller.close(Function::ReadOutputs, call, called, |read| value_or_reason(read, check::endpoints))
     }
 
-    /// Plain words for one diagnostic of OpenTofu.
-    pub async fn diagnose(&self, diagnostic: &Diagnostic) -> Result<Advice, CallError> {
+    /// Plain words for one diagnostic of OpenTofu, from a run that was to build what was asked for.
+    pub async fn diagnose(&self, diagnostic: &Diagnostic, asked: &Asked) -> Result<Advice, CallError> {
         let mut call = self.caller.open(Function::Diagnose).await?;
-        let called = self.caller.bounded(self.code.bound.diagnose(&mut call.store, diagnostic)).await;
+        let called = self.caller.bounded(self.code.bound.diagnose(&mut call.store, diagnostic, asked)).await;
         self.caller.close(Function::Diagnose, call, called, check::advice)
     }
 
@@ -140,9 +140,10 @@ impl Provider {
     }
 
     /// What to ask the cloud to prove a credential, only https to the declared hosts; or why that is not possible.
-    pub async fn credential_probe(&self) -> Result<Result<Vec<Probe>, String>, CallError> {
+    /// `settings` are the keys of the plugin's schema that came with the credential; they choose among those hosts.
+    pub async fn credential_probe(&self, settings: &Settings) -> Result<Result<Vec<Probe>, String>, CallError> {
         let mut call = self.caller.open(Function::CredentialProbe).await?;
-        let called = self.caller.bounded(self.code.bound.credential_probe(&mut call.store)).await;
+        let called = self.caller.bounded(self.code.bound.credential_probe(&mut call.store, settings)).await;
         self.caller.close(Function::CredentialProbe, call, called, |probes| {
             value_or_reason(probes, |probes| check::probes(probes, &self.descriptor))
         })

@@ -1,6 +1,6 @@
 //! Plain words for what OpenTofu and Hetzner's API say. The provider writes API errors as `words (code, correlation id)`.
 
-use catalyst_plugin_sdk::{Advice, Diagnostic, DiagnosticKind};
+use catalyst_plugin_sdk::{Advice, Asked, Diagnostic, DiagnosticKind};
 
 use crate::alternatives;
 
@@ -127,7 +127,7 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
+pub(crate) fn advice(diagnostic: &Diagnostic, asked: &Asked) -> Advice {
     let text = format!("{}\n{}", diagnostic.summary, diagnostic.detail);
     let lower = text.to_lowercase();
     let Some(known) = KNOWN.iter().find(|known| known.signs.iter().any(|sign| lower.contains(sign))) else {
@@ -146,7 +146,7 @@ pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
         retryable: known.retryable,
         what_happened: format!("{}{}", known.what_happened, correlation(&text)),
         what_to_do: known.what_to_do.to_owned(),
-        alternatives: if offers { alternatives::to(&lower, diagnostic.address.as_deref()) } else { Vec::new() },
+        alternatives: if offers { alternatives::to(&lower, asked, diagnostic.address.as_deref()) } else { Vec::new() },
     }
 }
 
@@ -171,7 +171,8 @@ mod tests {
     use super::*;
 
     fn advice_for(summary: &str, detail: &str) -> Advice {
-        advice(&Diagnostic { summary: summary.to_owned(), detail: detail.to_owned(), address: None })
+        let diagnostic = Diagnostic { summary: summary.to_owned(), detail: detail.to_owned(), address: None };
+        advice(&diagnostic, &Asked::default())
     }
 
     #[test]

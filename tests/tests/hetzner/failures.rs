@@ -3,7 +3,7 @@
 
 use crate::kit::{DEPLOYMENT, Turn, bundle, ha, request};
 use catalyst_plugin_hetzner::Hetzner;
-use catalyst_plugin_sdk::{Advice, DeploymentRequest, Diagnostic, DiagnosticKind, Provisioner};
+use catalyst_plugin_sdk::{Advice, Asked, DeploymentRequest, Diagnostic, DiagnosticKind, Provisioner};
 use catalyst_tests::hetzner::Answer;
 use catalyst_tests::hetzner::module::{Cloud, Said, Words, Work};
 
@@ -35,18 +35,28 @@ impl Planned {
 }
 
 fn advice(words: &Words) -> Advice {
+    advice_for(words, &Asked::default())
+}
+
+fn advice_for(words: &Words, asked: &Asked) -> Advice {
     let words = words.clone();
-    Hetzner::diagnose(&Diagnostic { summary: words.summary, detail: words.detail, address: words.address })
+    let diagnostic = Diagnostic { summary: words.summary, detail: words.detail, address: words.address };
+    Hetzner::diagnose(&diagnostic, asked)
 }
 
 /// With what the host adds to the cloud's words.
 fn advice_on(words: &Words, request: &DeploymentRequest) -> Advice {
     let slot = &request.regions[0];
-    let asked = format!(
-        "Asked for: region {}, control plane {}, workers {}.",
-        slot.cloud_region, slot.control_plane_size, slot.worker_size
-    );
-    advice(&Words { detail: format!("{}\n{asked}", words.detail), ..words.clone() })
+    advice_for(
+        words,
+        &Asked {
+            region: slot.cloud_region.clone(),
+            control_plane_size: slot.control_plane_size.clone(),
+            worker_size: slot.worker_size.clone(),
+            worker_count: slot.worker_count,
+            ha_enabled: request.ha_enabled,
+        },
+    )
 }
 
 /// The only error, and the plugin's advice.

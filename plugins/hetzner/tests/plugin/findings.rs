@@ -4,7 +4,7 @@ use crate::common::{context, ha, solo};
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_sdk::{
     DeploymentRequest, DomainMode, Findings, Outputs, ProbeResponse, Provisioner, RenderContext, SecretSource,
-    Severity, Verdict,
+    Settings, Severity, Verdict,
 };
 
 fn has(findings: &Findings, pointer: &str, code: &str, severity: Severity) -> bool {
@@ -166,7 +166,7 @@ fn the_token_is_declared_as_the_contract_says() {
     assert_eq!((token.min_length, token.max_length, token.required), (64, 64, true));
     assert!(token.label.contains("hetzner token"));
     assert_eq!(token.refused_prefixes, ["demo-mode"]);
-    let probe = &Hetzner::credential_probe().unwrap()[0];
+    let probe = &Hetzner::credential_probe(&Settings::parse("{}")).unwrap()[0];
     assert_eq!(probe.url, "https://api.hetzner.cloud/v1/servers?per_page=1");
     assert_eq!(probe.headers[0].value, "Bearer {{secret:hetzner-token}}");
     serde_json::from_str::<serde_json::Value>(&Hetzner::describe().settings_schema).unwrap();
