@@ -184,6 +184,9 @@ pub enum SandboxError {
     /// The engine's clock thread could not be started.
     #[error("the thread that bounds plugin calls cannot start")]
     Ticker(#[source] std::io::Error),
+    /// The threads for long calls could not be started.
+    #[error("the threads for long plugin calls cannot start")]
+    Lanes(#[source] std::io::Error),
     /// The folder for compiled code cannot be used.
     #[error("the folder for compiled plugins cannot be used")]
     Cache(#[source] std::io::Error),

@@ -10,10 +10,11 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::cache::Cache;
 use crate::engine::{self, Allocator};
 use crate::error::{LoadError, SandboxError};
+use crate::lane::Lanes;
 use crate::limits::{CALLS_AT_ONCE, PLUGINS_IN_FOLDER, Settings};
 use crate::load::{self, Shared};
 use crate::pins::{self, Pins};
-use crate::provider::Provider;
+use crate::served::Provider;
 
 /// A component file that does not serve.
 #[derive(Debug, Clone)]
@@ -75,6 +76,7 @@ impl Sandbox {
             limits: settings.limits,
             cache,
             slots: Semaphore::new(CALLS_AT_ONCE as usize),
+            lanes: Lanes::start().map_err(SandboxError::Lanes)?,
         };
         Ok(Arc::new(Self { shared: Arc::new(shared), allocator, loaded: ArcSwap::default(), loading: Mutex::new(()) }))
     }
