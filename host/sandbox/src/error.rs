@@ -116,6 +116,12 @@ pub enum LoadError {
         /// What the file has.
         found: String,
     },
+    /// The list of allowed components names OpenTofu providers, and not this one.
+    #[error("declares the OpenTofu provider {provider}, which plugins.lock does not allow")]
+    ProviderNotAllowed {
+        /// Its source address.
+        provider: String,
+    },
     /// The file is larger than allowed.
     #[error("is larger than {limit_bytes} bytes")]
     TooLarge {

@@ -106,7 +106,10 @@ impl Sandbox {
         for (index, path) in files.into_iter().enumerate() {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let loaded = if index < PLUGINS_IN_FOLDER {
-                self.load_file(path, &file, &old, &pins).await.and_then(|provider| unique(provider, &new))
+                self.load_file(path, &file, &old, &pins).await.and_then(|provider| {
+                    pins.allow_providers(provider.descriptor())?;
+                    unique(provider, &new)
+                })
             } else {
                 Err(LoadError::TooMany { limit: PLUGINS_IN_FOLDER })
             };
@@ -205,6 +208,7 @@ fn keep_previous(old: &Loaded, new: &mut Loaded, pins: &Pins) {
         if let Some(previous) = previous
             && !new.providers.contains_key(&previous.descriptor().id)
             && pins.allow(&failure.file, previous.digest()).is_ok()
+            && pins.allow_providers(previous.descriptor()).is_ok()
         {
             new.providers.insert(previous.descriptor().id.clone(), Arc::clone(previous));
             failure.previous_serves = true;
