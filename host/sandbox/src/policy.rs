@@ -20,6 +20,8 @@ use std::fmt;
 use catalyst_domain::provider::{Bundle, Descriptor};
 
 pub(crate) use self::known::Known;
+pub(crate) use self::providers::address as provider_address;
+
 use self::providers::Providers;
 use self::source::Source;
 

@@ -11,6 +11,7 @@ use crate::bind::{Bound, Called, Failed, Settings};
 use crate::call::Caller;
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
+use crate::lane;
 use crate::load::{Compiled, Shared};
 use crate::policy::Known;
 
@@ -22,8 +23,8 @@ pub(crate) struct Code {
     pub compiled: Compiled,
 }
 
-/// A plugin that serves. Cheap to share; each call is independent of all others.
-pub struct Provider {
+/// A plugin that is loaded. Its calls run where they are polled.
+pub struct Plugin {
     caller: Caller,
     file_name: String,
     digest: String,
@@ -33,7 +34,7 @@ pub struct Provider {
     module: Arc<Known>,
 }
 
-impl std::fmt::Debug for Provider {
+impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Provider")
             .field("id", &self.descriptor.id)
@@ -43,7 +44,7 @@ impl std::fmt::Debug for Provider {
     }
 }
 
-impl Provider {
+impl Plugin {
     /// Asks a component who it is, and checks the answer. Until then it is called by its file.
     pub(crate) async fn introduce(
         shared: Arc<Shared>,
@@ -157,8 +158,8 @@ impl Provider {
     }
 }
 
-impl Provider {
-    /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls.
+impl Plugin {
+    /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls, and counts as the plugin's.
     async fn admitted(&self, bundle: Bundle) -> Called<Bundle> {
         if self.module.admits(&bundle) {
             return Ok(bundle);
@@ -169,7 +170,7 @@ impl Provider {
             allowed.map(|()| bundle).map_err(|refused| Failed::Output(refused.to_string()))
         };
         let broken = |_| Failed::Output("its bundle could not be read".into());
-        tokio::task::spawn_blocking(read).await.map_err(broken)?
+        lane::blocking(read).await.map_err(broken)?
     }
 }
 
