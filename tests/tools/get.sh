@@ -2,7 +2,7 @@
 # Prints the path of a tool that the tests need, after getting it where it is missing.
 #
 #   get.sh tofu | kube-apiserver            from PATH, else built by Go from the module beside this file
-#   get.sh hcloud                           Hetzner's own OpenTofu provider, built by Go in the version that infra/hetzner pins
+#   get.sh hcloud | openstack               the clouds' own OpenTofu providers, built by Go in the versions that infra/ pins
 #   get.sh schemathesis | openapi-spec-validator
 #                                           from the package index, into a virtual environment of their own
 #   get.sh etcd | cloud-init | shellcheck …  from PATH, else by apt when root
@@ -48,7 +48,7 @@ ldflags() {
         base=k8s.io/component-base/version
         printf '%s' "-s -w -X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=${minor%%.*}"
         ;;
-    hcloud) printf '%s' '-s -w' ;;
+    hcloud | openstack) printf '%s' '-s -w' ;;
     esac
 }
 
@@ -120,6 +120,7 @@ tofu)
 # Not from PATH: whatever version is there would decide what is tested.
 kube-apiserver) build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver ;;
 hcloud) build hcloud github.com/hetznercloud/terraform-provider-hcloud ;;
+openstack) build openstack github.com/terraform-provider-openstack/terraform-provider-openstack/v3 ;;
 schemathesis | openapi-spec-validator) python "$1" ;;
 etcd) debian etcd etcd-server ;;
 ssh-keygen) debian "$1" openssh-client ;;
