@@ -211,8 +211,10 @@ locals {
     base_files                 = local.base_files
     catalyst_api_url           = local.catalyst_api_url
     cilium_version             = local.cilium_version
+    cloud_credentials_enabled  = var.enable_hcloud_credentials
+    cloud_credentials_key      = "token"
+    cloud_credentials_name     = "hcloud-credentials"
     enable_fail2ban            = var.enable_fail2ban
-    enable_hcloud_credentials  = var.enable_hcloud_credentials
     enable_local_storage       = var.enable_local_storage
     enable_unattended_upgrades = var.enable_unattended_upgrades
     first_private_ip           = local.first_private_ip
@@ -234,9 +236,9 @@ locals {
     sovereign_subdomain        = var.sovereign_subdomain
     worker_count               = var.worker_count
 
+    cloud_credentials_b64     = base64encode(var.hcloud_token)
     deployment_id             = var.deployment_id
     ghcr_dockerconfigjson_b64 = local.ghcr_dockerconfigjson_b64
-    hcloud_token_b64          = base64encode(var.hcloud_token)
     k3s_agent_token           = sensitive(terraform_data.k3s_agent_token.output)
     k3s_token                 = sensitive(terraform_data.k3s_token.output)
     kubeconfig_bearer_token   = var.kubeconfig_bearer_token

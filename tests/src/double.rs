@@ -46,7 +46,12 @@ pub struct Double {
 impl Double {
     /// Plain HTTP on loopback.
     pub fn http(rule: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::listen(rule, |stream, serve| serve(&mut &stream))
+        Self::listen("", rule, |stream, serve| serve(&mut &stream))
+    }
+
+    /// The same with a header line in every answer.
+    pub fn http_with(header: &'static str, rule: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::listen(header, rule, |stream, serve| serve(&mut &stream))
     }
 
     /// A proxy that answers CONNECT for `host:443` and then plays that host behind TLS. Also gives the PEM file that trusts
@@ -67,7 +72,7 @@ impl Double {
             .with_single_cert(vec![key.cert.der().clone()], private)
             .unwrap();
         let (config, target) = (Arc::new(config), format!("{host}:443"));
-        let double = Self::listen(rule, move |stream, serve| {
+        let double = Self::listen("", rule, move |stream, serve| {
             let connect = read(&mut &stream)?;
             if connect.method != "CONNECT" || connect.path != target {
                 return (&stream).write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
@@ -80,6 +85,7 @@ impl Double {
     }
 
     fn listen(
+        header: &'static str,
         rule: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
         open: impl Fn(TcpStream, &dyn Fn(&mut dyn Stream) -> std::io::Result<()>) -> std::io::Result<()>
         + Send
@@ -97,7 +103,7 @@ impl Double {
                     let (rule, open, seen) = &*shared;
                     let _ = stream.set_read_timeout(Some(PATIENCE));
                     // A peer that goes away ends its own thread and nothing else.
-                    let _ = open(stream, &|stream| answer(stream, rule, seen));
+                    let _ = open(stream, &|stream| answer(stream, header, rule, seen));
                 });
             }
         });
@@ -126,6 +132,7 @@ impl<T: Read + Write> Stream for T {}
 
 fn answer(
     stream: &mut dyn Stream,
+    header: &str,
     rule: &(impl Fn(&Seen) -> Reply + ?Sized),
     all: &Mutex<Vec<Seen>>,
 ) -> std::io::Result<()> {
@@ -133,9 +140,10 @@ fn answer(
     all.lock().unwrap().push(seen.clone());
     let Some((status, body)) = rule(&seen) else { return Ok(()) };
     let length = body.len();
+    let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
     let head = format!(
         "HTTP/1.1 {status} Double\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n\
-         X-Correlation-Id: {CORRELATION_ID}\r\nConnection: close\r\n\r\n"
+         X-Correlation-Id: {CORRELATION_ID}\r\n{header}Connection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())?;

@@ -3,12 +3,16 @@
 
 pub mod api;
 pub mod double;
+pub mod downloads;
 pub mod flux;
 pub mod hetzner;
 pub mod host;
 pub mod kube;
+pub mod node;
+pub mod openstack;
 pub mod pdm;
 pub mod storage;
+pub mod tofu;
 pub mod tools;
 pub mod viewer;
 pub mod world;

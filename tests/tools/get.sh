@@ -3,7 +3,7 @@
 #
 #   get.sh tofu | kube-apiserver            from PATH, else built by Go from the module beside this file
 #   get.sh helm                             Helm 3, built by Go, to render the chart
-#   get.sh hcloud                           Hetzner's own OpenTofu provider, built by Go in the version that infra/hetzner pins
+#   get.sh hcloud | openstack               the clouds' own OpenTofu providers, built by Go in the versions that infra/ pins
 #   get.sh schemathesis | openapi-spec-validator
 #                                           from the package index, into a virtual environment of their own
 #   get.sh etcd | cloud-init | shellcheck …  from PATH, else by apt when root
@@ -60,7 +60,7 @@ ldflags() {
             printf '%s' " -X $base/$package.k8sVersionMajor=1 -X $base/$package.k8sVersionMinor=$minor"
         done
         ;;
-    hcloud) printf '%s' '-s -w' ;;
+    hcloud | openstack) printf '%s' '-s -w' ;;
     esac
 }
 
@@ -133,6 +133,7 @@ tofu)
 kube-apiserver) build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver ;;
 helm) build helm helm.sh/helm/v3/cmd/helm ;;
 hcloud) build hcloud github.com/hetznercloud/terraform-provider-hcloud ;;
+openstack) build openstack github.com/terraform-provider-openstack/terraform-provider-openstack/v3 ;;
 schemathesis | openapi-spec-validator) python "$1" ;;
 etcd) debian etcd etcd-server ;;
 ssh-keygen) debian "$1" openssh-client ;;

@@ -258,7 +258,9 @@ fn first_variables(request: &DeploymentRequest, context: &RenderContext, plan: &
     server_variables(request, plan, base)
         .with("catalyst_api_url", url.strip_suffix('/').unwrap_or(url))
         .with("cilium_version", settings.cilium_version.as_deref().unwrap_or("1.16.5"))
-        .with("enable_hcloud_credentials", settings.hcloud_credentials.unwrap_or(true))
+        .with("cloud_credentials_enabled", settings.hcloud_credentials.unwrap_or(true))
+        .with("cloud_credentials_key", "token")
+        .with("cloud_credentials_name", "hcloud-credentials")
         .with("flux_version", settings.flux_version.as_deref().unwrap_or("v2.4.0"))
         .with("ghcr_enabled", has(context, GHCR_TOKEN))
         .with("gitops_branch", or_default(&context.gitops_branch, "main"))
@@ -274,9 +276,9 @@ fn first_variables(request: &DeploymentRequest, context: &RenderContext, plan: &
         .with("region", plan.region.as_str())
         .with("sovereign_subdomain", request.subdomain.trim())
         .with("worker_count", plan.worker_count)
+        .with_hole("cloud_credentials_b64", TOKEN_B64)
         .with_hole("deployment_id", DEPLOYMENT_ID)
         .with_hole("ghcr_dockerconfigjson_b64", GHCR_B64)
-        .with_hole("hcloud_token_b64", TOKEN_B64)
         .with_hole("kubeconfig_bearer_token", MINTED)
 }
 

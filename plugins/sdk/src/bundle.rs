@@ -68,7 +68,11 @@ pub fn staged(path: &str, filled: &Filled) -> Result<File, BundleError> {
 
 /// The budget line of a node role. An error finding says so when the limit is passed.
 pub fn budget(node: &str, filled: &Filled, limit: u32, findings: &mut Findings) -> UserDataSize {
-    let bytes = filled.max_bytes();
+    budget_of(node, filled.max_bytes(), limit, findings)
+}
+
+/// The same for a number of bytes, where the cloud counts another form of the text than the text itself.
+pub fn budget_of(node: &str, bytes: u32, limit: u32, findings: &mut Findings) -> UserDataSize {
     if bytes > limit {
         let message = format!("the user data of a {node} node may reach {bytes} bytes; the cloud takes {limit}");
         findings.error(&Pointer::root(), "user-data-too-large", message);

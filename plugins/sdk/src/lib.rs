@@ -27,6 +27,7 @@ mod findings;
 mod outputs;
 mod placement;
 mod settings;
+pub mod sovereign;
 pub mod template;
 pub mod text;
 

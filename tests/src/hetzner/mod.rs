@@ -10,10 +10,8 @@
 
 mod api;
 mod create;
-pub mod downloads;
 pub mod module;
 mod network;
-pub mod node;
 mod offers;
 mod rules;
 mod state;
@@ -23,6 +21,7 @@ use serde_json::Value;
 use state::{Fault, State};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use crate::{downloads, node};
 pub use rules::USER_DATA_LIMIT;
 pub use state::Pace;
 

@@ -77,7 +77,7 @@ fn a_rendered_folder_is_the_plugins_module_without_a_secret_and_applies_alone() 
     work.apply().passed();
     let user_data = cloud.project().user_data("catalyst-acme-example-test-cp1").unwrap();
     assert!(!user_data.contains("catalyst-postback"), "there is nobody to call");
-    for hole in ["k3s_token", "k3s_agent_token", "load_balancer_ipv4", "hcloud_token_b64", "first_private_ip"] {
+    for hole in ["k3s_token", "k3s_agent_token", "load_balancer_ipv4", "cloud_credentials_b64", "first_private_ip"] {
         assert!(!user_data.contains(&format!("${{{hole}}}")), "{hole} is not filled");
     }
     assert_eq!(work.plan().passed().planned.len(), 0);

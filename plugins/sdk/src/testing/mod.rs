@@ -24,8 +24,10 @@ mod cloud_init;
 mod console;
 mod generate;
 mod golden;
+mod module;
 
 pub use cloud_init::{UserData, check_all_user_data, check_user_data};
 pub use console::{Case, templatefile, tofu_binary};
 pub use generate::{hostile_text, requests};
 pub use golden::{check_golden, check_golden_text};
+pub use module::{Module, quoted};

@@ -142,7 +142,7 @@ impl Node {
         for (name, text) in programs.into_iter().chain(QUIET.map(|name| (name, NOTE))) {
             node.write(&format!("/stub/bin/{name}"), text, 0o755);
         }
-        super::downloads::publish(&node);
+        crate::downloads::publish(&node);
         node
     }
 
@@ -239,12 +239,12 @@ fn search(folder: &Path, text: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// For [`super::downloads`].
+/// For [`crate::downloads`].
 pub(super) fn install_script() -> &'static str {
     INSTALL
 }
 
-/// For [`super::downloads`].
+/// For [`crate::downloads`].
 pub(super) fn noting() -> &'static str {
     NOTE
 }

@@ -1,7 +1,7 @@
 //! What a node fetches, under the addresses and with the checksum lists of the real publishers. The programs in it are
 //! stand-ins.
 
-use super::node::{Node, install_script, noting};
+use crate::node::{Node, install_script, noting};
 use catalyst_domain::kubeconfig::sha256_hex;
 use std::path::Path;
 use std::process::Command;

@@ -1,0 +1,125 @@
+//! A request for a cloud with OpenStack, the context of a host, and the module.
+
+use catalyst_plugin_sdk::testing::Module;
+use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, RegionSlot, RenderContext, Rendered};
+use serde_json::{Value, json};
+
+/// A well-formed key of no one.
+pub const SSH_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ someone@example.test";
+
+/// Where the module lies.
+pub const MODULE: &str = "../../infra/openstack";
+
+pub fn module() -> Module {
+    Module::at(MODULE)
+}
+
+/// The settings that every request must have, and more.
+pub fn settings(more: Value) -> String {
+    let mut settings =
+        json!({"openstackAuthUrl": "https://auth.cloud.example.test/v3", "openstackExternalNetwork": "Ext-Net"});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        settings[key] = value.clone();
+    }
+    settings.to_string()
+}
+
+/// One server, nothing special but its name.
+pub fn solo() -> DeploymentRequest {
+    DeploymentRequest {
+        org_name: "Example <& Sons> \"${file(\"/etc/shadow\")}\"".to_owned(),
+        org_email: "ops@example.test".to_owned(),
+        sovereign_fqdn: "acme.example.test".to_owned(),
+        domain_mode: DomainMode::Byo,
+        pool_domain: String::new(),
+        subdomain: String::new(),
+        region: String::new(),
+        control_plane_size: String::new(),
+        worker_size: String::new(),
+        worker_count: 0,
+        ha_enabled: false,
+        regions: vec![RegionSlot {
+            provider: "openstack".to_owned(),
+            cloud_region: "GRA11".to_owned(),
+            control_plane_size: "b3-16".to_owned(),
+            worker_size: String::new(),
+            worker_count: 0,
+        }],
+        ssh_public_key: SSH_KEY.to_owned(),
+        extra: settings(json!({})),
+    }
+}
+
+/// Three servers, two workers, every setting of its own.
+pub fn ha() -> DeploymentRequest {
+    let mut request = DeploymentRequest {
+        sovereign_fqdn: "acme.omani.works".to_owned(),
+        domain_mode: DomainMode::Pool,
+        pool_domain: "omani.works".to_owned(),
+        subdomain: "acme".to_owned(),
+        ha_enabled: true,
+        extra: settings(json!({
+            "openstackImage": "Ubuntu 24.04 LTS Noble Numbat", "openstackAvailabilityZone": "dc3-a-09",
+            "openstackLoadBalancer": "octavia", "openstackLoadBalancerProvider": "ovn",
+            "openstackServerGroupPolicy": "soft-anti-affinity", "openstackBootVolumeGiB": 80,
+            "openstackDnsServers": ["192.0.2.53"], "enableOpenstackCredentials": true,
+            "sshAllowedCidrs": ["203.0.113.7/32", "2001:db8::/48"], "enableUnattendedUpgrades": false,
+            "enableFail2ban": false, "enableLocalStorage": false, "gitopsPath": "clusters/_template/",
+            "k3sVersion": "v1.32.1+k3s1", "helmVersion": "v3.17.0", "ciliumVersion": "1.17.0", "fluxVersion": "v2.5.0",
+        })),
+        ..solo()
+    };
+    request.regions[0].control_plane_size = "SCS-4V-16".to_owned();
+    request.regions[0].worker_size = "SCS-2V-8".to_owned();
+    request.regions[0].worker_count = 2;
+    request
+}
+
+/// One server that has the public address itself.
+pub fn plain() -> DeploymentRequest {
+    DeploymentRequest { extra: settings(json!({"openstackLoadBalancer": "none"})), ..solo() }
+}
+
+/// A host with every secret.
+pub fn context() -> RenderContext {
+    let secrets = [
+        "openstack-credential-id",
+        "openstack-credential-secret",
+        "ghcr-pull-token",
+        "kubeconfig-bearer",
+        "k3s-token",
+        "k3s-agent-token",
+    ];
+    RenderContext {
+        public_url: "https://console.example.test/sovereign".to_owned(),
+        gitops_repo_url: "https://git.example.test/openova".to_owned(),
+        gitops_branch: "main".to_owned(),
+        present_secrets: secrets.map(str::to_owned).to_vec(),
+    }
+}
+
+/// Variables of the module that a host adds to those of a bundle.
+pub fn with_credential(variables: &str) -> Value {
+    let mut variables: Value = serde_json::from_str(variables).unwrap();
+    variables["application_credential_id"] = "2a8e0c6b4d1f4f1fa6a6f1b0c3d2e1f0".into();
+    variables["application_credential_secret"] = "s3cret-of-nobody".into();
+    variables
+}
+
+/// What the apply would put into a hole.
+pub fn hole_value(name: &str) -> String {
+    match name {
+        "load_balancer_ipv4" => "203.0.113.9".to_owned(),
+        "node_private_ip" => "10.0.1.3".to_owned(),
+        "deployment_id" => "00112233aabbccdd".to_owned(),
+        "cloud_credentials_b64" | "ghcr_dockerconfigjson_b64" => "c2VjcmV0".repeat(11),
+        _ => "0123456789abcdef".repeat(4),
+    }
+}
+
+/// Text of a file of a bundle.
+pub fn content<'a>(bundle: &'a Rendered, path: &str) -> &'a str {
+    let file = bundle.files.iter().find(|file| file.path == path).unwrap();
+    std::str::from_utf8(&file.content).unwrap()
+}
