@@ -7,5 +7,7 @@ mod bounds;
 mod cache;
 mod determinism;
 mod fixtures;
+mod hostile;
+mod isolation;
 mod loading;
 mod pins;
