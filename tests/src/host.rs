@@ -33,6 +33,20 @@ pub fn built(path: &str) -> PathBuf {
     path
 }
 
+/// Builds the guests that misbehave, and gives the folder of their components.
+pub fn hostile_guests() -> PathBuf {
+    let target = target_dir().join("tmp/guests");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "catalyst-hostile-guests", "--examples"])
+        .args(["--target", "wasm32-wasip2", "--profile", "plugin", "--target-dir"])
+        .arg(std::path::absolute(&target).unwrap())
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .status()
+        .unwrap();
+    assert!(status.success(), "the hostile guests do not build");
+    target.join("wasm32-wasip2/plugin/examples")
+}
+
 /// A free port of the loopback interface.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()

@@ -2,12 +2,11 @@
 //! disk. A script in front of OpenTofu writes down every start, so that "not started" is seen and not believed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use catalyst_tests::host::{Host, built, target_dir, wait_for};
+use catalyst_tests::host::{Host, built, hostile_guests, wait_for};
 use catalyst_tests::world::{LIMIT, TOKEN, tofu_into};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The rule, the file and its line, and the file itself.
 const HOSTILE: [(&str, &str, &str); 32] = [
@@ -110,17 +109,8 @@ impl Scene {
 
 /// The guest whose bundle is what the request says.
 fn hostile_plugin() -> tempfile::TempDir {
-    let target = target_dir().join("tmp/guests");
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "catalyst-hostile-guests", "--examples"])
-        .args(["--target", "wasm32-wasip2", "--profile", "plugin", "--target-dir"])
-        .arg(std::path::absolute(&target).unwrap())
-        .status()
-        .unwrap();
-    assert!(status.success(), "the hostile guests do not build");
     let folder = tempfile::tempdir().unwrap();
-    let guest = target.join("wasm32-wasip2/plugin/examples/by_request.wasm");
-    std::fs::copy(guest, folder.path().join("hostile.wasm")).unwrap();
+    std::fs::copy(hostile_guests().join("by_request.wasm"), folder.path().join("hostile.wasm")).unwrap();
     folder
 }
 

@@ -10,6 +10,7 @@
 //! What counts is CPU time of the thread, never the clock: a starved machine makes nobody guilty. No result depends on the
 //! lane. This room knows neither engine nor contract; it moves futures.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,8 +26,9 @@ use tracing::instrument::WithSubscriber;
 
 use crate::limits::{CALLS_PER_PLUGIN, PROBATION, QUICK_SLICE, SLOW_CALLS_AT_ONCE};
 
-/// The lowest priority there is. Lowering one's own needs no right.
-const NICE: i32 = 19;
+/// A tenth of the usual weight: enough to make way at once, and not so little that a busy machine starves a plugin that is
+/// merely slow. Lowering one's own priority needs no right.
+const NICE: i32 = 10;
 
 /// A call as the lanes see it.
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -34,6 +36,11 @@ type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 tokio::task_local! {
     /// What the call that runs here has used.
     static SPENT: Arc<Spent>;
+}
+
+thread_local! {
+    /// The thread's time when it took up the call that runs here.
+    static BEGUN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 /// Why a call came to no end in a lane. No plugin's fault.
@@ -129,15 +136,6 @@ impl Lanes {
         done
     }
 
-    /// Runs in the slow lane what nobody waits for impatiently.
-    pub(crate) async fn aside<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Stopped> {
-        let spent = Arc::new(Spent::default());
-        self.slowly(Metered { work: Box::pin(SPENT.scope(Arc::clone(&spent), work)), spent }).await
-    }
-
     async fn slowly<T: Send + 'static>(&self, call: Metered<T>) -> Result<T, Stopped> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Stopped::Broken)?;
         self.in_slot(slot, call).await
@@ -197,6 +195,7 @@ impl<T> Future for Metered<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let begun = thread_time();
+        BEGUN.set(begun);
         let polled = self.work.as_mut().poll(context);
         self.spent.add(thread_time().saturating_sub(begun));
         polled
@@ -215,6 +214,12 @@ impl Spent {
     fn is_long(&self) -> bool {
         u128::from(self.0.load(Ordering::Relaxed)) > QUICK_SLICE.as_nanos()
     }
+}
+
+/// CPU time of the call that runs on this thread, up to now; `None` outside of the lanes.
+pub(crate) fn spent() -> Option<Duration> {
+    let before = SPENT.try_with(|spent| Duration::from_nanos(spent.0.load(Ordering::Relaxed))).ok()?;
+    Some(before + thread_time().saturating_sub(BEGUN.get()))
 }
 
 /// Does work on a thread where waiting is allowed, and counts it as the work of the call that asks for it.

@@ -79,14 +79,6 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// The CPU budget in ticks, at least one.
-    pub(crate) fn ticks(&self) -> u64 {
-        let ticks = self.call_timeout.as_millis().div_ceil(TICK.as_millis());
-        u64::try_from(ticks).unwrap_or(u64::MAX).max(1)
-    }
-}
-
 /// How a sandbox is set up.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {

@@ -12,7 +12,7 @@ use wasmtime::component::{Component, Linker};
 use crate::bind::{self, Bound};
 use crate::cache::Cache;
 use crate::error::{CallError, CallFailure, Function, LoadError};
-use crate::lane::Lanes;
+use crate::lane::{Lanes, Standing};
 use crate::limits::Limits;
 use crate::provider::{Code, Plugin};
 use crate::served::Provider;
@@ -71,13 +71,13 @@ pub(crate) async fn load(shared: &Arc<Shared>, file_name: &str, bytes: Vec<u8>) 
     let code = tokio::task::spawn_blocking(move || prepare(&compiling, &for_cache, &bytes))
         .await
         .map_err(|error| LoadError::Invalid(format!("the compiler stopped: {error}")))??;
-    // Nothing is known of it yet, and nobody waits for it.
+    let standing = Standing::default();
     let introduced = Plugin::introduce(Arc::clone(shared), file_name.to_owned(), digest, code);
-    let plugin = shared.lanes.aside(introduced).await.map_err(|stopped| {
+    let plugin = shared.lanes.run(&standing, introduced, |_| true).await.map_err(|stopped| {
         let reason = CallFailure::Host(stopped.to_string());
         LoadError::Describe(CallError { plugin: file_name.to_owned(), function: Function::Describe, reason })
     })??;
-    Ok(Provider::new(plugin, Arc::clone(shared)))
+    Ok(Provider::new(plugin, Arc::clone(shared), standing))
 }
 
 fn prepare(shared: &Shared, digest: &str, bytes: &[u8]) -> Result<Code, LoadError> {

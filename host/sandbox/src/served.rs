@@ -38,8 +38,8 @@ impl Deref for Provider {
 }
 
 impl Provider {
-    pub(crate) fn new(plugin: Plugin, shared: Arc<Shared>) -> Self {
-        Self { plugin: Arc::new(plugin), shared, standing: Standing::default() }
+    pub(crate) fn new(plugin: Plugin, shared: Arc<Shared>, standing: Standing) -> Self {
+        Self { plugin: Arc::new(plugin), shared, standing }
     }
 
     /// All findings on a request.

@@ -8,7 +8,8 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 
 use crate::error::Function;
 use crate::guest_log::GuestLog;
-use crate::limits::{CORE_INSTANCES, HANDLES, Limits, MEMORIES, TABLES};
+use crate::lane;
+use crate::limits::{CORE_INSTANCES, HANDLES, Limits, MEMORIES, TABLES, TICK};
 
 /// Data of the store of one call.
 pub(crate) struct CallState {
@@ -55,11 +56,13 @@ pub(crate) fn open(engine: &Engine, limits: &Limits, plugin: &str, function: Fun
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits.hostcall_bytes);
-    let mut ticks_left = limits.ticks();
+    let (mut ticks, budget) = (0_u32, limits.call_timeout);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
-        ticks_left = ticks_left.saturating_sub(1);
-        Ok(if ticks_left == 0 {
+        ticks = ticks.saturating_add(1);
+        // Ticks go on while the machine does something else; they count only where nothing better is known.
+        let spent = lane::spent().unwrap_or_else(|| TICK.saturating_mul(ticks));
+        Ok(if spent >= budget {
             UpdateDeadline::Interrupt
         } else {
             UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))

@@ -8,6 +8,7 @@
 mod calls;
 mod disk;
 mod figure;
+mod isolation;
 mod load;
 mod process;
 mod puts;
@@ -47,6 +48,7 @@ const fn on_demand(name: &'static str, take: fn() -> Measured) -> Measure {
 const MEASURES: &[Measure] = &[
     always("render", || Box::pin(render::measure())),
     always("calls", || Box::pin(calls::measure())),
+    always("isolation", || Box::pin(isolation::measure())),
     always("start", || Box::pin(process::starts())),
     always("memory", || Box::pin(process::memory())),
     always("sizes", || Box::pin(process::sizes())),

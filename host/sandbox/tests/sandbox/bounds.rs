@@ -25,6 +25,7 @@ async fn a_loop_ends_with_its_budget_and_others_go_on() {
             tokio::spawn(async move { validate_failure(&provider, behaviour).await })
         })
         .into();
+    let begun = Instant::now();
     let mut slowest = Duration::ZERO;
     let mut calls = 0;
     while !loops.iter().all(tokio::task::JoinHandle::is_finished) {
@@ -34,7 +35,9 @@ async fn a_loop_ends_with_its_budget_and_others_go_on() {
         calls += 1;
     }
     assert!(calls > 5, "only {calls} calls went through");
-    assert!(slowest < brisk().call_timeout, "a call waited {slowest:?} for the loops");
+    // Both grow with whatever else the machine does.
+    let whole = begun.elapsed();
+    assert!(slowest < whole / 2, "a call waited {slowest:?} of the {whole:?} that the loops took");
     for task in loops {
         let failure = task.await.expect("the task ends");
         assert_eq!(failure, CallFailure::Timeout { budget_ms: brisk().call_timeout.as_millis() });

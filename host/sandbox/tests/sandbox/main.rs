@@ -7,6 +7,8 @@ mod bounds;
 mod cache;
 mod determinism;
 mod fixtures;
+mod hostile;
+mod isolation;
 mod loading;
 mod pins;
 mod versions;

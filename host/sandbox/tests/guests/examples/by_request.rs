@@ -8,8 +8,10 @@
     reason = "misbehaving is what it is for"
 )]
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use catalyst_hostile_guests::bindings::catalyst::provisioner::bundle::{File, RenderContext, Rendered};
@@ -17,6 +19,12 @@ use catalyst_hostile_guests::bindings::catalyst::provisioner::findings::Finding;
 use catalyst_hostile_guests::bindings::catalyst::provisioner::log::{Level, write};
 use catalyst_hostile_guests::bindings::catalyst::provisioner::request::DeploymentRequest;
 use catalyst_hostile_guests::{Component, Guest, bindings, rendered, says};
+
+/// Would be two in a second call if anything of a first one stayed.
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+/// Something with an address.
+static FLOOD: u8 = 0;
 
 struct ByRequest;
 
@@ -39,7 +47,22 @@ impl Guest for ByRequest {
             }
             "log" => flood(),
             "print" => print_flood(),
+            "print on one line" => {
+                (0..200).for_each(|_| print!("{}", "Y".repeat(4096)));
+                says("printed")
+            }
+            "log a placeholder" => {
+                write(Level::Error, "{{secret:token}} ${token}");
+                says("{{secret:token}}")
+            }
             "ambient" => says(ambient()),
+            "random" => says(format!("{:?} {:?}", RandomState::new().build_hasher().finish(), seeds())),
+            "hash order" => says(format!("{:?}", (0..100).collect::<HashSet<u32>>())),
+            "addresses" => says(format!("{:p} {:p} {:p}", &request, Box::new(1), &raw const FLOOD)),
+            "nan" => says(nans()),
+            "remembers" => says(format!("call {}", CALLS.fetch_add(1, Ordering::Relaxed) + 1)),
+            "controls" => says("\u{1b}[2Jgone\r\u{7}"),
+            "backwards" => says("safe \u{202e}cod"),
             "huge" => says("x".repeat(6 * 1024 * 1024)),
             "long message" => says("x".repeat(64 * 1024)),
             "many findings" => (0..5000).flat_map(|n| says(n.to_string())).collect(),
@@ -57,6 +80,17 @@ impl Guest for ByRequest {
             "secret" => bundle.secret_variables[0].secret = "undeclared".into(),
             // The key's text becomes the bundle's configuration.
             "module" => bundle.files[0] = module(&request.extra),
+            "twice in case" => {
+                bundle.files.push(File { path: "Main.tf".into(), ..bundle.files[0].clone() });
+            }
+            "mode" => bundle.files[0].mode = 0o120_777,
+            "deep variables" => {
+                bundle.variables = format!("{{\"a\":{}1{}}}", "[".repeat(20_000), "]".repeat(20_000));
+            }
+            "a variable over a secret's" => {
+                bundle.variables = r#"{"cloud_token":"mine"}"#.into();
+            }
+            "long warning" => bundle.warnings = vec!["w".repeat(64 * 1024)],
             "many files" => bundle.files = (0..1000).map(|n| rendered(&n.to_string()).files.remove(0)).collect(),
             "huge file" => bundle.files[0].content = vec![b'x'; 2 * 1024 * 1024],
             "no reason" => return Err(says("not an error")),
@@ -126,6 +160,18 @@ fn print_flood() -> Vec<Finding> {
         eprintln!("line {n} {}", "Z".repeat(100));
     }
     says("printed")
+}
+
+/// The seed of each new hasher.
+fn seeds() -> Vec<u64> {
+    (0..8).map(|_| RandomState::new().build_hasher().finish()).collect()
+}
+
+/// Bits of results that the standard leaves open.
+fn nans() -> String {
+    let zero = std::hint::black_box(0.0_f64);
+    let payload = f64::from_bits(std::hint::black_box(0xfff8_dead_beef_0001));
+    format!("{:016x} {:016x} {:016x}", (zero / zero).to_bits(), (payload + 1.0).to_bits(), (payload * zero).to_bits())
 }
 
 /// Everything of the outside that a program may look at.

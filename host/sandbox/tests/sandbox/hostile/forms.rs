@@ -1,0 +1,194 @@
+//! Files that are no plugin of this host, or want to be more than one.
+
+use catalyst_sandbox::{Compiled, Function};
+
+use super::kinds::{End, Fear, Guest, fear};
+use super::raw::{Raw, section};
+use crate::fixtures::{folder, guest};
+
+fn text(component: &str) -> Vec<u8> {
+    wat::parse_str(component).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Nothing but a word of the contract.
+fn bare() -> Vec<u8> {
+    text(r#"(component (import "catalyst:provisioner/log@0.1.0" (instance)))"#)
+}
+
+/// The contract's version in the names of a component, changed in place.
+fn of_version(other: &[u8; 6]) -> Vec<u8> {
+    let mut bytes = Raw::new().build();
+    let (package, version) = (b"catalyst:provisioner/", b"@0.1.0");
+    let names: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(package)).collect();
+    for name in names {
+        let end = (name + 60).min(bytes.len() - version.len());
+        if let Some(at) = (name..end).find(|at| bytes[*at..].starts_with(version)) {
+            bytes[at..at + version.len()].copy_from_slice(other);
+        }
+    }
+    bytes
+}
+
+/// Every export is there, and `validate` has another type.
+fn other_types() -> Vec<u8> {
+    text(
+        r#"(component
+            (import "catalyst:provisioner/log@0.1.0" (instance))
+            (core module $m (func (export "validate") (result i32) i32.const 7))
+            (core instance $i (instantiate $m))
+            (func (export "describe") (result u32) (canon lift (core func $i "validate")))
+            (func (export "validate") (result u32) (canon lift (core func $i "validate"))))"#,
+    )
+}
+
+pub const FEARS: &[Fear] = &[
+    fear("text format", Guest::Made(|| b"(component)".to_vec()), End::Refused, "is not a binary WebAssembly component"),
+    fear("an empty file", Guest::Made(Vec::new), End::Refused, "is not a binary WebAssembly component"),
+    fear(
+        "precompiled bytes",
+        Guest::Made(|| wasmtime::Engine::default().precompile_component(&Raw::new().build()).expect("machine code")),
+        End::Refused,
+        "is precompiled machine code, which is never accepted",
+    ),
+    fear("a core module", Guest::Made(|| text("(module)")), End::Refused, "is a core WebAssembly module"),
+    fear(
+        "a file that is too large",
+        Guest::Made(|| [Raw::new().build(), vec![0; 33 * 1024 * 1024]].concat()),
+        End::Refused,
+        "is larger than 33554432 bytes",
+    ),
+    fear(
+        "bytes behind the end",
+        Guest::Made(|| [Raw::new().build(), b"#!/bin/sh".to_vec()].concat()),
+        End::Refused,
+        "is not a valid component",
+    ),
+    fear("forbidden import", Guest::Built("opens_socket"), End::Refused, "imports wasi:sockets/"),
+    fear(
+        "forbidden import by a new name",
+        Guest::Made(|| text(r#"(component (import "acme:host/shell@1.0.0" (instance)))"#)),
+        End::Refused,
+        "imports acme:host/shell@1.0.0, which no plugin gets",
+    ),
+    fear("wrong types", Guest::Made(other_types), End::Refused, "does not fit the provisioner world"),
+    fear("missing exports", Guest::Made(bare), End::Refused, "does not fit the provisioner world"),
+    fear("stale version", Guest::Made(|| of_version(b"@0.0.9")), End::Refused, "implements catalyst:provisioner 0.0.9"),
+    fear(
+        "a version to come",
+        Guest::Made(|| of_version(b"@7.0.0")),
+        End::Refused,
+        "implements catalyst:provisioner 7.0.0",
+    ),
+    fear("another world", Guest::Made(|| text("(component)")), End::Refused, "implements another world"),
+    fear("lies about its id", Guest::Built("lies_about_itself"), End::Refused, "describes itself wrongly: the id"),
+    fear(
+        "ten thousand core instances",
+        Guest::Made(|| {
+            let instances = "(core instance (instantiate $m))".repeat(10_000);
+            text(&format!("(component (core module $m (memory 0)) {instances})"))
+        }),
+        End::Refused,
+        "is not a valid component",
+    ),
+    fear(
+        "ten thousand exports",
+        Guest::Made(|| {
+            let exports: String = (0..10_000).map(|n| format!("(export \"e{n}\" (instance $log))")).collect();
+            text(&format!("(component (import \"catalyst:provisioner/log@0.1.0\" (instance $log)) {exports})"))
+        }),
+        End::Refused,
+        "is not a valid component: failed to parse WebAssembly module: instances count exceeds limit of 1000",
+    ),
+    fear(
+        "components in components",
+        Guest::Made(|| {
+            let empty = b"\0asm\x0d\0\x01\0";
+            (0..2000).fold(empty.to_vec(), |inner, _| [empty.to_vec(), section(4, &inner)].concat())
+        }),
+        End::Refused,
+        "is not a valid component",
+    ),
+    fear(
+        "an alias of what is not there",
+        Guest::Made(|| b"\0asm\x0d\0\x01\0\x06\x05\x01\x03\x02\xff\x01".to_vec()),
+        End::Refused,
+        "is not a valid component",
+    ),
+    fear(
+        "a schema of brackets",
+        Guest::Made(|| {
+            let mut raw = Raw::new();
+            raw.schema = format!("{{\"a\":{}1{}}}", "[".repeat(20_000), "]".repeat(20_000));
+            raw.build()
+        }),
+        End::Refused,
+        "describes itself wrongly: the settings schema is not a JSON object",
+    ),
+    fear(
+        "memories of 64 bits",
+        Guest::Made(|| text("(component (core module (memory i64 1)))")),
+        End::Refused,
+        "is not a valid component",
+    ),
+    fear(
+        "threads",
+        Guest::Made(|| text("(component (core module (memory 1 1 shared)))")),
+        End::Refused,
+        "is not a valid component",
+    ),
+];
+
+#[tokio::test]
+async fn what_is_no_plugin_is_told_why() {
+    super::face_all(FEARS).await;
+}
+
+/// The fear "truncated": at every length, and with every byte changed in turn. Most are refused; what still loads is held to
+/// the same limits as any guest, and the sandbox goes on.
+#[tokio::test]
+async fn damaged_bytes_are_refused_or_harmless() {
+    let whole = Raw::new().build();
+    let sandbox = crate::fixtures::sandbox(super::limits());
+    let dir = folder(&[]);
+    let file = dir.path().join("hostile.wasm");
+    for keep in (0..whole.len()).step_by(97).chain([4, 7, 8, 9, whole.len() - 1]) {
+        std::fs::write(&file, &whole[..keep]).expect("a file");
+        let report = sandbox.load_folder(dir.path()).await;
+        let [failure] = report.failures.as_slice() else { panic!("{keep} bytes serve: {report:?}") };
+        // Cut between two sections it is whole, and lacks something.
+        let told = ["is not a ", "implements another world", "does not fit the provisioner world: no export"];
+        assert!(told.iter().any(|begin| failure.error.starts_with(begin)), "{keep}: {}", failure.error);
+    }
+    for at in (0..whole.len()).step_by(31) {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x55;
+        std::fs::write(&file, &changed).expect("a file");
+        let report = sandbox.load_folder(dir.path()).await;
+        assert_eq!(report.failures.len() + report.serving.len(), 1, "{at}: {report:?}");
+        for failure in report.failures {
+            assert!(failure.error.len() < 600 && !failure.error.is_empty(), "{at}: {}", failure.error);
+        }
+    }
+    std::fs::write(&file, &whole).expect("a file");
+    let report = sandbox.load_folder(dir.path()).await;
+    assert_eq!(report.serving[0].compiled(), Compiled::Now);
+    super::ask(&report.serving[0], Function::Validate).await.expect("an answer");
+}
+
+/// The fear "lying digest": a lock that names other bytes under this name.
+#[tokio::test]
+async fn a_pin_of_other_bytes_lets_nothing_in() {
+    let bytes = guest("by_request");
+    let dir = folder(&[
+        ("hostile.wasm", &bytes),
+        ("plugins.lock", format!("sha256:{}  hostile.wasm\n", "ab".repeat(32)).as_bytes()),
+    ]);
+    let report = crate::fixtures::sandbox(super::limits()).load_folder(dir.path()).await;
+    assert!(report.serving.is_empty());
+    let told = &report.failures[0].error;
+    assert!(
+        told.starts_with("has the digest sha256:")
+            && told.contains(&format!("plugins.lock has sha256:{}", "ab".repeat(32))),
+        "{told}"
+    );
+}
