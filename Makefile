@@ -1,5 +1,5 @@
 # Each target is one thin line; what it does stands in scripts/.
-.PHONY: run test plugins bench lint fmt help
+.PHONY: run test plugins bench image sbom lint fmt help
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -15,6 +15,12 @@ plugins: ## build the provider plugins into target/plugins
 
 bench: ## measure, as ratios in one run
 	@scripts/bench.sh
+
+image: ## lay out the file system of the container image in target/image
+	@scripts/image.sh
+
+sbom: ## write the host's bill of materials into target/sbom
+	@scripts/sbom.sh
 
 lint: ## formatting, clippy, conventions
 	@scripts/lint.sh

@@ -3,6 +3,7 @@
 mod banner;
 mod descriptors;
 mod dns;
+mod doctor;
 mod openapi;
 mod plugin;
 mod rehearse;
@@ -13,12 +14,17 @@ mod trace;
 use crate::config::{Config, VARIABLES};
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What a shell takes for wrong usage, and clap ends with.
 const WRONG_USAGE: u8 = 2;
 /// The trace's filter where nobody set another.
 const DEFAULT_FILTER: &str = "info";
+
+/// The name under which the binary is `catalyst dns`, as the earlier service's image has it.
+const DNS_HOOK: &str = "catalyst-dns";
 
 /// Creates Kubernetes clusters on any cloud; everything that knows a cloud is a sandboxed plugin.
 #[derive(Parser)]
@@ -45,6 +51,10 @@ enum Command {
     /// A hook to be run alone, where no pool-domain manager does it. Reads DYNADOT_API_KEY, DYNADOT_API_SECRET, DOMAIN,
     /// SUBDOMAIN and LB_IP. Records that exist are kept; the first failure ends it.
     Dns,
+    /// Look at everything that a start rests on, and say what is not well and what to do.
+    ///
+    /// Reads the same variables as `serve` and changes nothing. May be run beside a host that serves.
+    Doctor(doctor::Arguments),
     /// Print the OpenAPI document of the API.
     Openapi,
     /// Write the OpenTofu module of a request into a folder, to be applied without a host.
@@ -62,13 +72,17 @@ enum Command {
 /// What kept it from starting or ended it, for a person.
 pub fn main() -> anyhow::Result<ExitCode> {
     let command = Cli::command().mut_subcommand("serve", |serve| serve.after_long_help(variables()));
-    let cli = Cli::from_arg_matches(&command.get_matches())?;
-    let config = Config::from_env().context("the environment is not usable")?;
+    let cli = Cli::from_arg_matches(&command.get_matches_from(arguments(std::env::args_os().collect())))?;
+    let config = match (Config::from_env(), &cli.command) {
+        (Err(error), Command::Doctor(arguments)) => return Ok(doctor::without_settings(&error, arguments)),
+        (config, _) => config.context("the environment is not usable")?,
+    };
     trace::init(filter(&cli.command, &config))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     match cli.command {
         Command::Plugin(arguments) => return runtime.block_on(plugin::run(config, arguments)),
+        Command::Doctor(arguments) => return Ok(runtime.block_on(doctor::doctor(&config, &arguments))),
         Command::Serve => runtime.block_on(serve::serve(config)),
         Command::Dns => runtime.block_on(dns::dns(config)),
         Command::Openapi => openapi::print(),
@@ -89,10 +103,19 @@ pub fn words(error: &anyhow::Error) -> String {
     format!("{error:#}").chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 
-/// A judge of plugins says all in its report, so it traces only what was asked for.
+/// The arguments, with the command that the binary's own name stands for.
+fn arguments(mut given: Vec<OsString>) -> Vec<OsString> {
+    let name = given.first().and_then(|name| Path::new(name).file_name());
+    if name.is_some_and(|name| name == DNS_HOOK) {
+        given.insert(1, "dns".into());
+    }
+    given
+}
+
+/// What says all in its report traces only what was asked for.
 fn filter<'a>(command: &Command, config: &'a Config) -> &'a str {
     match command {
-        Command::Plugin(_) if config.log_filter == DEFAULT_FILTER => "off",
+        Command::Plugin(_) | Command::Doctor(_) if config.log_filter == DEFAULT_FILTER => "off",
         _ => &config.log_filter,
     }
 }
@@ -109,6 +132,14 @@ fn variables() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_the_dns_hook_is_its_command() {
+        let given = |words: &[&str]| arguments(words.iter().map(OsString::from).collect());
+        assert_eq!(given(&["/usr/local/bin/catalyst-dns", "--help"]), ["/usr/local/bin/catalyst-dns", "dns", "--help"]);
+        assert_eq!(given(&["catalyst", "serve"]), ["catalyst", "serve"]);
+        assert!(given(&[]).is_empty());
+    }
 
     #[test]
     fn an_error_cannot_draw_on_the_terminal_and_keeps_its_causes_and_exit_status() {

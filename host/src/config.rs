@@ -104,6 +104,9 @@ pub struct ConfigError {
     pub why: String,
 }
 
+/// Where nodes call back unless told otherwise, as the contract has it.
+pub const DEFAULT_PUBLIC_URL: &str = "https://console.openova.io/sovereign";
+
 /// What the stand-alone hook `catalyst dns` reads, beside the managed domains.
 const DNS_HOOK: [&str; 7] = [
     "DYNADOT_API_KEY",
@@ -185,7 +188,7 @@ impl Config {
             phase1_settle: env.duration("CATALYST_PHASE1_SETTLE", "30s")?,
             phase1_expected: env.count("CATALYST_PHASE1_EXPECTED")?,
             secrets_ttl: env.duration("CATALYST_SECRETS_TTL", "24h")?,
-            public_url: env.url("CATALYST_API_PUBLIC_URL", "https://console.openova.io/sovereign")?,
+            public_url: env.url("CATALYST_API_PUBLIC_URL", DEFAULT_PUBLIC_URL)?,
             gitops_repo_url: env.url("CATALYST_GITOPS_REPO_URL", "https://github.com/openova-io/openova")?,
             gitops_branch: env.get("CATALYST_GITOPS_BRANCH").unwrap_or("main").to_owned(),
             ghcr_pull_token: catalyst_domain::SecretValue::new(env.get("CATALYST_GHCR_PULL_TOKEN").unwrap_or_default()),

@@ -15,6 +15,7 @@ mod failure;
 mod hearing;
 mod leftover;
 mod lines;
+mod look;
 mod mask;
 mod orphan;
 mod outputs;
@@ -29,6 +30,7 @@ mod unkept;
 pub use command::RunStep;
 pub use confine::Confine;
 pub use failure::{EngineError, RunError, RunErrorKind};
+pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
 pub use progress::Progress;
@@ -76,6 +78,20 @@ pub struct Settings {
     pub confine: Confine,
 }
 
+impl Settings {
+    fn keep_what_may_pass(&mut self) {
+        self.pass_env.retain(|(name, value)| !refused(name) && !leads_nowhere(name, value));
+    }
+
+    /// The binary as it is started. A relative path would be looked up again inside each work folder.
+    fn binary(&self) -> PathBuf {
+        match self.tofu_bin.components().count() {
+            1 => self.tofu_bin.clone(),
+            _ => std::path::absolute(&self.tofu_bin).unwrap_or_else(|_| self.tofu_bin.clone()),
+        }
+    }
+}
+
 /// One run's input.
 #[derive(Clone)]
 pub struct Run {
@@ -113,7 +129,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when one of these does not work or OpenTofu is older than 1.6.
     pub async fn new(mut settings: Settings, store: Arc<dyn Store>) -> Result<Arc<Self>, EngineError> {
-        settings.pass_env.retain(|(name, value)| !refused(name) && !leads_nowhere(name, value));
+        settings.keep_what_may_pass();
         let folders = WorkRoot::open(&settings.workdir).map_err(|(doing, source)| EngineError::Folder {
             doing,
             what: WORK_FOLDERS,
@@ -124,11 +140,7 @@ impl Engine {
             let made = std::fs::create_dir_all(cache);
             made.map_err(|source| EngineError::Folder { doing: "create", what: PROVIDER_CACHE, source })?;
         }
-        // A relative path would be looked up again inside each work folder.
-        let binary = match settings.tofu_bin.components().count() {
-            1 => settings.tofu_bin.clone(),
-            _ => std::path::absolute(&settings.tofu_bin).unwrap_or_else(|_| settings.tofu_bin.clone()),
-        };
+        let binary = settings.binary();
         let confinement = confinement(&settings, &binary);
         let version = probe::version(&binary, &settings.pass_env, &confinement).await?;
         let backend = Backend::start(store.clone()).await?;

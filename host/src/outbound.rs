@@ -112,6 +112,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Whether the body was longer than that.
     pub truncated: bool,
+    /// The other side's clock: its `Date`, where it says one.
+    pub date: Option<String>,
 }
 
 /// The shared client. Cheap to clone.
@@ -167,16 +169,17 @@ impl Outbound {
 async fn exchange(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, reqwest::Error> {
     let mut response = request.send().await?;
     let status = response.status().as_u16();
+    let date = response.headers().get(reqwest::header::DATE).and_then(|date| Some(date.to_str().ok()?.to_owned()));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         let room = limit - body.len();
         if chunk.len() > room {
             body.extend_from_slice(&chunk[..room]);
-            return Ok(Answer { status, body, truncated: true });
+            return Ok(Answer { status, body, truncated: true, date });
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, body, truncated: false })
+    Ok(Answer { status, body, truncated: false, date })
 }
 
 fn tls(trust_store: Option<&Path>) -> Result<rustls::ClientConfig, SetupError> {

@@ -53,7 +53,7 @@ ldflags() {
     helm)
         minor=$(sed -n 's/^.*k8s\.io\/client-go v0\.\([0-9]*\)\..*$/\1/p' "$here/helm/go.mod" | head -n 1)
         version=$(sed -n 's/^.*helm\.sh\/helm\/v3 \(v[0-9.]*\).*$/\1/p' "$here/helm/go.mod" | head -n 1)
-        [ -n "$minor" ] && [ -n "$version" ] || die "helm/go.mod names no version of k8s.io/client-go or helm.sh/helm/v3"
+        if [ -z "$minor" ] || [ -z "$version" ]; then die "helm/go.mod names no version of client-go or of helm"; fi
         base=helm.sh/helm/v3
         printf '%s' "-s -w -X $base/internal/version.version=$version"
         for package in pkg/lint/rules pkg/chartutil; do
@@ -137,7 +137,7 @@ openstack) build openstack github.com/terraform-provider-openstack/terraform-pro
 schemathesis | openapi-spec-validator) python "$1" ;;
 etcd) debian etcd etcd-server ;;
 ssh-keygen) debian "$1" openssh-client ;;
-cloud-init | shellcheck | curl | jq | strace | docker-registry | chromium) debian "$1" "$1" ;;
+buildah | cloud-init | shellcheck | curl | jq | strace | docker-registry | chromium) debian "$1" "$1" ;;
 '') die "usage: get.sh <tool>" ;;
 *) die "unknown tool $1" ;;
 esac

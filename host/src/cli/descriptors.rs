@@ -14,7 +14,7 @@ const LEAST_CLIENTS: u64 = 64;
 /// below what could be had. Children inherit the limit.
 pub fn room_for(clients: usize) -> usize {
     let now = getrlimit(Resource::Nofile);
-    let wanted = u64::try_from(clients).unwrap_or(u64::MAX).saturating_add(OWN);
+    let wanted = wanted(clients);
     let soft = raised(now, wanted);
     if soft != now.current
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: soft, maximum: now.maximum })
@@ -32,6 +32,16 @@ pub fn room_for(clients: usize) -> usize {
         );
     }
     fits
+}
+
+/// The hard limit and what is wanted, where it is below what `clients` connections and this process need.
+pub fn hard_limit_below(clients: usize) -> Option<(u64, u64)> {
+    let wanted = wanted(clients);
+    getrlimit(Resource::Nofile).maximum.filter(|hard| *hard < wanted).map(|hard| (hard, wanted))
+}
+
+fn wanted(clients: usize) -> u64 {
+    u64::try_from(clients).unwrap_or(u64::MAX).saturating_add(OWN)
 }
 
 /// The soft limit to ask for; `None` is no limit.

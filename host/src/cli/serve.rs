@@ -113,7 +113,7 @@ pub(super) fn start_sandbox(config: &Config) -> Result<(Arc<Sandbox>, Option<Pat
     }
 }
 
-fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> engine::Settings {
+pub(super) fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> engine::Settings {
     engine::Settings {
         tofu_bin: config.tofu.bin.clone(),
         workdir: config.tofu.workdir.clone(),

@@ -20,7 +20,7 @@ mod states;
 mod unknown_outcome_tests;
 
 pub use files::FileStore;
-pub use open::{HeldFolder, OpenError, Settings};
+pub use open::{HeldFolder, OpenError, Settings, states_closed_to};
 pub use sealing::{BadStateKey, StateKey, is_sealed};
 
 use async_trait::async_trait;

@@ -161,6 +161,16 @@ impl HeldFolder {
     }
 }
 
+/// How many deployments' states this key does not open; without a key, how many are encrypted. Reads the newest version of
+/// each and changes nothing.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn states_closed_to(state_dir: &Path, key: Option<&StateKey>) -> io::Result<usize> {
+    let states = Folder::new(Dir::open_ambient_dir(state_dir, ambient_authority())?)?;
+    sealed_otherwise(&states, key)
+}
+
 /// Creates a folder and what is missing above it, for the owner only.
 pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;

@@ -1,0 +1,79 @@
+//! The process itself: what it is told, as whom it runs, and what it may.
+
+use super::finding::Finding;
+use crate::cli::descriptors;
+use crate::config::Config;
+use crate::http;
+
+/// Variables that are ignored or most likely mistyped.
+pub(super) fn environment(config: &Config) -> Vec<Finding> {
+    let check = "environment";
+    if config.warnings.is_empty() {
+        return vec![Finding::ok(check, "every variable is understood")];
+    }
+    let warn = |text: &String| Finding::warn(check, text, "take it out, or write it as `catalyst serve --help` does");
+    config.warnings.iter().map(warn).collect()
+}
+
+/// Whose rights it has.
+pub(super) fn user() -> Vec<Finding> {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let found = format!("user {user}, group {group}");
+    if user == 0 {
+        let advice = "run it as a user of its own, such as 65534: nothing here needs root, and files that root makes shut others out";
+        return vec![Finding::warn("user", "root", advice)];
+    }
+    vec![Finding::ok("user", found)]
+}
+
+/// Room for connections.
+pub(super) fn open_files() -> Vec<Finding> {
+    let clients = http::Limits::default().connections;
+    let check = "open files";
+    match descriptors::hard_limit_below(clients) {
+        None => vec![Finding::ok(check, format!("the limit has room for {clients} connections"))],
+        Some((hard, wanted)) => {
+            let found = format!("the hard limit is {hard}, and {wanted} are wanted: fewer connections are taken");
+            vec![Finding::warn(check, found, "raise it (ulimit -Hn, LimitNOFILE=, the runtime's default)")]
+        }
+    }
+}
+
+/// Who may call.
+pub(super) fn authentication(config: &Config) -> Vec<Finding> {
+    let check = "authentication";
+    if config.listen.ip().is_loopback() {
+        return vec![Finding::ok(check, format!("none, on {}, which this machine alone reaches", config.listen))];
+    }
+    let found = format!("none, on {}: whoever reaches it may create, destroy and read kubeconfigs", config.listen);
+    vec![Finding::warn(check, found, "put something before it that authenticates, and a network policy around it")]
+}
+
+/// Whether the kept states can be opened.
+pub(super) fn state_key(config: &Config) -> Vec<Finding> {
+    let check = "state key";
+    let key = config.state_key.as_ref();
+    let closed =
+        if config.state_dir.is_dir() { catalyst_store::states_closed_to(&config.state_dir, key) } else { Ok(0) };
+    vec![match (closed, key) {
+        (Err(error), _) => {
+            Finding::fail(check, format!("the states cannot be read: {error}"), "give them to the host's user")
+        }
+        (Ok(0), Some(_)) => Finding::ok(check, "it opens every state that is kept"),
+        (Ok(0), None) => Finding::warn(
+            check,
+            "states are kept as they come, with what the servers were given",
+            "set CATALYST_STATE_KEY (openssl rand -hex 32) and keep it elsewhere",
+        ),
+        (Ok(count), Some(_)) => Finding::fail(
+            check,
+            format!("the states of {count} deployments are encrypted with another key; the start refuses"),
+            "set CATALYST_STATE_KEY to that key",
+        ),
+        (Ok(count), None) => Finding::fail(
+            check,
+            format!("the states of {count} deployments are encrypted, and no key is set"),
+            "set CATALYST_STATE_KEY: without it they can be neither retried nor destroyed",
+        ),
+    }]
+}

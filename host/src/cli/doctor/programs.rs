@@ -1,0 +1,152 @@
+//! What the host runs: OpenTofu, plugins, and the providers that a plugin's module needs.
+
+use super::finding::Finding;
+use crate::cli::serve::engine_settings;
+use crate::config::Config;
+use crate::engine::{self, Confine, EngineError};
+use catalyst_domain::provider::TofuProvider;
+use catalyst_sandbox::{Limits, Sandbox, SandboxError, Settings};
+use std::fs;
+use std::path::Path;
+
+/// Where OpenTofu looks for a provider whose address names no host.
+const REGISTRY: &str = "registry.opentofu.org";
+
+/// The binary, the way it will be run.
+pub(super) async fn tofu(config: &Config) -> Vec<Finding> {
+    let check = "tofu";
+    let seen = match engine::look(engine_settings(config, None)).await {
+        Ok(seen) => seen,
+        Err(error @ EngineError::TooOld { .. }) => {
+            return vec![Finding::fail(check, error, "install OpenTofu 1.12, or name it with CATALYST_TOFU_BIN")];
+        }
+        Err(error) => {
+            return vec![Finding::fail(check, error, "install OpenTofu 1.12, or name it with CATALYST_TOFU_BIN")];
+        }
+    };
+    let version = if seen.current {
+        Finding::ok(check, format!("OpenTofu {}", seen.version))
+    } else {
+        Finding::warn(check, format!("OpenTofu {}", seen.version), "install 1.12, with which the host is tested")
+    };
+    let check = "confinement";
+    let confined = match (seen.confined, config.tofu.confine) {
+        (true, _) => Finding::ok(check, "OpenTofu and its providers reach their own files only"),
+        (false, Confine::Off) => {
+            Finding::warn(check, "CATALYST_TOFU_CONFINE is off: providers can read what the host can", "take it out")
+        }
+        (false, Confine::Auto) => Finding::warn(
+            check,
+            "this kernel has no Landlock: providers can read what the host can",
+            "use Linux 5.19 or later with landlock in the kernel's `lsm=` list, and a seccomp profile that lets it through",
+        ),
+    };
+    vec![version, confined]
+}
+
+/// The folder of compiled plugins and shared providers.
+pub(super) fn cache(config: &Config) -> Vec<Finding> {
+    let check = "cache";
+    let Some(folder) = &config.cache_dir else {
+        let advice = "set CATALYST_CACHE_DIR: every start compiles the plugins, every run gets its providers anew";
+        return vec![Finding::warn(check, "there is none", advice)];
+    };
+    let above = folder.ancestors().find(|one| one.exists()).unwrap_or(Path::new("/"));
+    let shown = folder.display();
+    match tempfile::Builder::new().prefix(".catalyst-doctor-").tempdir_in(above) {
+        Ok(_) => vec![Finding::ok(check, format!("{shown} can be written"))],
+        Err(error) => {
+            let advice = "set CATALYST_CACHE_DIR to a folder of the host's user";
+            let found = format!("{shown} cannot be used: {error}");
+            let asked_for = config.cache_asked_for;
+            vec![if asked_for { Finding::fail(check, found, advice) } else { Finding::warn(check, found, advice) }]
+        }
+    }
+}
+
+/// Loads every plugin as a start does, and looks for its providers in the mirror.
+pub(super) async fn plugins_and_mirror(config: &Config) -> Vec<Finding> {
+    let check = "plugins";
+    let folder = &config.plugins_dir;
+    // A cache that is not there is the start's to make, as its user.
+    let cache_dir = config.cache_dir.clone().filter(|dir| dir.is_dir());
+    let with = |cache_dir| Sandbox::new(Settings { cache_dir, limits: Limits::default() });
+    let sandbox = match with(cache_dir) {
+        // What is wrong with the cache is said by its own check.
+        Err(SandboxError::Cache(_)) => with(None),
+        sandbox => sandbox,
+    };
+    let sandbox = match sandbox {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            return vec![Finding::fail(check, format!("the sandbox does not start: {error}"), "look at the cause")];
+        }
+    };
+    let report = sandbox.load_folder(folder).await;
+    let mut found: Vec<Finding> = report
+        .failures
+        .iter()
+        .map(|failure| {
+            let advice = "replace the file, or take it out; where it is pinned, plugins.lock must name its digest";
+            Finding::fail(check, format!("{} does not load: {}", failure.file, failure.error), advice)
+        })
+        .collect();
+    if report.serving.is_empty() && found.is_empty() {
+        let advice = "put provider plugins (.wasm) there, or set CATALYST_PLUGINS_DIR";
+        found.push(Finding::fail(check, format!("{} holds none", folder.display()), advice));
+    }
+    for plugin in &report.serving {
+        let described = plugin.descriptor();
+        found.push(Finding::ok(check, format!("{} {} loads", described.id, described.version)));
+        found.extend(mirrored(config.tofu.provider_mirror.as_deref(), &described.id, &described.tofu_providers));
+    }
+    found.push(pins(folder));
+    found
+}
+
+/// A folder that a plugin could be slipped into should say which ones may serve.
+fn pins(folder: &Path) -> Finding {
+    let check = "plugin pins";
+    if folder.join("plugins.lock").exists() {
+        return Finding::ok(check, "plugins.lock says which bytes may serve");
+    }
+    // Only who can write there could put one in.
+    if tempfile::Builder::new().prefix(".catalyst-doctor-").tempfile_in(folder).is_ok() {
+        let advice = "write it (README.md says how), or mount the folder read-only";
+        return Finding::warn(check, "no plugins.lock, and the folder can be written: any component may serve", advice);
+    }
+    Finding::ok(check, "no plugins.lock, and the folder cannot be written")
+}
+
+/// Each provider of a plugin, in the mirror, in its version.
+fn mirrored(mirror: Option<&Path>, plugin: &str, wanted: &[TofuProvider]) -> Option<Finding> {
+    let check = "mirror";
+    let mirror = mirror?;
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|one| !is_mirrored(mirror, one))
+        .map(|one| format!("{} {}", one.source, one.version))
+        .collect();
+    if missing.is_empty() {
+        return Some(Finding::ok(check, format!("{} has what {plugin} needs", mirror.display())));
+    }
+    let found = format!("{} has no {}, which {plugin} needs", mirror.display(), missing.join(", "));
+    Some(Finding::fail(check, found, "fill it with `tofu providers mirror`, or unset CATALYST_PROVIDER_MIRROR"))
+}
+
+/// Packed (`terraform-provider-x_1.2.3_linux_amd64.zip`) or unpacked (`1.2.3/linux_amd64/`), as OpenTofu reads both.
+fn is_mirrored(mirror: &Path, provider: &TofuProvider) -> bool {
+    let source = match provider.source.split('/').count() {
+        2 => format!("{REGISTRY}/{}", provider.source),
+        _ => provider.source.clone(),
+    };
+    let folder = mirror.join(source);
+    let arch = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let version = provider.version.trim_start_matches(['=', ' ', 'v']);
+    if folder.join(version).join(format!("linux_{arch}")).is_dir() {
+        return true;
+    }
+    let end = format!("_{version}_linux_{arch}.zip");
+    let packed = |entry: fs::DirEntry| entry.file_name().to_string_lossy().ends_with(&end);
+    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(packed))
+}

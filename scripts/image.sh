@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Lays out the file system of the image: host, OpenTofu, plugins, a mirror of the providers that they need, trust store.
+#
+#   image.sh [folder]        target/image where none is given; it is emptied first
+#
+# Containerfile runs it in its build stage, and the tests run it where no container engine is. Two runs on one machine give the
+# same bytes: every time stamp is SOURCE_DATE_EPOCH, or that of the last commit. IMAGE_BINARY names a host that was built before.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+root=${1:-$target/image}
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+export SOURCE_DATE_EPOCH=$epoch
+umask 022
+
+die() { printf '%s\n' "image.sh: $*" >&2; exit 1; }
+say() { printf '%s\n' "image.sh: $*" >&2; }
+
+binary=${IMAGE_BINARY:-}
+if [ -z "$binary" ]; then
+    cargo build --locked --release --bin catalyst
+    binary=$target/release/catalyst
+    scripts/plugins.sh
+fi
+tofu=$(tests/tools/get.sh tofu)
+arch=$(go env GOARCH)
+
+rm -rf "$root"
+mkdir -p "$root"/{etc/ssl/certs,home/nonroot,plugins,providers,tmp,usr/local/bin,usr/share/doc/catalyst,var/cache/catalyst,var/lib/catalyst}
+
+# Programs. The earlier service's image has the hook under its own name.
+install -m 0755 "$binary" "$root/usr/local/bin/catalyst"
+ln -s catalyst "$root/usr/local/bin/catalyst-dns"
+install -m 0755 "$tofu" "$root/usr/local/bin/tofu"
+
+# What the host is linked with, at the very paths that it asks for. OpenTofu and the providers are static.
+ldd "$root/usr/local/bin/catalyst" | sed -n 's/^.*=> \(\/[^ ]*\) .*$/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*$/\1/p' | while read -r library; do
+    mkdir -p "$root${library%/*}"
+    install -m 0755 "$library" "$root$library"
+done
+
+# Plugins, and which bytes of them may serve.
+install -m 0644 "$target"/plugins/*.wasm "$root/plugins/"
+(cd "$root/plugins" && sha256sum -- *.wasm | sed 's/^/sha256:/' >plugins.lock)
+
+# Each cloud's own provider. Unpacked, so that nothing has to be written before it can run.
+for pinned in infra/*/versions.tf; do
+    source=$(sed -n 's/^.*source *= "\([a-z0-9/-]*\)".*$/\1/p' "$pinned")
+    version=$(sed -n 's/^.*version *= "= \([0-9.]*\)".*$/\1/p' "$pinned")
+    # The rehearsal has no provider but OpenTofu's own.
+    [ -n "$source" ] || continue
+    [ -n "$version" ] || die "$pinned pins no version of its provider"
+    provider=$(tests/tools/get.sh "${source##*/}")
+    folder=$root/providers/registry.opentofu.org/$source/$version/linux_$arch
+    mkdir -p "$folder"
+    install -m 0755 "$provider" "$folder/terraform-provider-${source##*/}_v$version"
+done
+
+# Who and whom to trust.
+install -m 0644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+printf 'root:x:0:0::/:/none\nnonroot:x:65534:65534::/home/nonroot:/none\n' >"$root/etc/passwd"
+printf 'root:x:0:\nnonroot:x:65534:\n' >"$root/etc/group"
+printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
+
+# What it is made of.
+install -m 0644 LICENSE "$root/usr/share/doc/catalyst/"
+if [ -d "$target/sbom" ]; then
+    install -m 0644 "$target"/sbom/*.json "$root/usr/share/doc/catalyst/"
+else
+    say "without a bill of materials: \`make sbom\` makes it"
+fi
+
+chmod 0700 "$root/var/lib/catalyst" "$root/var/cache/catalyst" "$root/home/nonroot"
+chmod 1777 "$root/tmp"
+if [ "$(id -u)" = 0 ]; then
+    chown -R 0:0 "$root"
+    chown 65534:65534 "$root/var/lib/catalyst" "$root/var/cache/catalyst" "$root/home/nonroot"
+fi
+find "$root" -depth -exec touch -h -d "@$epoch" {} +
+printf '%s\n' "$root"
