@@ -10,6 +10,7 @@ mod render;
 mod serve;
 mod trace;
 
+use crate::compile;
 use crate::config::{Config, VARIABLES};
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -54,6 +55,9 @@ enum Command {
     Render(render::Arguments),
     /// Write, judge and measure a provider plugin.
     Plugin(plugin::Arguments),
+    /// Turn a component into machine code; a host that serves starts itself like this.
+    #[command(hide = true)]
+    CompileComponent(compile::Arguments),
 }
 
 /// Runs the command that was given, and says how it ended. An error is to be told by [`exit_code`].
@@ -63,11 +67,16 @@ enum Command {
 pub fn main() -> anyhow::Result<ExitCode> {
     let command = Cli::command().mut_subcommand("serve", |serve| serve.after_long_help(variables()));
     let cli = Cli::from_arg_matches(&command.get_matches())?;
+    if let Command::CompileComponent(arguments) = &cli.command {
+        // Before there is a thread: what binds a process binds only threads that start later.
+        return compile::child(arguments);
+    }
     let config = Config::from_env().context("the environment is not usable")?;
     trace::init(filter(&cli.command, &config))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     match cli.command {
+        Command::CompileComponent(arguments) => return compile::child(&arguments),
         Command::Plugin(arguments) => return runtime.block_on(plugin::run(config, arguments)),
         Command::Serve => runtime.block_on(serve::serve(config)),
         Command::Dns => runtime.block_on(dns::dns(config)),

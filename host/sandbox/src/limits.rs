@@ -1,7 +1,13 @@
 //! What a plugin may use. Every limit of the sandbox stands here with its reason.
 
+mod file;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::compile::Compile;
 
 /// Length of one tick of the engine's clock: how finely CPU time is counted and how long a guest runs before it yields.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -14,9 +20,6 @@ pub(crate) const CALLS_PER_PLUGIN: usize = 8;
 
 /// Calls of all plugins that run at the same time: the slots of the pooling allocator.
 pub(crate) const CALLS_AT_ONCE: u32 = 64;
-
-/// Core instances of one component. A component made from Python needs more than twenty.
-pub(crate) const CORE_INSTANCES: u32 = 40;
 
 /// Linear memories of one component: its own and those of adapters.
 pub(crate) const MEMORIES: u32 = 4;
@@ -39,8 +42,11 @@ pub(crate) const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Components in one folder: more is a mistake in the path.
 pub(crate) const PLUGINS_IN_FOLDER: usize = 64;
 
+/// Bytes of remembered answers of a host that serves: some hundred bundles, or a hundred thousand lists of findings.
+pub const MEMO_BYTES: u64 = 32 * 1024 * 1024;
+
 /// Limits of one plugin call and of one component file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// CPU time of one call, instantiation included. A render takes about a millisecond.
     pub call_timeout: Duration,
@@ -54,6 +60,12 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Bytes of one log line; the rest of the line is cut.
     pub log_line_bytes: usize,
+    /// Core instances of the component. One made from Python needs more than twenty.
+    pub core_instances: u32,
+    /// Time on the clock to compile it apart from the host. A component made from Python takes ten seconds on one core.
+    pub compile_timeout: Duration,
+    /// Address space of a compiler apart from the host, in bytes: its own code, and some thirty times a component.
+    pub compile_memory_bytes: u64,
 }
 
 impl Default for Limits {
@@ -65,6 +77,9 @@ impl Default for Limits {
             component_bytes: 32 * 1024 * 1024,
             log_bytes: 64 * 1024,
             log_line_bytes: 4 * 1024,
+            core_instances: 40,
+            compile_timeout: Duration::from_secs(60),
+            compile_memory_bytes: 2 * 1024 * 1024 * 1024,
         }
     }
 }
@@ -77,11 +92,52 @@ impl Limits {
     }
 }
 
+/// Limits of every plugin: those that were set for its file, else the common ones. They go by the file because they hold
+/// before a plugin has said who it is.
+#[derive(Debug, Clone, Default)]
+pub struct PluginLimits {
+    common: Arc<Limits>,
+    by_file: BTreeMap<String, Arc<Limits>>,
+}
+
+impl PluginLimits {
+    /// The limits of a component file.
+    pub(crate) fn of(&self, file: &str) -> &Arc<Limits> {
+        self.by_file.get(file).unwrap_or(&self.common)
+    }
+
+    /// The largest memory of all, for which the slots are made.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.all().map(|limits| limits.memory_bytes).max().unwrap_or_default()
+    }
+
+    /// The largest number of core instances of all.
+    pub(crate) fn core_instances(&self) -> u32 {
+        self.all().map(|limits| limits.core_instances).max().unwrap_or_default()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Limits> {
+        self.by_file.values().chain([&self.common]).map(Arc::as_ref)
+    }
+}
+
+impl From<Limits> for PluginLimits {
+    fn from(common: Limits) -> Self {
+        Self { common: Arc::new(common), by_file: BTreeMap::new() }
+    }
+}
+
 /// How a sandbox is set up.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Folder for machine code compiled ahead of time, made with mode 0700 if it is missing. Nothing is kept without it.
     pub cache_dir: Option<PathBuf>,
     /// Limits of every plugin.
-    pub limits: Limits,
+    pub limits: PluginLimits,
+    /// Bytes of answers that are remembered, so that the same question is not computed twice; 0 is none.
+    pub memo_bytes: u64,
+    /// File of public keys. With it only components that one of them signed may serve.
+    pub keys: Option<PathBuf>,
+    /// Where components become machine code.
+    pub compile: Compile,
 }

@@ -7,26 +7,44 @@ use catalyst_domain::provider::{
 };
 use catalyst_domain::{Finding, Request};
 
+use wasmtime::component::InstancePre;
+
 use crate::bind::{Bound, Called, Failed};
 use crate::call::Caller;
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
+use crate::limits::Limits;
 use crate::load::{Compiled, Shared};
+use crate::meters::CallStats;
 use crate::policy::{self, Allowance};
+use crate::signature::Signer;
+use crate::state::CallState;
 
 /// A compiled component, its imports proven and its exports bound.
 pub(crate) struct Code {
     pub bound: Bound,
+    pub pre: InstancePre<CallState>,
     pub imports: Vec<String>,
     pub contract: semver::Version,
     pub compiled: Compiled,
+}
+
+/// Where a component came from.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// Its file's name, without a folder.
+    pub file_name: String,
+    /// SHA-256 of its bytes in lower-case hex.
+    pub digest: String,
+    /// Who signed it, where signatures are asked for.
+    pub signer: Option<Signer>,
 }
 
 /// A plugin that serves. Cheap to share; each call is independent of all others.
 pub struct Provider {
     caller: Caller,
     file_name: String,
-    digest: String,
+    signer: Option<Signer>,
     code: Code,
     contract: String,
     descriptor: Descriptor,
@@ -37,7 +55,7 @@ impl std::fmt::Debug for Provider {
         f.debug_struct("Provider")
             .field("id", &self.descriptor.id)
             .field("file_name", &self.file_name)
-            .field("digest", &self.digest)
+            .field("digest", &self.digest())
             .finish_non_exhaustive()
     }
 }
@@ -46,16 +64,17 @@ impl Provider {
     /// Asks a component who it is, and checks the answer. Until then it is called by its file.
     pub(crate) async fn introduce(
         shared: Arc<Shared>,
-        file_name: String,
-        digest: String,
+        limits: Arc<Limits>,
+        origin: Origin,
         code: Code,
     ) -> Result<Self, LoadError> {
-        let mut caller = Caller::new(shared, file_name.clone());
+        let Origin { file_name, digest, signer } = origin;
+        let mut caller = Caller::new(shared, limits, file_name.clone(), digest);
         let descriptor = describe(&caller, &code.bound).await.map_err(LoadError::Describe)?;
         check::descriptor(&descriptor).map_err(LoadError::Descriptor)?;
         caller.rename(&descriptor.id);
         let contract = code.contract.to_string();
-        Ok(Self { caller, file_name, digest, code, contract, descriptor })
+        Ok(Self { caller, file_name, signer, code, contract, descriptor })
     }
 
     /// What the plugin says of itself, as checked when it was loaded.
@@ -65,7 +84,7 @@ impl Provider {
 
     /// SHA-256 of the component file in lower-case hex.
     pub fn digest(&self) -> &str {
-        &self.digest
+        self.caller.digest()
     }
 
     /// Full names of everything the component imports, sorted. Nothing else can be reached from it.
@@ -88,14 +107,44 @@ impl Provider {
         self.code.compiled
     }
 
+    /// Who signed the component; none where signatures are not asked for.
+    pub fn signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
+    }
+
+    /// What holds for each of its calls.
+    pub fn limits(&self) -> &Limits {
+        self.caller.limits()
+    }
+
+    /// How its calls went since these bytes were loaded.
+    pub fn stats(&self) -> CallStats {
+        self.caller.stats()
+    }
+
+    /// Makes an instance and calls nothing: what each call pays before the plugin runs. For measuring.
+    ///
+    /// # Errors
+    /// When there is no instance.
+    pub async fn instantiate(&self) -> Result<(), CallError> {
+        let mut call = self.caller.open(self.caller.ask(Function::Describe, &())).await?;
+        let made = async { Ok(self.code.pre.instantiate_async(&mut call.store).await.map(|_| ())?) };
+        let called = self.caller.bounded(made).await;
+        self.caller.ended(call, called, |()| Ok(()))
+    }
+
     /// All findings on a request.
     ///
     /// # Errors
     /// When the plugin gives no answer, or one that breaks the rules; so for all calls below.
     pub async fn validate(&self, request: &Request) -> Result<Vec<Finding>, CallError> {
-        let mut call = self.caller.open(Function::Validate).await?;
+        let asked = self.caller.ask(Function::Validate, request);
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.validate(&mut call.store, request)).await;
-        self.caller.close(Function::Validate, call, called, |findings| check::findings(findings))
+        self.caller.close(call, called, |findings| check::findings(findings))
     }
 
     /// The bundle of a request, its paths, variables and configuration checked ([`policy`]); or the findings that refuse the request.
@@ -104,13 +153,17 @@ impl Provider {
         request: &Request,
         context: &RenderContext,
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
-        let mut call = self.caller.open(Function::Render).await?;
+        let asked = self.caller.ask(Function::Render, &(request, context));
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = match self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await {
             // Still in the call's slot, so that what a plugin makes the host read is bounded as its own work is.
             Some(Ok(Ok(bundle))) => Some(self.admitted(bundle).await.map(Ok)),
             other => other,
         };
-        self.caller.close(Function::Render, call, called, |rendered| match rendered {
+        self.caller.close(call, called, |rendered| match rendered {
             Ok(bundle) => check::bundle(bundle, &self.descriptor),
             Err(findings) => check::refusal(findings),
         })
@@ -119,39 +172,58 @@ impl Provider {
     /// Endpoints from the text of `tofu output -json`, from which the caller has removed the sensitive outputs; or the
     /// plugin's reason why there are none.
     pub async fn read_outputs(&self, outputs: &str) -> Result<Result<Endpoints, String>, CallError> {
-        let mut call = self.caller.open(Function::ReadOutputs).await?;
+        let asked = self.caller.ask(Function::ReadOutputs, &outputs);
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.read_outputs(&mut call.store, outputs)).await;
-        self.caller.close(Function::ReadOutputs, call, called, |read| value_or_reason(read, check::endpoints))
+        self.caller.close(call, called, |read| value_or_reason(read, check::endpoints))
     }
 
     /// Plain words for one diagnostic of OpenTofu.
     pub async fn diagnose(&self, diagnostic: &Diagnostic) -> Result<Advice, CallError> {
-        let mut call = self.caller.open(Function::Diagnose).await?;
+        let asked = self.caller.ask(Function::Diagnose, diagnostic);
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.diagnose(&mut call.store, diagnostic)).await;
-        self.caller.close(Function::Diagnose, call, called, check::advice)
+        self.caller.close(call, called, check::advice)
     }
 
     /// Monthly cost of a request, or the plugin's reason why it is not known.
     pub async fn estimate(&self, request: &Request) -> Result<Result<Estimate, String>, CallError> {
-        let mut call = self.caller.open(Function::Estimate).await?;
+        let asked = self.caller.ask(Function::Estimate, request);
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.estimate(&mut call.store, request)).await;
-        self.caller.close(Function::Estimate, call, called, |estimate| value_or_reason(estimate, check::estimate))
+        self.caller.close(call, called, |estimate| value_or_reason(estimate, check::estimate))
     }
 
     /// What to ask the cloud to prove a credential, only https to the declared hosts; or why that is not possible.
     pub async fn credential_probe(&self) -> Result<Result<Vec<Probe>, String>, CallError> {
-        let mut call = self.caller.open(Function::CredentialProbe).await?;
+        let asked = self.caller.ask(Function::CredentialProbe, &());
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.credential_probe(&mut call.store)).await;
-        self.caller.close(Function::CredentialProbe, call, called, |probes| {
-            value_or_reason(probes, |probes| check::probes(probes, &self.descriptor))
-        })
+        self.caller
+            .close(call, called, |probes| value_or_reason(probes, |probes| check::probes(probes, &self.descriptor)))
     }
 
     /// What the cloud's answers, in the order of the probes, prove.
     pub async fn judge_credentials(&self, responses: &[ProbeResponse]) -> Result<Verdict, CallError> {
-        let mut call = self.caller.open(Function::JudgeCredentials).await?;
+        let asked = self.caller.ask(Function::JudgeCredentials, &responses);
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.judge_credentials(&mut call.store, responses)).await;
-        self.caller.close(Function::JudgeCredentials, call, called, check::verdict)
+        self.caller.close(call, called, check::verdict)
     }
 }
 
@@ -169,9 +241,9 @@ impl Provider {
 }
 
 async fn describe(caller: &Caller, bound: &Bound) -> Result<Descriptor, CallError> {
-    let mut call = caller.open(Function::Describe).await?;
+    let mut call = caller.open(caller.ask(Function::Describe, &())).await?;
     let called = caller.bounded(bound.describe(&mut call.store)).await;
-    caller.close(Function::Describe, call, called, |_| Ok(()))
+    caller.ended(call, called, |_| Ok(()))
 }
 
 fn value_or_reason<T>(answer: &Result<T, String>, check: impl FnOnce(&T) -> Checked) -> Checked {

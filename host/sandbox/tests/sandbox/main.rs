@@ -4,8 +4,12 @@
 
 mod answers;
 mod bounds;
+mod breaker;
 mod cache;
 mod determinism;
 mod fixtures;
 mod loading;
+mod memo;
 mod pins;
+mod signatures;
+mod swap;
