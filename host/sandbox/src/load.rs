@@ -67,7 +67,13 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 /// so it runs apart from the calls.
 pub(crate) async fn load(shared: &Arc<Shared>, origin: Origin, bytes: Vec<u8>) -> Result<Provider, LoadError> {
     let limits = Arc::clone(shared.limits.of(&origin.file_name));
-    check_form(&bytes, &limits)?;
+    let checked = Arc::clone(&limits);
+    let bytes = blocking(move || {
+        check_form(&bytes, &checked)?;
+        imports::forbid(&bytes)?;
+        Ok(bytes)
+    })
+    .await?;
     let (component, compiled) = machine_code(shared, &limits, &origin.digest, bytes).await?;
     let linking = Arc::clone(shared);
     let code = blocking(move || link(&linking, &component, compiled)).await?;

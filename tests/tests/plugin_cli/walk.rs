@@ -71,6 +71,10 @@ fn deploy(host: &Host, request: &Value) {
 fn from_an_empty_folder_to_a_deployment_that_is_ready() {
     let home = tempfile::tempdir().unwrap();
     let (folder, plugins) = (home.path().join("acme-2"), home.path().join("plugins"));
+    // It serves all along, and with another cloud.
+    std::fs::create_dir(&plugins).unwrap();
+    std::fs::copy(built("plugins/rehearsal.wasm"), plugins.join("rehearsal.wasm")).unwrap();
+    let mut host = Host::start(&[("CATALYST_PLUGINS_DIR", &text(&plugins))]);
     let begun = Instant::now();
     // As a person types it: the folder takes the name.
     let made = ran(&command().args(["new", "acme-2"]).current_dir(home.path()).output().unwrap());
@@ -81,11 +85,9 @@ fn from_an_empty_folder_to_a_deployment_that_is_ready() {
     plugin(&["check", &text(&component)]).ended(0);
     let checked_after = begun.elapsed();
 
-    // A host that follows its folder would be started before this copy, and asked for the provider until it is there.
-    std::fs::create_dir(&plugins).unwrap();
+    assert_eq!(host.api.get("/api/v1/providers/acme-2").status, 404);
     std::fs::copy(&component, plugins.join("acme-2.wasm")).unwrap();
-    let mut host = Host::start(&[("CATALYST_PLUGINS_DIR", &text(&plugins))]);
-    assert_eq!(host.api.get("/api/v1/providers/acme-2").status, 200);
+    wait_for("the new cloud", WALK, || (host.api.get("/api/v1/providers/acme-2").status == 200).then_some(()));
     let case = std::fs::read_to_string(folder.join("cases/solo.json")).unwrap();
     let mut request: Value = serde_json::from_str(&case).unwrap();
     request["apiPort"] = json!(free_port());
