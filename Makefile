@@ -1,5 +1,5 @@
 # Each target is one thin line; what it does stands in scripts/.
-.PHONY: run test plugins bench image sbom lint fmt help
+.PHONY: run test plugins bench soak image sbom lint fmt help
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -15,6 +15,9 @@ plugins: ## build the provider plugins into target/plugins
 
 bench: ## measure, as ratios in one run
 	@scripts/bench.sh
+
+soak: ## a million renders in a row, and what memory they leave behind
+	@scripts/bench.sh soak
 
 image: ## lay out the file system of the container image in target/image
 	@scripts/image.sh

@@ -11,6 +11,7 @@ mod render;
 mod serve;
 mod trace;
 
+use crate::compile;
 use crate::config::{Config, VARIABLES};
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -64,6 +65,9 @@ enum Command {
     Render(render::Arguments),
     /// Write, judge and measure a provider plugin.
     Plugin(plugin::Arguments),
+    /// Turn a component into machine code; a host that serves starts itself like this.
+    #[command(hide = true)]
+    CompileComponent(compile::Arguments),
 }
 
 /// Runs the command that was given, and says how it ended. An error is to be told by [`exit_code`].
@@ -73,6 +77,10 @@ enum Command {
 pub fn main() -> anyhow::Result<ExitCode> {
     let command = Cli::command().mut_subcommand("serve", |serve| serve.after_long_help(variables()));
     let cli = Cli::from_arg_matches(&command.get_matches_from(arguments(std::env::args_os().collect())))?;
+    if let Command::CompileComponent(arguments) = &cli.command {
+        // Before there is a thread: what binds a process binds only threads that start later.
+        return compile::child(arguments);
+    }
     let config = match (Config::from_env(), &cli.command) {
         (Err(error), Command::Doctor(arguments)) => return Ok(doctor::without_settings(&error, arguments)),
         (config, _) => config.context("the environment is not usable")?,
@@ -81,6 +89,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     match cli.command {
+        Command::CompileComponent(arguments) => return compile::child(&arguments),
         Command::Plugin(arguments) => return runtime.block_on(plugin::run(config, arguments)),
         Command::Doctor(arguments) => return Ok(runtime.block_on(doctor::doctor(&config, &arguments))),
         Command::Serve => runtime.block_on(serve::serve(config)),

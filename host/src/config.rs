@@ -25,6 +25,10 @@ pub struct Config {
     pub cors_origin: AllowedOrigin,
     /// Folder of plugins.
     pub plugins_dir: PathBuf,
+    /// File of limits of plugins.
+    pub plugin_limits: Option<PathBuf>,
+    /// File of public keys; with it only signed plugins serve.
+    pub plugin_keys: Option<PathBuf>,
     /// Provider of requests that name none.
     pub default_provider: Option<String>,
     /// Folder of compiled plugins.
@@ -166,6 +170,8 @@ impl Config {
             listen: env.listen()?,
             cors_origin: env.origin()?,
             plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),
+            plugin_limits: env.get("CATALYST_PLUGIN_LIMITS").map(PathBuf::from),
+            plugin_keys: env.get("CATALYST_PLUGIN_KEYS").map(PathBuf::from),
             default_provider: env.get("CATALYST_DEFAULT_PROVIDER").map(str::to_owned),
             cache_asked_for: env.get("CATALYST_CACHE_DIR").is_some(),
             cache_dir: env.get("CATALYST_CACHE_DIR").map(PathBuf::from).or_else(|| env.user_cache()),

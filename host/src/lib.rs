@@ -5,6 +5,7 @@
 pub mod app;
 pub mod cli;
 pub mod cluster;
+pub mod compile;
 pub mod config;
 pub mod dns;
 pub mod driver;

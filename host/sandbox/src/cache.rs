@@ -82,11 +82,10 @@ impl Cache {
     }
 
     /// Keeps the compiled form of a component.
-    pub fn store(&self, engine: &Engine, digest: &str, component: &Component) -> io::Result<()> {
-        let code = component.serialize().map_err(|error| io::Error::other(format!("{error:#}")))?;
+    pub fn store(&self, engine: &Engine, digest: &str, code: &[u8]) -> io::Result<()> {
         let (name, context) = entry_name(engine, digest);
-        let mac = self.mac(&context, &code).finalize().into_bytes();
-        replace(&self.dir, &name, &[&mac, &code])?;
+        let mac = self.mac(&context, code).finalize().into_bytes();
+        replace(&self.dir, &name, &[&mac, code])?;
         self.sweep()
     }
 

@@ -1,36 +1,83 @@
-//! One call of a plugin: its slot, its store, its time, and what became of it.
+//! One call of a plugin: what is known already, its slot, its store, its time, and what became of it.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use catalyst_domain::Timestamp;
+use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::bind::{Called, Failed};
+use crate::breaker::{self, Breaker, Ended, Position, Refused};
 use crate::check::Checked;
 use crate::error::{CallError, CallFailure, Function};
-use crate::limits::{CALLS_PER_PLUGIN, WALL_FACTOR};
+use crate::limits::{CALLS_PER_PLUGIN, Limits, WALL_FACTOR};
 use crate::load::Shared;
+use crate::memo::{Answer, Key};
+use crate::meters::{BreakerState, BreakerStatus, CallStats, Meters, Outcome};
 use crate::state::{self, CallState};
 use crate::wasi::GuestExit;
 
 /// Makes the calls of one plugin.
 pub(crate) struct Caller {
     shared: Arc<Shared>,
+    limits: Arc<Limits>,
     /// How errors and logs call the plugin.
     plugin: String,
+    /// Digest of its bytes.
+    digest: String,
     slots: Semaphore,
+    breaker: Mutex<Breaker>,
+    meters: Meters,
+}
+
+/// What a plugin is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    function: Function,
+    /// None where an input has no form that could be compared: it is neither remembered nor does it move the breaker.
+    key: Option<Key>,
 }
 
 /// The right to run and the store to run in. The store goes first, so that a slot is free only when its memory is.
 pub(crate) struct Call<'a> {
     pub store: Store<CallState>,
     _slots: [SemaphorePermit<'a>; 2],
+    begun: Instant,
+    admitted: Admitted<'a>,
+}
+
+/// A call that the breaker let through. One that nobody ends, because its caller went away, tells nothing.
+struct Admitted<'a> {
+    caller: &'a Caller,
+    asked: Asked,
+    ended: Ended,
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        let Some(key) = self.asked.key else { return };
+        let (now, plugin) = (Instant::now(), &self.caller.plugin);
+        let mut breaker = self.caller.breaker();
+        let before = breaker.position(now);
+        if breaker.ended(now, key, self.ended) {
+            self.caller.meters.opened();
+            tracing::warn!(
+                plugin.id = plugin,
+                plugin.failures = breaker::FAILURES,
+                "a plugin is not called for a while: it failed again and again"
+            );
+        } else if before != Position::Closed && breaker.position(now) == Position::Closed {
+            tracing::info!(plugin.id = plugin, "a plugin is called again: it answered");
+        }
+    }
 }
 
 impl Caller {
-    pub fn new(shared: Arc<Shared>, plugin: String) -> Self {
-        Self { shared, plugin, slots: Semaphore::new(CALLS_PER_PLUGIN) }
+    pub fn new(shared: Arc<Shared>, limits: Arc<Limits>, plugin: String, digest: String) -> Self {
+        let slots = Semaphore::new(CALLS_PER_PLUGIN);
+        Self { shared, limits, plugin, digest, slots, breaker: Mutex::default(), meters: Meters::default() }
     }
 
     /// From now on the plugin is called by its id.
@@ -38,27 +85,65 @@ impl Caller {
         id.clone_into(&mut self.plugin);
     }
 
-    /// Waits for a slot and opens a store in it.
-    pub async fn open(&self, function: Function) -> Result<Call<'_>, CallError> {
-        let closed = |_| self.failed(function, CallFailure::Host("the sandbox is closed".into()));
+    /// Digest of the plugin's bytes in lower-case hex.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What holds for its calls.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A question, ready to be compared with others.
+    pub fn ask(&self, function: Function, input: &impl Serialize) -> Asked {
+        Asked { function, key: Key::of(&self.digest, function, input) }
+    }
+
+    /// The answer to the same question from before.
+    pub fn recall<T: Answer>(&self, asked: &Asked) -> Option<T> {
+        let known = self.shared.memo.as_ref()?.recall(asked.key.as_ref()?)?;
+        self.meters.count(Outcome::Remembered);
+        Some(known)
+    }
+
+    /// Passes the breaker, waits for a slot and opens a store in it.
+    pub async fn open(&self, asked: Asked) -> Result<Call<'_>, CallError> {
+        let admitted = self.admit(asked)?;
+        let closed = |_| self.failed(asked.function, CallFailure::Host("the sandbox is closed".into()));
         // One's own slots first: who waits there holds nothing that another plugin needs.
         let own = self.slots.acquire().await.map_err(closed)?;
         let common = self.shared.slots.acquire().await.map_err(closed)?;
-        let store = state::open(&self.shared.engine, &self.shared.limits, &self.plugin, function);
-        Ok(Call { store, _slots: [own, common] })
+        let begun = Instant::now();
+        let store = state::open(&self.shared.engine, &self.limits, &self.plugin, asked.function);
+        Ok(Call { store, _slots: [own, common], begun, admitted })
     }
 
     /// The engine counts CPU time; this bounds what a starved machine makes of it.
     pub async fn bounded<T>(&self, call: impl Future<Output = Called<T>>) -> Option<Called<T>> {
-        let wall: Duration = self.shared.limits.call_timeout.saturating_mul(WALL_FACTOR);
+        let wall: Duration = self.limits.call_timeout.saturating_mul(WALL_FACTOR);
         tokio::time::timeout(wall, call).await.ok()
     }
 
-    /// Frees the slot, and says what the call came to.
-    pub fn close<T>(
+    /// Frees the slot, says what the call came to, and remembers an answer.
+    pub fn close<T: Answer>(
         &self,
-        function: Function,
         call: Call<'_>,
+        called: Option<Called<T>>,
+        check: impl FnOnce(&T) -> Checked,
+    ) -> Result<T, CallError> {
+        let asked = call.admitted.asked;
+        let answer = self.ended(call, called, check)?;
+        if let (Some(memo), Some(key)) = (&self.shared.memo, asked.key) {
+            memo.keep(key, &answer);
+        }
+        Ok(answer)
+    }
+
+    /// As [`Self::close`], and remembers nothing.
+    pub fn ended<T>(
+        &self,
+        mut call: Call<'_>,
         called: Option<Called<T>>,
         check: impl FnOnce(&T) -> Checked,
     ) -> Result<T, CallError> {
@@ -68,11 +153,44 @@ impl Caller {
             Some(Err(Failed::Engine(error))) => Err(self.classify(&error, call.store.data())),
             None => Err(self.timeout()),
         };
-        outcome.map_err(|reason| self.failed(function, reason))
+        call.admitted.ended = match &outcome {
+            Ok(_) => Ended::Answered,
+            Err(CallFailure::BadOutput(_) | CallFailure::Host(_) | CallFailure::Suspended { .. }) => Ended::Unclear,
+            Err(_) => Ended::Failed,
+        };
+        self.meters.called(outcome.as_ref().err().map_or(Outcome::Answered, Outcome::from), call.begun.elapsed());
+        outcome.map_err(|reason| self.failed(call.admitted.asked.function, reason))
+    }
+
+    /// The plugin's counts.
+    pub fn stats(&self) -> CallStats {
+        let breaker = self.breaker();
+        let (state, since) = match breaker.position(Instant::now()) {
+            Position::Closed => (BreakerState::Closed, None),
+            Position::Open { since } => (BreakerState::Open, Some(wall(since))),
+            Position::HalfOpen { since } => (BreakerState::HalfOpen, Some(wall(since))),
+        };
+        self.meters.snapshot(BreakerStatus { state, since, failures_in_a_row: breaker.failures() })
+    }
+
+    fn admit(&self, asked: Asked) -> Result<Admitted<'_>, CallError> {
+        let admitted = asked.key.map_or(Ok(()), |key| self.breaker().admit(Instant::now(), key));
+        admitted.map_err(|Refused { since, pause }| {
+            self.meters.count(Outcome::Refused);
+            let reason =
+                CallFailure::Suspended { failures: breaker::FAILURES, since: wall(since), retry_ms: pause.as_millis() };
+            self.failed(asked.function, reason)
+        })?;
+        Ok(Admitted { caller: self, asked, ended: Ended::Unclear })
+    }
+
+    /// It holds plain values, so it is whole even after a panic elsewhere.
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn classify(&self, error: &wasmtime::Error, state: &CallState) -> CallFailure {
-        let limits = &self.shared.limits;
+        let limits = &self.limits;
         if error.is::<GuestExit>() {
             return CallFailure::Exit;
         }
@@ -98,10 +216,16 @@ impl Caller {
     }
 
     fn timeout(&self) -> CallFailure {
-        CallFailure::Timeout { budget_ms: self.shared.limits.call_timeout.as_millis() }
+        CallFailure::Timeout { budget_ms: self.limits.call_timeout.as_millis() }
     }
 
     fn failed(&self, function: Function, reason: CallFailure) -> CallError {
         CallError { plugin: self.plugin.clone(), function, reason }
     }
+}
+
+/// When that was, for people: to the second.
+fn wall(moment: Instant) -> Timestamp {
+    let then = Timestamp::now().checked_sub(moment.elapsed());
+    then.and_then(|then| Timestamp::from_second(then.as_second())).unwrap_or(Timestamp::UNIX_EPOCH)
 }

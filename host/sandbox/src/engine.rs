@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use wasmtime::{Collector, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
+use crate::compile::Target;
 use crate::error::SandboxError;
 use crate::limits::{
-    ASYNC_STACK_BYTES, CALLS_AT_ONCE, CORE_INSTANCES, Limits, MEMORIES, TABLE_ELEMENTS, TABLES, TICK, WASM_STACK_BYTES,
+    ASYNC_STACK_BYTES, CALLS_AT_ONCE, MEMORIES, PluginLimits, TABLE_ELEMENTS, TABLES, TICK, WASM_STACK_BYTES,
 };
 
 /// Guard after a memory where address space is scarce: enough to spare the check of small constant offsets.
@@ -27,29 +28,41 @@ pub enum Allocator {
 
 /// Starts the engine. The pool reserves some hundred GiB of address space, which a container may refuse: then memory is
 /// taken on demand.
-pub(crate) fn start(limits: &Limits) -> Result<(Engine, Allocator), SandboxError> {
-    match engine(Allocator::Pooling, limits) {
-        Ok(engine) => Ok((engine, Allocator::Pooling)),
+pub(crate) fn start(limits: &PluginLimits) -> Result<(Engine, Target), SandboxError> {
+    match start_as(Allocator::Pooling, limits) {
+        Ok(started) => Ok(started),
         Err(error) => {
             tracing::warn!(error = %error.root_cause(), "no address space for the plugin pool, taking memory on demand");
-            engine(Allocator::OnDemand, limits)
-                .map(|engine| (engine, Allocator::OnDemand))
-                .map_err(|error| SandboxError::Engine(format!("{error:#}")))
+            start_as(Allocator::OnDemand, limits).map_err(|error| SandboxError::Engine(format!("{error:#}")))
         }
     }
 }
 
-fn engine(allocator: Allocator, limits: &Limits) -> wasmtime::Result<Engine> {
+pub(crate) fn start_as(allocator: Allocator, limits: &PluginLimits) -> wasmtime::Result<(Engine, Target)> {
+    let target = Target { allocator, memory_bytes: limits.memory_bytes() };
+    let mut config = config(target);
+    if allocator == Allocator::Pooling {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    }
+    Ok((Engine::new(&config)?, target))
+}
+
+/// An engine that compiles for one that was started, and runs nothing.
+pub(crate) fn compiler(target: Target) -> wasmtime::Result<Engine> {
+    Engine::new(&config(target))
+}
+
+/// What machine code depends on. A pool takes the engine's own reservation for each memory.
+fn config(target: Target) -> Config {
     let mut config = base_config();
-    match allocator {
-        Allocator::Pooling => config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits))),
+    if target.allocator == Allocator::OnDemand {
         // A memory never grows past its limit, so no more than that is reserved; bounds are then checked in code.
-        Allocator::OnDemand => config
+        config
             .allocation_strategy(InstanceAllocationStrategy::OnDemand)
-            .memory_reservation(limits.memory_bytes as u64)
-            .memory_guard_size(GUARD_BYTES),
-    };
-    Engine::new(&config)
+            .memory_reservation(target.memory_bytes as u64)
+            .memory_guard_size(GUARD_BYTES);
+    }
+    config
 }
 
 /// Whatever differs between two machines or two runs is off. Threads are not even compiled in.
@@ -73,18 +86,18 @@ fn base_config() -> Config {
     config
 }
 
-fn pool(limits: &Limits) -> PoolingAllocationConfig {
+fn pool(limits: &PluginLimits) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(CALLS_AT_ONCE)
         .total_stacks(CALLS_AT_ONCE)
-        .total_core_instances(CALLS_AT_ONCE * CORE_INSTANCES)
+        .total_core_instances(CALLS_AT_ONCE * limits.core_instances())
         .total_memories(CALLS_AT_ONCE * MEMORIES)
         .total_tables(CALLS_AT_ONCE * TABLES)
-        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_core_instances_per_component(limits.core_instances())
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
         .table_elements(TABLE_ELEMENTS)
-        .max_memory_size(limits.memory_bytes)
+        .max_memory_size(limits.memory_bytes())
         .linear_memory_keep_resident(RESIDENT_BYTES)
         .table_keep_resident(RESIDENT_BYTES)
         // Only what a call has written is wiped, where the kernel tells (Linux 6.7).
@@ -119,9 +132,9 @@ mod tests {
     #[tokio::test]
     async fn both_allocators_hold_the_limit_of_memory() {
         let module = |pages| format!("(component (core module $m (memory {pages})) (core instance (instantiate $m)))");
-        let limits = Limits::default();
+        let limits = PluginLimits::default();
         for allocator in [Allocator::Pooling, Allocator::OnDemand] {
-            let engine = engine(allocator, &limits).expect("an engine");
+            let (engine, _) = start_as(allocator, &limits).expect("an engine");
             let linker = Linker::new(&engine);
             let two = "(component (core module $m (memory 600))
                 (core instance (instantiate $m)) (core instance (instantiate $m)))";
@@ -129,7 +142,7 @@ mod tests {
                 let component =
                     Component::from_binary(&engine, &wat::parse_str(&text).expect("text")).expect("compiles");
                 let pre = linker.instantiate_pre(&component).expect("links");
-                let mut store = state::open(&engine, &limits, "p", Function::Describe);
+                let mut store = state::open(&engine, limits.of("p.wasm"), "p", Function::Describe);
                 assert_eq!(pre.instantiate_async(&mut store).await.is_ok(), fits, "{allocator:?}: {text}");
                 assert_eq!(store.data().meter.refused(), !fits);
             }

@@ -4,6 +4,10 @@
 
 use std::fmt;
 
+use catalyst_domain::Timestamp;
+
+use crate::compile::CompileError;
+
 /// An export of the provisioner world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Function {
@@ -93,6 +97,18 @@ pub enum CallFailure {
     /// The host could not make the call: no plugin's fault.
     #[error("could not be called: {0}")]
     Host(String),
+    /// The plugin failed again and again, so it is left alone for a while.
+    #[error(
+        "is not called since {since}: {failures} different requests in a row trapped or hit a limit; tried again within {retry_ms} ms"
+    )]
+    Suspended {
+        /// Failures that led to it.
+        failures: usize,
+        /// When that was.
+        since: Timestamp,
+        /// The rest of the pause in milliseconds; then one call is let through.
+        retry_ms: u128,
+    },
 }
 
 /// Why a component file does not serve.
@@ -122,6 +138,18 @@ pub enum LoadError {
         /// Its source address.
         provider: String,
     },
+    /// Keys are asked for and cannot be used, so none is loaded.
+    #[error("the file of keys {0}; no plugin is loaded until it is whole")]
+    Keys(String),
+    /// Signatures are asked for, and this one has none.
+    #[error("is not signed: {file} is not there, and only signed plugins serve")]
+    Unsigned {
+        /// File that a signature would be in.
+        file: String,
+    },
+    /// Its signature does not hold.
+    #[error("has a signature that does not hold: {0}")]
+    Signature(String),
     /// The file is larger than allowed.
     #[error("is larger than {limit_bytes} bytes")]
     TooLarge {
@@ -138,8 +166,8 @@ pub enum LoadError {
     #[error("is a core WebAssembly module, not a component")]
     CoreModule,
     /// The bytes are damaged, or use what is switched off, or need more than the limits give.
-    #[error("is not a valid component: {0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// It asks for something that no plugin gets.
     #[error("imports {import}, which no plugin gets")]
     ForbiddenImport {

@@ -1,11 +1,14 @@
-//! The allow-list of imports, and the version of the contract, checked before anything is linked.
+//! The allow-list of imports, and the version of the contract, checked twice: as the bytes name them, before the compiler is given a stranger's component, and
+//! as the engine sees them, before anything is linked. The second is the proof.
 //!
 //! A guest gets `log`, the contract's own types, and the part of WASI 0.2 that a standard library imports whether it is
 //! needed or not. Everything else is refused by name: `wasi:sockets` and `wasi:http` above all.
 
+use wasmparser::{BinaryReaderError, Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::compile::CompileError;
 use crate::error::LoadError;
 
 /// Package of the contract.
@@ -47,6 +50,30 @@ pub(crate) struct Imports {
     pub contract: semver::Version,
 }
 
+/// Refuses what no plugin gets, and bytes that cannot be read, without compiling anything.
+pub(crate) fn forbid(bytes: &[u8]) -> Result<(), LoadError> {
+    let names = named(bytes).map_err(|error| CompileError::Invalid(error.to_string()))?;
+    allowed(&names, None).map(|_| ())
+}
+
+/// Names of the imports of the outermost component.
+fn named(bytes: &[u8]) -> Result<Vec<String>, BinaryReaderError> {
+    let (mut names, mut depth) = (Vec::new(), 0_usize);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    names.push(import?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
 /// Reads the imports of a component and refuses what no plugin gets.
 pub(crate) fn check(component: &Component, engine: &Engine) -> Result<Imports, LoadError> {
     let component = component.component_type();
@@ -59,7 +86,12 @@ pub(crate) fn check(component: &Component, engine: &Engine) -> Result<Imports, L
 
 /// The version is that of the exported interface. The draft 0.1 exports bare functions; there it is that of the imported types.
 fn check_names(imports: &[String], exports: &[String]) -> Result<semver::Version, LoadError> {
-    let mut contract = exported(exports);
+    // `describe` returns a record of the contract, so a component of that draft always names one of its interfaces.
+    allowed(imports, exported(exports))?.ok_or_else(|| LoadError::Interface { found: "another world".into() })
+}
+
+/// The version of the contract, where one is named, by the exports so far or by the imports.
+fn allowed(imports: &[String], mut contract: Option<semver::Version>) -> Result<Option<semver::Version>, LoadError> {
     for name in imports {
         let forbidden = || LoadError::ForbiddenImport { import: name.clone() };
         let (interface, version) = name.split_once('@').ok_or_else(forbidden)?;
@@ -78,8 +110,7 @@ fn check_names(imports: &[String], exports: &[String]) -> Result<semver::Version
             return Err(forbidden());
         }
     }
-    // `describe` returns a record of the contract, so a component of that draft always names one of its interfaces.
-    contract.ok_or_else(|| LoadError::Interface { found: "another world".into() })
+    Ok(contract)
 }
 
 fn exported(exports: &[String]) -> Option<semver::Version> {
@@ -119,6 +150,22 @@ mod tests {
         let names =
             ["catalyst:provisioner/descriptor@0.1.0", "catalyst:provisioner/log@0.1.0", "wasi:clocks/wall-clock@0.2.9"];
         assert_eq!(check(&names), Ok("0.1.0".into()));
+    }
+
+    #[test]
+    fn bytes_tell_the_imports_of_the_outermost_component_only() {
+        let text = r#"(component
+            (import "catalyst:provisioner/log@0.1.0" (instance))
+            (core module (import "env" "f" (func)))
+            (component (import "a:b/c" (instance)))
+            (import "wasi:io/poll@0.2.6" (instance)))"#;
+        let bytes = wat::parse_str(text).expect("text");
+        assert_eq!(named(&bytes).expect("names"), ["catalyst:provisioner/log@0.1.0", "wasi:io/poll@0.2.6"]);
+        assert!(forbid(&bytes).is_ok());
+        let text = r#"(component (import "wasi:sockets/tcp@0.2.6" (instance)))"#;
+        let error = forbid(&wat::parse_str(text).expect("text")).expect_err("a socket");
+        assert!(matches!(error, LoadError::ForbiddenImport { import } if import == "wasi:sockets/tcp@0.2.6"));
+        assert!(forbid(&bytes[..bytes.len() - 3]).expect_err("cut").to_string().contains("not a valid component"));
     }
 
     #[test]

@@ -6,28 +6,39 @@
 //! deployment's files.
 
 mod bind;
+mod breaker;
 mod cache;
 mod call;
 mod check;
+mod compile;
 mod engine;
 mod error;
+mod follow;
+mod gate;
 mod guest_log;
 mod imports;
 mod lane;
 mod limits;
 mod load;
+mod memo;
+mod meters;
 mod pins;
 pub mod policy;
 mod provider;
 mod sandbox;
 mod served;
+mod signature;
 mod state;
 mod wasi;
 mod words;
 
+pub use compile::{Compile, CompileError, Compiler, Target, compile};
 pub use engine::Allocator;
 pub use error::{CallError, CallFailure, Function, LoadError, SandboxError};
-pub use limits::{Limits, Settings};
+pub use follow::Follow;
+pub use limits::{Limits, MEMO_BYTES, PluginLimits, Settings};
 pub use load::Compiled;
+pub use meters::{BreakerState, BreakerStatus, CallStats, Outcome, SandboxStats};
 pub use sandbox::{LoadFailure, LoadReport, Sandbox};
 pub use served::Provider;
+pub use signature::Signer;

@@ -1,7 +1,13 @@
 //! What a plugin may use. Every limit of the sandbox stands here with its reason.
 
+mod file;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::compile::Compile;
 
 /// Length of one tick of the engine's clock: how finely CPU time is counted and how long a guest runs before it yields.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -25,9 +31,6 @@ pub(crate) const PROBATION: Duration = Duration::from_secs(60);
 /// Calls in the slow lane: half of `CALLS_AT_ONCE`. The other half is for calls that give their slot back within milliseconds.
 pub(crate) const SLOW_CALLS_AT_ONCE: usize = 32;
 
-/// Core instances of one component. A component made from Python needs more than twenty.
-pub(crate) const CORE_INSTANCES: u32 = 40;
-
 /// Linear memories of one component: its own and those of adapters.
 pub(crate) const MEMORIES: u32 = 4;
 
@@ -49,8 +52,11 @@ pub(crate) const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Components in one folder: more is a mistake in the path.
 pub(crate) const PLUGINS_IN_FOLDER: usize = 64;
 
+/// Bytes of remembered answers of a host that serves: some hundred bundles, or a hundred thousand lists of findings.
+pub const MEMO_BYTES: u64 = 32 * 1024 * 1024;
+
 /// Limits of one plugin call and of one component file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// CPU time of one call, instantiation included. A render takes about a millisecond.
     pub call_timeout: Duration,
@@ -64,6 +70,12 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Bytes of one log line; the rest of the line is cut.
     pub log_line_bytes: usize,
+    /// Core instances of the component. One made from Python needs more than twenty.
+    pub core_instances: u32,
+    /// Time on the clock to compile it apart from the host. A component made from Python takes ten seconds on one core.
+    pub compile_timeout: Duration,
+    /// Address space of a compiler apart from the host, in bytes: its own code, and some thirty times a component.
+    pub compile_memory_bytes: u64,
 }
 
 impl Default for Limits {
@@ -75,7 +87,53 @@ impl Default for Limits {
             component_bytes: 32 * 1024 * 1024,
             log_bytes: 64 * 1024,
             log_line_bytes: 4 * 1024,
+            core_instances: 40,
+            compile_timeout: Duration::from_secs(60),
+            compile_memory_bytes: 2 * 1024 * 1024 * 1024,
         }
+    }
+}
+
+impl Limits {
+    /// The CPU budget in ticks, at least one.
+    pub(crate) fn ticks(&self) -> u64 {
+        let ticks = self.call_timeout.as_millis().div_ceil(TICK.as_millis());
+        u64::try_from(ticks).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// Limits of every plugin: those that were set for its file, else the common ones. They go by the file because they hold
+/// before a plugin has said who it is.
+#[derive(Debug, Clone, Default)]
+pub struct PluginLimits {
+    common: Arc<Limits>,
+    by_file: BTreeMap<String, Arc<Limits>>,
+}
+
+impl PluginLimits {
+    /// The limits of a component file.
+    pub(crate) fn of(&self, file: &str) -> &Arc<Limits> {
+        self.by_file.get(file).unwrap_or(&self.common)
+    }
+
+    /// The largest memory of all, for which the slots are made.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.all().map(|limits| limits.memory_bytes).max().unwrap_or_default()
+    }
+
+    /// The largest number of core instances of all.
+    pub(crate) fn core_instances(&self) -> u32 {
+        self.all().map(|limits| limits.core_instances).max().unwrap_or_default()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Limits> {
+        self.by_file.values().chain([&self.common]).map(Arc::as_ref)
+    }
+}
+
+impl From<Limits> for PluginLimits {
+    fn from(common: Limits) -> Self {
+        Self { common: Arc::new(common), by_file: BTreeMap::new() }
     }
 }
 
@@ -85,5 +143,11 @@ pub struct Settings {
     /// Folder for machine code compiled ahead of time, made with mode 0700 if it is missing. Nothing is kept without it.
     pub cache_dir: Option<PathBuf>,
     /// Limits of every plugin.
-    pub limits: Limits,
+    pub limits: PluginLimits,
+    /// Bytes of answers that are remembered, so that the same question is not computed twice; 0 is none.
+    pub memo_bytes: u64,
+    /// File of public keys. With it only components that one of them signed may serve.
+    pub keys: Option<PathBuf>,
+    /// Where components become machine code.
+    pub compile: Compile,
 }

@@ -11,10 +11,12 @@ use wasmtime::component::{Component, Linker};
 
 use crate::bind::{self, Bound};
 use crate::cache::Cache;
+use crate::compile::{Compile, CompileError, Target};
 use crate::error::{CallError, CallFailure, Function, LoadError};
 use crate::lane::{Lanes, Standing};
-use crate::limits::Limits;
-use crate::provider::{Code, Plugin};
+use crate::limits::{Limits, PluginLimits};
+use crate::memo::Memo;
+use crate::provider::{Code, Origin, Plugin};
 use crate::served::Provider;
 use crate::state::CallState;
 use crate::{SandboxError, imports, wasi};
@@ -31,9 +33,12 @@ pub enum Compiled {
 /// What every load and every call needs.
 pub(crate) struct Shared {
     pub engine: Engine,
+    pub target: Target,
     pub linker: Linker<CallState>,
-    pub limits: Limits,
+    pub limits: PluginLimits,
+    pub compile: Compile,
     pub cache: Option<Cache>,
+    pub memo: Option<Memo>,
     /// Bounds the calls of all plugins by the slots there are.
     pub slots: tokio::sync::Semaphore,
     /// Where calls run.
@@ -50,10 +55,10 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<CallState>, SandboxError>
 }
 
 /// Reads a file of bounded size.
-pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, LoadError> {
+pub(crate) fn read(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, LoadError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(LoadError::Read)?;
-    file.take(limits.component_bytes + 1).read_to_end(&mut bytes).map_err(LoadError::Read)?;
+    file.take(limit_bytes + 1).read_to_end(&mut bytes).map_err(LoadError::Read)?;
     Ok(bytes)
 }
 
@@ -64,30 +69,33 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 
 /// Loads a component and asks it who it is. Compiling takes a second for a large component and uses this machine's cores,
 /// so it runs apart from the calls.
-pub(crate) async fn load(shared: &Arc<Shared>, file_name: &str, bytes: Vec<u8>) -> Result<Provider, LoadError> {
-    let digest = digest(&bytes);
-    let compiling = Arc::clone(shared);
-    let for_cache = digest.clone();
-    let code = tokio::task::spawn_blocking(move || prepare(&compiling, &for_cache, &bytes))
-        .await
-        .map_err(|error| LoadError::Invalid(format!("the compiler stopped: {error}")))??;
-    let standing = Standing::default();
-    let introduced = Plugin::introduce(Arc::clone(shared), file_name.to_owned(), digest, code);
+pub(crate) async fn load(shared: &Arc<Shared>, origin: Origin, bytes: Vec<u8>) -> Result<Provider, LoadError> {
+    let limits = Arc::clone(shared.limits.of(&origin.file_name));
+    let checked = Arc::clone(&limits);
+    let bytes = blocking(move || {
+        check_form(&bytes, &checked)?;
+        imports::forbid(&bytes)?;
+        Ok(bytes)
+    })
+    .await?;
+    let (component, compiled) = machine_code(shared, &limits, &origin.digest, bytes).await?;
+    let linking = Arc::clone(shared);
+    let code = blocking(move || link(&linking, &component, compiled)).await?;
+    let (standing, file_name) = (Standing::default(), origin.file_name.clone());
+    let introduced = Plugin::introduce(Arc::clone(shared), limits, origin, code);
     let plugin = shared.lanes.run(&standing, introduced, |_| true).await.map_err(|stopped| {
         let reason = CallFailure::Host(stopped.to_string());
-        LoadError::Describe(CallError { plugin: file_name.to_owned(), function: Function::Describe, reason })
+        LoadError::Describe(CallError { plugin: file_name, function: Function::Describe, reason })
     })??;
     Ok(Provider::new(plugin, Arc::clone(shared), standing))
 }
 
-fn prepare(shared: &Shared, digest: &str, bytes: &[u8]) -> Result<Code, LoadError> {
-    check_form(bytes, &shared.limits)?;
-    let (component, compiled) = machine_code(shared, digest, bytes)?;
-    let imports = imports::check(&component, &shared.engine)?;
+fn link(shared: &Shared, component: &Component, compiled: Compiled) -> Result<Code, LoadError> {
+    let imports = imports::check(component, &shared.engine)?;
     let version = bind::Version::of(&imports.contract)?;
-    let pre = shared.linker.instantiate_pre(&component).map_err(|error| LoadError::World(format!("{error:#}")))?;
-    let bound = Bound::new(version, pre)?;
-    Ok(Code { bound, imports: imports.names, contract: imports.contract, compiled })
+    let pre = shared.linker.instantiate_pre(component).map_err(|error| LoadError::World(format!("{error:#}")))?;
+    let bound = Bound::new(version, pre.clone())?;
+    Ok(Code { bound, pre, imports: imports.names, contract: imports.contract, compiled })
 }
 
 /// Says in plain words what is not a binary component, before the compiler sees it.
@@ -106,16 +114,35 @@ fn check_form(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
     }
 }
 
-fn machine_code(shared: &Shared, digest: &str, bytes: &[u8]) -> Result<(Component, Compiled), LoadError> {
-    if let Some(component) = shared.cache.as_ref().and_then(|cache| cache.load(&shared.engine, digest)) {
+async fn machine_code(
+    shared: &Arc<Shared>,
+    limits: &Limits,
+    digest: &str,
+    bytes: Vec<u8>,
+) -> Result<(Component, Compiled), LoadError> {
+    let (from, of) = (Arc::clone(shared), digest.to_owned());
+    let cached = blocking(move || Ok(from.cache.as_ref().and_then(|cache| cache.load(&from.engine, &of)))).await?;
+    if let Some(component) = cached {
         return Ok((component, Compiled::Cached));
     }
-    let component =
-        Component::from_binary(&shared.engine, bytes).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
-    if let Some(cache) = &shared.cache
-        && let Err(error) = cache.store(&shared.engine, digest, &component)
-    {
-        tracing::warn!(plugin.digest = digest, %error, "a compiled plugin could not be kept; the next start compiles it anew");
-    }
+    let (component, code) = shared.compile.run(&shared.engine, shared.target, limits, bytes).await?;
+    let (to, of) = (Arc::clone(shared), digest.to_owned());
+    blocking(move || {
+        if let Some(cache) = &to.cache
+            && let Err(error) = cache.store(&to.engine, &of, &code)
+        {
+            tracing::warn!(plugin.digest = of, %error, "a compiled plugin could not be kept; the next start compiles it anew");
+        }
+        Ok(())
+    })
+    .await?;
     Ok((component, Compiled::Now))
+}
+
+/// Runs what blocks apart from the calls.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    let stopped = |error| LoadError::Compile(CompileError::Broken(format!("its loading stopped: {error}")));
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
 }

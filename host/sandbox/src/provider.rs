@@ -7,27 +7,45 @@ use catalyst_domain::provider::{
 };
 use catalyst_domain::{Finding, Request};
 
+use wasmtime::component::InstancePre;
+
 use crate::bind::{Bound, Called, Failed, Settings};
 use crate::call::Caller;
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
 use crate::lane;
+use crate::limits::Limits;
 use crate::load::{Compiled, Shared};
+use crate::meters::CallStats;
 use crate::policy::Known;
+use crate::signature::Signer;
+use crate::state::CallState;
 
 /// A compiled component, its imports proven and its exports bound.
 pub(crate) struct Code {
     pub bound: Bound,
+    pub pre: InstancePre<CallState>,
     pub imports: Vec<String>,
     pub contract: semver::Version,
     pub compiled: Compiled,
+}
+
+/// Where a component came from.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// Its file's name, without a folder.
+    pub file_name: String,
+    /// SHA-256 of its bytes in lower-case hex.
+    pub digest: String,
+    /// Who signed it, where signatures are asked for.
+    pub signer: Option<Signer>,
 }
 
 /// A plugin that is loaded. Its calls run where they are polled.
 pub struct Plugin {
     caller: Caller,
     file_name: String,
-    digest: String,
+    signer: Option<Signer>,
     code: Code,
     contract: String,
     descriptor: Descriptor,
@@ -39,7 +57,7 @@ impl std::fmt::Debug for Plugin {
         f.debug_struct("Provider")
             .field("id", &self.descriptor.id)
             .field("file_name", &self.file_name)
-            .field("digest", &self.digest)
+            .field("digest", &self.digest())
             .finish_non_exhaustive()
     }
 }
@@ -48,16 +66,17 @@ impl Plugin {
     /// Asks a component who it is, and checks the answer. Until then it is called by its file.
     pub(crate) async fn introduce(
         shared: Arc<Shared>,
-        file_name: String,
-        digest: String,
+        limits: Arc<Limits>,
+        origin: Origin,
         code: Code,
     ) -> Result<Self, LoadError> {
-        let mut caller = Caller::new(shared, file_name.clone());
+        let Origin { file_name, digest, signer } = origin;
+        let mut caller = Caller::new(shared, limits, file_name.clone(), digest);
         let descriptor = describe(&caller, &code.bound).await.map_err(LoadError::Describe)?;
         check::descriptor(&descriptor).map_err(LoadError::Descriptor)?;
         caller.rename(&descriptor.id);
         let contract = code.contract.to_string();
-        Ok(Self { caller, file_name, digest, code, contract, descriptor, module: Arc::default() })
+        Ok(Self { caller, file_name, signer, code, contract, descriptor, module: Arc::default() })
     }
 
     /// What the plugin says of itself, as checked when it was loaded.
@@ -67,7 +86,7 @@ impl Plugin {
 
     /// SHA-256 of the component file in lower-case hex.
     pub fn digest(&self) -> &str {
-        &self.digest
+        self.caller.digest()
     }
 
     /// Full names of everything the component imports, sorted. Nothing else can be reached from it.
@@ -90,14 +109,44 @@ impl Plugin {
         self.code.compiled
     }
 
+    /// Who signed the component; none where signatures are not asked for.
+    pub fn signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
+    }
+
+    /// What holds for each of its calls.
+    pub fn limits(&self) -> &Limits {
+        self.caller.limits()
+    }
+
+    /// How its calls went since these bytes were loaded.
+    pub fn stats(&self) -> CallStats {
+        self.caller.stats()
+    }
+
+    /// Makes an instance and calls nothing: what each call pays before the plugin runs. For measuring.
+    ///
+    /// # Errors
+    /// When there is no instance.
+    pub async fn instantiate(&self) -> Result<(), CallError> {
+        let mut call = self.caller.open(self.caller.ask(Function::Describe, &())).await?;
+        let made = async { Ok(self.code.pre.instantiate_async(&mut call.store).await.map(|_| ())?) };
+        let called = self.caller.bounded(made).await;
+        self.caller.ended(call, called, |()| Ok(()))
+    }
+
     /// All findings on a request.
     ///
     /// # Errors
     /// When the plugin gives no answer, or one that breaks the rules; so for all calls below.
     pub async fn validate(&self, request: &Request) -> Result<Vec<Finding>, CallError> {
-        let mut call = self.caller.open(Function::Validate).await?;
+        let asked = self.caller.ask(Function::Validate, request);
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.validate(&mut call.store, request)).await;
-        self.caller.close(Function::Validate, call, called, |findings| check::findings(findings))
+        self.caller.close(call, called, |findings| check::findings(findings))
     }
 
     /// The bundle of a request, its paths, variables and configuration checked ([`crate::policy`]); or the findings that refuse the request.
@@ -106,13 +155,17 @@ impl Plugin {
         request: &Request,
         context: &RenderContext,
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
-        let mut call = self.caller.open(Function::Render).await?;
+        let asked = self.caller.ask(Function::Render, &(request, context));
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = match self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await {
             // Still in the call's slot, so that what a plugin makes the host read is bounded as its own work is.
             Some(Ok(Ok(bundle))) => Some(self.admitted(bundle).await.map(Ok)),
             other => other,
         };
-        self.caller.close(Function::Render, call, called, |rendered| match rendered {
+        self.caller.close(call, called, |rendered| match rendered {
             Ok(bundle) => check::bundle(bundle, &self.descriptor),
             Err(findings) => check::refusal(findings),
         })
@@ -121,40 +174,59 @@ impl Plugin {
     /// Endpoints from the text of `tofu output -json`, from which the caller has removed the sensitive outputs; or the
     /// plugin's reason why there are none.
     pub async fn read_outputs(&self, outputs: &str) -> Result<Result<Endpoints, String>, CallError> {
-        let mut call = self.caller.open(Function::ReadOutputs).await?;
+        let asked = self.caller.ask(Function::ReadOutputs, &outputs);
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.read_outputs(&mut call.store, outputs)).await;
-        self.caller.close(Function::ReadOutputs, call, called, |read| value_or_reason(read, check::endpoints))
+        self.caller.close(call, called, |read| value_or_reason(read, check::endpoints))
     }
 
     /// Plain words for one diagnostic of OpenTofu, from a run that was to build what was asked for.
-    pub async fn diagnose(&self, diagnostic: &Diagnostic, asked: &Asked) -> Result<Advice, CallError> {
-        let mut call = self.caller.open(Function::Diagnose).await?;
-        let called = self.caller.bounded(self.code.bound.diagnose(&mut call.store, diagnostic, asked)).await;
-        self.caller.close(Function::Diagnose, call, called, check::advice)
+    pub async fn diagnose(&self, diagnostic: &Diagnostic, wanted: &Asked) -> Result<Advice, CallError> {
+        let asked = self.caller.ask(Function::Diagnose, &(diagnostic, wanted));
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
+        let called = self.caller.bounded(self.code.bound.diagnose(&mut call.store, diagnostic, wanted)).await;
+        self.caller.close(call, called, check::advice)
     }
 
     /// Monthly cost of a request, or the plugin's reason why it is not known.
     pub async fn estimate(&self, request: &Request) -> Result<Result<Estimate, String>, CallError> {
-        let mut call = self.caller.open(Function::Estimate).await?;
+        let asked = self.caller.ask(Function::Estimate, request);
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.estimate(&mut call.store, request)).await;
-        self.caller.close(Function::Estimate, call, called, |estimate| value_or_reason(estimate, check::estimate))
+        self.caller.close(call, called, |estimate| value_or_reason(estimate, check::estimate))
     }
 
     /// What to ask the cloud to prove a credential, only https to the declared hosts; or why that is not possible.
     /// `settings` are the keys of the plugin's schema that came with the credential; they choose among those hosts.
     pub async fn credential_probe(&self, settings: &Settings) -> Result<Result<Vec<Probe>, String>, CallError> {
-        let mut call = self.caller.open(Function::CredentialProbe).await?;
+        let asked = self.caller.ask(Function::CredentialProbe, settings);
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.credential_probe(&mut call.store, settings)).await;
-        self.caller.close(Function::CredentialProbe, call, called, |probes| {
-            value_or_reason(probes, |probes| check::probes(probes, &self.descriptor))
-        })
+        self.caller
+            .close(call, called, |probes| value_or_reason(probes, |probes| check::probes(probes, &self.descriptor)))
     }
 
     /// What the cloud's answers, in the order of the probes, prove.
     pub async fn judge_credentials(&self, responses: &[ProbeResponse]) -> Result<Verdict, CallError> {
-        let mut call = self.caller.open(Function::JudgeCredentials).await?;
+        let asked = self.caller.ask(Function::JudgeCredentials, &responses);
+        if let Some(known) = self.caller.recall(&asked) {
+            return Ok(known);
+        }
+        let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.judge_credentials(&mut call.store, responses)).await;
-        self.caller.close(Function::JudgeCredentials, call, called, check::verdict)
+        self.caller.close(call, called, check::verdict)
     }
 }
 
@@ -175,9 +247,9 @@ impl Plugin {
 }
 
 async fn describe(caller: &Caller, bound: &Bound) -> Result<Descriptor, CallError> {
-    let mut call = caller.open(Function::Describe).await?;
+    let mut call = caller.open(caller.ask(Function::Describe, &())).await?;
     let called = caller.bounded(bound.describe(&mut call.store)).await;
-    caller.close(Function::Describe, call, called, |_| Ok(()))
+    caller.ended(call, called, |_| Ok(()))
 }
 
 fn value_or_reason<T>(answer: &Result<T, String>, check: impl FnOnce(&T) -> Checked) -> Checked {

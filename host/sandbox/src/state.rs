@@ -9,7 +9,7 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use crate::error::Function;
 use crate::guest_log::GuestLog;
 use crate::lane;
-use crate::limits::{CORE_INSTANCES, HANDLES, Limits, MEMORIES, TABLES, TICK};
+use crate::limits::{HANDLES, Limits, MEMORIES, TABLES, TICK};
 
 /// Data of the store of one call.
 pub(crate) struct CallState {
@@ -50,7 +50,7 @@ pub(crate) fn open(engine: &Engine, limits: &Limits, plugin: &str, function: Fun
         table,
         files: WasiFilesystemCtx::default(),
         random: 0,
-        meter: Meter { limit: limits.memory_bytes, used: 0, asked: 0, refused: false },
+        meter: Meter::new(limits),
         log: Arc::new(Mutex::new(GuestLog::new(plugin, function, limits.log_bytes, limits.log_line_bytes))),
     };
     let mut store = Store::new(engine, state);
@@ -79,9 +79,15 @@ pub(crate) struct Meter {
     /// The last growth that was granted, taken back if it then fails.
     asked: usize,
     refused: bool,
+    instances: usize,
 }
 
 impl Meter {
+    fn new(limits: &Limits) -> Self {
+        let instances = limits.core_instances as usize;
+        Self { limit: limits.memory_bytes, used: 0, asked: 0, refused: false, instances }
+    }
+
     /// Whether the guest was refused memory.
     pub fn refused(&self) -> bool {
         self.refused
@@ -125,7 +131,7 @@ impl ResourceLimiter for Meter {
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES as usize
+        self.instances
     }
 
     fn tables(&self) -> usize {
@@ -143,7 +149,7 @@ mod tests {
 
     #[test]
     fn memories_and_tables_share_one_sum() {
-        let mut meter = Meter { limit: 1000, used: 0, asked: 0, refused: false };
+        let mut meter = Meter::new(&Limits { memory_bytes: 1000, ..Limits::default() });
         assert!(meter.memory_growing(0, 400, None).expect("first"));
         assert!(meter.memory_growing(0, 400, None).expect("second"));
         assert!(meter.table_growing(0, 25, None).expect("table"));
@@ -154,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_growth_that_fails_is_taken_back() {
-        let mut meter = Meter { limit: 1000, used: 0, asked: 0, refused: false };
+        let mut meter = Meter::new(&Limits { memory_bytes: 1000, ..Limits::default() });
         assert!(meter.memory_growing(0, 900, None).expect("granted"));
         meter.memory_grow_failed(wasmtime::Error::msg("no address space")).expect("taken back");
         assert!(meter.memory_growing(0, 900, None).expect("granted again"));

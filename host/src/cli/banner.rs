@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 
-/// Tells what was started: a table on a terminal, trace events otherwise.
+/// Tells what was started: a table on a terminal, a trace event otherwise. The sandbox has traced what it loaded.
 pub fn show(config: &Config, sandbox: &Sandbox, tofu: &str, address: SocketAddr) {
     if std::io::stderr().is_terminal() {
         #[expect(clippy::print_stderr, reason = "the banner is for the person at the terminal")]
@@ -14,19 +14,6 @@ pub fn show(config: &Config, sandbox: &Sandbox, tofu: &str, address: SocketAddr)
             eprint!("{}", text(config, sandbox, tofu, address));
         }
         return;
-    }
-    for plugin in sandbox.providers() {
-        let described = plugin.descriptor();
-        tracing::info!(
-            provider.id = described.id,
-            provider.version = described.version,
-            plugin.digest = plugin.digest(),
-            plugin.imports = plugin.imports().join(","),
-            "plugin loaded"
-        );
-    }
-    for failure in sandbox.failures() {
-        tracing::error!(plugin.file = failure.file, error = failure.error, "plugin not loaded");
     }
     tracing::info!(http.address = %address, tofu.version = tofu, "serving");
 }

@@ -5,7 +5,7 @@
 //! module itself.
 
 use super::rehearse::empty_folder;
-use super::serve::start_sandbox;
+use super::serve::{sandbox_settings, start_sandbox};
 use crate::config::Config;
 use anyhow::Context;
 use cap_std::ambient_authority;
@@ -40,7 +40,8 @@ pub struct Arguments {
 /// Everything that is wrong with the request, or why there is no module.
 pub async fn render(config: Config, arguments: Arguments) -> anyhow::Result<()> {
     let body = read(&arguments.request)?;
-    let (sandbox, _) = start_sandbox(&config).context("cannot start the sandbox")?;
+    let settings = sandbox_settings(&config)?;
+    let (sandbox, _) = start_sandbox(&config, settings).context("cannot start the sandbox")?;
     sandbox.load_folder(&config.plugins_dir).await;
     let parsed = request::parse(&body).map_err(|error| refused(&error.0))?;
     let provider = choose(&sandbox, parsed.provider().or(config.default_provider.as_deref()))?;

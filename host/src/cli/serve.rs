@@ -2,6 +2,7 @@
 
 use super::{banner, descriptors};
 use crate::app::App;
+use crate::compile::Apart;
 use crate::config::Config;
 use crate::dns::names::Names;
 use crate::driver::{self, Driver};
@@ -9,13 +10,14 @@ use crate::engine::{self, Engine};
 use crate::http;
 use crate::outbound::{self, Outbound};
 use anyhow::Context;
-use catalyst_sandbox::{Sandbox, SandboxError};
+use catalyst_sandbox::{Compile, Follow, MEMO_BYTES, PluginLimits, Sandbox, SandboxError};
 use catalyst_store::{FileStore, HeldFolder, Store};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How long OpenTofu may take to stop and keep its state when the process goes down.
@@ -35,7 +37,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let store: Arc<dyn Store> = FileStore::open(store_settings(&config)).context("cannot open the store")?;
     let _work_folders =
         HeldFolder::take(&config.tofu.workdir, config.lock_wait).context("cannot take OpenTofu's work folders")?;
-    let (sandbox, cache_dir) = start_sandbox(&config).context("cannot start the sandbox")?;
+    let settings = sandbox_settings(&config)?;
+    let settings =
+        catalyst_sandbox::Settings { memo_bytes: MEMO_BYTES, compile: Compile::Apart(Arc::new(Apart)), ..settings };
+    let (sandbox, cache_dir) = start_sandbox(&config, settings).context("cannot start the sandbox")?;
     sandbox.load_folder(&config.plugins_dir).await;
     let outbound = Outbound::new(&outbound_settings(&config)).context("cannot set up outgoing calls")?;
     let names = Names::new(&outbound, config.pool_domain_manager_url.clone(), config.managed_domains.clone());
@@ -54,10 +59,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     driver.start().await;
     banner::show(&config, &sandbox, &tofu, listener.local_addr()?);
+    let app_sandbox = sandbox.clone();
     let app = Arc::new(App { store, sandbox, outbound, names, driver: driver.clone(), stopping: stopping.clone() });
     let served =
         tokio::spawn(http::serve(listener, app, http::Settings { allowed_origin: config.cors_origin.clone(), limits }));
-    wait_for_signal().await?;
+    tokio::select! {
+        ended = wait_for_signal() => ended?,
+        ended = follow_plugins(&app_sandbox, &config) => ended?,
+    }
     tracing::info!("going down: no new work is taken, runs are stopped and recorded");
     stopping.cancel();
     driver.drain().await;
@@ -72,6 +81,23 @@ async fn wait_for_signal() -> anyhow::Result<()> {
     tokio::select! {
         _ = term.recv() => {}
         _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Loads the plugins anew when their folder changes, and at once on SIGHUP. Ends only when there can be no such signal.
+async fn follow_plugins(sandbox: &Sandbox, config: &Config) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let again = Notify::new();
+    let heard = async {
+        while hangup.recv().await.is_some() {
+            tracing::info!("asked to load the plugins again");
+            again.notify_one();
+        }
+    };
+    tokio::select! {
+        () = sandbox.follow(&config.plugins_dir, Follow::default(), &again) => {}
+        () = heard => {}
     }
     Ok(())
 }
@@ -97,17 +123,33 @@ pub(super) fn outbound_settings(config: &Config) -> outbound::Settings {
     }
 }
 
+/// How plugins are held here, as every command that loads them is told.
+///
+/// # Errors
+/// Names the variable, the file and the key that is wrong.
+pub(super) fn sandbox_settings(config: &Config) -> anyhow::Result<catalyst_sandbox::Settings> {
+    let limits = config.plugin_limits.as_deref().map(plugin_limits).transpose()?.unwrap_or_default();
+    let cache_dir = config.cache_dir.clone();
+    Ok(catalyst_sandbox::Settings { cache_dir, limits, keys: config.plugin_keys.clone(), ..Default::default() })
+}
+
+fn plugin_limits(file: &Path) -> anyhow::Result<PluginLimits> {
+    let place = || format!("CATALYST_PLUGIN_LIMITS: {}", file.display());
+    let text = std::fs::read_to_string(file).with_context(place)?;
+    PluginLimits::parse(&text).map_err(anyhow::Error::msg).with_context(place)
+}
+
 /// The sandbox, and the cache folder as far as there is one. Where none was asked for and the usual one cannot be used, as in
 /// a container whose home is not writable, a start is slower and no more.
-pub(super) fn start_sandbox(config: &Config) -> Result<(Arc<Sandbox>, Option<PathBuf>), SandboxError> {
-    let with = |cache_dir: Option<PathBuf>| {
-        let limits = catalyst_sandbox::Limits::default();
-        Sandbox::new(catalyst_sandbox::Settings { cache_dir, limits })
-    };
-    match with(config.cache_dir.clone()) {
+pub(super) fn start_sandbox(
+    config: &Config,
+    settings: catalyst_sandbox::Settings,
+) -> Result<(Arc<Sandbox>, Option<PathBuf>), SandboxError> {
+    let without = catalyst_sandbox::Settings { cache_dir: None, ..settings.clone() };
+    match Sandbox::new(settings) {
         Err(SandboxError::Cache(error)) if !config.cache_asked_for => {
             tracing::warn!(%error, "the usual cache folder cannot be used, so plugins are compiled at every start");
-            Ok((with(None)?, None))
+            Ok((Sandbox::new(without)?, None))
         }
         sandbox => Ok((sandbox?, config.cache_dir.clone())),
     }

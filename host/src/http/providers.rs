@@ -1,6 +1,7 @@
 //! `GET /api/v1/providers` and `/{id}`: which clouds this host can make, and what each plugin says of itself.
 
 mod answer;
+mod running;
 
 use super::error::ApiError;
 use super::path::ProviderId;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 /// All plugins that serve, and the files that do not.
 pub async fn list(State(app): State<Arc<App>>) -> Json<ProviderList> {
-    Json(ProviderList::new(&app.sandbox.providers(), &app.sandbox.failures()))
+    Json(ProviderList::new(&app.sandbox))
 }
 
 /// One plugin with everything that it declares.

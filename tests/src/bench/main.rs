@@ -10,6 +10,7 @@ mod disk;
 mod figure;
 mod isolation;
 mod load;
+mod plugins;
 mod process;
 mod puts;
 mod render;
@@ -35,6 +36,8 @@ enum When {
     Always,
     /// It takes minutes, so somebody must ask for it.
     OnDemand,
+    /// It takes many minutes, so somebody must name it.
+    Named,
 }
 
 const fn always(name: &'static str, take: fn() -> Measured) -> Measure {
@@ -45,10 +48,16 @@ const fn on_demand(name: &'static str, take: fn() -> Measured) -> Measure {
     Measure { name, when: When::OnDemand, take }
 }
 
+const fn named(name: &'static str, take: fn() -> Measured) -> Measure {
+    Measure { name, when: When::Named, take }
+}
+
 const MEASURES: &[Measure] = &[
     always("render", || Box::pin(render::measure())),
     always("calls", || Box::pin(calls::measure())),
     always("isolation", || Box::pin(isolation::measure())),
+    always("plugins", || Box::pin(plugins::measure())),
+    always("five", || Box::pin(plugins::folder_of_five())),
     always("start", || Box::pin(process::starts())),
     always("memory", || Box::pin(process::memory())),
     always("sizes", || Box::pin(process::sizes())),
@@ -57,6 +66,8 @@ const MEASURES: &[Measure] = &[
     always("viewers", || Box::pin(viewers::measure())),
     always("log-bytes", || Box::pin(disk::log_bytes())),
     always("records", || Box::pin(process::many_records())),
+    named("renders", || Box::pin(plugins::renders())),
+    named("soak", || Box::pin(plugins::soak())),
     on_demand("build", || Box::pin(process::clean_build())),
     on_demand("tests", || Box::pin(process::tests())),
 ];

@@ -34,9 +34,8 @@ static SANDBOX: OnceCell<Arc<Sandbox>> = OnceCell::const_new();
 
 async fn sandbox() -> Arc<Sandbox> {
     let start = async || {
-        let limits = catalyst_sandbox::Limits::default();
         let cache_dir = Some(target_dir().join("test-cache"));
-        let sandbox = Sandbox::new(catalyst_sandbox::Settings { cache_dir, limits }).unwrap();
+        let sandbox = Sandbox::new(catalyst_sandbox::Settings { cache_dir, ..Default::default() }).unwrap();
         let report = sandbox.load_folder(&built("plugins")).await;
         assert!(report.serving.len() >= 2, "{:?}", report.failures);
         sandbox

@@ -8,7 +8,9 @@ use catalyst_sandbox::{Compiled, Sandbox, Settings};
 use crate::fixtures::{folder, guest, limits};
 
 async fn load(cache: &Path) -> Compiled {
-    let sandbox = Sandbox::new(Settings { cache_dir: Some(cache.to_owned()), limits: limits() }).expect("a sandbox");
+    let sandbox =
+        Sandbox::new(Settings { cache_dir: Some(cache.to_owned()), limits: limits().into(), ..Settings::default() })
+            .expect("a sandbox");
     let report = sandbox.load_folder(folder(&[("p.wasm", &guest("by_request"))]).path()).await;
     assert!(report.failures.is_empty(), "{:?}", report.failures);
     report.serving[0].compiled()
@@ -68,8 +70,12 @@ async fn an_entry_of_another_component_or_key_is_never_run() {
     assert_eq!(load(root.path()).await, Compiled::Cached);
 
     // Same key, but the code of another component under this one's name.
-    let sandbox =
-        Sandbox::new(Settings { cache_dir: Some(root.path().to_owned()), limits: limits() }).expect("a sandbox");
+    let sandbox = Sandbox::new(Settings {
+        cache_dir: Some(root.path().to_owned()),
+        limits: limits().into(),
+        ..Settings::default()
+    })
+    .expect("a sandbox");
     sandbox.load_folder(folder(&[("p.wasm", &guest("lies_about_itself"))]).path()).await;
     let stranger = std::fs::read_dir(root.path())
         .expect("the cache")
@@ -85,5 +91,5 @@ async fn a_cache_that_is_a_link_is_refused() {
     let root = tempfile::tempdir().expect("a folder");
     let link = root.path().join("link");
     std::os::unix::fs::symlink(root.path(), &link).expect("a link");
-    assert!(Sandbox::new(Settings { cache_dir: Some(link), limits: limits() }).is_err());
+    assert!(Sandbox::new(Settings { cache_dir: Some(link), limits: limits().into(), ..Settings::default() }).is_err());
 }

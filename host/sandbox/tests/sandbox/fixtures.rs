@@ -52,7 +52,25 @@ pub fn brisk() -> Limits {
 
 /// A sandbox without a cache.
 pub fn sandbox(limits: Limits) -> Arc<Sandbox> {
-    Sandbox::new(Settings { cache_dir: None, limits }).expect("a sandbox")
+    Sandbox::new(Settings { limits: limits.into(), ..Settings::default() }).expect("a sandbox")
+}
+
+/// The same plugin with other bytes: a custom section at its end changes nothing but the digest.
+pub fn rebuilt(bytes: &[u8]) -> Vec<u8> {
+    [bytes, &[0, 3, 1, b'x', 0]].concat()
+}
+
+/// A guest in which one text was replaced by another of the same length, wherever it stands.
+pub fn edited(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let places: Vec<usize> =
+        bytes.windows(from.len()).enumerate().filter(|(_, seen)| *seen == from.as_bytes()).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "{from} does not stand in the guest");
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
 }
 
 /// Loads one file and gives what the sandbox said of it.

@@ -4,11 +4,15 @@
 
 mod answers;
 mod bounds;
+mod breaker;
 mod cache;
 mod determinism;
 mod fixtures;
 mod hostile;
 mod isolation;
 mod loading;
+mod memo;
 mod pins;
+mod signatures;
+mod swap;
 mod versions;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::fixtures::{asks, brisk, folder, guest, sandbox};
+use crate::fixtures::{asks, brisk, folder, guest, rebuilt, sandbox};
 
 fn pin(bytes: &[u8], name: &str) -> String {
     format!("sha256:{}  {name}\n", hex::encode(Sha256::digest(bytes)))
@@ -12,11 +12,6 @@ fn pin(bytes: &[u8], name: &str) -> String {
 
 fn lock(folder: &Path, text: &str) {
     std::fs::write(folder.join("plugins.lock"), text).expect("a lock");
-}
-
-/// The same plugin with other bytes: a custom section at its end changes nothing but the digest.
-fn rebuilt(bytes: &[u8]) -> Vec<u8> {
-    [bytes, &[0, 3, 1, b'x', 0]].concat()
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! One component file, loaded exactly as a host loads those of its plugins folder.
 
-use super::super::serve::start_sandbox;
+use super::super::serve::{sandbox_settings, start_sandbox};
 use super::Usage;
 use crate::config::Config;
 use anyhow::Context as _;
-use catalyst_sandbox::{Provider, Sandbox};
+use catalyst_sandbox::{Provider, Sandbox, Settings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,7 +37,9 @@ pub(super) async fn open(config: &Config, file: &Path) -> anyhow::Result<Opened>
     if !metadata.is_file() {
         return Err(usage("is no file; give the .wasm of a component").into());
     }
-    let (sandbox, _) = start_sandbox(config).context("cannot start the sandbox")?;
+    // A file that is judged here is not served: nobody has to have signed it.
+    let settings = Settings { keys: None, ..sandbox_settings(config)? };
+    let (sandbox, _) = start_sandbox(config, settings).context("cannot start the sandbox")?;
     load(&sandbox, file, metadata.len()).await
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn inspect(config: &Config, arguments: &Arguments) -> anyhow::R
         "interface": provider.interface_version(),
         "imports": provider.imports(),
         "permissions": permissions,
-        "limits": limits_json(&Limits::default()),
+        "limits": limits_json(provider.limits()),
         "descriptor": descriptor_json(provider.descriptor()),
     });
     let mut page = Page::default();
@@ -49,7 +49,7 @@ pub(super) async fn inspect(config: &Config, arguments: &Arguments) -> anyhow::R
     page.gap();
     catalogue(&mut page, provider.descriptor());
     page.gap();
-    limits(&mut page, provider.descriptor());
+    limits(&mut page, provider.limits(), provider.descriptor());
     Ok(Report { page, json, good: true })
 }
 
@@ -85,8 +85,7 @@ fn setting_keys(descriptor: &Descriptor) -> Vec<String> {
     schema["properties"].as_object().map(|keys| keys.keys().cloned().collect()).unwrap_or_default()
 }
 
-fn limits(page: &mut Page, descriptor: &Descriptor) {
-    let limits = Limits::default();
+fn limits(page: &mut Page, limits: &Limits, descriptor: &Descriptor) {
     page.line(Tone::Head, "Limits");
     page.field(
         "a call",

@@ -1,10 +1,10 @@
 //! The shapes of what is said of plugins.
 
+use super::running::{Running, SandboxSummary};
 use catalyst_domain::provider::{Catalogue, Descriptor, MachineType, Region, SecretRole, SecretSource, SecretSpec};
-use catalyst_sandbox::{LoadFailure, Provider};
+use catalyst_sandbox::{LoadFailure, Provider, Sandbox};
 use serde::Serialize;
 use serde_json::Value;
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// All plugins that serve, and the files that do not.
@@ -14,6 +14,8 @@ pub struct ProviderList {
     providers: Vec<ProviderSummary>,
     /// Files that could not be loaded.
     failures: Vec<PluginFailure>,
+    /// All of them together.
+    sandbox: SandboxSummary,
 }
 
 /// One plugin with everything that it declares.
@@ -43,6 +45,8 @@ struct ProviderSummary {
     interface_version: String,
     /// Everything that it imports.
     imports: Vec<String>,
+    /// How it does.
+    running: Running,
 }
 
 /// A file that could not be loaded.
@@ -178,11 +182,12 @@ struct CatalogueMachine {
 }
 
 impl ProviderList {
-    /// The answer for these plugins and files.
-    pub fn new(providers: &[Arc<Provider>], failures: &[LoadFailure]) -> Self {
+    /// The answer for all plugins and files.
+    pub fn new(sandbox: &Sandbox) -> Self {
         Self {
-            providers: providers.iter().map(|provider| ProviderSummary::new(provider)).collect(),
-            failures: failures.iter().map(PluginFailure::new).collect(),
+            providers: sandbox.providers().iter().map(|provider| ProviderSummary::new(provider)).collect(),
+            failures: sandbox.failures().iter().map(PluginFailure::new).collect(),
+            sandbox: SandboxSummary::new(sandbox),
         }
     }
 }
@@ -205,6 +210,7 @@ impl ProviderSummary {
             digest: provider.digest().to_owned(),
             interface_version: provider.interface_version().to_owned(),
             imports: provider.imports().to_vec(),
+            running: Running::new(provider),
         }
     }
 }

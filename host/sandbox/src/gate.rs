@@ -1,0 +1,57 @@
+//! What an operator asks of a component before anything reads it as WebAssembly: a pin, a signature. Read anew for each load,
+//! so that what was taken back ends what it let in.
+
+use std::path::Path;
+
+use catalyst_domain::provider::Descriptor;
+
+use crate::error::LoadError;
+use crate::pins::{self, Pins};
+use crate::sandbox::LoadFailure;
+use crate::served::Provider;
+use crate::signature::{Keys, Signer};
+
+/// Who may serve.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    pins: Pins,
+    keys: Keys,
+}
+
+impl Gate {
+    /// Reads the lock of a folder and the file of keys.
+    ///
+    /// # Errors
+    /// Names the file that cannot be used. Nothing new may serve then.
+    pub fn read(folder: &Path, keys: Option<&Path>) -> Result<Self, LoadFailure> {
+        let pins = Pins::read(folder).map_err(|error| LoadFailure::new(pins::FILE, &error))?;
+        let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let keys =
+            keys.map(|file| Keys::read(file).map_err(|error| LoadFailure::new(&name(file), &error))).transpose()?;
+        Ok(Self { pins, keys: keys.unwrap_or_default() })
+    }
+
+    /// Whether these bytes may serve, and who signed them.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, path: &Path, file: &str, digest: &str, bytes: &[u8]) -> Result<Option<Signer>, LoadError> {
+        self.pins.allow(file, digest)?;
+        self.keys.check(path, bytes)
+    }
+
+    /// Whether a component may declare what it declares.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit_descriptor(&self, descriptor: &Descriptor) -> Result<(), LoadError> {
+        self.pins.allow_providers(descriptor)
+    }
+
+    /// Whether a component that served may go on although its file is there no more as it was.
+    pub fn still_admits(&self, provider: &Provider) -> bool {
+        self.pins.allow(provider.file_name(), provider.digest()).is_ok()
+            && self.pins.allow_providers(provider.descriptor()).is_ok()
+            && self.keys.still_trust(provider.signer())
+    }
+}

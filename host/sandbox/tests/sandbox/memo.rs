@@ -1,0 +1,114 @@
+//! The same question is computed once, failures are not remembered, and other bytes know nothing.
+
+use std::sync::Arc;
+
+use catalyst_domain::Request;
+use catalyst_domain::provider::Diagnostic;
+use catalyst_sandbox::{CallFailure, MEMO_BYTES, Outcome, Provider, Sandbox, Settings};
+
+use crate::fixtures::{asks, brisk, by_request, context, edited, folder, guest, limits, validate_failure};
+
+fn remembering(memo_bytes: u64) -> Arc<Sandbox> {
+    Sandbox::new(Settings { limits: limits().into(), memo_bytes, ..Settings::default() }).expect("a sandbox")
+}
+
+async fn serving(sandbox: &Sandbox, dir: &std::path::Path) -> Arc<Provider> {
+    let mut report = sandbox.load_folder(dir).await;
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    report.serving.pop().expect("the guest serves")
+}
+
+fn remembered(provider: &Provider) -> u64 {
+    provider.stats().count(Outcome::Remembered)
+}
+
+#[tokio::test]
+async fn every_function_gives_the_same_answer_again_without_a_call() {
+    let dir = folder(&[("p.wasm", &guest("by_request"))]);
+    let sandbox = remembering(MEMO_BYTES);
+    let provider = serving(&sandbox, dir.path()).await;
+    let request = asks("behave");
+    let diagnostic = Diagnostic { summary: "s".into(), detail: "d".into(), address: None };
+    let round = async || {
+        let render = provider.render(&request, &context()).await.expect("a call");
+        (
+            provider.validate(&request).await.expect("findings"),
+            render,
+            provider.read_outputs("192.0.2.1").await.expect("a call"),
+            provider.read_outputs("").await.expect("a call"),
+            provider.diagnose(&diagnostic).await.expect("advice"),
+            provider.estimate(&request).await.expect("a call"),
+            provider.credential_probe().await.expect("a call"),
+            provider.judge_credentials(&[]).await.expect("a verdict"),
+        )
+    };
+    let first = round().await;
+    assert_eq!(remembered(&provider), 0);
+    let made = provider.stats().made();
+    assert_eq!(round().await, first);
+    assert_eq!((remembered(&provider), provider.stats().made()), (8, made), "nothing was computed again");
+    let stats = sandbox.stats();
+    assert_eq!(stats.memo_answers, 8);
+    assert!((1_000..100_000).contains(&stats.memo_bytes), "{stats:?}");
+
+    let other = Request { worker_count: 1, ..request.clone() };
+    provider.validate(&other).await.expect("findings");
+    let mut elsewhere = context();
+    elsewhere.gitops_branch = "other".into();
+    assert!(provider.render(&request, &elsewhere).await.expect("a call").is_ok());
+    assert_eq!((remembered(&provider), provider.stats().made()), (8, made + 2), "another input is another question");
+}
+
+#[tokio::test]
+async fn failures_are_not_remembered_and_off_is_off() {
+    let dir = folder(&[("p.wasm", &guest("by_request"))]);
+    let provider = serving(&remembering(MEMO_BYTES), dir.path()).await;
+    for behaviour in ["trap", "no pointer", "exit"] {
+        for _ in 0..2 {
+            validate_failure(&provider, behaviour).await;
+        }
+    }
+    assert_eq!(remembered(&provider), 0);
+    let plain = by_request().await;
+    for _ in 0..3 {
+        plain.validate(&asks("behave")).await.expect("findings");
+    }
+    assert_eq!((remembered(&plain), plain.stats().count(Outcome::Answered)), (0, 4), "describe and three calls");
+}
+
+#[tokio::test]
+async fn other_bytes_are_asked_anew() {
+    let good = guest("by_request");
+    let dir = folder(&[("p.wasm", &good)]);
+    let sandbox = remembering(MEMO_BYTES);
+    let price = async |provider: &Provider| {
+        let estimate = provider.estimate(&asks("behave")).await.expect("a call").expect("an estimate");
+        estimate.as_of
+    };
+    assert_eq!(price(&*serving(&sandbox, dir.path()).await).await, "2020-01-01");
+    std::fs::write(dir.path().join("p.wasm"), edited(&good, "2020-01-01", "2031-01-01")).expect("a file");
+    assert_eq!(price(&*serving(&sandbox, dir.path()).await).await, "2031-01-01");
+}
+
+#[tokio::test]
+async fn what_is_known_is_answered_while_the_plugin_is_left_alone() {
+    let dir = folder(&[("p.wasm", &guest("by_request"))]);
+    let provider = serving(&remembering(MEMO_BYTES), dir.path()).await;
+    let known = provider.validate(&asks("behave")).await.expect("findings");
+    for number in 0..5 {
+        let request = Request { worker_count: number, ..asks("trap") };
+        provider.validate(&request).await.expect_err("it traps");
+    }
+    assert!(matches!(validate_failure(&provider, "log").await, CallFailure::Suspended { .. }));
+    assert_eq!(provider.validate(&asks("behave")).await.expect("from before"), known);
+}
+
+#[tokio::test]
+async fn limits_are_those_of_the_file() {
+    let text = r#"{"default": {"call_timeout_ms": 60000}, "plugins": {"p.wasm": {"call_timeout_ms": 300}}}"#;
+    let limits = catalyst_sandbox::PluginLimits::parse(text).expect("limits");
+    let sandbox = Sandbox::new(Settings { limits, ..Settings::default() }).expect("a sandbox");
+    let provider = serving(&sandbox, folder(&[("p.wasm", &guest("by_request"))]).path()).await;
+    assert_eq!(validate_failure(&provider, "loop").await, CallFailure::Timeout { budget_ms: 300 });
+    assert_eq!(provider.limits().memory_bytes, brisk().memory_bytes);
+}
