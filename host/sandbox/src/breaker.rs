@@ -81,14 +81,21 @@ struct Open {
 }
 
 impl Breaker {
-    /// Asks for a call.
-    pub fn admit(&mut self, now: Instant, input: Key) -> Result<(), Refused> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let refused = Refused { since: open.since, pause: open.until.saturating_duration_since(now) };
+    /// Whether a call would be let through now.
+    pub fn check(&self, now: Instant, input: Key) -> Result<(), Refused> {
+        let Some(open) = &self.open else { return Ok(()) };
         if now < open.until || open.trial.is_some() || self.failed.contains(&input) {
-            return Err(refused);
+            return Err(Refused { since: open.since, pause: open.until.saturating_duration_since(now) });
         }
-        open.trial = Some(input);
+        Ok(())
+    }
+
+    /// Lets a call through, which is then the trial if there is need of one.
+    pub fn admit(&mut self, now: Instant, input: Key) -> Result<(), Refused> {
+        self.check(now, input)?;
+        if let Some(open) = &mut self.open {
+            open.trial = Some(input);
+        }
         Ok(())
     }
 

@@ -107,13 +107,16 @@ impl Caller {
         Some(known)
     }
 
-    /// Passes the breaker, waits for a slot and opens a store in it.
+    /// Waits for a slot, passes the breaker and opens a store in it.
     pub async fn open(&self, asked: Asked) -> Result<Call<'_>, CallError> {
-        let admitted = self.admit(asked)?;
+        // At once where it is open, and once more with a slot: it may have opened while this call waited.
+        self.passes(asked, |breaker, now, key| breaker.check(now, key))?;
         let closed = |_| self.failed(asked.function, CallFailure::Host("the sandbox is closed".into()));
         // One's own slots first: who waits there holds nothing that another plugin needs.
         let own = self.slots.acquire().await.map_err(closed)?;
         let common = self.shared.slots.acquire().await.map_err(closed)?;
+        self.passes(asked, Breaker::admit)?;
+        let admitted = Admitted { caller: self, asked, ended: Ended::Unclear };
         let begun = Instant::now();
         let store = state::open(&self.shared.engine, &self.limits, &self.plugin, asked.function);
         Ok(Call { store, _slots: [own, common], begun, admitted })
@@ -173,15 +176,18 @@ impl Caller {
         self.meters.snapshot(BreakerStatus { state, since, failures_in_a_row: breaker.failures() })
     }
 
-    fn admit(&self, asked: Asked) -> Result<Admitted<'_>, CallError> {
-        let admitted = asked.key.map_or(Ok(()), |key| self.breaker().admit(Instant::now(), key));
-        admitted.map_err(|Refused { since, pause }| {
+    fn passes(
+        &self,
+        asked: Asked,
+        ask: impl FnOnce(&mut Breaker, Instant, Key) -> Result<(), Refused>,
+    ) -> Result<(), CallError> {
+        let passed = asked.key.map_or(Ok(()), |key| ask(&mut self.breaker(), Instant::now(), key));
+        passed.map_err(|Refused { since, pause }| {
             self.meters.count(Outcome::Refused);
             let reason =
                 CallFailure::Suspended { failures: breaker::FAILURES, since: wall(since), retry_ms: pause.as_millis() };
             self.failed(asked.function, reason)
-        })?;
-        Ok(Admitted { caller: self, asked, ended: Ended::Unclear })
+        })
     }
 
     /// It holds plain values, so it is whole even after a panic elsewhere.

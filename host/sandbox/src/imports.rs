@@ -4,7 +4,7 @@
 //! A guest gets `log`, the contract's own types, and the part of WASI 0.2 that a standard library imports whether it is
 //! needed or not. Everything else is refused by name: `wasi:sockets` and `wasi:http` above all.
 
-use wasmparser::{BinaryReaderError, Parser, Payload};
+use wasmparser::{BinaryReaderError, ComponentTypeRef, Parser, Payload, TypeBounds};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -65,7 +65,11 @@ fn named(bytes: &[u8]) -> Result<Vec<String>, BinaryReaderError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    names.push(import?.name.name.to_owned());
+                    let import = import?;
+                    // Another name for a type of an interface that is imported anyway: it carries nothing.
+                    if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                        names.push(import.name.name.to_owned());
+                    }
                 }
             }
             _ => {}
@@ -158,6 +162,8 @@ mod tests {
             (import "catalyst:provisioner/log@0.1.0" (instance))
             (core module (import "env" "f" (func)))
             (component (import "a:b/c" (instance)))
+            (type $t (record (field "x" u8)))
+            (import "request" (type (eq $t)))
             (import "wasi:io/poll@0.2.6" (instance)))"#;
         let bytes = wat::parse_str(text).expect("text");
         assert_eq!(named(&bytes).expect("names"), ["catalyst:provisioner/log@0.1.0", "wasi:io/poll@0.2.6"]);

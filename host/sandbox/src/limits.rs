@@ -74,7 +74,8 @@ pub struct Limits {
     pub core_instances: u32,
     /// Time on the clock to compile it apart from the host. A component made from Python takes ten seconds on one core.
     pub compile_timeout: Duration,
-    /// Address space of a compiler apart from the host, in bytes: its own code, and some thirty times a component.
+    /// Address space of a compiler apart from the host, in bytes: the program, stacks and heaps of its threads, and its work.
+    /// A bomb takes all that there is within seconds.
     pub compile_memory_bytes: u64,
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catalyst_domain::Request;
-use catalyst_sandbox::{BreakerState, CallFailure, Outcome, Provider};
+use catalyst_sandbox::{BreakerState, CallFailure, Limits, Outcome, Provider};
 
-use crate::fixtures::{asks, by_request, folder, guest, limits, rebuilt, sandbox, validate_failure};
+use crate::fixtures::{asks, by_request, by_request_within, folder, guest, limits, rebuilt, sandbox, validate_failure};
 
 /// The same behaviour, asked for in another request.
 fn varied(behaviour: &str, number: i64) -> Request {
@@ -80,6 +80,26 @@ async fn a_caller_that_goes_away_leaves_the_trial_to_another() {
     let abandoned = tokio::time::timeout(Duration::from_millis(50), provider.validate(&endless)).await;
     assert!(abandoned.is_err(), "the trial itself went on until its caller left");
     assert!(!suspended(&provider).await);
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_slot_are_told_as_well() {
+    let provider = by_request_within(Limits { call_timeout: Duration::from_millis(100), ..limits() }).await;
+    let callers: Vec<_> = (0..20)
+        .map(|number| {
+            let provider = Arc::clone(&provider);
+            tokio::spawn(async move { provider.validate(&varied("loop", number)).await.expect_err("no answer").reason })
+        })
+        .collect();
+    let mut told = 0;
+    for caller in callers {
+        match caller.await.expect("the task ends") {
+            CallFailure::Timeout { budget_ms: 100 } => {}
+            CallFailure::Suspended { .. } => told += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(told > 0, "twenty calls ran into their limit, eight at once, although the first five opened the breaker");
 }
 
 #[tokio::test]
