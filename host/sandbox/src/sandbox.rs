@@ -15,6 +15,10 @@ use crate::limits::{CALLS_AT_ONCE, PLUGINS_IN_FOLDER, Settings};
 use crate::load::{self, Shared};
 use crate::pins::{self, Pins};
 use crate::served::Provider;
+use crate::words;
+
+/// Longest text on a file that does not serve.
+const ERROR_BYTES: usize = 2048;
 
 /// A component file that does not serve.
 #[derive(Debug, Clone)]
@@ -225,6 +229,9 @@ fn failure(file: String, error: &LoadError) -> LoadFailure {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
+    // The engine's words quote names of the component.
+    words::clean(&mut text);
+    text.truncate(text.floor_char_boundary(ERROR_BYTES));
     LoadFailure { file, error: text, previous_serves: false }
 }
 
