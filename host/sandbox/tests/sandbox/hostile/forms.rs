@@ -106,7 +106,7 @@ pub const FEARS: &[Fear] = &[
             (0..2000).fold(empty.to_vec(), |inner, _| [empty.to_vec(), section(4, &inner)].concat())
         }),
         End::Refused,
-        "is not a valid component",
+        "implements another world",
     ),
     fear(
         "an alias of what is not there",
