@@ -20,6 +20,10 @@ use crate::memo::Memo;
 use crate::meters::SandboxStats;
 use crate::provider::Origin;
 use crate::served::Provider;
+use crate::words;
+
+/// Longest text on a file that does not serve.
+const ERROR_BYTES: usize = 2048;
 
 /// A component file that does not serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -250,6 +254,9 @@ impl LoadFailure {
             text.push_str(&cause.to_string());
             source = cause.source();
         }
+        // The engine's words quote names of the component.
+        words::clean(&mut text);
+        text.truncate(text.floor_char_boundary(ERROR_BYTES));
         Self { file: file.to_owned(), error: text, previous_serves: false }
     }
 }

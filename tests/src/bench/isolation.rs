@@ -16,9 +16,9 @@ const MISBEHAVIOURS: [&str; 8] = ["loop", "loop in log", "memory", "trap", "recu
 /// Ids of the hostile plugins: one guest under names of one length.
 const HOSTILE: [&str; 3] = ["hostile", "hostil1", "hostil2"];
 /// Windows of each kind.
-const WINDOWS: usize = 10;
-/// Calls and renders of one window; a percent of all windows' is a hundred.
-const CALLS: usize = 1_000;
+const WINDOWS: usize = 8;
+/// Calls of one window; a percent of all windows' is some fifty.
+const CALLS: usize = 600;
 /// A pause between calls, as between requests: who waits is who wakes behind others.
 const PAUSE: Duration = Duration::from_micros(200);
 /// How long guests go on before it counts.

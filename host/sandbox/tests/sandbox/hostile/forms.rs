@@ -106,7 +106,7 @@ pub const FEARS: &[Fear] = &[
             (0..2000).fold(empty.to_vec(), |inner, _| [empty.to_vec(), section(4, &inner)].concat())
         }),
         End::Refused,
-        "is not a valid component",
+        "implements another world",
     ),
     fear(
         "an alias of what is not there",
@@ -164,9 +164,10 @@ async fn damaged_bytes_are_refused_or_harmless() {
         changed[at] ^= 0x55;
         std::fs::write(&file, &changed).expect("a file");
         let report = sandbox.load_folder(dir.path()).await;
-        assert_eq!(report.failures.len() + report.serving.len(), 1, "{at}: {report:?}");
+        assert!(report.failures.len() == 1 || report.serving.len() == 1, "{at}: {report:?}");
         for failure in report.failures {
-            assert!(failure.error.len() < 600 && !failure.error.is_empty(), "{at}: {}", failure.error);
+            let plain = failure.error.len() < 2100 && !failure.error.chars().any(|c| c.is_control() && c != '\n');
+            assert!(plain && !failure.error.is_empty(), "{at}: {:?}", failure.error);
         }
     }
     std::fs::write(&file, &whole).expect("a file");

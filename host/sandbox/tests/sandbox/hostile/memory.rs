@@ -8,9 +8,9 @@ use super::raw::{Raw, ZEROS};
 const ALL_HANDLES: &str =
     r#"(import "wasi:clocks/monotonic-clock@0.2.6" "subscribe-duration" (func $after (param i64) (result i32)))"#;
 
-/// Takes what there is as soon as it is instantiated.
+/// Takes what there is as soon as it is instantiated, to the last page.
 const GREEDY: &str = "(module (memory 1) (start $grow)
-    (func $grow (loop $again (br_if $again (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))))";
+    (func $grow (loop $again (br_if $again (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))))";
 
 fn validating(body: &str) -> Raw {
     Raw::new().body(Function::Validate, body)
