@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// For a command that would wait for ever; installing and building another language's tools takes a minute or two.
-const PATIENCE: Duration = Duration::from_secs(540);
+/// For a command that would wait for ever; another language's tools and components take minutes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// The blocks of commands below a heading of the second level, in order.
 pub(crate) fn blocks(heading: &str) -> Vec<String> {
