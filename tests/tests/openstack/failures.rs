@@ -63,7 +63,10 @@ fn f11_a_server_without_a_host_is_capacity_with_others_to_choose_and_a_retry_rep
     run.cloud.project().fail("POST", "/servers", 2, Answer::Broken);
     let said = run.work.apply();
     let words = said.errors().remove(0);
-    let with_request = Words { detail: format!("{}\nAsked for: region RegionOne, control plane SCS-4V-16-50.", words.detail), ..words };
+    let with_request = Words {
+        detail: format!("{}\nAsked for: region RegionOne, control plane SCS-4V-16-50.", words.detail),
+        ..words
+    };
     let advice = advice(&with_request);
     assert_eq!((advice.kind, advice.retryable), (DiagnosticKind::Capacity, false), "{with_request:?}");
     assert!(!advice.alternatives.is_empty());
@@ -103,7 +106,11 @@ fn a_credential_that_nobody_knows_and_one_without_rights_are_credentials() {
     run.work.set("application_credential_secret", "another-secret");
     let said = run.work.plan();
     assert!(!said.errors().is_empty());
-    assert!(said.errors().iter().all(|words| advice(words).kind == DiagnosticKind::Credentials), "{:#?}", said.errors());
+    assert!(
+        said.errors().iter().all(|words| advice(words).kind == DiagnosticKind::Credentials),
+        "{:#?}",
+        said.errors()
+    );
     assert_eq!(run.cloud.project().everything().len(), 0);
 }
 

@@ -67,9 +67,24 @@ fn each_rule_of_the_settings_has_its_finding_at_its_key() {
     with(json!({"openstackDnsServers": ["2001:db8::1"]}), "/openstackDnsServers", "addresses", Error);
     with(json!({"openstackFlavors": [{"cores": 2}]}), "/openstackFlavors", "wrong-type", Error);
     with(json!({"openstackFlavors": {}}), "/openstackFlavors", "wrong-type", Error);
-    with(json!({"openstackFlavors": [{"name": "b3-32"}]}), "/regions/0/controlPlaneSize", "machine-type-not-there", Warning);
-    with(json!({"openstackFlavors": [{"name": "b3-16", "memoryGiB": 4}]}), "/regions/0/controlPlaneSize", "memory", Warning);
-    with(json!({"openstackFlavors": [{"name": "b3-16", "diskGiB": 0}]}), "/regions/0/controlPlaneSize", "no-disk", Error);
+    with(
+        json!({"openstackFlavors": [{"name": "b3-32"}]}),
+        "/regions/0/controlPlaneSize",
+        "machine-type-not-there",
+        Warning,
+    );
+    with(
+        json!({"openstackFlavors": [{"name": "b3-16", "memoryGiB": 4}]}),
+        "/regions/0/controlPlaneSize",
+        "memory",
+        Warning,
+    );
+    with(
+        json!({"openstackFlavors": [{"name": "b3-16", "diskGiB": 0}]}),
+        "/regions/0/controlPlaneSize",
+        "no-disk",
+        Error,
+    );
     with(json!({"sshAllowedCidrs": ["x"]}), "/sshAllowedCidrs/0", "cidr", Error);
     with(json!({"sshAllowedCidrs": ["10.0.0.1/8"]}), "/sshAllowedCidrs/0", "cidr-inside", Warning);
     with(json!({"sshAllowedCidrs": ["2001:db8::/48"]}), "/sshAllowedCidrs/0", "ssh-ipv6", Warning);
