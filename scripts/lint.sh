@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
 cargo clippy --locked --quiet --all-targets -- -D warnings
-cargo clippy --locked --quiet --target wasm32-wasip2 "${plugin_packages[@]}" -- -D warnings
+cargo clippy --locked --quiet --target wasm32-wasip2 "${plugin_packages[@]}" -p catalyst-plugin-example -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items

@@ -39,6 +39,8 @@ locals {
     "catalyst.openova.io/deployment-id" = var.deployment_id != "" ? var.deployment_id : "standalone"
   }
 
+  ssh_key = var.ssh_key_name != "" ? var.ssh_key_name : hcloud_ssh_key.main[0].id
+
   # Hetzner refuses a network whose host bits are set.
   ssh_networks = distinct([for c in var.ssh_allowed_cidrs : "${cidrhost(c, 0)}/${split("/", c)[1]}"])
 }
@@ -113,6 +115,9 @@ resource "hcloud_firewall" "main" {
 }
 
 resource "hcloud_ssh_key" "main" {
+  # A project takes no key twice, so one that it has is named instead.
+  count = var.ssh_key_name == "" ? 1 : 0
+
   name       = local.name
   public_key = trimspace(var.ssh_public_key)
   labels     = local.labels
@@ -282,7 +287,7 @@ resource "hcloud_server" "control_plane" {
   server_type        = local.control_plane_size
   image              = "ubuntu-24.04"
   location           = var.region
-  ssh_keys           = [hcloud_ssh_key.main.id]
+  ssh_keys           = [local.ssh_key]
   firewall_ids       = [hcloud_firewall.main.id]
   placement_group_id = hcloud_placement_group.control_plane.id
   user_data          = local.control_plane_user_data[count.index]
@@ -309,7 +314,7 @@ resource "hcloud_server" "worker" {
   server_type  = local.worker_size
   image        = "ubuntu-24.04"
   location     = var.region
-  ssh_keys     = [hcloud_ssh_key.main.id]
+  ssh_keys     = [local.ssh_key]
   firewall_ids = [hcloud_firewall.main.id]
   user_data    = local.worker_user_data[count.index]
   labels       = merge(local.labels, { "catalyst.openova.io/role" = "worker" })

@@ -168,6 +168,18 @@ variable "ssh_public_key" {
   }
 }
 
+variable "ssh_key_name" {
+  type        = string
+  default     = ""
+  nullable    = false
+  description = "Name of this key in the project, where it is there already: Hetzner takes no key twice. Empty: the module adds ssh_public_key."
+
+  validation {
+    condition     = can(regex("^([^\\s\\p{Cc}\\p{Co}]([^\\p{Cc}\\p{Co}]{0,126}[^\\s\\p{Cc}\\p{Co}])?)?$", var.ssh_key_name))
+    error_message = "ssh_key_name must be at most 128 characters, without control characters and without a space at its ends."
+  }
+}
+
 variable "ssh_allowed_cidrs" {
   type        = list(string)
   default     = []
@@ -175,7 +187,11 @@ variable "ssh_allowed_cidrs" {
   description = "IPv4 or IPv6 networks that may reach port 22. Empty: the port stays closed."
 
   validation {
-    condition     = alltrue([for c in var.ssh_allowed_cidrs : can(cidrhost(c, 0))])
+    # cidrhost() alone takes leading zeros, and makes IPv4 of ::ffff:0:0/96, which Hetzner refuses in mid-apply.
+    condition = alltrue([for c in var.ssh_allowed_cidrs :
+      can(regex("^([0-9A-Fa-f:]+|(0|[1-9][0-9]{0,2})(\\.(0|[1-9][0-9]{0,2})){3})/(0|[1-9][0-9]{0,2})$", c)) &&
+      try(strcontains(cidrhost(c, 0), ":") == strcontains(c, ":"), false)
+    ])
     error_message = "each ssh_allowed_cidrs entry must be an IPv4 or IPv6 network in CIDR form, such as 203.0.113.7/32 or 2001:db8::/48."
   }
 

@@ -22,7 +22,13 @@ users:
 
 /// Notes the call and does nothing.
 const NOTE: &str = "#!/bin/sh\nprintf '%s\\n' \"${0##*/} $*\" >>/stub/calls\n";
-const QUIET: [&str; 5] = ["systemctl", "swapoff", "update-alternatives", "sshd", "helm"];
+const QUIET: [&str; 4] = ["systemctl", "swapoff", "update-alternatives", "helm"];
+
+/// As the real one: of each keyword the first value counts, in the order of the files' names.
+const SSHD: &str = r#"#!/bin/sh
+printf '%s\n' "sshd $*" >>/stub/calls
+cat /etc/ssh/sshd_config.d/*.conf | awk '{ key = tolower($1) } !(key in seen) { seen[key]; print key, $2 }'
+"#;
 
 const IP: &str = r#"#!/bin/sh
 case "$*" in
@@ -125,8 +131,14 @@ impl Node {
         node.write("/stub/private-ip", private_ip, 0o644);
         node.write("/stub/k3s.yaml", KUBECONFIG, 0o600);
         node.write("/stub/kubectl", KUBECTL, 0o755);
-        let programs =
-            [("ip", IP), ("sleep", SLEEP), ("date", DATE), ("curl", CURL), ("hostname", "#!/bin/sh\necho node\n")];
+        let programs = [
+            ("ip", IP),
+            ("sshd", SSHD),
+            ("sleep", SLEEP),
+            ("date", DATE),
+            ("curl", CURL),
+            ("hostname", "#!/bin/sh\necho node\n"),
+        ];
         for (name, text) in programs.into_iter().chain(QUIET.map(|name| (name, NOTE))) {
             node.write(&format!("/stub/bin/{name}"), text, 0o755);
         }

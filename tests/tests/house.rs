@@ -56,6 +56,7 @@ fn arrows_point_inward() {
         ("plugins/hetzner/Cargo.toml", &["catalyst-plugin-sdk"]),
         ("plugins/openstack/Cargo.toml", &["catalyst-plugin-sdk"]),
         ("plugins/rehearsal/Cargo.toml", &["catalyst-plugin-sdk"]),
+        ("plugins/examples/rust/Cargo.toml", &[]),
     ]);
     for (manifest, allowed) in allowed {
         let allowed: BTreeSet<String> = allowed.iter().map(|name| (*name).to_owned()).collect();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The rule, the file and its line, and the file itself.
-const HOSTILE: [(&str, &str, &str); 16] = [
+const HOSTILE: [(&str, &str, &str); 32] = [
     (
         "main.tf:2: provisioner",
         "main.tf",
@@ -39,6 +39,26 @@ const HOSTILE: [(&str, &str, &str); 16] = [
     ),
     ("terraform.tfvars: reserved-name", "terraform.tfvars", "x = 1\n"),
     ("main.tf:1: syntax", "main.tf", "# a\r{\n"),
+    ("main.tf:1: data-source", "main.tf", "data \"terraform_remote_state\" \"a\" {\n  backend = \"local\"\n}\n"),
+    ("main.tf:2: data-source", "main.tf", "check \"a\" {\n  data \"http\" \"a\" {}\n}\n"),
+    ("main.tf:2: module", "main.tf", "module \"a\" {\n  source = \"acme/net/cloud\"\n}\n"),
+    ("main.tf:2: module", "main.tf", "module \"a\" {\n  source = \"/etc\"\n}\n"),
+    ("main.tf:2: module", "main.tf", "module \"a\" {\n  source = \"../x\"\n}\n"),
+    (
+        "main.tf:3: provider-version",
+        "main.tf",
+        "terraform {\n  required_providers {\n    cloud = { source = \"acme/cloud\", version = \">= 1\" }\n  }\n}\n",
+    ),
+    ("main.tf:1: provider", "main.tf", "ephemeral \"vault_secret\" \"a\" {}\n"),
+    ("main.tf:2: provisioner", "main.tf", "removed {\n  provisioner \"local-exec\" {}\n}\n"),
+    ("main.tf:1: block", "main.tf", "import {\n  to = a.b\n  id = \"x\"\n}\n"),
+    ("main.tf:1: block", "main.tf", "language {}\n"),
+    ("main.tf:2: file-read", "main.tf", "output \"a\" {\n  value = fileset(path.root, \"*\")\n}\n"),
+    ("main.tf:2: file-read", "main.tf", "output \"a\" {\n  value = filebase64(\"~/.ssh/id_rsa\")\n}\n"),
+    ("main.tofu: reserved-name", "main.tofu", "locals {}\n"),
+    ("x_override.tf: reserved-name", "x_override.tf", "locals {}\n"),
+    (".terraform/providers/x: reserved-name", ".terraform/providers/x", "#!/bin/sh\n"),
+    ("bundle: path", "../x.tf", "locals {}\n"),
 ];
 
 struct Scene {

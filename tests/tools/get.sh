@@ -2,6 +2,7 @@
 # Prints the path of a tool that the tests need, after getting it where it is missing.
 #
 #   get.sh tofu | kube-apiserver            from PATH, else built by Go from the module beside this file
+#   get.sh helm                             Helm 3, built by Go, to render the chart
 #   get.sh hcloud | openstack               the clouds' own OpenTofu providers, built by Go in the versions that infra/ pins
 #   get.sh schemathesis | openapi-spec-validator
 #                                           from the package index, into a virtual environment of their own
@@ -36,8 +37,9 @@ new_enough() {
     [ "$major" -gt 1 ] || { [ "$major" -eq 1 ] && [ "$minor" -ge 6 ]; }
 }
 
-# Only versions that identify themselves as a release behave as one: tofu's "dev" build warns on every run, and the API
-# server refuses to start its version negotiation with the placeholder v0.0.0.
+# Only versions that identify themselves as a release behave as one: tofu's "dev" build warns on every run, the API
+# server refuses to start its version negotiation with the placeholder v0.0.0, and Helm takes a cluster for 1.20 when it
+# was not told which Kubernetes it was built with.
 ldflags() {
     case $1 in
     tofu) printf '%s' '-s -w -X github.com/opentofu/opentofu/version.dev=no' ;;
@@ -47,6 +49,16 @@ ldflags() {
         minor=${version#v1.}
         base=k8s.io/component-base/version
         printf '%s' "-s -w -X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=${minor%%.*}"
+        ;;
+    helm)
+        minor=$(sed -n 's/^.*k8s\.io\/client-go v0\.\([0-9]*\)\..*$/\1/p' "$here/helm/go.mod" | head -n 1)
+        version=$(sed -n 's/^.*helm\.sh\/helm\/v3 \(v[0-9.]*\).*$/\1/p' "$here/helm/go.mod" | head -n 1)
+        [ -n "$minor" ] && [ -n "$version" ] || die "helm/go.mod names no version of k8s.io/client-go or helm.sh/helm/v3"
+        base=helm.sh/helm/v3
+        printf '%s' "-s -w -X $base/internal/version.version=$version"
+        for package in pkg/lint/rules pkg/chartutil; do
+            printf '%s' " -X $base/$package.k8sVersionMajor=1 -X $base/$package.k8sVersionMinor=$minor"
+        done
         ;;
     hcloud | openstack) printf '%s' '-s -w' ;;
     esac
@@ -119,6 +131,7 @@ tofu)
     ;;
 # Not from PATH: whatever version is there would decide what is tested.
 kube-apiserver) build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver ;;
+helm) build helm helm.sh/helm/v3/cmd/helm ;;
 hcloud) build hcloud github.com/hetznercloud/terraform-provider-hcloud ;;
 openstack) build openstack github.com/terraform-provider-openstack/terraform-provider-openstack/v3 ;;
 schemathesis | openapi-spec-validator) python "$1" ;;

@@ -225,6 +225,35 @@ pub struct Diagnostic {
     pub address: Option<String>,
 }
 
+/// What a person chose where a diagnostic comes from. Blank texts mean "not given".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Region of the cloud.
+    pub region: String,
+    /// Machine type of the servers.
+    pub control_plane_size: String,
+    /// Machine type of the workers.
+    pub worker_size: String,
+    /// Number of workers, as asked for.
+    pub worker_count: i64,
+    /// Three servers in place of one.
+    pub ha_enabled: bool,
+}
+
+impl Asked {
+    /// The choices of a request.
+    pub fn of(request: &crate::Request) -> Self {
+        let text = |text: &str| text.trim().to_owned();
+        Self {
+            region: text(&request.region),
+            control_plane_size: text(&request.control_plane_size),
+            worker_size: text(&request.worker_size),
+            worker_count: request.worker_count,
+            ha_enabled: request.ha_enabled,
+        }
+    }
+}
+
 /// The family of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

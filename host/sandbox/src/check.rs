@@ -14,6 +14,8 @@ pub(crate) use descriptor::tests::sample;
 use catalyst_domain::Finding;
 use catalyst_domain::provider::{Advice, Descriptor, Endpoints, Estimate, Probe, Verdict};
 
+use crate::words::is_plain;
+
 /// Items of one list in an answer.
 const ITEMS: usize = 1000;
 
@@ -65,7 +67,7 @@ pub(crate) fn endpoints(endpoints: &Endpoints) -> Checked {
             return Err("a kubeconfig host is not a host name or an IPv4 address".into());
         }
     }
-    short("the console's URL", &endpoints.console_url, TEXT)
+    plain("the console's URL", &endpoints.console_url, TEXT)
 }
 
 pub(crate) fn advice(advice: &Advice) -> Checked {
@@ -108,8 +110,33 @@ pub(crate) fn probes(probes: &[Probe], descriptor: &Descriptor) -> Checked {
             return Err("a probe's URL holds a secret's placeholder".into());
         }
         at_most("headers of a probe", probe.headers.len(), FINDINGS)?;
+        probe.headers.iter().try_for_each(|(name, value)| header(name, value, descriptor))?;
+        let body = String::from_utf8_lossy(probe.body.as_deref().unwrap_or_default());
+        placeholders(&body, descriptor)?;
     }
     Ok(())
+}
+
+fn header(name: &str, value: &str, descriptor: &Descriptor) -> Checked {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > NAME || !name.chars().all(plain) {
+        return Err("the name of a probe's header is not letters, digits and hyphens".into());
+    }
+    if value.len() > TEXT || value.chars().any(char::is_control) {
+        return Err("a probe's header has a control character or is too long".into());
+    }
+    placeholders(value, descriptor)
+}
+
+/// Every secret that a text asks for is one that the plugin declared.
+fn placeholders(text: &str, descriptor: &Descriptor) -> Checked {
+    let asked = text.split("{{secret:").skip(1).filter_map(|rest| rest.split_once("}}"));
+    let declared = |name: &str| descriptor.secrets.iter().any(|secret| secret.name == name);
+    if asked.into_iter().all(|(name, _)| declared(name)) {
+        Ok(())
+    } else {
+        Err("a probe asks for a secret that the plugin did not declare".into())
+    }
 }
 
 pub(crate) fn verdict(verdict: &Verdict) -> Checked {
@@ -124,6 +151,16 @@ pub(crate) fn reason(text: &str) -> Checked {
 
 fn short(what: &str, text: &str, limit: usize) -> Checked {
     if text.len() > limit { Err(format!("{what} is longer than {limit} bytes")) } else { Ok(()) }
+}
+
+/// A short text of one line that is what it seems.
+fn plain(what: &str, text: &str, limit: usize) -> Checked {
+    short(what, text, limit)?;
+    if text.chars().all(|c| is_plain(c) && !c.is_control()) {
+        Ok(())
+    } else {
+        Err(format!("{what} has a control character"))
+    }
 }
 
 fn at_most(what: &str, count: usize, limit: usize) -> Checked {
@@ -164,6 +201,29 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_carries_declared_secrets_in_plain_headers() {
+        let mut descriptor = descriptor::tests::sample();
+        descriptor.api_hosts = vec!["api.cloud.example".into()];
+        let with = |name: &str, value: &str, body: Option<&str>| Probe {
+            headers: vec![(name.into(), value.into())],
+            body: body.map(|text| text.as_bytes().to_vec()),
+            ..probe("https://api.cloud.example/")
+        };
+        assert_eq!(probes(&[with("X-Auth-Token", "{{secret:token}}", Some("{{secret:bearer}}"))], &descriptor), Ok(()));
+        for (name, value, body) in [
+            ("A", "{{secret:other}}", None),
+            ("A", "{{secret:token}}{{secret:}}", None),
+            ("A", "b", Some("{{secret:other}}")),
+            ("{{secret:token}}", "b", None),
+            ("A: b", "c", None),
+            ("", "c", None),
+            ("A", "b\r\nC: d", None),
+        ] {
+            assert!(probes(&[with(name, value, body)], &descriptor).is_err(), "{name} {value} {body:?}");
+        }
+    }
+
+    #[test]
     fn no_bundle_needs_a_reason() {
         assert!(refusal(&[]).is_err());
         assert!(refusal(&[Finding::warning("", "w", "only a warning")]).is_err());
@@ -180,6 +240,7 @@ mod tests {
         };
         assert_eq!(endpoints(&good), Ok(()));
         assert!(endpoints(&Endpoints { load_balancer_ip: String::new(), ..good.clone() }).is_err());
+        assert!(endpoints(&Endpoints { console_url: "https://a\u{1b}[2J".into(), ..good.clone() }).is_err());
         for host in ["", "a/b", "user@host", "host:6443", "a b"] {
             assert!(endpoints(&Endpoints { kubeconfig_hosts: vec![host.into()], ..good.clone() }).is_err(), "{host}");
         }

@@ -116,6 +116,12 @@ pub enum LoadError {
         /// What the file has.
         found: String,
     },
+    /// The list of allowed components names OpenTofu providers, and not this one.
+    #[error("declares the OpenTofu provider {provider}, which plugins.lock does not allow")]
+    ProviderNotAllowed {
+        /// Its source address.
+        provider: String,
+    },
     /// The file is larger than allowed.
     #[error("is larger than {limit_bytes} bytes")]
     TooLarge {
@@ -141,7 +147,7 @@ pub enum LoadError {
         import: String,
     },
     /// It is not written for `catalyst:provisioner`, or for a version that is not served.
-    #[error("implements {found}; this host serves catalyst:provisioner 0.1")]
+    #[error("implements {found}; this host serves catalyst:provisioner {}", crate::bind::SERVED)]
     Interface {
         /// What was found.
         found: String,
@@ -184,6 +190,9 @@ pub enum SandboxError {
     /// The engine's clock thread could not be started.
     #[error("the thread that bounds plugin calls cannot start")]
     Ticker(#[source] std::io::Error),
+    /// The threads for long calls could not be started.
+    #[error("the threads for long plugin calls cannot start")]
+    Lanes(#[source] std::io::Error),
     /// The folder for compiled code cannot be used.
     #[error("the folder for compiled plugins cannot be used")]
     Cache(#[source] std::io::Error),

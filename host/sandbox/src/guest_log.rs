@@ -3,6 +3,7 @@
 use tracing::Level;
 
 use crate::error::Function;
+use crate::words::is_plain;
 
 /// Writes a guest's lines to the trace until its budget is spent.
 #[derive(Debug)]
@@ -98,9 +99,9 @@ fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 
-/// Control characters could forge lines in a terminal or a log file.
+/// Control characters could forge lines in a terminal or a log file, and direction controls what stands in one.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || !is_plain(c) { ' ' } else { c }).collect()
 }
 
 fn emit(level: Level, plugin: &str, function: Function, text: &str) {
@@ -156,6 +157,6 @@ mod tests {
     #[test]
     fn a_cut_never_splits_a_character_and_no_line_is_forged() {
         assert_eq!(cut("aé", 2), "a");
-        assert_eq!(printable("a\nERROR\x1b[2J"), "a ERROR [2J");
+        assert_eq!(printable("a\nERROR\x1b[2J\u{202e}x"), "a ERROR [2J x");
     }
 }

@@ -1,4 +1,4 @@
-//! The allow-list of imports, checked before anything is linked.
+//! The allow-list of imports, and the version of the contract, checked before anything is linked.
 //!
 //! A guest gets `log`, the contract's own types, and the part of WASI 0.2 that a standard library imports whether it is
 //! needed or not. Everything else is refused by name: `wasi:sockets` and `wasi:http` above all.
@@ -49,15 +49,18 @@ pub(crate) struct Imports {
 
 /// Reads the imports of a component and refuses what no plugin gets.
 pub(crate) fn check(component: &Component, engine: &Engine) -> Result<Imports, LoadError> {
-    let mut names: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
+    let component = component.component_type();
+    let mut names: Vec<String> = component.imports(engine).map(|(name, _)| name.to_owned()).collect();
     names.sort();
-    let contract = check_names(&names)?;
+    let exports: Vec<String> = component.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    let contract = check_names(&names, &exports)?;
     Ok(Imports { names, contract })
 }
 
-fn check_names(names: &[String]) -> Result<semver::Version, LoadError> {
-    let mut contract: Option<semver::Version> = None;
-    for name in names {
+/// The version is that of the exported interface. The draft 0.1 exports bare functions; there it is that of the imported types.
+fn check_names(imports: &[String], exports: &[String]) -> Result<semver::Version, LoadError> {
+    let mut contract = exported(exports);
+    for name in imports {
         let forbidden = || LoadError::ForbiddenImport { import: name.clone() };
         let (interface, version) = name.split_once('@').ok_or_else(forbidden)?;
         let version = semver::Version::parse(version).map_err(|_| forbidden())?;
@@ -75,8 +78,18 @@ fn check_names(names: &[String]) -> Result<semver::Version, LoadError> {
             return Err(forbidden());
         }
     }
-    // `describe` returns a record of the contract, so a component of this world always names one of its interfaces.
+    // `describe` returns a record of the contract, so a component of that draft always names one of its interfaces.
     contract.ok_or_else(|| LoadError::Interface { found: "another world".into() })
+}
+
+fn exported(exports: &[String]) -> Option<semver::Version> {
+    let versions = exports.iter().filter_map(|name| {
+        let (interface, version) = name.split_once('@')?;
+        interface.strip_prefix(CONTRACT)?.strip_prefix('/')?;
+        semver::Version::parse(version).ok()
+    });
+    // Of two that are served the newer one says more.
+    versions.max()
 }
 
 #[cfg(test)]
@@ -84,8 +97,21 @@ mod tests {
     use super::*;
 
     fn check(names: &[&str]) -> Result<String, String> {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        check_names(&names).map(|v| v.to_string()).map_err(|e| e.to_string())
+        check_with(names, &[])
+    }
+
+    fn check_with(imports: &[&str], exports: &[&str]) -> Result<String, String> {
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<String>>();
+        check_names(&owned(imports), &owned(exports)).map(|v| v.to_string()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_exported_interface() {
+        let cloud = "catalyst:provisioner/cloud@1.0.0";
+        assert_eq!(check_with(&[], &[cloud]), Ok("1.0.0".into()), "nothing needs to be imported");
+        assert_eq!(check_with(&["catalyst:provisioner/log@1.0.0"], &[cloud, "cabi"]), Ok("1.0.0".into()));
+        let mixed = check_with(&["catalyst:provisioner/log@0.1.0"], &[cloud]);
+        assert!(mixed.expect_err("two versions").contains("1.0.0 and 0.1.0 at once"));
     }
 
     #[test]

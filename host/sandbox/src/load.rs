@@ -11,9 +11,11 @@ use wasmtime::component::{Component, Linker};
 
 use crate::bind::{self, Bound};
 use crate::cache::Cache;
-use crate::error::LoadError;
+use crate::error::{CallError, CallFailure, Function, LoadError};
+use crate::lane::Lanes;
 use crate::limits::Limits;
-use crate::provider::{Code, Provider};
+use crate::provider::{Code, Plugin};
+use crate::served::Provider;
 use crate::state::CallState;
 use crate::{SandboxError, imports, wasi};
 
@@ -34,6 +36,8 @@ pub(crate) struct Shared {
     pub cache: Option<Cache>,
     /// Bounds the calls of all plugins by the slots there are.
     pub slots: tokio::sync::Semaphore,
+    /// Where calls run.
+    pub lanes: Lanes,
 }
 
 /// Links what a plugin may import.
@@ -67,7 +71,13 @@ pub(crate) async fn load(shared: &Arc<Shared>, file_name: &str, bytes: Vec<u8>) 
     let code = tokio::task::spawn_blocking(move || prepare(&compiling, &for_cache, &bytes))
         .await
         .map_err(|error| LoadError::Invalid(format!("the compiler stopped: {error}")))??;
-    Provider::introduce(Arc::clone(shared), file_name.to_owned(), digest, code).await
+    // Nothing is known of it yet, and nobody waits for it.
+    let introduced = Plugin::introduce(Arc::clone(shared), file_name.to_owned(), digest, code);
+    let plugin = shared.lanes.aside(introduced).await.map_err(|stopped| {
+        let reason = CallFailure::Host(stopped.to_string());
+        LoadError::Describe(CallError { plugin: file_name.to_owned(), function: Function::Describe, reason })
+    })??;
+    Ok(Provider::new(plugin, Arc::clone(shared)))
 }
 
 fn prepare(shared: &Shared, digest: &str, bytes: &[u8]) -> Result<Code, LoadError> {

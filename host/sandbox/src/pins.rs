@@ -1,15 +1,20 @@
 //! `plugins.lock`: which bytes an operator allows under which name.
 //!
 //! Lines of `sha256:<64 hex digits>  <name>.wasm`, as `sha256sum` writes them but for the prefix; `#` begins a remark. Without
-//! the file every component may serve. With it only what it names, byte for byte; a pin covers what the component declares,
-//! its OpenTofu providers among it.
+//! the file every component may serve. With it only what it names, byte for byte.
+//!
+//! Lines of `provider <namespace>/<name>` say which OpenTofu providers a component may declare, and so its bundles may use.
+//! Without such a line a pin covers what its component declares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use catalyst_domain::provider::Descriptor;
+
 use crate::error::LoadError;
+use crate::policy::provider_address;
 
 /// Name of the file, in the folder of plugins.
 pub(crate) const FILE: &str = "plugins.lock";
@@ -26,8 +31,17 @@ pub(crate) enum Pins {
     /// There is no lock.
     #[default]
     None,
+    /// Who is named, and with which providers.
+    Named(Named),
+}
+
+/// What a lock says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Named {
     /// Digests in lower-case hex by file name.
-    Named(BTreeMap<String, String>),
+    digests: BTreeMap<String, String>,
+    /// Full addresses of OpenTofu providers; none when the lock is silent about them.
+    providers: BTreeSet<String>,
 }
 
 impl Pins {
@@ -52,19 +66,29 @@ impl Pins {
     }
 
     fn parse(text: &str) -> Result<Self, LoadError> {
-        let mut pins = BTreeMap::new();
+        let mut named = Named::default();
         for (index, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default().trim();
             if line.is_empty() {
                 continue;
             }
             let wrong = |why: &str| LoadError::Lock(format!("line {}: {why}", index + 1));
-            let (digest, name) = entry(line).ok_or_else(|| wrong("not `sha256:<64 hex digits>  <name>.wasm`"))?;
-            if pins.insert(name.to_owned(), digest).is_some() {
+            if let Some(source) = line.strip_prefix("provider ") {
+                let address = provider_address(source.trim()).ok_or_else(|| {
+                    wrong("not `provider <namespace>/<name>`, with a registry's host before it or without")
+                })?;
+                if !named.providers.insert(address) {
+                    return Err(wrong("this provider stands twice"));
+                }
+                continue;
+            }
+            let (digest, name) = entry(line)
+                .ok_or_else(|| wrong("not `sha256:<64 hex digits>  <name>.wasm` or `provider <namespace>/<name>`"))?;
+            if named.digests.insert(name.to_owned(), digest).is_some() {
                 return Err(wrong("this name stands twice"));
             }
         }
-        Ok(Self::Named(pins))
+        Ok(Self::Named(named))
     }
 
     /// Whether these bytes may serve under this name.
@@ -72,11 +96,28 @@ impl Pins {
     /// # Errors
     /// Why not.
     pub(crate) fn allow(&self, name: &str, digest: &str) -> Result<(), LoadError> {
-        let Self::Named(pins) = self else { return Ok(()) };
-        match pins.get(name) {
+        let Self::Named(named) = self else { return Ok(()) };
+        match named.digests.get(name) {
             None => Err(LoadError::Unpinned),
             Some(pinned) if pinned == digest => Ok(()),
             Some(pinned) => Err(LoadError::OtherDigest { pinned: pinned.clone(), found: digest.to_owned() }),
+        }
+    }
+}
+
+impl Pins {
+    /// Whether a component may declare what it declares.
+    ///
+    /// # Errors
+    /// [`LoadError::ProviderNotAllowed`], with the first that is not on the list.
+    pub(crate) fn allow_providers(&self, descriptor: &Descriptor) -> Result<(), LoadError> {
+        let Self::Named(named) = self else { return Ok(()) };
+        let listed = |source: &str| provider_address(source).is_some_and(|address| named.providers.contains(&address));
+        match descriptor.tofu_providers.iter().find(|provider| !listed(&provider.source)) {
+            Some(stranger) if !named.providers.is_empty() => {
+                Err(LoadError::ProviderNotAllowed { provider: stranger.source.clone() })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -97,6 +138,7 @@ fn entry(line: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use catalyst_domain::provider::TofuProvider;
 
     #[test]
     fn lines_are_digests_and_names() {
@@ -114,6 +156,27 @@ mod tests {
     }
 
     #[test]
+    fn providers_are_those_of_the_list_when_there_is_one() {
+        let with = |sources: &[&str]| Descriptor {
+            tofu_providers: sources
+                .iter()
+                .map(|source| TofuProvider { source: (*source).into(), version: "1.0.0".into() })
+                .collect(),
+            ..crate::check::sample()
+        };
+        let silent = Pins::parse("").unwrap();
+        assert!(silent.allow_providers(&with(&["acme/cloud"])).is_ok());
+        assert!(Pins::None.allow_providers(&with(&["acme/cloud"])).is_ok());
+        let list = Pins::parse("provider Acme/cloud # ours\nprovider mirror.example/acme/dns\n").unwrap();
+        assert!(list.allow_providers(&with(&[])).is_ok());
+        assert!(list.allow_providers(&with(&["acme/cloud", "mirror.example/acme/dns"])).is_ok());
+        for stranger in ["acme/dns", "evil.example/acme/cloud", "hashicorp/cloud"] {
+            let error = list.allow_providers(&with(&["acme/cloud", stranger])).unwrap_err().to_string();
+            assert_eq!(error, format!("declares the OpenTofu provider {stranger}, which plugins.lock does not allow"));
+        }
+    }
+
+    #[test]
     fn half_a_list_is_no_list() {
         let digest = "ab".repeat(32);
         let good = format!("sha256:{digest}  a.wasm\n");
@@ -127,6 +190,10 @@ mod tests {
             (format!("sha256:{digest}  b.wasm c.wasm"), "line 2"),
             (format!("sha256:{digest}  a.wasm"), "twice"),
             ("md5:00  b.wasm".to_owned(), "line 2"),
+            ("provider cloud".to_owned(), "not `provider"),
+            ("provider a/b/c/d".to_owned(), "not `provider"),
+            ("provider a/b 1.0".to_owned(), "not `provider"),
+            ("provider a/b\nprovider A/b".to_owned(), "this provider stands twice"),
         ] {
             let error = Pins::parse(&format!("{good}{bad}\n")).unwrap_err().to_string();
             assert!(error.starts_with("plugins.lock ") && error.contains(words), "{bad}: {error}");

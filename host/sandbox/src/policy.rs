@@ -7,15 +7,20 @@
 
 mod blocks;
 mod calls;
+mod known;
 mod names;
 mod providers;
 mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use catalyst_domain::provider::{Bundle, Descriptor};
+
+pub(crate) use self::known::Known;
+pub(crate) use self::providers::address as provider_address;
 
 use self::providers::Providers;
 use self::source::Source;
@@ -137,11 +142,16 @@ fn told(refusals: &[Refusal]) -> String {
 /// # Errors
 /// [`Refused`], naming file, line and rule.
 pub fn check(bundle: &Bundle, allowance: Allowance<'_>) -> Result<(), Refused> {
+    read_all(bundle, allowance).map(|_| ())
+}
+
+/// The files of a bundle that passes which its configuration evaluates as templates.
+fn read_all(bundle: &Bundle, allowance: Allowance<'_>) -> Result<BTreeSet<String>, Refused> {
     let mut found = Findings::default();
     if let Err(why) = crate::check::files(bundle) {
         // The paths themselves are not to be trusted, so nothing more is said of them.
         found.add("bundle", None, Rule::Path, why);
-        return found.verdict();
+        return found.verdict(BTreeSet::new());
     }
     for file in &bundle.files {
         names::check(&file.path, &mut found);
@@ -149,7 +159,7 @@ pub fn check(bundle: &Bundle, allowance: Allowance<'_>) -> Result<(), Refused> {
     let length: usize = bundle.files.iter().map(|file| file.content.len()).sum();
     if length > BYTES {
         found.add("bundle", None, Rule::Syntax, format!("more than {BYTES} bytes of files"));
-        return found.verdict();
+        return found.verdict(BTreeSet::new());
     }
     let read = |file| source::read(file, &mut found);
     let sources: Vec<Source> =
@@ -158,9 +168,9 @@ pub fn check(bundle: &Bundle, allowance: Allowance<'_>) -> Result<(), Refused> {
     for source in &sources {
         blocks::check(source, bundle, &providers, &mut found);
     }
-    calls::check(&sources, bundle, &providers, &mut found);
+    let templates = calls::check(&sources, bundle, &providers, &mut found);
     providers.settle(&mut found);
-    found.verdict()
+    found.verdict(templates)
 }
 
 /// Refusals so far.
@@ -178,8 +188,8 @@ impl Findings {
         }
     }
 
-    fn verdict(self) -> Result<(), Refused> {
-        if self.0.is_empty() { Ok(()) } else { Err(Refused { refusals: self.0 }) }
+    fn verdict<T>(self, passed: T) -> Result<T, Refused> {
+        if self.0.is_empty() { Ok(passed) } else { Err(Refused { refusals: self.0 }) }
     }
 }
 

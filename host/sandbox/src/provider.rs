@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use catalyst_domain::provider::{
-    Advice, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
+    Advice, Asked, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
 
-use crate::bind::{Bound, Called, Failed};
+use crate::bind::{Bound, Called, Failed, Settings};
 use crate::call::Caller;
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
+use crate::lane;
 use crate::load::{Compiled, Shared};
-use crate::policy::{self, Allowance};
+use crate::policy::Known;
 
 /// A compiled component, its imports proven and its exports bound.
 pub(crate) struct Code {
@@ -22,17 +23,18 @@ pub(crate) struct Code {
     pub compiled: Compiled,
 }
 
-/// A plugin that serves. Cheap to share; each call is independent of all others.
-pub struct Provider {
+/// A plugin that is loaded. Its calls run where they are polled.
+pub struct Plugin {
     caller: Caller,
     file_name: String,
     digest: String,
     code: Code,
     contract: String,
     descriptor: Descriptor,
+    module: Arc<Known>,
 }
 
-impl std::fmt::Debug for Provider {
+impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Provider")
             .field("id", &self.descriptor.id)
@@ -42,7 +44,7 @@ impl std::fmt::Debug for Provider {
     }
 }
 
-impl Provider {
+impl Plugin {
     /// Asks a component who it is, and checks the answer. Until then it is called by its file.
     pub(crate) async fn introduce(
         shared: Arc<Shared>,
@@ -55,7 +57,7 @@ impl Provider {
         check::descriptor(&descriptor).map_err(LoadError::Descriptor)?;
         caller.rename(&descriptor.id);
         let contract = code.contract.to_string();
-        Ok(Self { caller, file_name, digest, code, contract, descriptor })
+        Ok(Self { caller, file_name, digest, code, contract, descriptor, module: Arc::default() })
     }
 
     /// What the plugin says of itself, as checked when it was loaded.
@@ -98,7 +100,7 @@ impl Provider {
         self.caller.close(Function::Validate, call, called, |findings| check::findings(findings))
     }
 
-    /// The bundle of a request, its paths, variables and configuration checked ([`policy`]); or the findings that refuse the request.
+    /// The bundle of a request, its paths, variables and configuration checked ([`crate::policy`]); or the findings that refuse the request.
     pub async fn render(
         &self,
         request: &Request,
@@ -124,10 +126,10 @@ impl Provider {
         self.caller.close(Function::ReadOutputs, call, called, |read| value_or_reason(read, check::endpoints))
     }
 
-    /// Plain words for one diagnostic of OpenTofu.
-    pub async fn diagnose(&self, diagnostic: &Diagnostic) -> Result<Advice, CallError> {
+    /// Plain words for one diagnostic of OpenTofu, from a run that was to build what was asked for.
+    pub async fn diagnose(&self, diagnostic: &Diagnostic, asked: &Asked) -> Result<Advice, CallError> {
         let mut call = self.caller.open(Function::Diagnose).await?;
-        let called = self.caller.bounded(self.code.bound.diagnose(&mut call.store, diagnostic)).await;
+        let called = self.caller.bounded(self.code.bound.diagnose(&mut call.store, diagnostic, asked)).await;
         self.caller.close(Function::Diagnose, call, called, check::advice)
     }
 
@@ -139,9 +141,10 @@ impl Provider {
     }
 
     /// What to ask the cloud to prove a credential, only https to the declared hosts; or why that is not possible.
-    pub async fn credential_probe(&self) -> Result<Result<Vec<Probe>, String>, CallError> {
+    /// `settings` are the keys of the plugin's schema that came with the credential; they choose among those hosts.
+    pub async fn credential_probe(&self, settings: &Settings) -> Result<Result<Vec<Probe>, String>, CallError> {
         let mut call = self.caller.open(Function::CredentialProbe).await?;
-        let called = self.caller.bounded(self.code.bound.credential_probe(&mut call.store)).await;
+        let called = self.caller.bounded(self.code.bound.credential_probe(&mut call.store, settings)).await;
         self.caller.close(Function::CredentialProbe, call, called, |probes| {
             value_or_reason(probes, |probes| check::probes(probes, &self.descriptor))
         })
@@ -155,16 +158,19 @@ impl Provider {
     }
 }
 
-impl Provider {
-    /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls.
+impl Plugin {
+    /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls, and counts as the plugin's.
     async fn admitted(&self, bundle: Bundle) -> Called<Bundle> {
-        let descriptor = self.descriptor.clone();
+        if self.module.admits(&bundle) {
+            return Ok(bundle);
+        }
+        let (descriptor, module) = (self.descriptor.clone(), Arc::clone(&self.module));
         let read = move || {
-            let allowed = policy::check(&bundle, Allowance::Rendered(&descriptor));
+            let allowed = module.check(&bundle, &descriptor);
             allowed.map(|()| bundle).map_err(|refused| Failed::Output(refused.to_string()))
         };
         let broken = |_| Failed::Output("its bundle could not be read".into());
-        tokio::task::spawn_blocking(read).await.map_err(broken)?
+        lane::blocking(read).await.map_err(broken)?
     }
 }
 

@@ -10,10 +10,11 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::cache::Cache;
 use crate::engine::{self, Allocator};
 use crate::error::{LoadError, SandboxError};
+use crate::lane::Lanes;
 use crate::limits::{CALLS_AT_ONCE, PLUGINS_IN_FOLDER, Settings};
 use crate::load::{self, Shared};
 use crate::pins::{self, Pins};
-use crate::provider::Provider;
+use crate::served::Provider;
 
 /// A component file that does not serve.
 #[derive(Debug, Clone)]
@@ -75,6 +76,7 @@ impl Sandbox {
             limits: settings.limits,
             cache,
             slots: Semaphore::new(CALLS_AT_ONCE as usize),
+            lanes: Lanes::start().map_err(SandboxError::Lanes)?,
         };
         Ok(Arc::new(Self { shared: Arc::new(shared), allocator, loaded: ArcSwap::default(), loading: Mutex::new(()) }))
     }
@@ -104,7 +106,10 @@ impl Sandbox {
         for (index, path) in files.into_iter().enumerate() {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let loaded = if index < PLUGINS_IN_FOLDER {
-                self.load_file(path, &file, &old, &pins).await.and_then(|provider| unique(provider, &new))
+                self.load_file(path, &file, &old, &pins).await.and_then(|provider| {
+                    pins.allow_providers(provider.descriptor())?;
+                    unique(provider, &new)
+                })
             } else {
                 Err(LoadError::TooMany { limit: PLUGINS_IN_FOLDER })
             };
@@ -203,6 +208,7 @@ fn keep_previous(old: &Loaded, new: &mut Loaded, pins: &Pins) {
         if let Some(previous) = previous
             && !new.providers.contains_key(&previous.descriptor().id)
             && pins.allow(&failure.file, previous.digest()).is_ok()
+            && pins.allow_providers(previous.descriptor()).is_ok()
         {
             new.providers.insert(previous.descriptor().id.clone(), Arc::clone(previous));
             failure.previous_serves = true;

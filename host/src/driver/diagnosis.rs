@@ -2,8 +2,7 @@
 
 use super::Hand;
 use crate::engine::{RunError, RunErrorKind};
-use catalyst_domain::Request;
-use catalyst_domain::provider::{Advice, Diagnostic};
+use catalyst_domain::provider::{Advice, Asked, Diagnostic};
 use catalyst_sandbox::Provider;
 
 /// Diagnostics explained in one error text; more than these repeat each other.
@@ -13,10 +12,10 @@ impl Hand {
     /// `tofu <step>: <what happened and what to do>`.
     pub(super) async fn diagnose(&self, provider: Option<&Provider>, error: &RunError) -> String {
         let mut parts: Vec<String> = Vec::new();
-        let asked = self.record().map(|record| asked_for(&record.request)).unwrap_or_default();
+        let asked = self.record().map(|record| Asked::of(&record.request)).unwrap_or_default();
         for diagnostic in error.diagnostics.iter().take(EXPLAINED) {
             let advice = match provider {
-                Some(provider) => provider.diagnose(&with_request(diagnostic, &asked)).await.ok(),
+                Some(provider) => provider.diagnose(diagnostic, &asked).await.ok(),
                 None => None,
             };
             let text = explain(diagnostic, advice);
@@ -26,22 +25,6 @@ impl Hand {
         }
         sentence(error, parts)
     }
-}
-
-/// A cloud that has no stock rarely says of what, or where; without that a plugin cannot tell what else to choose.
-fn with_request(diagnostic: &Diagnostic, asked: &str) -> Diagnostic {
-    Diagnostic { detail: format!("{}\n{asked}", diagnostic.detail), ..diagnostic.clone() }
-}
-
-/// `Asked for: region nbg1, control plane cpx42, workers cpx32.`
-fn asked_for(request: &Request) -> String {
-    let choices = [
-        ("region", request.region.trim()),
-        ("control plane", request.control_plane_size.trim()),
-        ("workers", request.worker_size.trim()),
-    ];
-    let said = choices.iter().filter(|(_, value)| !value.is_empty()).map(|(what, value)| format!("{what} {value}"));
-    format!("Asked for: {}.", said.collect::<Vec<_>>().join(", "))
 }
 
 /// What cut the run short is the cause; what OpenTofu says after it is only what that led to.
@@ -79,20 +62,6 @@ mod tests {
     use super::*;
     use crate::engine::RunStep;
     use catalyst_domain::provider::DiagnosticKind;
-
-    #[test]
-    fn a_provider_is_told_what_was_asked_for_and_the_reader_is_not() {
-        let request = Request {
-            region: "nbg1".into(),
-            control_plane_size: "cpx42".into(),
-            worker_size: String::new(),
-            ..Request::default()
-        };
-        let diagnostic = Diagnostic { summary: "no stock".into(), detail: String::new(), address: None };
-        let told = with_request(&diagnostic, &asked_for(&request));
-        assert_eq!(told.detail, "\nAsked for: region nbg1, control plane cpx42.");
-        assert_eq!(explain(&diagnostic, None), "no stock");
-    }
 
     #[test]
     fn f11_what_cut_a_run_short_is_named_before_what_it_led_to() {

@@ -11,9 +11,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use catalyst_domain::provider::{Descriptor, SecretSpec, Verdict};
+use catalyst_domain::request::known_settings;
 use catalyst_domain::{SecretValue, Secrets};
 use catalyst_sandbox::Provider;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -31,15 +33,18 @@ type Reply = (StatusCode, [(HeaderName, &'static str); 1], Json<CredentialVerdic
 /// Proves a credential at its own cloud.
 pub async fn validate(State(app): State<Arc<App>>, body: Body) -> Result<Reply, ApiError> {
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
-    let fields = Fields::parse(&body).and_then(|f| Ok((SecretValue::new(f.text("token")?), f.text("provider")?)));
-    let Ok((token, id)) = fields else {
+    let fields = Fields::parse(&body)
+        .and_then(|f| Ok((SecretValue::new(f.text("token")?), f.text("provider")?, f.others(&["token", "provider"]))));
+    let Ok((token, id, others)) = fields else {
         return Ok(refused("invalid request body: it must be a JSON object with the strings token and provider"));
     };
     let id = id.trim();
     let Some(provider) = app.sandbox.provider(id) else {
         return Ok(refused(unknown(&app, id)));
     };
-    let outcome = judge(&app, &provider, &token).await?;
+    // What of it the cloud's own schema names goes to the plugin; another cloud's secret never does.
+    let settings = known_settings(others, provider.descriptor(), &secret_keys(&app));
+    let outcome = judge(&app, &provider, &token, &settings).await?;
     tracing::info!(
         provider.id = id,
         http.status = outcome.0.as_u16(),
@@ -49,7 +54,20 @@ pub async fn validate(State(app): State<Arc<App>>, body: Body) -> Result<Reply, 
     Ok(outcome)
 }
 
-async fn judge(app: &App, provider: &Provider, token: &SecretValue) -> Result<Reply, ApiError> {
+/// Request keys of all secrets of all providers.
+fn secret_keys(app: &App) -> Vec<String> {
+    let keys_of = |provider: &Arc<Provider>| -> Vec<String> {
+        provider.descriptor().request_secrets().map(|(_, key)| key.to_owned()).collect()
+    };
+    app.sandbox.providers().iter().flat_map(keys_of).collect()
+}
+
+async fn judge(
+    app: &App,
+    provider: &Provider,
+    token: &SecretValue,
+    settings: &Map<String, Value>,
+) -> Result<Reply, ApiError> {
     let broken = |error: &dyn std::error::Error| ApiError::Provider(error.to_string());
     let descriptor = provider.descriptor();
     let Some(spec) = credential(descriptor) else {
@@ -64,7 +82,7 @@ async fn judge(app: &App, provider: &Provider, token: &SecretValue) -> Result<Re
     }
     let mut secrets = Secrets::default();
     secrets.insert(&spec.name, SecretValue::new(token));
-    let probes = match provider.credential_probe().await.map_err(|error| broken(&error))? {
+    let probes = match provider.credential_probe(settings).await.map_err(|error| broken(&error))? {
         Ok(probes) => probes,
         Err(why) => return Ok(said(StatusCode::SERVICE_UNAVAILABLE, false, why)),
     };

@@ -34,6 +34,12 @@ impl Fields {
             Some(_) => Err(NotFields),
         }
     }
+
+    /// The keys that are none of `taken`, as they came.
+    pub fn others(&self, taken: &[&str]) -> Map<String, Value> {
+        let is_taken = |name: &str| taken.iter().any(|taken| taken.eq_ignore_ascii_case(name));
+        self.0.iter().filter(|(name, _)| !is_taken(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
 }
 
 #[cfg(test)]
@@ -54,5 +60,11 @@ mod tests {
         check("[]", Err(NotFields));
         check("", Err(NotFields));
         check("{", Err(NotFields));
+    }
+
+    #[test]
+    fn what_is_taken_is_taken_in_any_case() {
+        let fields = Fields::parse(br#"{"Token":"x","TOKEN":"y","provider":"z","region":"r"}"#).ok().unwrap();
+        assert_eq!(fields.others(&["token", "provider"]).keys().collect::<Vec<_>>(), ["region"]);
     }
 }

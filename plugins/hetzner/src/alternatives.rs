@@ -1,7 +1,7 @@
 //! Other choices for a server that could not be had, the nearest first: the type that replaces it, as much memory from
 //! another stock at the same place, then the same type at another place.
 
-use catalyst_plugin_sdk::Alternative;
+use catalyst_plugin_sdk::{Alternative, Asked};
 
 use crate::catalogue::{self, LOCATIONS, Server};
 
@@ -9,17 +9,17 @@ use crate::catalogue::{self, LOCATIONS, Server};
 const MOST_TYPES: usize = 3;
 /// Most choices: a person reads them.
 const MOST: usize = 6;
-/// Behind it the host says what was asked for, since the cloud rarely says of what there is none.
-const ASKED_FOR: &str = "asked for:";
 
-/// Choices for the type and place that a message in lower case names, or else for those that were asked for; `address` is
-/// the resource that failed.
-pub(crate) fn to(text: &str, address: Option<&str>) -> Vec<Alternative> {
-    let (said, asked) = text.split_once(ASKED_FOR).unwrap_or((text, ""));
-    let location = location_in(said).or_else(|| location_in(asked));
-    let of_worker = address.is_some_and(|address| address.contains(".worker"));
-    let asked_for = || if of_worker { servers_in(asked).last() } else { servers_in(asked).next() };
-    let mut found = match servers_in(said).next().or_else(asked_for) {
+/// Choices for the type and place that a message in lower case names, or else for those that were asked for, since the cloud
+/// rarely says of what there is none; `address` is the resource that failed.
+pub(crate) fn to(text: &str, asked: &Asked, address: Option<&str>) -> Vec<Alternative> {
+    let location = location_in(text).or_else(|| location_in(&asked.region));
+    let mut sizes = [asked.control_plane_size.as_str(), asked.worker_size.as_str()];
+    if address.is_some_and(|address| address.contains(".worker")) {
+        sizes.reverse();
+    }
+    let asked_for = || sizes.into_iter().find_map(catalogue::server);
+    let mut found = match servers_in(text).next().or_else(asked_for) {
         Some(server) => of_server(server, location),
         None => places(location, None, None),
     };
@@ -92,27 +92,38 @@ fn places(location: Option<&str>, offering: Option<&Server>, with: Option<&Serve
 mod tests {
     use super::*;
 
+    fn asked(region: &str, control_plane_size: &str, worker_size: &str) -> Asked {
+        Asked {
+            region: region.to_owned(),
+            control_plane_size: control_plane_size.to_owned(),
+            worker_size: worker_size.to_owned(),
+            ..Asked::default()
+        }
+    }
+
     const NO_STOCK: &str = "error during placement (resource_unavailable, 1d1d17e504e28a4c)";
 
     /// Type and place of each choice.
-    fn choices(text: &str, address: Option<&str>) -> Vec<(Option<String>, Option<String>)> {
-        to(&text.to_lowercase(), address).into_iter().map(|choice| (choice.machine_type, choice.region)).collect()
+    fn choices(text: &str, asked: &Asked, address: Option<&str>) -> Vec<(Option<String>, Option<String>)> {
+        to(text, asked, address).into_iter().map(|choice| (choice.machine_type, choice.region)).collect()
     }
 
-    fn types(text: &str, address: Option<&str>) -> Vec<String> {
-        choices(text, address).into_iter().filter(|(_, place)| place.is_none()).filter_map(|(name, _)| name).collect()
+    fn types(text: &str, asked: &Asked, address: Option<&str>) -> Vec<String> {
+        let of_type = choices(text, asked, address).into_iter().filter(|(_, place)| place.is_none());
+        of_type.filter_map(|(name, _)| name).collect()
     }
 
-    fn regions(text: &str) -> Vec<String> {
-        choices(text, None).into_iter().filter_map(|(_, place)| place).collect()
+    fn regions(text: &str, asked: &Asked) -> Vec<String> {
+        choices(text, asked, None).into_iter().filter_map(|(_, place)| place).collect()
     }
 
     #[test]
     fn the_successor_comes_first_then_the_cheapest_alike_then_places_nearby() {
         let text = "server type cx42 in location nbg1 can no longer be ordered";
-        assert_eq!(types(text, None), ["cx43", "cpx42", "ccx23"]);
-        assert_eq!(regions(text), ["fsn1", "hel1"], "where the successor is offered");
-        let moved = choices(text, None).into_iter().filter(|(_, place)| place.is_some());
+        let nothing = Asked::default();
+        assert_eq!(types(text, &nothing, None), ["cx43", "cpx42", "ccx23"]);
+        assert_eq!(regions(text, &nothing), ["fsn1", "hel1"], "where the successor is offered");
+        let moved = choices(text, &nothing, None).into_iter().filter(|(_, place)| place.is_some());
         assert!(
             moved.into_iter().all(|(name, _)| name.as_deref() == Some("cx43")),
             "the retired one is gone there too"
@@ -121,29 +132,31 @@ mod tests {
 
     #[test]
     fn what_the_cloud_leaves_out_is_taken_from_what_was_asked_for() {
-        let text = format!("{NO_STOCK}\nAsked for: region ash, control plane cpx42, workers cpx32.");
-        assert_eq!(types(&text, Some("hcloud_server.control_plane[0]")), ["ccx23"], "cx43 is not offered there");
-        assert_eq!(types(&text, Some("hcloud_server.worker[3]")), ["ccx13"]);
-        assert_eq!(regions(&text)[..2], ["hil", "sin"], "not the place that has none, and not across the ocean first");
+        let asked = asked("ash", "cpx42", "cpx32");
+        let server = types(NO_STOCK, &asked, Some("hcloud_server.control_plane[0]"));
+        assert_eq!(server, ["ccx23"], "cx43 is not offered there");
+        assert_eq!(types(NO_STOCK, &asked, Some("hcloud_server.worker[3]")), ["ccx13"]);
+        let places = regions(NO_STOCK, &asked);
+        assert_eq!(places[..2], ["hil", "sin"], "not the place that has none, and not across the ocean first");
     }
 
     #[test]
     fn a_type_of_europe_asked_for_elsewhere_is_offered_alike_there_or_itself_in_europe() {
-        let text = "unsupported location for server type\nAsked for: region sin, control plane cx43.";
-        assert_eq!(types(text, None), ["cpx42", "ccx23"]);
-        assert_eq!(regions(text), ["fsn1", "nbg1", "hel1"]);
+        let (text, asked) = ("unsupported location for server type", asked("sin", "cx43", ""));
+        assert_eq!(types(text, &asked, None), ["cpx42", "ccx23"]);
+        assert_eq!(regions(text, &asked), ["fsn1", "nbg1", "hel1"]);
     }
 
     #[test]
     fn arm_stays_arm_and_nothing_known_offers_places_alone() {
-        let arm = types(&format!("{NO_STOCK} Asked for: region fsn1, control plane cax31."), None);
+        let arm = types(NO_STOCK, &asked("fsn1", "cax31", ""), None);
         assert_eq!(arm, Vec::<String>::new(), "images may not be built for the other architecture");
-        assert_eq!(regions(NO_STOCK).len(), LOCATIONS.len());
+        assert_eq!(regions(NO_STOCK, &Asked::default()).len(), LOCATIONS.len());
     }
 
     #[test]
     fn reasons_name_the_choice_since_they_are_read_alone() {
-        for choice in to("server type cx42 in location nbg1 is deprecated", None) {
+        for choice in to("server type cx42 in location nbg1 is deprecated", &Asked::default(), None) {
             let names = [choice.machine_type, choice.region].into_iter().flatten();
             assert!(names.into_iter().all(|name| choice.reason.contains(&name)), "{}", choice.reason);
         }

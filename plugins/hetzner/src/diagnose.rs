@@ -1,6 +1,6 @@
 //! Plain words for what OpenTofu and Hetzner's API say. The provider writes API errors as `words (code, correlation id)`.
 
-use catalyst_plugin_sdk::{Advice, Diagnostic, DiagnosticKind};
+use catalyst_plugin_sdk::{Advice, Asked, Diagnostic, DiagnosticKind};
 
 use crate::alternatives;
 
@@ -64,12 +64,20 @@ const KNOWN: &[Known] = &[
         what_to_do: "Create a token with read and write access in the right project and start again with it.",
     },
     Known {
-        signs: &["(uniqueness_error", "already used", "ssh key with the same fingerprint already exists"],
+        signs: &["ssh key not unique", "ssh key with the same fingerprint"],
         kind: DiagnosticKind::Conflict,
         retryable: false,
-        what_happened: "Something of that name, or this SSH key, is in the project already, perhaps from an earlier run.",
-        what_to_do: "In the Hetzner console look for resources with the label catalyst.openova.io/sovereign of this domain, \
-                     and for the SSH key; remove what belongs to no running cluster, then retry.",
+        what_happened: "The project has this SSH key already; Hetzner takes no key twice.",
+        what_to_do: "Start again with the name that the key has in the Hetzner console as sshKeyName. If it has the label \
+                     catalyst.openova.io/sovereign of this domain, an earlier run left it: remove it and retry.",
+    },
+    Known {
+        signs: &["(uniqueness_error", "already used"],
+        kind: DiagnosticKind::Conflict,
+        retryable: false,
+        what_happened: "Something of that name is in the project already, perhaps from an earlier run.",
+        what_to_do: "In the Hetzner console look for resources with the label catalyst.openova.io/sovereign of this domain; \
+                     remove what belongs to no running cluster, then retry.",
     },
     Known {
         signs: &["(locked", "(conflict", "(resource_locked", "(protected"],
@@ -105,7 +113,13 @@ const KNOWN: &[Known] = &[
         what_to_do: "Retry; if it goes on, look at Hetzner's status page and at the host's way out.",
     },
     Known {
-        signs: &["(invalid_input", "invalid value for variable", "no value for required variable", "(json_error"],
+        signs: &[
+            "(invalid_input",
+            "ssh key not found",
+            "invalid value for variable",
+            "no value for required variable",
+            "(json_error",
+        ],
         kind: DiagnosticKind::Configuration,
         retryable: false,
         what_happened: "Hetzner or the module does not take one of the values.",
@@ -113,7 +127,7 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
+pub(crate) fn advice(diagnostic: &Diagnostic, asked: &Asked) -> Advice {
     let text = format!("{}\n{}", diagnostic.summary, diagnostic.detail);
     let lower = text.to_lowercase();
     let Some(known) = KNOWN.iter().find(|known| known.signs.iter().any(|sign| lower.contains(sign))) else {
@@ -132,7 +146,7 @@ pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
         retryable: known.retryable,
         what_happened: format!("{}{}", known.what_happened, correlation(&text)),
         what_to_do: known.what_to_do.to_owned(),
-        alternatives: if offers { alternatives::to(&lower, diagnostic.address.as_deref()) } else { Vec::new() },
+        alternatives: if offers { alternatives::to(&lower, asked, diagnostic.address.as_deref()) } else { Vec::new() },
     }
 }
 
@@ -157,7 +171,8 @@ mod tests {
     use super::*;
 
     fn advice_for(summary: &str, detail: &str) -> Advice {
-        advice(&Diagnostic { summary: summary.to_owned(), detail: detail.to_owned(), address: None })
+        let diagnostic = Diagnostic { summary: summary.to_owned(), detail: detail.to_owned(), address: None };
+        advice(&diagnostic, &Asked::default())
     }
 
     #[test]
@@ -169,6 +184,8 @@ mod tests {
             ("the token is only allowed to perform GET requests (token_readonly)", DiagnosticKind::Credentials, false),
             ("unable to authenticate (unauthorized, 0011223344556677)", DiagnosticKind::Credentials, false),
             ("SSH key not unique (uniqueness_error, 0011223344556677)", DiagnosticKind::Conflict, false),
+            ("name is already used (uniqueness_error, 0011223344556677)", DiagnosticKind::Conflict, false),
+            ("SSH key not found: mine", DiagnosticKind::Configuration, false),
             ("cannot perform operation: server is locked (locked)", DiagnosticKind::Conflict, true),
             ("dial tcp 203.0.113.1:443: i/o timeout", DiagnosticKind::Transient, true),
             (r#"Post "https://api.hetzner.cloud/v1/servers": EOF"#, DiagnosticKind::Transient, true),

@@ -15,8 +15,8 @@ mod render;
 mod settings;
 
 use catalyst_plugin_sdk::{
-    Advice, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse, Provider,
-    Provisioner, RenderContext, Rendered, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse,
+    Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 pub use render::template_variables;
@@ -47,15 +47,15 @@ impl Provisioner for Hetzner {
         endpoints::read(outputs)
     }
 
-    fn diagnose(diagnostic: &Diagnostic) -> Advice {
-        diagnose::advice(diagnostic)
+    fn diagnose(diagnostic: &Diagnostic, asked: &Asked) -> Advice {
+        diagnose::advice(diagnostic, asked)
     }
 
     fn estimate(request: &DeploymentRequest) -> Result<Estimate, String> {
         catalogue::estimate(request)
     }
 
-    fn credential_probe() -> Result<Vec<Probe>, String> {
+    fn credential_probe(_: &Settings) -> Result<Vec<Probe>, String> {
         Ok(vec![descriptor::probe()])
     }
 

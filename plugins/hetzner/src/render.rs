@@ -170,6 +170,7 @@ fn module_variables(request: &DeploymentRequest, context: &RenderContext, plan: 
         .set("ha_enabled", request.ha_enabled)
         .set("regions", regions(request))
         .set("ssh_public_key", ssh_public_key(request))
+        .set_if("ssh_key_name", settings.ssh_key_name.as_deref())
         .set_if("ssh_allowed_cidrs", settings.ssh_allowed_cidrs.clone())
         .set_if("enable_unattended_upgrades", settings.unattended_upgrades)
         .set_if("enable_fail2ban", settings.fail2ban)

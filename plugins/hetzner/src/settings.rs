@@ -7,6 +7,8 @@ use catalyst_plugin_sdk::{Findings, Pointer, Settings};
 const MAX_CIDRS: usize = 100;
 /// Longest project id in characters, as in the module.
 const MAX_PROJECT_ID: usize = 128;
+/// Longest name of an SSH key in characters, as in the module.
+const MAX_KEY_NAME: usize = 128;
 /// Longest version in bytes, as in the module; user data names each several times.
 const MAX_VERSION: usize = 32;
 
@@ -18,6 +20,10 @@ pub(crate) const SCHEMA: &str = r#"{
     "hetznerProjectID": {
       "type": "string", "minLength": 1, "maxLength": 128,
       "description": "Id of the Hetzner Cloud project, for your own records."
+    },
+    "sshKeyName": {
+      "type": "string", "maxLength": 128,
+      "description": "Name of the SSH key in the project, where it is there already: Hetzner takes no key twice."
     },
     "sshAllowedCidrs": {
       "type": "array", "items": {"type": "string"}, "maxItems": 100, "default": [],
@@ -48,6 +54,7 @@ pub(crate) const SCHEMA: &str = r#"{
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HetznerSettings {
     pub(crate) project_id: Option<String>,
+    pub(crate) ssh_key_name: Option<String>,
     pub(crate) ssh_allowed_cidrs: Option<Vec<String>>,
     pub(crate) unattended_upgrades: Option<bool>,
     pub(crate) fail2ban: Option<bool>,
@@ -77,6 +84,7 @@ pub(crate) fn read(extra: &str, findings: &mut Findings) -> HetznerSettings {
         version("fluxVersion", "v2.4.0", |text| numbers(text.strip_prefix('v')).is_some_and(|[major, ..]| major == 2));
     HetznerSettings {
         project_id: project_id(&settings, findings),
+        ssh_key_name: ssh_key_name(&settings, findings),
         ssh_allowed_cidrs: cidrs(&settings, findings),
         unattended_upgrades: settings.flag("enableUnattendedUpgrades", findings),
         fail2ban: settings.flag("enableFail2ban", findings),
@@ -105,6 +113,16 @@ fn project_id(settings: &Settings, findings: &mut Findings) -> Option<String> {
         _ => {}
     }
     id
+}
+
+fn ssh_key_name(settings: &Settings, findings: &mut Findings) -> Option<String> {
+    const KEY: &str = "sshKeyName";
+    let name = settings.text(KEY, findings)?;
+    if name.chars().count() > MAX_KEY_NAME {
+        let message = format!("{KEY} has at most {MAX_KEY_NAME} characters");
+        findings.error(&Pointer::to(KEY), "too-long", message);
+    }
+    Some(name)
 }
 
 fn cidrs(settings: &Settings, findings: &mut Findings) -> Option<Vec<String>> {

@@ -9,8 +9,8 @@ mod plan;
 mod render;
 
 use catalyst_plugin_sdk::{
-    Advice, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse, Provider,
-    Provisioner, RenderContext, Rendered, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse,
+    Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 pub use render::template_variables;
@@ -38,7 +38,7 @@ impl Provisioner for Rehearsal {
         answers::endpoints(outputs)
     }
 
-    fn diagnose(diagnostic: &Diagnostic) -> Advice {
+    fn diagnose(diagnostic: &Diagnostic, _: &Asked) -> Advice {
         answers::advice(diagnostic)
     }
 
@@ -46,7 +46,7 @@ impl Provisioner for Rehearsal {
         answers::estimate(request)
     }
 
-    fn credential_probe() -> Result<Vec<Probe>, String> {
+    fn credential_probe(_: &Settings) -> Result<Vec<Probe>, String> {
         Err("the rehearsal cloud has no API; any token will do".to_owned())
     }
 

@@ -8,7 +8,7 @@ use catalyst_plugin_rehearsal::{Rehearsal, template_variables};
 use catalyst_plugin_sdk::template::Variables;
 use catalyst_plugin_sdk::testing::{self, Case};
 use catalyst_plugin_sdk::{
-    DeploymentRequest, Diagnostic, DiagnosticKind, DomainMode, Outputs, Provisioner, RegionSlot, RenderContext,
+    Asked, DeploymentRequest, Diagnostic, DiagnosticKind, DomainMode, Outputs, Provisioner, RegionSlot, RenderContext,
     Rendered, bundle,
 };
 
@@ -208,10 +208,11 @@ fn diagnostics_get_plain_words() {
         address: Some("terraform_data.control_plane[0]".to_owned()),
     };
     let detail = "error during placement (resource_unavailable): no capacity left for medium in local-1";
-    let advice = Rehearsal::diagnose(&diagnostic(detail));
+    let asked = Asked::default();
+    let advice = Rehearsal::diagnose(&diagnostic(detail), &asked);
     assert_eq!(advice.kind, DiagnosticKind::Capacity);
     assert_eq!(advice.alternatives[0].region.as_deref(), Some("local-2"));
-    assert_eq!(Rehearsal::diagnose(&diagnostic("something else")).kind, DiagnosticKind::Other);
+    assert_eq!(Rehearsal::diagnose(&diagnostic("something else"), &asked).kind, DiagnosticKind::Other);
     let limit = Rehearsal::describe().user_data_limit;
     let bundle = Rehearsal::render(&request(), &context()).unwrap();
     assert!(bundle.user_data.iter().all(|size| size.bytes < limit));

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, missing_docs, clippy::all, reason = "generated code, and not the same on every target")]
 
 wit_bindgen::generate!({
-    path: "../../wit/provisioner-0.1",
+    path: "../../wit/provisioner-1.0",
     world: "provisioner",
     pub_export_macro: true,
     export_macro_name: "export_bindings",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::template::{EvalError, Filled, Template, Unsafe, Variables};
+use crate::template::{self, EvalError, Filled, Unsafe, Variables};
 use crate::{File, Findings, Pointer, UserDataSize};
 
 /// Why a bundle could not be made. Each is a fault of the plugin, or of a text that its `validate` let pass.
@@ -52,9 +52,9 @@ pub fn file(path: &str, content: impl Into<Vec<u8>>) -> File {
 /// # Errors
 /// When it cannot be read or evaluated.
 pub fn fill(path: &str, compiled: &[u8], variables: &Variables) -> Result<Filled, BundleError> {
-    let template =
-        Template::from_bytes(compiled).map_err(|source| BundleError::Template { file: path.to_owned(), source })?;
-    template.fill(variables).map_err(|source| BundleError::Eval { file: path.to_owned(), source })
+    let filled = template::fill_compiled(compiled, variables);
+    let filled = filled.map_err(|source| BundleError::Template { file: path.to_owned(), source })?;
+    filled.map_err(|source| BundleError::Eval { file: path.to_owned(), source })
 }
 
 /// The staged file of an evaluated template.

@@ -1,10 +1,10 @@
 //! The seam between a plugin's own code and the component's exports.
 
-use crate::bindings;
+use crate::bindings::exports::catalyst::provisioner::cloud::Guest;
 use crate::text;
 use crate::{
-    Advice, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, Level, Outputs, Probe,
-    ProbeResponse, Provider, RenderContext, Rendered, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, Level, Outputs, Probe,
+    ProbeResponse, Provider, RenderContext, Rendered, Settings, Verdict,
 };
 
 /// One cloud. Every function is pure: same input, same answer, on any machine, on any day.
@@ -27,8 +27,8 @@ pub trait Provisioner {
     /// Words for a missing or empty output.
     fn read_outputs(outputs: &Outputs) -> Result<Endpoints, String>;
 
-    /// Plain words for one diagnostic.
-    fn diagnose(diagnostic: &Diagnostic) -> Advice;
+    /// Plain words for one diagnostic of a run that was to build what is in `asked`.
+    fn diagnose(diagnostic: &Diagnostic, asked: &Asked) -> Advice;
 
     /// Monthly cost.
     ///
@@ -36,11 +36,11 @@ pub trait Provisioner {
     /// Why it is not known.
     fn estimate(request: &DeploymentRequest) -> Result<Estimate, String>;
 
-    /// What to ask the cloud to prove a credential.
+    /// What to ask the cloud to prove a credential: of several API hosts, those that the settings choose.
     ///
     /// # Errors
     /// Why that is not possible.
-    fn credential_probe() -> Result<Vec<Probe>, String>;
+    fn credential_probe(settings: &Settings) -> Result<Vec<Probe>, String>;
 
     /// What the answers, in the order of the probes, prove.
     fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
@@ -49,7 +49,7 @@ pub trait Provisioner {
 /// Writes one line to the host's trace. Natively it is dropped.
 pub fn log(level: Level, message: &str) {
     #[cfg(target_arch = "wasm32")]
-    bindings::catalyst::provisioner::log::write(level, message);
+    crate::bindings::catalyst::provisioner::log::write(level, message);
     #[cfg(not(target_arch = "wasm32"))]
     let _ = (level, message);
 }
@@ -59,7 +59,7 @@ pub fn log(level: Level, message: &str) {
 #[derive(Debug)]
 pub struct Component<P>(std::marker::PhantomData<P>);
 
-impl<P: Provisioner> bindings::Guest for Component<P> {
+impl<P: Provisioner> Guest for Component<P> {
     fn describe() -> Provider {
         P::describe()
     }
@@ -76,8 +76,8 @@ impl<P: Provisioner> bindings::Guest for Component<P> {
         P::read_outputs(&outputs.parse()?)
     }
 
-    fn diagnose(diagnostic: Diagnostic) -> Advice {
-        let advice = P::diagnose(&diagnostic);
+    fn diagnose(diagnostic: Diagnostic, asked: Asked) -> Advice {
+        let advice = P::diagnose(&diagnostic, &asked);
         // What happened is often OpenTofu's own text, which has no end of its own.
         let (what_happened, what_to_do) = (text::cut(advice.what_happened), text::cut(advice.what_to_do));
         Advice { what_happened, what_to_do, ..advice }
@@ -87,8 +87,8 @@ impl<P: Provisioner> bindings::Guest for Component<P> {
         P::estimate(&request)
     }
 
-    fn credential_probe() -> Result<Vec<Probe>, String> {
-        P::credential_probe()
+    fn credential_probe(settings: String) -> Result<Vec<Probe>, String> {
+        P::credential_probe(&Settings::parse(&settings))
     }
 
     fn judge_credentials(responses: Vec<ProbeResponse>) -> Verdict {

@@ -23,7 +23,13 @@ impl Pointer {
     #[must_use]
     pub fn key(mut self, key: &str) -> Self {
         self.0.push('/');
-        self.0.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        for character in key.chars() {
+            match character {
+                '~' => self.0.push_str("~0"),
+                '/' => self.0.push_str("~1"),
+                other => self.0.push(other),
+            }
+        }
         self
     }
 

@@ -3,10 +3,23 @@
 //! A plugin implements [`Provisioner`] and calls [`export!`]. It is pure: requests in, answers out. Build it for
 //! `wasm32-wasip2`. Everything here also runs natively, so a plugin is tested with plain `cargo test`.
 //!
+//! | where | what is there |
+//! |---|---|
+//! | [`Provisioner`] | what a cloud answers, function by function |
+//! | [`Findings`], [`Pointer`] | remarks on a request, each at the place where a person wrote it |
+//! | [`Placement`], [`Settings`], [`checks`], [`text`] | reading a request, and the rules that all clouds share |
+//! | [`bundle`], [`template`] | the module and its cloud-init, filled in as far as is known |
+//! | [`Outputs`] | `tofu output -json`, with errors in words |
+//! | `build` (feature `compile`) | for a build script: compiles the templates |
+//! | `testing` (feature `testing`) | for tests: generated requests, golden bundles, the real tools as judges |
+//!
 //! Knows no cloud.
+//!
+#![doc = include_str!("../EXAMPLE.md")]
 
 #[doc(hidden)]
 pub mod bindings;
+mod blank;
 pub mod bundle;
 pub mod checks;
 mod component;
@@ -30,7 +43,7 @@ pub use bindings::catalyst::provisioner::descriptor::{
 };
 pub use bindings::catalyst::provisioner::findings::{Finding, Severity};
 pub use bindings::catalyst::provisioner::outcome::{
-    Advice, Alternative, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate,
+    Advice, Alternative, Asked, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate,
 };
 pub use bindings::catalyst::provisioner::request::{DeploymentRequest, DomainMode, RegionSlot};
 pub use component::{Component, Provisioner, log};

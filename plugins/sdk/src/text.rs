@@ -81,9 +81,13 @@ fn check_json(at: Pointer, value: &Value, findings: &mut Findings) {
 }
 
 fn check_text(at: &Pointer, text: &str, findings: &mut Findings) {
+    let fits = text.len() <= MAX_TEXT_BYTES;
+    if fits && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return;
+    }
     let name = at.to_string();
     let name = name.trim_start_matches('/');
-    if text.len() > MAX_TEXT_BYTES {
+    if !fits {
         let message = format!("{name} has {} bytes; at most {MAX_TEXT_BYTES} are taken", text.len());
         findings.error(at, "too-long", message);
     }

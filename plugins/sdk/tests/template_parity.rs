@@ -1,6 +1,7 @@
 //! The template engine against the real `tofu console`: same text from the original and from the rendered template.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once")]
 
+use catalyst_plugin_sdk::bundle::fill;
 use catalyst_plugin_sdk::template::{EvalError, Template, Value, Variables};
 use catalyst_plugin_sdk::testing::{Case, hostile_text, templatefile};
 use proptest::prelude::*;
@@ -35,8 +36,9 @@ fn check(templates: &[(String, Variables)]) {
     let mut ours = Vec::new();
     for (text, variables) in templates {
         let template: Template = text.parse().unwrap_or_else(|error| panic!("{text:?}: {error}"));
-        let template = Template::from_bytes(&template.to_bytes().unwrap()).unwrap();
-        let filled = template.fill(variables).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        // As a component does it, from the compiled form.
+        let filled = fill("template", &template.to_bytes().unwrap(), variables)
+            .unwrap_or_else(|error| panic!("{text:?}: {error}"));
         let values = variables.to_json(fill_hole);
         let rendered = filled.to_template().unwrap_or_else(|error| panic!("{text:?}: {error}"));
         cases.push(Case { template: text.clone(), variables: values.clone() });

@@ -52,10 +52,11 @@ pub async fn measure() -> anyhow::Result<Vec<Figure>> {
 }
 
 async fn series(provider: &Provider, calls: usize) -> anyhow::Result<Vec<Duration>> {
+    let settings = serde_json::Map::new();
     let mut times = Vec::with_capacity(calls);
     for _ in 0..calls {
         let begun = Instant::now();
-        let probes = provider.credential_probe().await?;
+        let probes = provider.credential_probe(&settings).await?;
         times.push(begun.elapsed());
         ensure!(probes.is_ok(), "{probes:?}");
     }

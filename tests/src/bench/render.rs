@@ -1,6 +1,6 @@
 //! A full render in the sandbox, against the same Rust natively and against OpenTofu filling the same templates.
 
-use crate::figure::{Figure, percentile};
+use crate::figure::{Figure, Goal, percentile};
 use crate::requests::{context, distinct, to_host};
 use anyhow::{Context, ensure};
 use catalyst_domain::Request;
@@ -41,10 +41,13 @@ pub async fn measure() -> anyhow::Result<Vec<Figure>> {
     let (wasm_50, wasm_99) = (percentile(&wasm, 50), percentile(&wasm, 99));
     let (native_50, native_99) = (percentile(&native, 50), percentile(&native, 99));
     Ok(vec![
-        Figure::time("render p50, wasm, fresh instance", wasm_50).against("native p50", native_50.as_secs_f64()),
+        Figure::time("render p50, wasm, fresh instance", wasm_50)
+            .against("native p50", native_50.as_secs_f64())
+            .goal(Goal::RatioAtMost(1.5)),
         Figure::time("render p99, wasm, fresh instance", wasm_99).against("native p99", native_99.as_secs_f64()),
         Figure::time("render p50, wasm, OpenTofu's work", wasm_50)
-            .against("tofu console, same templates", console.as_secs_f64()),
+            .against("tofu console, same templates", console.as_secs_f64())
+            .goal(Goal::AtMost(0.5e-3)),
     ])
 }
 

@@ -64,6 +64,16 @@ impl Project {
         lock(&self.state).faults.push(Fault { method, path_end, left: nth, answer });
     }
 
+    /// Adds a key as a person does in the console.
+    ///
+    /// # Panics
+    /// When the cloud would refuse it.
+    pub fn add_ssh_key(&self, name: &str, public_key: &str) {
+        let body = serde_json::json!({"name": name, "public_key": public_key});
+        let added = create::create(&mut lock(&self.state), "ssh_keys", "ssh_key", &body);
+        assert!(added.is_ok(), "{added:?}");
+    }
+
     /// Everything of a kind (`servers`, `networks`, …), as the API shows it.
     pub fn all(&self, kind: &str) -> Vec<Value> {
         lock(&self.state).list(kind)

@@ -40,11 +40,20 @@ impl Reached for Cloud {
 
 impl Cloud {
     /// What the environment names, else the double.
+    ///
+    /// # Panics
+    /// When there is an endpoint without a token: the double in its place would be a silent skip.
     pub fn start() -> Self {
         match (given("HCLOUD_ENDPOINT"), given("HCLOUD_TOKEN")) {
-            (Some(endpoint), Some(token)) => Self { double: None, endpoint, token },
-            _ => Self::double(),
+            (Some(endpoint), Some(token)) => Self::at(endpoint, token),
+            (Some(endpoint), None) => panic!("{endpoint} needs HCLOUD_TOKEN"),
+            (None, _) => Self::double(),
         }
+    }
+
+    /// Some API that is not asked what it is.
+    pub fn at(endpoint: String, token: String) -> Self {
+        Self { double: None, endpoint, token }
     }
 
     /// The double, whatever the environment says.
@@ -66,4 +75,9 @@ impl Cloud {
         let json: Value = serde_json::from_str(&text).unwrap();
         json[kind].as_array().unwrap_or_else(|| panic!("no {kind} in {json}")).clone()
     }
+}
+
+/// Whether the environment names an API.
+pub fn is_real() -> bool {
+    given("HCLOUD_ENDPOINT").is_some()
 }

@@ -3,6 +3,7 @@
 
 use crate::kit::{HOST, bundle, ha, node, world};
 use catalyst_plugin_sdk::DeploymentRequest;
+use catalyst_plugin_sdk::testing::UserData;
 use catalyst_tests::hetzner::downloads::{self, path_of};
 use catalyst_tests::hetzner::module::{TOKEN, secret_value};
 use catalyst_tests::hetzner::node::Node;
@@ -55,7 +56,7 @@ fn g10_the_first_server_goes_through_its_steps_in_order_and_waits_for_no_answer(
         &node,
         &[
             &["swapoff -a"],
-            &["sshd -t"],
+            &["sshd -T"],
             &["systemctl restart fail2ban.service"],
             &["curl", &downloads::k3s_url()],
             &["install v1.31.4+k3s1"],
@@ -177,6 +178,19 @@ fn g8_flux_is_pointed_at_a_folder_that_it_was_told() {
     let pointer = node.read("/stub/applied/flux-bootstrap.yaml");
     assert!(pointer.contains("path: \"./clusters/acme.example.test/bootstrap-kit\""), "{pointer}");
     assert!(pointer.contains("url: \"https://git.example.test/openova\""));
+    assert!(!pointer.contains("postBuild"), "a folder of its own has nothing to fill in");
+
+    let shared = bundle(&DeploymentRequest {
+        extra: r#"{"hetznerProjectID":"12345","gitopsPath":"clusters/_template"}"#.to_owned(),
+        ..ha("nbg1", 0)
+    });
+    let first = shared.files.iter().find(|file| file.path == "cloudinit-control-plane.tftpl").unwrap();
+    let user_data = UserData::parse(std::str::from_utf8(&first.content).unwrap()).unwrap();
+    let pointer = &user_data.file("/var/lib/catalyst/flux-bootstrap.yaml").unwrap().content;
+    for folder in ["bootstrap-kit", "infrastructure"] {
+        assert!(pointer.contains(&format!("path: \"./clusters/_template/{folder}\"")), "{pointer}");
+    }
+    assert_eq!(pointer.matches("SOVEREIGN_FQDN: \"acme.example.test\"").count(), 2, "{pointer}");
 }
 
 #[test]
@@ -286,6 +300,16 @@ fn g13_hardening_that_fails_keeps_no_cluster_from_coming_up_yet_is_not_complete(
     assert_eq!(node.read(FAILED).trim(), "harden");
     node.call(&["kubectl apply --filename /var/lib/catalyst/flux-bootstrap.yaml"]);
     assert!(!node.path(COMPLETE).exists());
+}
+
+/// A file of the image that lets passwords in stands before ours by its name; cloud-init is told to write the same there.
+#[test]
+fn hardening_that_another_file_undoes_is_not_called_done() {
+    let node = node(3, HOST);
+    node.write("/etc/ssh/sshd_config.d/50-cloud-init.conf", "PasswordAuthentication yes\n", 0o600);
+    assert_ne!(node.boot(), OK);
+    assert_eq!(node.read(FAILED).trim(), "harden");
+    assert!(world().user_data.iter().all(|text| text.contains("\nssh_pwauth: false\n")));
 }
 
 #[test]

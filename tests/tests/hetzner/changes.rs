@@ -103,7 +103,7 @@ fn another_ssh_key_replaces_the_key_and_no_server() {
     other.ssh_public_key = other.ssh_public_key.replace("CQkJCQ", "CgoKCg");
     stage(&up.work, &other);
     let planned = up.work.plan().passed();
-    assert_eq!(planned.planned.keys().collect::<Vec<_>>(), ["hcloud_ssh_key.main"], "{:?}", planned.planned);
+    assert_eq!(planned.planned.keys().collect::<Vec<_>>(), ["hcloud_ssh_key.main[0]"], "{:?}", planned.planned);
     up.work.apply().passed();
     up.settled();
 }

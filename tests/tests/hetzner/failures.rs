@@ -3,7 +3,7 @@
 
 use crate::kit::{DEPLOYMENT, Turn, bundle, ha, request};
 use catalyst_plugin_hetzner::Hetzner;
-use catalyst_plugin_sdk::{Advice, DeploymentRequest, Diagnostic, DiagnosticKind, Provisioner};
+use catalyst_plugin_sdk::{Advice, Asked, DeploymentRequest, Diagnostic, DiagnosticKind, Provisioner};
 use catalyst_tests::hetzner::Answer;
 use catalyst_tests::hetzner::module::{Cloud, Said, Words, Work};
 
@@ -35,18 +35,28 @@ impl Planned {
 }
 
 fn advice(words: &Words) -> Advice {
+    advice_for(words, &Asked::default())
+}
+
+fn advice_for(words: &Words, asked: &Asked) -> Advice {
     let words = words.clone();
-    Hetzner::diagnose(&Diagnostic { summary: words.summary, detail: words.detail, address: words.address })
+    let diagnostic = Diagnostic { summary: words.summary, detail: words.detail, address: words.address };
+    Hetzner::diagnose(&diagnostic, asked)
 }
 
 /// With what the host adds to the cloud's words.
 fn advice_on(words: &Words, request: &DeploymentRequest) -> Advice {
     let slot = &request.regions[0];
-    let asked = format!(
-        "Asked for: region {}, control plane {}, workers {}.",
-        slot.cloud_region, slot.control_plane_size, slot.worker_size
-    );
-    advice(&Words { detail: format!("{}\n{asked}", words.detail), ..words.clone() })
+    advice_for(
+        words,
+        &Asked {
+            region: slot.cloud_region.clone(),
+            control_plane_size: slot.control_plane_size.clone(),
+            worker_size: slot.worker_size.clone(),
+            worker_count: slot.worker_count,
+            ha_enabled: request.ha_enabled,
+        },
+    )
 }
 
 /// The only error, and the plugin's advice.
@@ -180,6 +190,48 @@ fn f3_a_server_whose_answer_was_lost_is_found_by_its_label_and_named_as_a_leftov
     let outputs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let selector = outputs["label_selector"]["value"].as_str().unwrap();
     assert_eq!(run.cloud.labelled("servers", selector), left);
+}
+
+/// It was added by hand, or another Sovereign of the project brought it.
+#[test]
+fn an_ssh_key_that_the_project_has_is_named_and_then_used() {
+    let run = planned(&request("fsn1", 0));
+    let key = request("fsn1", 0).ssh_public_key;
+    run.cloud.project().add_ssh_key("mine", &key);
+    let advice = one_error(&run.work.apply());
+    assert_eq!((advice.kind, advice.retryable), (DiagnosticKind::Conflict, false));
+    assert!(advice.what_to_do.contains("sshKeyName") && advice.what_to_do.contains("label"), "{advice:?}");
+
+    let mut named = request("fsn1", 1);
+    named.extra = r#"{"hetznerProjectID":"12345","sshKeyName":"mine"}"#.to_owned();
+    run.work.set_variables(&bundle(&named).variables);
+    run.work.plan().passed();
+    run.work.apply().passed();
+    assert_eq!(run.cloud.project().all("servers").len(), 2);
+    assert_eq!(run.work.plan().passed().planned.len(), 0);
+    run.work.destroy().passed();
+    let left = run.cloud.project().everything();
+    assert_eq!((left.len(), &left[0]["name"]), (1, &serde_json::json!("mine")), "not ours to remove");
+}
+
+/// `.` and `-` give the same name, so two domains may meet in one project: the second makes nothing that costs.
+#[test]
+fn f8_a_domain_whose_resources_would_have_the_names_of_another_touches_nothing() {
+    let first = crate::kit::up(
+        Cloud::double(),
+        &DeploymentRequest { sovereign_fqdn: "a.b-c.test".into(), ..request("fsn1", 0) },
+    );
+    let before = first.cloud.project().everything();
+    let second = DeploymentRequest { sovereign_fqdn: "a-b.c.test".into(), ..request("fsn1", 0) };
+    let work = Work::of_bundle(&bundle(&second), &first.cloud, "ffeeddccbbaa9988").unwrap();
+    work.init().unwrap();
+    work.plan().passed();
+    let errors = work.apply().errors();
+    assert!(
+        !errors.is_empty() && errors.iter().all(|words| advice(words).kind == DiagnosticKind::Conflict),
+        "{errors:#?}"
+    );
+    assert_eq!(first.cloud.project().everything(), before);
 }
 
 /// The client of the provider waits and goes on by itself; no run is lost to it.

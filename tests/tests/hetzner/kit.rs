@@ -2,7 +2,7 @@
 
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RegionSlot, RenderContext, Rendered};
-use catalyst_tests::hetzner::module::{Cloud, Said, Work};
+use catalyst_tests::hetzner::module::{Cloud, Said, Work, is_real};
 use catalyst_tests::hetzner::node::Node;
 use serde_json::Value;
 use std::sync::{Condvar, LazyLock, Mutex};
@@ -62,8 +62,9 @@ pub fn bundle(request: &DeploymentRequest) -> Rendered {
     Hetzner::render(request, &context()).unwrap()
 }
 
-/// OpenTofu and the provider of one run keep a core busy.
-static RUNS: (Mutex<usize>, Condvar) = (Mutex::new(2), Condvar::new());
+/// OpenTofu and the provider of one run keep a core busy. In a real project the names of two runs would meet.
+static RUNS: LazyLock<(Mutex<usize>, Condvar)> =
+    LazyLock::new(|| (Mutex::new(if is_real() { 1 } else { 2 }), Condvar::new()));
 
 /// Leave to run, given back at its end.
 pub struct Turn(());
@@ -98,8 +99,19 @@ pub fn up(cloud: Cloud, request: &DeploymentRequest) -> Up {
     work.init().unwrap();
     let planned = work.plan().passed();
     assert_eq!(planned.count("create"), planned.planned.len(), "{:?}", planned.planned);
-    let applied = work.apply().passed();
-    Up { cloud, work, applied, _turn: turn }
+    let applied = work.apply();
+    let up = Up { cloud, work, applied, _turn: turn };
+    assert_eq!(up.applied.status, 0, "{:#?}", up.applied.errors());
+    up
+}
+
+/// A test that fails leaves nothing behind that costs.
+impl Drop for Up {
+    fn drop(&mut self) {
+        if self.cloud.double.is_none() && std::thread::panicking() {
+            self.work.destroy();
+        }
+    }
 }
 
 impl Up {

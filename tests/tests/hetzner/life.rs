@@ -3,12 +3,16 @@
 use crate::kit::{Up, context, ha, request, up};
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_sdk::{DeploymentRequest, Provisioner};
-use catalyst_tests::hetzner::Pace;
-use catalyst_tests::hetzner::module::{Cloud, MODULE, Work, secret_value};
+use catalyst_tests::hetzner::module::{Cloud, MODULE, TOKEN, Work, secret_value};
+use catalyst_tests::hetzner::{Pace, Project};
 
 /// Plan, apply, an empty second plan, destroy; so many servers and targets in between.
 fn whole_life(request: &DeploymentRequest, control_plane: usize, workers: usize) {
-    let up = up(Cloud::start(), request);
+    whole_life_in(Cloud::start(), request, control_plane, workers);
+}
+
+fn whole_life_in(cloud: Cloud, request: &DeploymentRequest, control_plane: usize, workers: usize) {
+    let up = up(cloud, request);
     let servers = up.labelled("servers");
     let role =
         |role: &str| servers.iter().filter(|server| server["labels"]["catalyst.openova.io/role"] == role).count();
@@ -31,6 +35,14 @@ fn endpoints_are_read(up: &Up) {
     let endpoints = Hetzner::read_outputs(&outputs).unwrap();
     let address = up.applied.outputs["load_balancer_ip"].as_str().unwrap();
     assert!(endpoints.kubeconfig_hosts.iter().any(|host| host == address), "{endpoints:?}");
+}
+
+/// As with `HCLOUD_ENDPOINT`: nothing but the API's own answers is looked at.
+#[test]
+fn the_same_suite_runs_on_any_api_it_is_given() {
+    let project = Project::start(TOKEN);
+    whole_life_in(Cloud::at(project.endpoint(), TOKEN.to_owned()), &request("fsn1", 1), 1, 1);
+    assert_eq!((project.everything().len(), project.unknown().len()), (0, 0));
 }
 
 #[test]
@@ -63,9 +75,13 @@ fn ha_with_fifty_workers_in_sin() {
     whole_life(&ha("sin", 50), 3, 50);
 }
 
+/// With the longest domain there may be: its labels and the names of its servers are cut.
 #[test]
-fn solo_with_fifty_workers_in_fsn1() {
-    whole_life(&request("fsn1", 50), 1, 50);
+fn solo_with_fifty_workers_and_the_longest_domain_in_fsn1() {
+    let label = "a".repeat(63);
+    let sovereign_fqdn = format!("{label}.{label}.{label}.{}.test", "b".repeat(43));
+    assert_eq!(sovereign_fqdn.len(), 240);
+    whole_life(&DeploymentRequest { sovereign_fqdn, ..request("fsn1", 50) }, 1, 50);
 }
 
 #[test]

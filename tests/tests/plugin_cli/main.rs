@@ -2,6 +2,8 @@
 //! folder to a deployment.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod examples;
+mod guide;
 mod judging;
 mod languages;
 mod making;

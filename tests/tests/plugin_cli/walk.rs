@@ -1,11 +1,11 @@
-//! From an empty folder to a running cloud: new, build, check, into a host's plugins folder, a deployment that ends ready. Then
-//! the same plugin with faults, each of which `check` names.
+//! From an empty folder to a running cloud, by the commands of `docs/plugins.md`: new, build, check, into the plugins folder of
+//! a host that runs, a deployment that ends ready. Then the same plugin with faults, each of which `check` names.
 
-use super::{command, plugin, ran, text};
-use catalyst_tests::host::{Host, built, free_port, wait_for};
-use serde_json::{Value, json};
+use super::guide::{self, Shell};
+use super::{plugin, ran, text};
+use catalyst_tests::host::{Host, built, free_port};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// From `new` to `ready` on two cores with warm caches; the words.
@@ -37,76 +37,42 @@ fn build(folder: &Path) {
     cargo(folder, &["build", "--release", "--offline", "--target", "wasm32-wasip2"]);
 }
 
-/// Plays the deployment's node and its cluster; ends with the test.
-struct Rehearsal(Child);
-
-impl Rehearsal {
-    fn of(host: &Host, id: &str) -> Self {
-        let mut command = Command::new(built("release/catalyst"));
-        command.args(["rehearse", id, "--seconds", "3"]).env("CATALYST_STATE_DIR", host.folder().join("state"));
-        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Rehearsal {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn deploy(host: &Host, request: &Value) {
-    let answer = host.api.post("/api/v1/deployments", &request.to_string());
-    assert_eq!(answer.status, 201, "{}", answer.body);
-    let id = answer.json()["id"].as_str().unwrap().to_owned();
-    let _rehearsal = Rehearsal::of(host, &id);
-    wait_for("status ready", WALK, || {
-        let state = host.api.get(&format!("/api/v1/deployments/{id}")).json();
-        assert_ne!(state["status"], "failed", "{state}");
-        (state["status"] == "ready").then_some(())
-    });
-}
-
 #[test]
-fn from_an_empty_folder_to_a_deployment_that_is_ready() {
+fn the_guide_leads_from_an_empty_folder_to_a_deployment_that_is_ready_in_a_host_that_runs() {
     let home = tempfile::tempdir().unwrap();
-    let (folder, plugins) = (home.path().join("acme-2"), home.path().join("plugins"));
-    let begun = Instant::now();
-    // As a person types it: the folder takes the name.
-    let made = ran(&command().args(["new", "acme-2"]).current_dir(home.path()).output().unwrap());
-    assert!(made.ended(0).stdout.contains("cargo build --release"), "{}", made.stdout);
-    build(&folder);
-    let built_after = begun.elapsed();
-    let component = folder.join(COMPONENT);
-    plugin(&["check", &text(&component)]).ended(0);
-    let checked_after = begun.elapsed();
-
-    // A host that follows its folder would be started before this copy, and asked for the provider until it is there.
+    let plugins = home.path().join("plugins");
     std::fs::create_dir(&plugins).unwrap();
-    std::fs::copy(&component, plugins.join("acme-2.wasm")).unwrap();
+    std::fs::copy(built("plugins/rehearsal.wasm"), plugins.join("rehearsal.wasm")).unwrap();
     let mut host = Host::start(&[("CATALYST_PLUGINS_DIR", &text(&plugins))]);
-    assert_eq!(host.api.get("/api/v1/providers/acme-2").status, 200);
-    let case = std::fs::read_to_string(folder.join("cases/solo.json")).unwrap();
-    let mut request: Value = serde_json::from_str(&case).unwrap();
-    request["apiPort"] = json!(free_port());
-    request["acme-2-token"] = json!("a-token");
-    deploy(&host, &request);
+    assert_eq!(host.api.get("/api/v1/providers/mycloud").status, 404);
+
+    let mut blocks = guide::blocks("Rust");
+    let afterwards = blocks.pop().unwrap();
+    let mut commands = blocks.concat();
+    for (written, here) in [
+        ("http://127.0.0.1:8080", format!("http://{}", host.address())),
+        ("/var/lib/catalyst/plugins", text(&plugins)),
+        ("16443", free_port().to_string()),
+    ] {
+        assert_eq!(commands.matches(written).count(), 1, "the guide says {written} once");
+        commands = commands.replace(written, &here);
+    }
+    // What `rehearse` is to know of the host, as the guide says.
+    let state = text(&host.folder().join("state"));
+    let shell = Shell::fresh("walk").with("CATALYST_STATE_DIR", &state).with("CATALYST_PHASE1_SETTLE", "2s");
+    let begun = Instant::now();
+    let said = shell.plays("", &commands);
     let took = begun.elapsed();
-    println!("built after {built_after:.1?}, checked after {checked_after:.1?}, ready after {took:.1?}");
+    assert!(said.contains("\npass\n") && said.ends_with("\nready\n"), "{said}");
+    println!("from new to ready in {took:.1?}");
     assert!(took < WALK, "from new to ready took {took:?}");
     host.down();
 
-    the_scaffold_is_in_order(&folder);
+    assert_eq!(afterwards, "cargo test\n");
+    shell.plays("mycloud", &afterwards);
+    let folder = shell.folder().join("mycloud");
+    cargo(&folder, &["fmt", "--check"]);
     faults_are_named(&folder);
-}
-
-/// What an author does next works too.
-fn the_scaffold_is_in_order(folder: &Path) {
-    cargo(folder, &["fmt", "--check"]);
-    cargo(folder, &["test", "--offline", "--locked"]);
-    let (component, cases) = (text(&folder.join(COMPONENT)), text(&folder.join("cases")));
-    plugin(&["test", &component, &cases, "--update"]).ended(0);
-    plugin(&["test", &component, &cases]).ended(0);
 }
 
 /// One fault for each rule that a component which loads can break, all in one build.

@@ -109,17 +109,28 @@ impl Parsed {
                 Err(finding) => findings.push(finding),
             }
         }
-        let allowed = settings(&descriptor.settings_schema);
-        for (key, value) in extra {
-            if secret_keys.iter().any(|secret| secret.eq_ignore_ascii_case(&key)) {
-                continue;
-            }
-            if let Some(name) = allowed.iter().find(|name| name.eq_ignore_ascii_case(&key)) {
-                request.extra.insert(name.clone(), value);
-            }
-        }
+        request.extra = known_settings(extra, descriptor, secret_keys);
         (request, secrets, findings)
     }
+}
+
+/// Of further keys those that the provider's settings schema names, spelt as there, and none of `secret_keys`.
+pub fn known_settings(
+    extra: Map<String, Value>,
+    descriptor: &Descriptor,
+    secret_keys: &[String],
+) -> Map<String, Value> {
+    let allowed = settings(&descriptor.settings_schema);
+    let mut known = Map::new();
+    for (key, value) in extra {
+        if secret_keys.iter().any(|secret| secret.eq_ignore_ascii_case(&key)) {
+            continue;
+        }
+        if let Some(name) = allowed.iter().find(|name| name.eq_ignore_ascii_case(&key)) {
+            known.insert(name.clone(), value);
+        }
+    }
+    known
 }
 
 fn check_secret(

@@ -144,12 +144,21 @@ pub(super) fn endpoints(endpoints: wit::outcome::Endpoints) -> own::Endpoints {
     }
 }
 
-pub(super) fn diagnostic(diagnostic: &own::Diagnostic) -> wit::outcome::Diagnostic {
+/// This version has no record for what was asked for; its components find it as the last line of the detail.
+pub(super) fn diagnostic(diagnostic: &own::Diagnostic, asked: &own::Asked) -> wit::outcome::Diagnostic {
     wit::outcome::Diagnostic {
         summary: diagnostic.summary.clone(),
-        detail: diagnostic.detail.clone(),
+        detail: format!("{}\n{}", diagnostic.detail, asked_for(asked)),
         address: diagnostic.address.clone(),
     }
+}
+
+/// `Asked for: region r1, control plane large, workers small.`
+fn asked_for(asked: &own::Asked) -> String {
+    let choices =
+        [("region", &asked.region), ("control plane", &asked.control_plane_size), ("workers", &asked.worker_size)];
+    let said = choices.iter().filter(|(_, value)| !value.is_empty()).map(|(what, value)| format!("{what} {value}"));
+    format!("Asked for: {}.", said.collect::<Vec<_>>().join(", "))
 }
 
 pub(super) fn advice(advice: wit::outcome::Advice) -> own::Advice {
@@ -211,5 +220,19 @@ pub(super) fn verdict(verdict: wit::credentials::Verdict) -> own::Verdict {
         wit::credentials::Verdict::Accepted(text) => own::Verdict::Accepted(text),
         wit::credentials::Verdict::Rejected(text) => own::Verdict::Rejected(text),
         wit::credentials::Verdict::Unreachable(text) => own::Verdict::Unreachable(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_the_last_line_of_the_detail() {
+        let told = |detail: &str, asked: &own::Asked| {
+            diagnostic(&own::Diagnostic { summary: String::new(), detail: detail.into(), address: None }, asked).detail
+        };
+        let asked = own::Asked { region: "r1".into(), control_plane_size: "large".into(), ..own::Asked::default() };
+        assert_eq!(told("none left", &asked), "none left\nAsked for: region r1, control plane large.");
     }
 }

@@ -1,10 +1,12 @@
 //! One small file for each version of the contract that is served. A component is bound by the version it was built for.
 
 mod convert_v0_1;
+mod convert_v1_0;
 mod v0_1;
+mod v1_0;
 
 use catalyst_domain::provider::{
-    Advice, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
+    Advice, Asked, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
 use wasmtime::Store;
@@ -33,14 +35,23 @@ impl From<wasmtime::Error> for Failed {
 
 /// Links what the contract's versions import from the host.
 pub(crate) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    v0_1::link(linker)
+    v0_1::link(linker)?;
+    v1_0::link(linker)
 }
+
+/// Versions of the contract that are served, as an error names them.
+pub(crate) const SERVED: &str = "0.1 and 1.0";
+
+/// Keys of the cloud's own settings schema.
+pub(crate) type Settings = serde_json::Map<String, serde_json::Value>;
 
 /// A version of the contract that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
-    /// 0.1, a draft.
+    /// 0.1, the draft: its exports stand in the world itself, without a version.
     V0_1,
+    /// 1.0: its exports stand in the interface `cloud`.
+    V1_0,
 }
 
 impl Version {
@@ -48,6 +59,7 @@ impl Version {
     pub fn of(contract: &semver::Version) -> Result<Self, LoadError> {
         match (contract.major, contract.minor) {
             (0, 1) => Ok(Self::V0_1),
+            (1, 0) => Ok(Self::V1_0),
             _ => Err(LoadError::Interface { found: format!("catalyst:provisioner {contract}") }),
         }
     }
@@ -57,6 +69,8 @@ impl Version {
 pub(crate) enum Bound {
     /// See [`Version::V0_1`].
     V0_1(v0_1::Bound),
+    /// See [`Version::V1_0`].
+    V1_0(v1_0::Bound),
 }
 
 impl Bound {
@@ -64,6 +78,7 @@ impl Bound {
     pub fn new(version: Version, pre: InstancePre<CallState>) -> Result<Self, LoadError> {
         match version {
             Version::V0_1 => v0_1::Bound::new(pre).map(Self::V0_1),
+            Version::V1_0 => v1_0::Bound::new(pre).map(Self::V1_0),
         }
         .map_err(|error| LoadError::World(format!("{error:#}")))
     }
@@ -77,6 +92,7 @@ macro_rules! dispatch {
             pub async fn $name(&self, store: &mut Store<CallState>, $($arg: $ty),*) -> Called<$out> {
                 match self {
                     Self::V0_1(bound) => bound.$name(store, $($arg),*).await,
+                    Self::V1_0(bound) => bound.$name(store, $($arg),*).await,
                 }
             })*
         }
@@ -92,12 +108,12 @@ dispatch! {
     fn render(request: &Request, context: &RenderContext) -> Result<Bundle, Vec<Finding>>;
     /// Endpoints, or why there are none.
     fn read_outputs(outputs: &str) -> Result<Endpoints, String>;
-    /// Advice on a diagnostic.
-    fn diagnose(diagnostic: &Diagnostic) -> Advice;
+    /// Advice on a diagnostic of a run that was to build what was asked for.
+    fn diagnose(diagnostic: &Diagnostic, asked: &Asked) -> Advice;
     /// Monthly cost, or why it is not known.
     fn estimate(request: &Request) -> Result<Estimate, String>;
     /// What to ask the cloud, or why that is not possible.
-    fn credential_probe() -> Result<Vec<Probe>, String>;
+    fn credential_probe(settings: &Settings) -> Result<Vec<Probe>, String>;
     /// What the answers prove.
     fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
 }

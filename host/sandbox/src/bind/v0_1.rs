@@ -1,14 +1,14 @@
 //! Version 0.1 of the contract: generated bindings, the `log` import, and one function for each export.
 
 use catalyst_domain::provider::{
-    Advice, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
+    Advice, Asked, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 
-use super::Called;
 use super::convert_v0_1 as convert;
+use super::{Called, Settings};
 use crate::state::{CallState, lock};
 
 /// Generated from `wit/provisioner-0.1`.
@@ -78,8 +78,13 @@ impl Bound {
         Ok(guest.call_read_outputs(store, outputs).await?.map(convert::endpoints))
     }
 
-    pub async fn diagnose(&self, store: &mut Store<CallState>, diagnostic: &Diagnostic) -> Called<Advice> {
-        let diagnostic = convert::diagnostic(diagnostic);
+    pub async fn diagnose(
+        &self,
+        store: &mut Store<CallState>,
+        diagnostic: &Diagnostic,
+        asked: &Asked,
+    ) -> Called<Advice> {
+        let diagnostic = convert::diagnostic(diagnostic, asked);
         let guest = self.0.instantiate_async(&mut *store).await?;
         Ok(convert::advice(guest.call_diagnose(store, &diagnostic).await?))
     }
@@ -90,7 +95,12 @@ impl Bound {
         Ok(guest.call_estimate(store, &request).await?.map(convert::estimate))
     }
 
-    pub async fn credential_probe(&self, store: &mut Store<CallState>) -> Called<Result<Vec<Probe>, String>> {
+    /// A component of this version cannot be told the settings; it asks where it always asks.
+    pub async fn credential_probe(
+        &self,
+        store: &mut Store<CallState>,
+        _settings: &Settings,
+    ) -> Called<Result<Vec<Probe>, String>> {
         let guest = self.0.instantiate_async(&mut *store).await?;
         Ok(guest.call_credential_probe(store).await?.map(convert::probes))
     }

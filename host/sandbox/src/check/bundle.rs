@@ -35,7 +35,7 @@ pub(crate) fn files(bundle: &Bundle) -> Checked {
     if bundle.files.is_empty() {
         return Err("the bundle has no file".into());
     }
-    let mut paths = BTreeSet::new();
+    let (mut paths, mut folded) = (BTreeSet::new(), BTreeSet::new());
     for file in &bundle.files {
         path(&file.path)?;
         if file.content.len() > FILE {
@@ -43,6 +43,10 @@ pub(crate) fn files(bundle: &Bundle) -> Checked {
         }
         if !paths.insert(file.path.as_str()) {
             return Err("two files of the bundle have the same path".into());
+        }
+        // Where a file system does not tell them apart, the second would take the place of the first.
+        if !folded.insert(file.path.to_lowercase()) {
+            return Err("two paths of the bundle differ in upper and lower case only".into());
         }
     }
     if paths.iter().any(|path| folders(path).any(|folder| paths.contains(folder))) {
@@ -134,6 +138,7 @@ mod tests {
     fn paths_are_files_and_each_stands_once() {
         refused(&with_paths(&["a", "a"]), "same path");
         refused(&with_paths(&["a/b/c", "a"]), "a file and a folder");
+        refused(&with_paths(&["a/Main.tf", "a/main.tf"]), "upper and lower case");
         refused(&with_paths(&[]), "no file");
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use catalyst_domain::provider::{Catalogue, Descriptor, SecretRole, SecretSource, SecretSpec};
 
-use super::{Checked, ITEMS, NAME, TEXT, at_most, short};
+use super::{Checked, ITEMS, NAME, TEXT, at_most, plain, short};
 
 /// Longest id: it stands in paths, logs and metrics.
 const ID: usize = 31;
@@ -28,7 +28,7 @@ pub(crate) fn descriptor(descriptor: &Descriptor) -> Checked {
     if descriptor.display_name.trim().is_empty() {
         return Err("the display name is blank".into());
     }
-    short("the display name", &descriptor.display_name, NAME)?;
+    plain("the display name", &descriptor.display_name, NAME)?;
     if semver::Version::parse(&descriptor.version).is_err() {
         return Err("the version is not a semantic version".into());
     }
@@ -74,7 +74,7 @@ fn secret_shape(secret: &SecretSpec) -> Checked {
     if !super::is_identifier(&secret.name) {
         return Err("a secret's name is not a letter and then letters, digits, hyphens and underscores".into());
     }
-    short("a secret's label", &secret.label, NAME)?;
+    plain("a secret's label", &secret.label, NAME)?;
     at_most("refused prefixes of a secret", secret.refused_prefixes.len(), SECRETS)?;
     if secret.refused_prefixes.iter().any(|prefix| prefix.is_empty() || prefix.len() > NAME) {
         return Err("a refused prefix of a secret is empty or too long".into());
@@ -103,13 +103,13 @@ fn bearer(descriptor: &Descriptor) -> Checked {
     if bearers.next().is_some() {
         return Err("more than one secret is the kubeconfig bearer".into());
     }
-    short("the bearer's resource", descriptor.bearer_resource.as_deref().unwrap_or_default(), NAME)
+    plain("the bearer's resource", descriptor.bearer_resource.as_deref().unwrap_or_default(), NAME)
 }
 
 fn tofu_providers(descriptor: &Descriptor) -> Checked {
     at_most("OpenTofu providers", descriptor.tofu_providers.len(), SECRETS)?;
     for provider in &descriptor.tofu_providers {
-        short("an OpenTofu provider's source", &provider.source, NAME)?;
+        plain("an OpenTofu provider's source", &provider.source, NAME)?;
         let parts: Vec<&str> = provider.source.split('/').collect();
         if !(2..=3).contains(&parts.len()) || parts.iter().any(|part| part.is_empty()) {
             return Err("an OpenTofu provider's source is not an address such as namespace/name".into());
@@ -122,21 +122,21 @@ fn tofu_providers(descriptor: &Descriptor) -> Checked {
 }
 
 fn catalogue(catalogue: &Catalogue) -> Checked {
-    short("the catalogue's date", &catalogue.as_of, NAME)?;
-    short("the catalogue's currency", &catalogue.currency, NAME)?;
+    plain("the catalogue's date", &catalogue.as_of, NAME)?;
+    plain("the catalogue's currency", &catalogue.currency, NAME)?;
     at_most("regions", catalogue.regions.len(), ITEMS)?;
     at_most("machine types", catalogue.machine_types.len(), ITEMS)?;
     let mut types = BTreeSet::new();
     for machine in &catalogue.machine_types {
-        short("a machine type's name", &machine.name, NAME)?;
+        plain("a machine type's name", &machine.name, NAME)?;
         if !types.insert(&machine.name) {
             return Err("two machine types have the same name".into());
         }
     }
     let mut ids = BTreeSet::new();
     for region in &catalogue.regions {
-        short("a region's id", &region.id, NAME)?;
-        short("a region's name", &region.display_name, TEXT)?;
+        plain("a region's id", &region.id, NAME)?;
+        plain("a region's name", &region.display_name, TEXT)?;
         if !ids.insert(&region.id) {
             return Err("two regions have the same id".into());
         }
@@ -237,6 +237,8 @@ pub(crate) mod tests {
     #[test]
     fn the_rest_has_a_shape() {
         refused(|d| d.version = "1.2".into(), "semantic version");
+        refused(|d| d.display_name = "A\u{202e}cloud".into(), "the display name has a control character");
+        refused(|d| d.secrets[0].label = "a\nb".into(), "label has a control character");
         refused(|d| d.settings_schema = "[]".into(), "JSON object");
         refused(|d| d.api_hosts = vec!["https://x".into()], "API host");
         refused(|d| d.user_data_limit = 0, "user data");

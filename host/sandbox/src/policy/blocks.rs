@@ -10,6 +10,11 @@ use super::{Findings, Rule, folder, quoted};
 /// of another configuration.
 const DATA_SOURCES: [&str; 3] = ["external", "http", "terraform_remote_state"];
 
+/// Settings by which providers of several clouds start a program for a credential. A declared provider may have them; a bundle
+/// may not use them.
+const PROGRAMS: [&str; 6] =
+    ["exec", "command", "credential_process", "credential_helper", "credentials_helper", "external_credential"];
+
 /// Blocks that need no rule beyond those of their expressions.
 const PLAIN: [&str; 5] = ["variable", "output", "locals", "moved", "removed"];
 
@@ -49,6 +54,7 @@ impl Walk<'_, '_> {
             "provider" => {
                 let name = block.labels.first().copied().unwrap_or_default();
                 self.uses(block, name);
+                self.starts_nothing(block);
             }
             plain if PLAIN.contains(&plain) => {}
             other => self.refuse(block.line, Rule::Block, format!("{} blocks are not allowed", quoted(other))),
@@ -70,6 +76,16 @@ impl Walk<'_, '_> {
                 _ => {}
             }
         }
+    }
+
+    /// Also deep in a provider's settings.
+    fn starts_nothing(&mut self, block: &Block<'_>) {
+        let attributes = block.attributes.iter().map(|attribute| (attribute.name, attribute.line));
+        let inner = block.blocks.iter().map(|inner| (inner.kind, inner.line));
+        for (name, line) in attributes.chain(inner).filter(|(name, _)| PROGRAMS.contains(name)) {
+            self.refuse(line, Rule::Provisioner, format!("{} would let the provider run programs", quoted(name)));
+        }
+        block.blocks.iter().for_each(|inner| self.starts_nothing(inner));
     }
 
     fn resource(&mut self, block: &Block<'_>) {

@@ -15,8 +15,13 @@ use super::{Findings, Rule, quoted};
 /// Functions that tell about the machine, or evaluate a text that is only known when they run.
 const REFUSED: [&str; 3] = ["pathexpand", "abspath", "templatestring"];
 
-/// Checks the functions of all files, and of the templates that they name.
-pub(super) fn check(sources: &[Source], bundle: &Bundle, providers: &Providers<'_>, found: &mut Findings) {
+/// Checks the functions of all files, and of the templates that they name, which are returned.
+pub(super) fn check(
+    sources: &[Source],
+    bundle: &Bundle,
+    providers: &Providers<'_>,
+    found: &mut Findings,
+) -> BTreeSet<String> {
     let mut templates = BTreeSet::new();
     for source in sources {
         let mut calls =
@@ -25,9 +30,10 @@ pub(super) fn check(sources: &[Source], bundle: &Bundle, providers: &Providers<'
         source.templates(|line, text| calls.json_text(source, line, text));
         templates.append(&mut calls.templates);
     }
-    for path in templates {
-        template(&path, bundle, providers, found);
+    for path in &templates {
+        template(path, bundle, providers, found);
     }
+    templates
 }
 
 fn template(path: &str, bundle: &Bundle, providers: &Providers<'_>, found: &mut Findings) {

@@ -8,6 +8,9 @@ const FOLDERS: [&str; 3] = [".terraform", "terraform.d", ".terraform.d"];
 /// Settings of the command line tool.
 const SETTINGS: [&str; 6] = [".tofurc", ".terraformrc", "tofurc", "terraformrc", "tofu.rc", "terraform.rc"];
 
+/// Ends of names that `tofu test` would run: they may hold what no other file may.
+const TESTS: [&str; 4] = [".tofutest.hcl", ".tofutest.json", ".tftest.hcl", ".tftest.json"];
+
 /// Ends of names that OpenTofu reads as configuration.
 const CONFIGURATION: [&str; 2] = [".tf", ".tf.json"];
 
@@ -36,6 +39,9 @@ fn reserved(path: &str) -> Option<&'static str> {
     }
     if SETTINGS.contains(&name) || name.ends_with(".tofurc") || name.ends_with(".terraformrc") {
         return Some("settings of OpenTofu are the operator's");
+    }
+    if TESTS.iter().any(|end| name.ends_with(end)) {
+        return Some("tests are the author's; they have no place in a bundle");
     }
     let stem = CONFIGURATION.iter().find_map(|end| name.strip_suffix(end));
     if stem.is_some_and(|stem| stem == "override" || stem.ends_with("_override")) {

@@ -147,7 +147,7 @@ fn requirement<'a>(attribute: &Attribute<'a>) -> Option<(String, Option<&'a str>
 }
 
 /// The full address of a source, in lower case; `None` for what is none.
-fn address(source: &str) -> Option<String> {
+pub(crate) fn address(source: &str) -> Option<String> {
     let source = source.to_ascii_lowercase();
     let parts: Vec<&str> = source.split('/').collect();
     let plain = |part: &&str| {

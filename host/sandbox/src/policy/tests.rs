@@ -4,12 +4,12 @@ use super::{Allowance, Rule, check};
 use crate::check::sample;
 use catalyst_domain::provider::{Bundle, BundleFile, Descriptor, TofuProvider};
 
-fn descriptor() -> Descriptor {
+pub(super) fn descriptor() -> Descriptor {
     let acme = TofuProvider { source: "acme/cloud".into(), version: "1.2.3".into() };
     Descriptor { tofu_providers: vec![acme], ..sample() }
 }
 
-fn bundle(files: &[(&str, &str)]) -> Bundle {
+pub(super) fn bundle(files: &[(&str, &str)]) -> Bundle {
     let file = |(path, text): &(&str, &str)| BundleFile {
         path: (*path).to_owned(),
         mode: 0o600,
@@ -25,7 +25,7 @@ fn bundle(files: &[(&str, &str)]) -> Bundle {
     }
 }
 
-const PINNED: (&str, &str) = (
+pub(super) const PINNED: (&str, &str) = (
     "versions.tf",
     "terraform {\n  required_version = \">= 1.6\"\n  required_providers {\n    cloud = {\n      source = \"acme/cloud\"\n      version = \"= 1.2.3\"\n    }\n  }\n}\n",
 );
@@ -93,6 +93,20 @@ check "up" {
     error_message = "down"
   }
 }
+provider "cloud" {
+  alias    = "many"
+  for_each = toset(["a", "b"])
+}
+resource "cloud_server" "maybe" {
+  lifecycle {
+    enabled = false
+  }
+}
+variable "fixed" {
+  type       = string
+  const      = true
+  deprecated = "no more"
+}
 moved {
   from = a.b
   to = a.c
@@ -118,6 +132,10 @@ fn programs_are_not_run() {
         3,
     );
     refused("resource \"terraform_data\" \"a\" {\n\n  connection {}\n}\n", Rule::Connection, 3);
+    refused("provider \"cloud\" {\n  exec {\n    api_version = \"v1\"\n  }\n}\n", Rule::Provisioner, 2);
+    refused("provider \"cloud\" {\n  auth {\n    credential_process = \"id\"\n  }\n}\n", Rule::Provisioner, 3);
+    let json = "{\"provider\": {\"cloud\": {\n\"exec\": {\"command\": \"id\"}}}}";
+    assert_eq!(all(&[PINNED, ("main.tf.json", json)]), [(Rule::Provisioner, Some(2))]);
 }
 
 #[test]
@@ -179,6 +197,10 @@ fn modules_are_folders_of_the_bundle() {
         "git::https://x/y",
         "https://x/y.zip",
         "../net",
+        "/etc/net",
+        "~/net",
+        "acme.example/net/cloud/x",
+        "s3::https://x/y",
         "./none",
         "/net",
         "./net//x",
@@ -187,7 +209,10 @@ fn modules_are_folders_of_the_bundle() {
     ] {
         refused(&format!("module \"m\" {{\n  source = \"{source}\"\n}}\n"), Rule::Module, 2);
     }
+    // Evaluated early since OpenTofu 1.8.
     refused("module \"m\" {\n  source = \"./${var.x}\"\n}\n", Rule::Module, 2);
+    refused("module \"m\" {\n  source = var.x\n}\n", Rule::Module, 2);
+    refused("module \"m\" {\n  source = local.x\n}\n", Rule::Module, 2);
     refused("module \"m\" {}\n", Rule::Module, 1);
     passes_with(&[
         ("main.tf", "module \"m\" {\n  source = \"./a\"\n}\n"),
@@ -214,6 +239,12 @@ fn unknown_blocks_are_refused() {
     refused("import {\n  to = a.b\n  id = \"x\"\n}\n", Rule::Block, 1);
     refused("future \"x\" {}\n", Rule::Block, 1);
     refused("x = 1\n", Rule::Block, 1);
+    // New in OpenTofu 1.12, and whatever comes after it.
+    refused("language {\n  compatible_with {\n    opentofu = \">= 1.12\"\n  }\n}\n", Rule::Block, 1);
+    refused("run \"x\" {\n  command = apply\n}\n", Rule::Block, 1);
+    refused("mock_provider \"cloud\" {}\n", Rule::Block, 1);
+    refused("terraform {\n  language = TF2021\n}\n", Rule::Setting, 2);
+    refused("tofu {}\n", Rule::Block, 1);
 }
 
 #[test]
@@ -227,6 +258,10 @@ fn only_files_of_the_bundle_are_read() {
         "file(\"${path.module}//etc/passwd\")",
         "file(\"${path.module}/${var.x}\")",
         "file(\"${path.root}/a.tftpl\")",
+        "file(\"${path.cwd}/a.tftpl\")",
+        "file(\"~/.ssh/id_rsa\")",
+        "filebase64sha512(\"${path.module}/../x\")",
+        "fileset(path.root, \"*\")",
         "file(\"${path.module}/catalyst.auto.tfvars.json\")",
         "file(var.x)",
         "file()",
@@ -267,6 +302,8 @@ fn names_that_act_by_being_there_are_refused() {
     for name in [
         "main.tofu",
         "main.tofu.json",
+        "a.tofutest.hcl",
+        "tests/a.tftest.json",
         "override.tf",
         "x_override.tf.json",
         "terraform.tfvars",

@@ -1,6 +1,6 @@
 //! Values go in and come out whole, and an answer that breaks a rule is refused.
 
-use catalyst_domain::provider::{Diagnostic, DiagnosticKind, ProbeResponse, SecretSource, Verdict};
+use catalyst_domain::provider::{Asked, Diagnostic, DiagnosticKind, ProbeResponse, SecretSource, Verdict};
 use catalyst_sandbox::{CallFailure, Function, Provider};
 
 use crate::fixtures::{asks, by_request, context, expect_clear};
@@ -39,7 +39,7 @@ async fn every_export_carries_its_values() {
     assert!(matches!(failure, CallFailure::BadOutput(text) if text.contains("not an IP address")));
 
     let diagnostic = Diagnostic { summary: "s".into(), detail: "d".into(), address: Some("a".into()) };
-    let advice = provider.diagnose(&diagnostic).await.expect("advice");
+    let advice = provider.diagnose(&diagnostic, &Asked::default()).await.expect("advice");
     assert_eq!(
         (advice.kind, advice.what_happened.as_str(), advice.what_to_do.as_str()),
         (DiagnosticKind::Quota, "s", "a")
@@ -48,7 +48,7 @@ async fn every_export_carries_its_values() {
     let estimate = provider.estimate(&request).await.expect("a call").expect("an estimate");
     assert_eq!((estimate.lines[0].quantity, estimate.lines[0].monthly_cents), (3, 499));
 
-    let probes = provider.credential_probe().await.expect("a call").expect("probes");
+    let probes = provider.credential_probe(&serde_json::Map::new()).await.expect("a call").expect("probes");
     assert_eq!(probes[0].url, "https://api.cloud.example/v1/servers");
     let response = ProbeResponse { status: 401, body: b"{}".to_vec() };
     let verdict = provider.judge_credentials(&[response]).await.expect("a verdict");

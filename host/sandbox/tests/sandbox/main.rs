@@ -9,3 +9,4 @@ mod determinism;
 mod fixtures;
 mod loading;
 mod pins;
+mod versions;

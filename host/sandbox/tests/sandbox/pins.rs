@@ -36,6 +36,26 @@ async fn the_unpinned_and_the_differing_are_named_while_others_serve() {
 }
 
 #[tokio::test]
+async fn a_provider_that_the_operator_does_not_allow_keeps_its_plugin_out() {
+    let good = guest("by_request");
+    let dir = folder(&[("a.wasm", &good)]);
+    let sandbox = sandbox(brisk());
+    lock(dir.path(), &format!("{}provider hashicorp/random\n", pin(&good, "a.wasm")));
+    let report = sandbox.load_folder(dir.path()).await;
+    assert!(report.serving.is_empty());
+    let told = &report.failures[0].error;
+    assert_eq!(told, "declares the OpenTofu provider acme/cloud, which plugins.lock does not allow");
+
+    lock(dir.path(), &format!("{}provider acme/cloud\n", pin(&good, "a.wasm")));
+    assert_eq!(sandbox.load_folder(dir.path()).await.serving.len(), 1);
+
+    // Taken back, with the very same bytes in place.
+    lock(dir.path(), &format!("{}provider hashicorp/random\n", pin(&good, "a.wasm")));
+    let report = sandbox.load_folder(dir.path()).await;
+    assert!(report.serving.is_empty() && !report.failures[0].previous_serves, "{:?}", report.failures);
+}
+
+#[tokio::test]
 async fn a_lock_that_cannot_be_read_lets_nobody_in() {
     let good = guest("by_request");
     let dir = folder(&[("a.wasm", &good)]);

@@ -6,7 +6,7 @@ use super::page::{Page, Tone};
 use super::{Report, Usage, asked, check, example};
 use crate::config::Config;
 use catalyst_domain::Request;
-use catalyst_domain::provider::Diagnostic;
+use catalyst_domain::provider::{Asked, Diagnostic};
 use catalyst_sandbox::Provider;
 use serde::Serialize;
 use serde_json::json;
@@ -115,11 +115,12 @@ async fn loads(config: &Config, arguments: &Arguments) -> anyhow::Result<Series>
 }
 
 async fn diagnoses(provider: &Provider, calls: u32) -> anyhow::Result<Series> {
+    let asked = Asked::default();
     let mut times = Vec::new();
     for call in 0..calls {
         let diagnostic = Diagnostic { summary: format!("failure {call}"), detail: String::new(), address: None };
         let begun = Instant::now();
-        provider.diagnose(&diagnostic).await?;
+        provider.diagnose(&diagnostic, &asked).await?;
         times.push(begun.elapsed());
     }
     Ok(Series::of(times))

@@ -97,7 +97,7 @@ fn next(mut page: Page, dir: &Path, language: Language) -> Page {
         Language::Python => (
             &[
                 "pip install -r requirements.txt",
-                "componentize-py --wit-path catalyst/wit/provisioner-0.1 --world provisioner componentize --stub-wasi app \
+                "componentize-py --wit-path catalyst/wit/provisioner-1.0 --world provisioner componentize --stub-wasi app \
                  -o plugin.wasm",
             ],
             "plugin.wasm",

@@ -90,6 +90,9 @@ pub struct CredentialBody {
     token: String,
     /// Id of its provider.
     provider: String,
+    /// Settings of the provider that say where to ask, such as which of its installations; keys of its settings schema.
+    #[serde(flatten)]
+    settings: std::collections::BTreeMap<String, serde_json::Value>,
 }
 
 /// A name in a pool.

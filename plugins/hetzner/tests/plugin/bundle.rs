@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::common::{MODULE, content, context, ha, hole_value, module_accepts, solo, with_token};
 use catalyst_plugin_hetzner::{Hetzner, template_variables};
 use catalyst_plugin_sdk::testing::{self, Case};
-use catalyst_plugin_sdk::{DeploymentRequest, Provisioner, RenderContext};
+use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RenderContext};
+use similar::TextDiff;
 
 #[test]
 fn bundles_are_those_of_the_goldens() {
@@ -14,6 +15,47 @@ fn bundles_are_those_of_the_goldens() {
         let bundle = Hetzner::render(&request, &context()).unwrap();
         assert_eq!(bundle, Hetzner::render(&request, &context()).unwrap(), "twice the same");
         testing::check_golden(&Path::new("goldens").join(name), &bundle).unwrap();
+    }
+}
+
+/// What another domain mode makes of a case, file by file: a golden of its own would say 500 lines once more.
+fn difference(from: &DeploymentRequest, to: &DeploymentRequest) -> String {
+    let texts = |request: &DeploymentRequest| -> Vec<(String, String)> {
+        let bundle = Hetzner::render(request, &context()).unwrap();
+        let templates = bundle.files.iter().filter(|file| file.path.ends_with(".tftpl"));
+        let texts = templates.map(|file| (file.path.clone(), content(&bundle, &file.path).to_owned()));
+        let variables: serde_json::Value = serde_json::from_str(&bundle.variables).unwrap();
+        let rest =
+            serde_json::json!({"userData": bundle.user_data, "variables": variables, "warnings": bundle.warnings});
+        texts.chain([("bundle.json".to_owned(), serde_json::to_string_pretty(&rest).unwrap() + "\n")]).collect()
+    };
+    let mut out = String::new();
+    for ((path, before), (_, after)) in texts(from).iter().zip(&texts(to)) {
+        let diff = TextDiff::from_lines(before.as_str(), after.as_str());
+        out.push_str(&diff.unified_diff().context_radius(1).header(path, path).to_string());
+    }
+    out
+}
+
+#[test]
+fn each_case_in_the_other_domain_mode_differs_as_its_golden_says() {
+    let pool = |request: DeploymentRequest| DeploymentRequest {
+        sovereign_fqdn: "acme.omani.works".to_owned(),
+        domain_mode: DomainMode::Pool,
+        pool_domain: "omani.works".to_owned(),
+        subdomain: "acme".to_owned(),
+        ..request
+    };
+    let byo = |request: DeploymentRequest| DeploymentRequest {
+        sovereign_fqdn: "acme.example.test".to_owned(),
+        domain_mode: DomainMode::Byo,
+        pool_domain: String::new(),
+        subdomain: String::new(),
+        ..request
+    };
+    for (name, from, to) in [("solo-in-pool", solo(), pool(solo())), ("ha-in-byo", ha(), byo(ha()))] {
+        testing::check_golden_text(&Path::new("goldens").join(format!("{name}.diff")), &difference(&from, &to))
+            .unwrap();
     }
 }
 

@@ -4,7 +4,7 @@ use crate::common::{context, ha, solo};
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_sdk::{
     DeploymentRequest, DomainMode, Findings, Outputs, ProbeResponse, Provisioner, RenderContext, SecretSource,
-    Severity, Verdict,
+    Settings, Severity, Verdict,
 };
 
 fn has(findings: &Findings, pointer: &str, code: &str, severity: Severity) -> bool {
@@ -88,6 +88,28 @@ fn a_retired_type_names_its_successor_and_a_pointer_follows_the_form_of_the_requ
     assert!(has(&Hetzner::validate(&unknown), "/region", "unknown-region", Severity::Error));
 }
 
+/// Advice that names what is retired itself, or is not sold where the request goes, would be none.
+#[test]
+fn every_retired_type_has_a_current_successor_of_at_least_its_size() {
+    let catalogue = Hetzner::describe().catalogue;
+    let find = |name: &str| catalogue.machine_types.iter().find(|machine| machine.name == name).unwrap();
+    let retired: Vec<_> = catalogue.machine_types.iter().filter(|machine| machine.retired).collect();
+    assert!(retired.len() >= 9);
+    for machine in retired {
+        let next = find(machine.successor.as_deref().unwrap());
+        assert!(
+            !next.retired && next.memory_gib >= machine.memory_gib && next.arch == machine.arch,
+            "{}",
+            machine.name
+        );
+        let mut request = solo();
+        request.regions[0].control_plane_size.clone_from(&machine.name);
+        let findings = Hetzner::validate(&request);
+        let told = findings.iter().find(|finding| finding.code == "machine-type-retired").unwrap();
+        assert!(told.severity == Severity::Warning && told.message.contains(&next.name), "{}", told.message);
+    }
+}
+
 #[test]
 fn everything_is_said_at_once() {
     let mut request = solo();
@@ -144,7 +166,7 @@ fn the_token_is_declared_as_the_contract_says() {
     assert_eq!((token.min_length, token.max_length, token.required), (64, 64, true));
     assert!(token.label.contains("hetzner token"));
     assert_eq!(token.refused_prefixes, ["demo-mode"]);
-    let probe = &Hetzner::credential_probe().unwrap()[0];
+    let probe = &Hetzner::credential_probe(&Settings::parse("{}")).unwrap()[0];
     assert_eq!(probe.url, "https://api.hetzner.cloud/v1/servers?per_page=1");
     assert_eq!(probe.headers[0].value, "Bearer {{secret:hetzner-token}}");
     serde_json::from_str::<serde_json::Value>(&Hetzner::describe().settings_schema).unwrap();
@@ -175,11 +197,14 @@ fn costs_are_given_as_far_as_they_are_known() {
         request
     });
     assert!(retired.unwrap().unknown.iter().any(|line| line.contains("cx42")), "no price is made up");
-    let mut elsewhere = ha();
-    elsewhere.regions[0].cloud_region = "hel1".to_owned();
-    let estimate = Hetzner::estimate(&elsewhere).unwrap();
-    assert!(estimate.lines.is_empty());
-    assert_eq!(estimate.unknown.len(), 3);
+    for region in Hetzner::describe().catalogue.regions {
+        let mut elsewhere = ha();
+        elsewhere.regions[0].control_plane_size = "cpx42".to_owned();
+        elsewhere.regions[0].cloud_region.clone_from(&region.id);
+        let estimate = Hetzner::estimate(&elsewhere).unwrap();
+        let known = if region.id == "fsn1" { 2 } else { 0 };
+        assert_eq!((estimate.lines.len(), estimate.unknown.len()), (known, 3 - known), "{}", region.id);
+    }
     assert!(Hetzner::estimate(&DeploymentRequest { extra: "{}".to_owned(), ..solo() }).is_err());
 }
 

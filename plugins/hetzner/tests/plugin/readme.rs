@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::common::{MODULE, context, hole_value, solo};
+use crate::common::{MODULE, content, context, hole_value, solo};
 use catalyst_plugin_hetzner::{Hetzner, template_variables};
 use catalyst_plugin_sdk::template::Variables;
+use catalyst_plugin_sdk::testing::UserData;
 use catalyst_plugin_sdk::{DeploymentRequest, Provisioner, RenderContext};
 
 fn file(name: &str) -> String {
@@ -24,7 +25,11 @@ fn table(heading: &str) -> Vec<Vec<String>> {
 
 /// What stands between backquotes.
 fn quoted(cell: &str) -> Vec<&str> {
-    cell.split('`').skip(1).step_by(2).collect()
+    quoted_by(cell, '`')
+}
+
+fn quoted_by(text: &str, mark: char) -> Vec<&str> {
+    text.split(mark).skip(1).step_by(2).collect()
 }
 
 /// Blocks of a kind by name, each with its text.
@@ -94,6 +99,90 @@ fn g19_the_sizes_and_places_named_are_those_that_are_taken() {
     let pattern = attribute(&blocks("variables.tf", "variable")["control_plane_size"], "condition").unwrap().to_owned();
     assert!(pattern.contains("(cx|cpx|ccx|cax)"), "{pattern}");
     assert!(!readme.contains("hcloud_rdns") && !readme.contains("hetznerdns"), "there is no DNS resource");
+}
+
+#[test]
+fn g19_the_table_of_the_firewall_is_its_rules() {
+    let firewall = &blocks("main.tf", "resource")["hcloud_firewall.main"];
+    let anywhere = quoted_by(firewall.split_once("toset([").unwrap().1.split_once("])").unwrap().0, '"');
+    let protocols: BTreeSet<&str> = firewall.lines().filter_map(|line| attribute(line, "protocol")).collect();
+    let ports: BTreeSet<&str> = firewall.lines().filter_map(|line| attribute(line, "port")).collect();
+    let rows = table("Firewall");
+    let cells: Vec<(&str, &str)> = rows.iter().map(|row| (row[0].as_str(), row[1].as_str())).collect();
+    let open = format!("tcp {}", anywhere.join(", "));
+    assert_eq!(cells[0], (open.as_str(), "anywhere"));
+    assert_eq!(cells[1], ("icmp", "anywhere"));
+    assert!(cells[2].0 == "tcp 22" && cells[2].1.contains("`ssh_allowed_cidrs`"), "{cells:?}");
+    assert_eq!(cells.len(), 3);
+    assert_eq!(protocols, ["\"tcp\"", "\"icmp\""].into());
+    assert_eq!(ports, ["rule.value", "\"22\""].into(), "no other port");
+}
+
+/// The three nodes with everything that a request can switch on.
+fn nodes() -> [UserData; 3] {
+    let mut request = every_role(solo());
+    request.extra = r#"{"hetznerProjectID":"1","enableLocalStorage":false}"#.to_owned();
+    let bundle = Hetzner::render(&request, &context()).unwrap();
+    ["control-plane", "control-plane-join", "worker"]
+        .map(|role| UserData::parse(content(&bundle, &format!("cloudinit-{role}.tftpl"))).unwrap())
+}
+
+#[test]
+fn g19_the_table_of_k3s_flags_is_what_each_node_is_started_with() {
+    let given = nodes().map(|node| {
+        let step = &node.file("/usr/local/lib/catalyst/step-k3s.sh").unwrap().content;
+        let call = step.split_once("k3s-install.sh ").unwrap().1;
+        let words = call.split([' ', '"', '\n']).filter(|word| word.starts_with("--"));
+        // What differs from node to node is told in words.
+        let plain = |word: &str| match word.split_once('=') {
+            Some((flag, _)) if !["--flannel-backend", "--disable", "--write-kubeconfig-mode"].contains(&flag) => {
+                flag.to_owned()
+            }
+            _ => word.to_owned(),
+        };
+        words.map(plain).collect::<BTreeSet<String>>()
+    });
+    let listed = [1, 2, 3].map(|column| {
+        let rows = table("k3s").into_iter().filter(|row| row[column] == "x");
+        rows.map(|row| quoted(&row[0])[0].to_owned()).collect::<BTreeSet<String>>()
+    });
+    assert_eq!(listed, given);
+}
+
+#[test]
+fn g19_the_table_of_files_is_what_each_node_is_given() {
+    let given = nodes().map(|node| {
+        let files = node.write_files.into_iter().map(|file| (file.path, file.permissions));
+        files.collect::<BTreeSet<(String, String)>>()
+    });
+    let listed = [["all", "servers", "first"], ["all", "servers", ""], ["all", "", ""]].map(|kinds| {
+        let rows = table("Files").into_iter().filter(|row| kinds.contains(&row[2].as_str()));
+        let files = rows.flat_map(|row| {
+            let paths: Vec<String> = quoted(&row[0]).into_iter().map(str::to_owned).collect();
+            paths.into_iter().map(move |path| (path, row[1].clone()))
+        });
+        files.collect::<BTreeSet<(String, String)>>()
+    });
+    assert_eq!(listed, given);
+}
+
+/// What the table says of a size is what a request with it is told.
+#[test]
+fn g19_the_table_of_memory_is_what_a_request_is_told() {
+    let catalogue = Hetzner::describe().catalogue;
+    for row in table("Sizes") {
+        let name = quoted(&row[1])[0];
+        let machine = catalogue.machine_types.iter().find(|machine| machine.name == name).unwrap();
+        assert!(row[0].starts_with(&format!("{} GB", machine.memory_gib)) && !machine.retired, "{row:?}");
+        assert_eq!(row[0].contains("ARM"), machine.arch == "arm", "{row:?}");
+        let mut request = solo();
+        request.regions[0].control_plane_size = name.to_owned();
+        let findings = Hetzner::validate(&request);
+        let told = findings.iter().find(|finding| finding.code == "memory");
+        assert_eq!(told.is_some(), row[2].starts_with("runs out"), "{row:?}: {told:?}");
+        let at = row[2].trim_start_matches("runs out during ").trim_start_matches("runs out at ");
+        assert!(told.is_none_or(|told| told.message.contains(at)), "{row:?}: {told:?}");
+    }
 }
 
 /// Names of the templates' variables, known and holes.

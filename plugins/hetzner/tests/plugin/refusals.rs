@@ -149,11 +149,25 @@ fn settings() -> Vec<Field> {
         "10.0.0.0",
         "10.0.0.0/33",
         "::/129",
+        "::/0",
+        "2001:DB8::/32",
+        "010.0.0.0/8",
+        "10.0.0.0/08",
+        "::ffff:10.0.0.0/104",
+        "::ffff:a00:0/104",
+        "64:ff9b::192.0.2.0/120",
+        "fe80::1%eth0/64",
+        "10.0.0.256/32",
     ];
     let mut all: Vec<Value> = cidrs.map(one).to_vec();
     all.extend([json!([]), networks(100), networks(101)]);
     vec![
         Field { variable: "ssh_public_key", put: |r, v| r.ssh_public_key = text(v), values: keys() },
+        Field {
+            variable: "ssh_key_name",
+            put: |r, v| set(r, "sshKeyName", v),
+            values: texts(["mine", "me@home key", "é", &"k".repeat(128), &"k".repeat(129), "a\u{1}"]),
+        },
         Field { variable: "ssh_allowed_cidrs", put: |r, v| set(r, "sshAllowedCidrs", v), values: all },
         Field {
             variable: "gitops_path",

@@ -25,7 +25,7 @@ pub enum CidrError {
 pub fn check_cidr(text: &str) -> Result<(), CidrError> {
     let no_block = || CidrError::NotABlock(text.to_owned());
     let (address, prefix) = text.split_once('/').ok_or_else(no_block)?;
-    let address: IpAddr = address.parse().map_err(|_| no_block())?;
+    let address: IpAddr = address.parse().ok().filter(|parsed| is_plain(*parsed, address)).ok_or_else(no_block)?;
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let digits = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
     let plain = digits && (prefix == "0" || !prefix.starts_with('0'));
@@ -35,6 +35,14 @@ pub fn check_cidr(text: &str) -> Result<(), CidrError> {
         return Ok(());
     }
     Err(CidrError::InsideBlock { given: text.to_owned(), block: format!("{start}/{prefix}") })
+}
+
+/// IPv4 in the clothes of IPv6 is read in two ways: as the one or as the other.
+fn is_plain(parsed: IpAddr, text: &str) -> bool {
+    match parsed {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(parsed) => parsed.to_ipv4_mapped().is_none() && !text.contains('.'),
+    }
 }
 
 fn block_start(address: IpAddr, prefix: u32) -> IpAddr {
@@ -70,6 +78,9 @@ mod tests {
             "10.0.0.0/+8",
             "010.0.0.0/8",
             "10.0.0.0/",
+            "::ffff:10.0.0.0/104",
+            "::ffff:a00:0/104",
+            "64:ff9b::192.0.2.0/120",
         ] {
             assert_eq!(check_cidr(bad), Err(CidrError::NotABlock(bad.to_owned())), "{bad}");
         }

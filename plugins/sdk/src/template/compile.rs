@@ -51,7 +51,7 @@ struct Edges {
     trim_last: bool,
 }
 
-fn nodes(elements: &[&Element], edges: Edges) -> Result<Vec<Node>, CompileError> {
+fn nodes(elements: &[&Element], edges: Edges) -> Result<Vec<Node<'static>>, CompileError> {
     let mut out = Vec::with_capacity(elements.len());
     for (at, element) in elements.iter().enumerate() {
         match element {
@@ -67,7 +67,7 @@ fn nodes(elements: &[&Element], edges: Edges) -> Result<Vec<Node>, CompileError>
                 }
                 let text = trim(text.value(), first, last);
                 if !text.is_empty() {
-                    out.push(Node::Text(text.to_owned()));
+                    out.push(Node::Text(text.to_owned().into()));
                 }
             }
             Element::Interpolation(interpolation) => out.push(Node::Value(expression(&interpolation.expr)?)),
@@ -102,7 +102,7 @@ fn trim(text: &str, first: bool, last: bool) -> &str {
     text
 }
 
-fn lower_directive(directive: &Directive) -> Result<Node, CompileError> {
+fn lower_directive(directive: &Directive) -> Result<Node<'static>, CompileError> {
     match directive {
         Directive::If(directive) => {
             let (opening, ending) = (directive.if_expr.strip, directive.endif_expr.strip);
@@ -136,13 +136,13 @@ fn lower_directive(directive: &Directive) -> Result<Node, CompileError> {
     }
 }
 
-fn expression(expr: &Expression) -> Result<Expr, CompileError> {
+fn expression(expr: &Expression) -> Result<Expr<'static>, CompileError> {
     Ok(match expr {
         Expression::Null(_) => Expr::Null,
         Expression::Bool(value) => Expr::Bool(*value.value()),
         Expression::Number(value) => Expr::Int(whole(value.value())?),
-        Expression::String(text) => Expr::Text(normalised(text.value().clone())),
-        Expression::Variable(name) => Expr::Variable(name.as_str().to_owned()),
+        Expression::String(text) => Expr::Text(normalised(text.value().clone()).into()),
+        Expression::Variable(name) => Expr::Variable(name.as_str().to_owned().into()),
         Expression::Parenthesis(inner) => expression(inner.inner())?,
         Expression::Array(items) => Expr::List(items.iter().map(expression).collect::<Result<_, _>>()?),
         Expression::Object(items) => Expr::Object(
@@ -150,7 +150,7 @@ fn expression(expr: &Expression) -> Result<Expr, CompileError> {
                 .iter()
                 .map(|(key, item)| {
                     let key = match key {
-                        ObjectKey::Ident(name) => Expr::Text(name.as_str().to_owned()),
+                        ObjectKey::Ident(name) => Expr::Text(name.as_str().to_owned().into()),
                         ObjectKey::Expression(expr) => expression(expr)?,
                     };
                     Ok((key, expression(item.expr())?))
@@ -213,7 +213,10 @@ fn whole(number: &Number) -> Result<i64, CompileError> {
     number.as_i64().ok_or_else(|| unsupported(format!("the number {number}; only whole numbers are")))
 }
 
-fn traversal<'a>(of: Expr, path: impl Iterator<Item = &'a TraversalOperator>) -> Result<Expr, CompileError> {
+fn traversal<'a>(
+    of: Expr<'static>,
+    path: impl Iterator<Item = &'a TraversalOperator>,
+) -> Result<Expr<'static>, CompileError> {
     path.into_iter().try_fold(of, |of, step| match step {
         TraversalOperator::GetAttr(name) => Ok(Expr::Attribute(Box::new(of), name.as_str().to_owned())),
         TraversalOperator::Index(index) => Ok(Expr::Index(Box::new(of), Box::new(expression(index)?))),

@@ -20,17 +20,23 @@ impl Scope<'_> {
     }
 }
 
-pub(super) fn fill(nodes: &[Node], variables: &Variables) -> Result<Filled, EvalError> {
+pub(super) fn fill(nodes: &[Node<'_>], variables: &Variables) -> Result<Filled, EvalError> {
     let mut out = Filled::default();
     write_nodes(&mut out, nodes, &Scope::Root(variables))?;
     out.normalise();
     Ok(out)
 }
 
-fn write_nodes(out: &mut Filled, nodes: &[Node], scope: &Scope<'_>) -> Result<(), EvalError> {
+fn write_nodes(out: &mut Filled, nodes: &[Node<'_>], scope: &Scope<'_>) -> Result<(), EvalError> {
     for node in nodes {
         match node {
             Node::Text(text) => out.push_text(text),
+            // A known text is copied once, from where it is.
+            Node::Value(Expr::Variable(name)) if matches!(scope.get(name), Some(Value::Text(_))) => {
+                if let Some(Value::Text(text)) = scope.get(name) {
+                    out.push_text(text);
+                }
+            }
             Node::Value(expr) => match evaluate(expr, scope)? {
                 Value::Hole { name, max_bytes } => out.push_hole(name, max_bytes),
                 known => out.push_text(&known.to_text("an interpolation")?),
@@ -67,13 +73,15 @@ fn entries(collection: Value) -> Result<Vec<(Value, Value)>, EvalError> {
     }
 }
 
-fn evaluate(expr: &Expr, scope: &Scope<'_>) -> Result<Value, EvalError> {
+fn evaluate(expr: &Expr<'_>, scope: &Scope<'_>) -> Result<Value, EvalError> {
     Ok(match expr {
         Expr::Null => Value::Null,
         Expr::Bool(value) => Value::Bool(*value),
         Expr::Int(value) => Value::Int(*value),
-        Expr::Text(text) => Value::Text(text.clone()),
-        Expr::Variable(name) => scope.get(name).cloned().ok_or_else(|| EvalError::UnknownVariable(name.clone()))?,
+        Expr::Text(text) => Value::Text(text.as_ref().to_owned()),
+        Expr::Variable(name) => {
+            scope.get(name).cloned().ok_or_else(|| EvalError::UnknownVariable(name.as_ref().to_owned()))?
+        }
         Expr::Template(nodes) => nested_template(nodes, scope)?,
         Expr::List(items) => Value::List(items.iter().map(|item| evaluate(item, scope)).collect::<Result<_, _>>()?),
         Expr::Object(items) => object(items, scope)?,
@@ -93,7 +101,7 @@ fn evaluate(expr: &Expr, scope: &Scope<'_>) -> Result<Value, EvalError> {
 }
 
 /// A quoted template: a lone interpolation keeps its kind, anything else is text and must be known.
-fn nested_template(nodes: &[Node], scope: &Scope<'_>) -> Result<Value, EvalError> {
+fn nested_template(nodes: &[Node<'_>], scope: &Scope<'_>) -> Result<Value, EvalError> {
     if let [Node::Value(only)] = nodes {
         return evaluate(only, scope);
     }
@@ -105,7 +113,7 @@ fn nested_template(nodes: &[Node], scope: &Scope<'_>) -> Result<Value, EvalError
     }
 }
 
-fn object(items: &[(Expr, Expr)], scope: &Scope<'_>) -> Result<Value, EvalError> {
+fn object(items: &[(Expr<'_>, Expr<'_>)], scope: &Scope<'_>) -> Result<Value, EvalError> {
     let mut map = BTreeMap::new();
     for (key, item) in items {
         let key = evaluate(key, scope)?.to_text("an object's key")?;
@@ -138,7 +146,7 @@ fn missing(key: &str) -> EvalError {
 }
 
 /// OpenTofu gives both arms one type; of mixed scalars that is text.
-fn choose(parts: &(Expr, Expr, Expr), scope: &Scope<'_>) -> Result<Value, EvalError> {
+fn choose(parts: &(Expr<'_>, Expr<'_>, Expr<'_>), scope: &Scope<'_>) -> Result<Value, EvalError> {
     const PLACE: &str = "a conditional";
     let (wanted, other) =
         if evaluate(&parts.0, scope)?.to_bool(PLACE)? { (&parts.1, &parts.2) } else { (&parts.2, &parts.1) };

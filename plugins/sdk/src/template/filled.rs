@@ -14,6 +14,9 @@ enum Part {
     Hole { name: String, max_bytes: u32 },
 }
 
+/// Room that a text gets beyond its first piece, in bytes.
+const PIECE_BYTES: usize = 4096;
+
 /// Text that OpenTofu's own reader would change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsafe {
@@ -30,7 +33,12 @@ impl Filled {
         match self.parts.last_mut() {
             Some(Part::Text(text)) => text.push_str(more),
             _ if more.is_empty() => {}
-            _ => self.parts.push(Part::Text(more.to_owned())),
+            _ => {
+                // Room to grow: a text is put together of many pieces.
+                let mut text = String::with_capacity(more.len() + PIECE_BYTES);
+                text.push_str(more);
+                self.parts.push(Part::Text(text));
+            }
         }
     }
 
@@ -122,15 +130,22 @@ fn write_literal(out: &mut String, text: &str) -> Result<(), Unsafe> {
     if out.is_empty() && text.starts_with('\u{feff}') {
         return Err(Unsafe::ByteOrderMark);
     }
-    if text.split('\r').skip(1).any(|after| !after.starts_with('\n')) {
-        return Err(Unsafe::LoneCarriageReturn);
-    }
     // Whole stretches are copied: most of user data is plain text, and this is most of a render's work.
     let mut rest = text;
-    while let Some(at) = rest.find('{') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if out.ends_with(['$', '%']) { escape_brace(out, rest.chars().next()) } else { out.push('{') }
+    while let Some(at) = memchr::memchr2(b'{', b'\r', rest.as_bytes()) {
+        let (before, marked) = rest.split_at(at);
+        out.push_str(before);
+        rest = &marked[1..];
+        if marked.starts_with('\r') {
+            if !rest.starts_with('\n') {
+                return Err(Unsafe::LoneCarriageReturn);
+            }
+            out.push('\r');
+        } else if out.ends_with(['$', '%']) {
+            escape_brace(out, rest.chars().next());
+        } else {
+            out.push('{');
+        }
     }
     out.push_str(rest);
     Ok(())

@@ -17,6 +17,8 @@ mod functions;
 mod json;
 mod value;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 pub use filled::{Filled, Unsafe};
@@ -27,9 +29,9 @@ pub use value::{Value, Variables};
 pub use compile::CompileError;
 
 /// A template, parsed and with its whitespace marks applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    nodes: Vec<Node>,
+    nodes: Vec<Node<'static>>,
 }
 
 /// Why a template could not be evaluated.
@@ -62,20 +64,12 @@ pub enum EvalError {
 pub struct BadTemplate;
 
 impl Template {
-    /// Reads a template that [`Template::to_bytes`] wrote at the component's build.
-    ///
-    /// # Errors
-    /// When the bytes come from another version of the SDK.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadTemplate> {
-        postcard::from_bytes(bytes).map_err(|_| BadTemplate)
-    }
-
     /// The compiled form, to be embedded in a component.
     ///
     /// # Errors
     /// Never in practice: the form has no part that the encoding refuses.
     pub fn to_bytes(&self) -> Result<Vec<u8>, BadTemplate> {
-        postcard::to_allocvec(self).map_err(|_| BadTemplate)
+        postcard::to_allocvec(&self.nodes).map_err(|_| BadTemplate)
     }
 
     /// Evaluates the template.
@@ -87,30 +81,39 @@ impl Template {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Node {
-    Text(String),
-    Value(Expr),
-    If { condition: Expr, then: Vec<Node>, otherwise: Vec<Node> },
-    For { key: Option<String>, value: String, each: Expr, body: Vec<Node> },
+/// Evaluates the compiled form in place: its texts are not copied before they are written.
+///
+/// # Errors
+/// When the bytes come from another version of the SDK; within, as [`Template::fill`].
+pub(crate) fn fill_compiled(bytes: &[u8], variables: &Variables) -> Result<Result<Filled, EvalError>, BadTemplate> {
+    let nodes: Vec<Node<'_>> = postcard::from_bytes(bytes).map_err(|_| BadTemplate)?;
+    Ok(eval::fill(&nodes, variables))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Expr {
+pub(crate) enum Node<'a> {
+    Text(#[serde(borrow)] Cow<'a, str>),
+    Value(Expr<'a>),
+    If { condition: Expr<'a>, then: Vec<Node<'a>>, otherwise: Vec<Node<'a>> },
+    For { key: Option<String>, value: String, each: Expr<'a>, body: Vec<Node<'a>> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Expr<'a> {
     Null,
     Bool(bool),
     Int(i64),
-    Text(String),
-    Variable(String),
-    Template(Vec<Node>),
-    List(Vec<Expr>),
-    Object(Vec<(Expr, Expr)>),
-    Attribute(Box<Expr>, String),
-    Index(Box<Expr>, Box<Expr>),
-    Call(functions::Function, Vec<Expr>),
-    Choose(Box<(Expr, Expr, Expr)>),
-    Not(Box<Expr>),
-    Binary(Operator, Box<(Expr, Expr)>),
+    Text(#[serde(borrow)] Cow<'a, str>),
+    Variable(#[serde(borrow)] Cow<'a, str>),
+    Template(Vec<Node<'a>>),
+    List(Vec<Expr<'a>>),
+    Object(Vec<(Expr<'a>, Expr<'a>)>),
+    Attribute(Box<Expr<'a>>, String),
+    Index(Box<Expr<'a>>, Box<Expr<'a>>),
+    Call(functions::Function, Vec<Expr<'a>>),
+    Choose(Box<(Expr<'a>, Expr<'a>, Expr<'a>)>),
+    Not(Box<Expr<'a>>),
+    Binary(Operator, Box<(Expr<'a>, Expr<'a>)>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,9 +19,7 @@ pub fn check_golden(goldens: &Path, bundle: &Rendered) -> Result<(), String> {
     let mut expected: BTreeMap<PathBuf, Vec<u8>> =
         rendered.map(|file| (PathBuf::from(&file.path), file.content.clone())).collect();
     expected.insert("bundle.json".into(), summary(bundle)?.into_bytes());
-    #[expect(clippy::disallowed_methods, reason = "how a person asks for new goldens")]
-    let update = std::env::var_os("CATALYST_UPDATE_GOLDENS").is_some();
-    if update {
+    if is_update() {
         return write_folder(goldens, &expected).map_err(|error| format!("{}: {error}", goldens.display()));
     }
     for (path, content) in &expected {
@@ -42,6 +40,26 @@ pub fn check_golden(goldens: &Path, bundle: &Rendered) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Compares a text with the file `golden`, for what is no bundle of its own, such as how two bundles differ.
+///
+/// # Errors
+/// When the file differs, or cannot be read or written.
+pub fn check_golden_text(golden: &Path, text: &str) -> Result<(), String> {
+    let unusable = |error: io::Error| format!("golden {}: {error}", golden.display());
+    if is_update() {
+        return std::fs::write(golden, text).map_err(unusable);
+    }
+    if std::fs::read_to_string(golden).map_err(unusable)? == text {
+        return Ok(());
+    }
+    Err(format!("{} differs; look at the change, then set CATALYST_UPDATE_GOLDENS=1", golden.display()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "how a person asks for new goldens")]
+fn is_update() -> bool {
+    std::env::var_os("CATALYST_UPDATE_GOLDENS").is_some()
 }
 
 fn summary(bundle: &Rendered) -> Result<String, String> {

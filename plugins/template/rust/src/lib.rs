@@ -8,8 +8,8 @@ mod plan;
 mod render;
 
 use catalyst_plugin_sdk::{
-    Advice, CostLine, DeploymentRequest, Diagnostic, DiagnosticKind, Endpoints, Estimate, Findings, Outputs, Probe,
-    ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Verdict,
+    Advice, Asked, CostLine, DeploymentRequest, Diagnostic, DiagnosticKind, Endpoints, Estimate, Findings, Outputs, Probe,
+    ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 /// The cloud.
@@ -47,7 +47,7 @@ impl Provisioner for Cloud {
     }
 
     // The words that your cloud's provider uses when it has no stock, no quota, or does not know the token.
-    fn diagnose(diagnostic: &Diagnostic) -> Advice {
+    fn diagnose(diagnostic: &Diagnostic, _: &Asked) -> Advice {
         let capacity = diagnostic.summary.contains("out of stock");
         let what_to_do = if capacity { "Try again later, or in another region." } else { "Read OpenTofu's words." };
         Advice {
@@ -79,7 +79,7 @@ impl Provisioner for Cloud {
     }
 
     // With an API to ask: name its host in `api_hosts`, and put `{{secret:cloud-token}}` where the token belongs.
-    fn credential_probe() -> Result<Vec<Probe>, String> {
+    fn credential_probe(_: &Settings) -> Result<Vec<Probe>, String> {
         Err("mycloud has no API that proves a token".to_owned())
     }
 

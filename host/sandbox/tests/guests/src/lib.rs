@@ -16,7 +16,9 @@ use std::marker::PhantomData;
 
 use bindings::catalyst::provisioner::bundle::{File, RenderContext, Rendered, SecretVariable};
 use bindings::catalyst::provisioner::credentials::{Header, Probe, ProbeResponse, Verdict};
-use bindings::catalyst::provisioner::descriptor::{Catalogue, Provider, Secret, SecretRole, SecretSource};
+use bindings::catalyst::provisioner::descriptor::{
+    Catalogue, Provider, Secret, SecretRole, SecretSource, TofuProvider,
+};
 use bindings::catalyst::provisioner::findings::{Finding, Severity};
 use bindings::catalyst::provisioner::outcome::{Advice, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate};
 use bindings::catalyst::provisioner::request::DeploymentRequest;
@@ -117,7 +119,7 @@ pub fn provider(id: &str) -> Provider {
             secret("token", SecretSource::Request("hostileToken".into()), SecretRole::Ordinary),
             secret("bearer", SecretSource::Minted, SecretRole::KubeconfigBearer),
         ],
-        tofu_providers: Vec::new(),
+        tofu_providers: vec![TofuProvider { source: "acme/cloud".into(), version: "1.2.3".into() }],
         bearer_resource: None,
         catalogue: Catalogue {
             as_of: "2020-01-01".into(),

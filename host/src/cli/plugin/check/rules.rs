@@ -5,8 +5,9 @@ use super::files;
 use super::ledger::Rule;
 use super::samples::{self, Sample};
 use super::twins::Twins;
-use catalyst_domain::provider::{Bundle, Descriptor, Diagnostic, ProbeResponse, RenderContext, SecretRole};
+use catalyst_domain::provider::{Asked, Bundle, Descriptor, Diagnostic, ProbeResponse, RenderContext, SecretRole};
 use catalyst_domain::{Finding, Request, finding};
+use serde_json::{Map, json};
 
 /// Longest text of a diagnostic that a host hands on, in bytes.
 const DIAGNOSTIC: usize = 16 * 1024;
@@ -31,8 +32,8 @@ pub(super) async fn walk(twins: &mut Twins, given: Option<Sample>) {
         hostile(twins, descriptor, &sample).await;
     }
     outputs(twins).await;
-    diagnoses(twins).await;
-    credentials(twins).await;
+    diagnoses(twins, &base).await;
+    credentials(twins, descriptor, &base).await;
 }
 
 fn schema(twins: &mut Twins, descriptor: &Descriptor) {
@@ -188,7 +189,8 @@ async fn outputs(twins: &mut Twins) {
     }
 }
 
-async fn diagnoses(twins: &mut Twins) {
+async fn diagnoses(twins: &mut Twins, base: &Request) {
+    let asked = Asked::of(base);
     let long = "E".repeat(DIAGNOSTIC);
     for (what, summary, detail, address) in [
         ("an empty diagnostic", "", "", None),
@@ -198,7 +200,8 @@ async fn diagnoses(twins: &mut Twins) {
     ] {
         let diagnostic =
             Diagnostic { summary: summary.into(), detail: detail.into(), address: address.map(str::to_owned) };
-        let advice = twins.ask(Rule::Answers, what, async |provider| provider.diagnose(&diagnostic).await).await;
+        let advice =
+            twins.ask(Rule::Answers, what, async |provider| provider.diagnose(&diagnostic, &asked).await).await;
         if let Some(advice) = advice {
             let said = !advice.what_to_do.trim().is_empty();
             twins.ledger.expect(Rule::Answers, said, || format!("{what}: it does not say what to do"));
@@ -206,10 +209,14 @@ async fn diagnoses(twins: &mut Twins) {
     }
 }
 
-async fn credentials(twins: &mut Twins) {
-    let what = "credential-probe";
-    let probes = twins.ask(Rule::Answers, what, async |provider| provider.credential_probe().await).await;
-    let count = probes.and_then(Result::ok).map_or(1, |probes| probes.len());
+async fn credentials(twins: &mut Twins, descriptor: &Descriptor, base: &Request) {
+    let odd = samples::properties(descriptor).into_iter().map(|(key, _)| (key, json!([null]))).collect();
+    let mut count = 1;
+    for (what, settings) in [("of a wrong type", odd), ("left out", Map::new()), ("as accepted", base.extra.clone())] {
+        let what = format!("credential-probe with settings {what}");
+        let probes = twins.ask(Rule::Answers, &what, async |provider| provider.credential_probe(&settings).await).await;
+        count = probes.and_then(Result::ok).map_or(count, |probes| probes.len());
+    }
     for (status, body) in [(200, "{}"), (401, "{\"error\":\"unauthorized\"}"), (403, ""), (500, "<html>"), (0, "\u{0}")]
     {
         let responses = vec![ProbeResponse { status, body: body.into() }; count];

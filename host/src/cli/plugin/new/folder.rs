@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 /// Plugins that build; `mycloud` stands where the name belongs. The module and the requests of the first serve all.
 static RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/template/rust");
-static PYTHON: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/template/python");
-static JS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/template/js");
+static PYTHON: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/examples/python");
+static JS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/examples/js");
 static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plugins/sdk");
-static WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../wit");
+static WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../wit/provisioner-1.0");
 
 /// What our own make-believe cloud boots its nodes with serves a new one as well.
 const CLOUD_INIT: [(&str, &str); 2] = [
@@ -54,7 +54,7 @@ pub(super) fn files(name: &str, language: Language, sdk: &Sdk) -> anyhow::Result
             // The versions of a repository are known only when cargo has fetched it.
             files.push(("Cargo.lock".to_owned(), lock::of_plugin(LOCK, &format!("{name}-plugin"))?));
         }
-        _ => gather(&WIT, "catalyst/wit/", &mut files)?,
+        _ => gather(&WIT, "catalyst/wit/provisioner-1.0/", &mut files)?,
     }
     if language == Language::Rust {
         files.push(("rust-toolchain.toml".to_owned(), TOOLCHAIN.to_owned()));
@@ -71,7 +71,7 @@ fn copied_sdk(files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
     gather(&SDK, "catalyst/plugins/sdk/", files)?;
     // Its own tests need this repository.
     files.retain(|(path, _)| !path.starts_with("catalyst/plugins/sdk/tests/"));
-    gather(&WIT, "catalyst/wit/", files)?;
+    gather(&WIT, "catalyst/wit/provisioner-1.0/", files)?;
     files.push(("catalyst/Cargo.toml".to_owned(), workspace()?));
     Ok(())
 }
@@ -144,7 +144,7 @@ mod tests {
             "module/cloudinit-server.tftpl",
             "catalyst/Cargo.toml",
             "catalyst/plugins/sdk/src/lib.rs",
-            "catalyst/wit/provisioner-0.1/provisioner.wit",
+            "catalyst/wit/provisioner-1.0/provisioner.wit",
         ] {
             assert!(files.iter().any(|(path, _)| path == wanted), "{wanted}");
         }
@@ -167,7 +167,7 @@ mod tests {
     fn other_languages_share_the_module_and_carry_the_contract() {
         for (language, own) in [(Language::Python, "app.py"), (Language::Js, "app.js")] {
             let files = files("acme-2", language, &Sdk::Copied).unwrap();
-            for wanted in [own, "module/main.tf", "cases/solo.json", "catalyst/wit/provisioner-0.1/provisioner.wit"] {
+            for wanted in [own, "module/main.tf", "cases/solo.json", "catalyst/wit/provisioner-1.0/provisioner.wit"] {
                 assert!(files.iter().any(|(path, _)| path == wanted), "{wanted}");
             }
             assert!(!files.iter().any(|(path, text)| path.ends_with(".rs") || text.contains(WORD)));

@@ -10,7 +10,7 @@ await mkdir("build", { recursive: true });
 await writeFile("build/plugin.js", script);
 const { component } = await componentize({
   sourcePath: "build/plugin.js",
-  witPath: "catalyst/wit/provisioner-0.1",
+  witPath: "catalyst/wit/provisioner-1.0",
   worldName: "provisioner",
   disableFeatures: ["stdio", "random", "clocks", "http", "fetch-event"],
 });

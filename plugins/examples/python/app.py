@@ -9,8 +9,8 @@ import json
 import pathlib
 import re
 
-import wit_world
 from componentize_py_types import Err
+from wit_world import exports
 from wit_world.imports import bundle, credentials, descriptor, findings, outcome
 
 VERSION = "0.1.0"
@@ -24,6 +24,8 @@ MACHINES = [("small", 2, 4, 40, 0), ("large", 8, 16, 160, 0)]
 USER_DATA_LIMIT = 32_768
 MAX_WORKERS = 50
 MAX_TEXT_BYTES = 4096
+# What may stand around a text; languages differ in what else is blank to them.
+BLANKS = " \t\r\n"
 # What a character of a request may become in user data, where it is JSON within YAML.
 GROWTH = 8
 # Longest values that only the apply knows, all of them together, in bytes.
@@ -83,7 +85,7 @@ class Plan:
         self.texts(request)
         if not DNS_NAME.match(request.sovereign_fqdn):
             self.error("/sovereignFQDN", "dns-name", "sovereignFQDN must be a lower-case DNS name of at least two labels")
-        if not PUBLIC_KEY.match(request.ssh_public_key.strip()):
+        if not PUBLIC_KEY.match(request.ssh_public_key.strip(BLANKS)):
             self.error("/sshPublicKey", "ssh-public-key", "sshPublicKey must be one line of an OpenSSH public key")
         if request.ha_enabled:
             self.error("/haEnabled", "no-ha", "haEnabled: one server is built here, not three")
@@ -115,7 +117,7 @@ class Plan:
         return any(finding.severity == findings.Severity.ERROR for finding in self.findings)
 
     def texts(self, request):
-        public_key = request.ssh_public_key.strip()
+        public_key = request.ssh_public_key.strip(BLANKS)
         texts = {"orgName": request.org_name, "orgEmail": request.org_email, "sshPublicKey": public_key}
         for key, text in texts.items():
             if len(text.encode()) > MAX_TEXT_BYTES:
@@ -128,7 +130,7 @@ class Plan:
 
     def choice(self, pointer, text, known, what):
         """A blank choice is the first that there is."""
-        text = text.strip()
+        text = text.strip(BLANKS)
         if text and text not in known:
             code = f"unknown-{what.replace(' ', '-')}"
             self.error(pointer, code, f"there is no {what} of that name; there are {', '.join(known)}")
@@ -138,6 +140,9 @@ class Plan:
         port = extra.get("apiPort")
         if port is None:
             return 6443
+        # JSON has one kind of number: 6443.0 is a whole one.
+        if isinstance(port, float) and port.is_integer():
+            port = int(port)
         if not isinstance(port, int) or isinstance(port, bool):
             self.error("/apiPort", "wrong-type", "apiPort must be a whole number")
         elif not 1 <= port <= 65535:
@@ -164,9 +169,9 @@ def secrets():
 def output(outputs, name):
     value = outputs.get(name)
     value = value.get("value") if isinstance(value, dict) else None
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip(BLANKS):
         raise Err(f"OpenTofu gave no output `{name}`")
-    return value.strip()
+    return value.strip(BLANKS)
 
 
 def address(outputs, name):
@@ -178,8 +183,8 @@ def address(outputs, name):
     return text
 
 
-class WitWorld(wit_world.WitWorld):
-    """The exports of the world in catalyst/wit."""
+class Cloud(exports.Cloud):
+    """The interface `cloud` of the world in catalyst/wit."""
 
     def describe(self):
         names = [name for name, *_ in MACHINES]
@@ -210,18 +215,18 @@ class WitWorld(wit_world.WitWorld):
         if plan.refused():
             raise Err(plan.findings)
         variables = {
-            "sovereign_fqdn": request.sovereign_fqdn,
-            "org_name": request.org_name,
+            "api_port": plan.api_port,
+            "catalyst_api_url": context.public_url,
+            "gitops_branch": context.gitops_branch,
+            "gitops_repo_url": context.gitops_repo_url,
             "org_email": request.org_email,
+            "org_name": request.org_name,
             "region": plan.region,
             "server_size": plan.server_size,
-            "worker_size": plan.worker_size,
-            "worker_count": plan.workers,
-            "api_port": plan.api_port,
+            "sovereign_fqdn": request.sovereign_fqdn,
             "ssh_public_key": request.ssh_public_key,
-            "gitops_repo_url": context.gitops_repo_url,
-            "gitops_branch": context.gitops_branch,
-            "catalyst_api_url": context.public_url,
+            "worker_count": plan.workers,
+            "worker_size": plan.worker_size,
         }
         sizes = [bundle.UserDataSize("server", plan.user_data_bytes, USER_DATA_LIMIT)]
         if plan.workers:
@@ -230,7 +235,7 @@ class WitWorld(wit_world.WitWorld):
         filled = [(name, SECRET_VARIABLES[name]) for name in SECRET_VARIABLES if name in context.present_secrets]
         return bundle.Rendered(
             files=[bundle.File(path, 0o600, content) for path, content in MODULE.items()],
-            variables=json.dumps(variables),
+            variables=json.dumps(variables, ensure_ascii=False, separators=(",", ":")),
             secret_variables=[bundle.SecretVariable(secret, variable) for secret, variable in filled],
             deployment_id_variable="deployment_id",
             user_data=sizes,
@@ -249,7 +254,7 @@ class WitWorld(wit_world.WitWorld):
         return outcome.Endpoints(server, balancer, hosts, output(read, "console_url"))
 
     # The words that your cloud's provider uses when it has no stock, no quota, or does not know the token.
-    def diagnose(self, diagnostic):
+    def diagnose(self, diagnostic, asked):
         capacity = "out of stock" in diagnostic.summary
         return outcome.Advice(
             kind=outcome.DiagnosticKind.CAPACITY if capacity else outcome.DiagnosticKind.OTHER,
@@ -270,7 +275,7 @@ class WitWorld(wit_world.WitWorld):
         return outcome.Estimate(CURRENCY, AS_OF, lines, [])
 
     # With an API to ask: name its host in `api_hosts`, and put `{{secret:cloud-token}}` where the token belongs.
-    def credential_probe(self):
+    def credential_probe(self, settings):
         raise Err("mycloud has no API that proves a token")
 
     def judge_credentials(self, responses):

@@ -19,6 +19,8 @@ const MACHINES = [
 const USER_DATA_LIMIT = 32768;
 const MAX_WORKERS = 50;
 const MAX_TEXT_BYTES = 4096;
+// What may stand around a text; languages differ in what else is blank to them.
+const BLANKS = /^[ \t\r\n]+|[ \t\r\n]+$/g;
 // What a character of a request may become in user data, where it is JSON within YAML.
 const GROWTH = 8;
 // Longest values that only the apply knows, all of them together, in bytes.
@@ -45,9 +47,10 @@ const SECRET_VARIABLES = {
 };
 
 const DNS_NAME = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$/;
-const PUBLIC_KEY = /^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,2}( .*)?$/;
+const PUBLIC_KEY = /^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,2}( [^\r\n]*)?$/;
 const ADDRESS = /^((25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}|[0-9a-f]{0,4}(:[0-9a-f]{0,4}){2,7})$/i;
 
+const trimmed = (text) => text.replace(BLANKS, "");
 const bytes = (text) => new TextEncoder().encode(text);
 
 // Characters that a later reader drops, refuses or shows in another order.
@@ -67,7 +70,7 @@ function plan(request) {
   const at = (key) => (slot ? `/regions/0/${key}` : key === "cloudRegion" ? "/region" : `/${key}`);
   const place = slot ?? request;
 
-  const texts = { orgName: request.orgName, orgEmail: request.orgEmail, sshPublicKey: request.sshPublicKey.trim() };
+  const texts = { orgName: request.orgName, orgEmail: request.orgEmail, sshPublicKey: trimmed(request.sshPublicKey) };
   for (const [key, text] of Object.entries(texts)) {
     if (bytes(text).length > MAX_TEXT_BYTES) error(`/${key}`, "too-long", `${key} is longer than ${MAX_TEXT_BYTES} bytes`);
     if ([...text].some(forbidden)) {
@@ -92,7 +95,7 @@ function plan(request) {
 
   // A blank choice is the first that there is.
   const choice = (key, given, known, what) => {
-    const text = given.trim();
+    const text = trimmed(given);
     if (text && !known.includes(text)) {
       error(at(key), `unknown-${what.replace(" ", "-")}`, `there is no ${what} of that name; there are ${known.join(", ")}`);
     }
@@ -127,7 +130,7 @@ function plan(request) {
   };
 }
 
-export function describe() {
+function describe() {
   const secret = (name, source, label) => ({
     name, source, role: "ordinary", required: false, minLength: 1, maxLength: 256, label, refusedPrefixes: [],
   });
@@ -162,11 +165,11 @@ export function describe() {
   };
 }
 
-export function validate(request) {
+function validate(request) {
   return plan(request).findings;
 }
 
-export function render(request, context) {
+function render(request, context) {
   const planned = plan(request);
   if (planned.refused) throw planned.findings;
   const userData = [{ node: "server", bytes: planned.userDataBytes, limit: USER_DATA_LIMIT }];
@@ -178,18 +181,18 @@ export function render(request, context) {
   return {
     files: Object.entries(MODULE).map(([path, text]) => ({ path, mode: 0o600, content: bytes(text) })),
     variables: JSON.stringify({
-      sovereign_fqdn: request.sovereignFqdn,
-      org_name: request.orgName,
+      api_port: planned.apiPort,
+      catalyst_api_url: context.publicUrl,
+      gitops_branch: context.gitopsBranch,
+      gitops_repo_url: context.gitopsRepoUrl,
       org_email: request.orgEmail,
+      org_name: request.orgName,
       region: planned.region,
       server_size: planned.serverSize,
-      worker_size: planned.workerSize,
-      worker_count: planned.workers,
-      api_port: planned.apiPort,
+      sovereign_fqdn: request.sovereignFqdn,
       ssh_public_key: request.sshPublicKey,
-      gitops_repo_url: context.gitopsRepoUrl,
-      gitops_branch: context.gitopsBranch,
-      catalyst_api_url: context.publicUrl,
+      worker_count: planned.workers,
+      worker_size: planned.workerSize,
     }),
     secretVariables: filled.map(([secret, variable]) => ({ secret, variable })),
     deploymentIdVariable: "deployment_id",
@@ -198,17 +201,20 @@ export function render(request, context) {
   };
 }
 
-export function readOutputs(text) {
+function readOutputs(text) {
   let outputs;
   try {
     outputs = JSON.parse(text);
   } catch {
     throw "the outputs of OpenTofu are no JSON";
   }
+  if (outputs === null || typeof outputs !== "object" || Array.isArray(outputs)) {
+    throw "the outputs of OpenTofu are no JSON object";
+  }
   const output = (name) => {
-    const value = outputs?.[name]?.value;
-    if (typeof value !== "string" || value.trim() === "") throw `OpenTofu gave no output \`${name}\``;
-    return value.trim();
+    const value = outputs[name]?.value;
+    if (typeof value !== "string" || trimmed(value) === "") throw `OpenTofu gave no output \`${name}\``;
+    return trimmed(value);
   };
   const address = (name) => {
     const value = output(name);
@@ -222,18 +228,18 @@ export function readOutputs(text) {
 }
 
 // The words that your cloud's provider uses when it has no stock, no quota, or does not know the token.
-export function diagnose(diagnostic) {
+function diagnose(diagnostic) {
   const capacity = diagnostic.summary.includes("out of stock");
   return {
     kind: capacity ? "capacity" : "other",
     retryable: capacity,
-    whatHappened: diagnostic.summary.slice(0, 1000),
+    whatHappened: [...diagnostic.summary].slice(0, 1000).join(""),
     whatToDo: capacity ? "Try again later, or in another region." : "Read OpenTofu's words.",
     alternatives: [],
   };
 }
 
-export function estimate(request) {
+function estimate(request) {
   const planned = plan(request);
   if (planned.refused) throw "the request has errors; its cost is not known";
   const line = (what, name, quantity) => {
@@ -246,10 +252,22 @@ export function estimate(request) {
 }
 
 // With an API to ask: name its host in `apiHosts`, and put `{{secret:cloud-token}}` where the token belongs.
-export function credentialProbe() {
+function credentialProbe() {
   throw "mycloud has no API that proves a token";
 }
 
-export function judgeCredentials() {
+function judgeCredentials() {
   return { tag: "unreachable", val: "mycloud has no API that proves a token" };
 }
+
+// The interface `cloud` of the world in catalyst/wit.
+export const cloud = {
+  describe,
+  validate,
+  render,
+  readOutputs,
+  diagnose,
+  estimate,
+  credentialProbe,
+  judgeCredentials,
+};
