@@ -4,10 +4,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use catalyst_domain::provider::{
-    Advice, Bundle, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
+    Advice, Asked, Bundle, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
 
+use crate::bind::Settings;
 use crate::error::{CallError, CallFailure, Function};
 use crate::lane::Standing;
 use crate::load::Shared;
@@ -68,10 +69,10 @@ impl Provider {
         self.run(Function::ReadOutputs, words::reason, async move { plugin.read_outputs(&outputs).await }).await
     }
 
-    /// Plain words for one diagnostic of OpenTofu.
-    pub async fn diagnose(&self, diagnostic: &Diagnostic) -> Result<Advice, CallError> {
-        let (plugin, diagnostic) = (Arc::clone(&self.plugin), diagnostic.clone());
-        self.run(Function::Diagnose, words::advice, async move { plugin.diagnose(&diagnostic).await }).await
+    /// Plain words for one diagnostic of OpenTofu, in a run that was to build what is in `asked`.
+    pub async fn diagnose(&self, diagnostic: &Diagnostic, asked: &Asked) -> Result<Advice, CallError> {
+        let (plugin, diagnostic, asked) = (Arc::clone(&self.plugin), diagnostic.clone(), asked.clone());
+        self.run(Function::Diagnose, words::advice, async move { plugin.diagnose(&diagnostic, &asked).await }).await
     }
 
     /// Monthly cost of a request, or the plugin's reason why it is not known.
@@ -81,9 +82,9 @@ impl Provider {
     }
 
     /// What to ask the cloud to prove a credential, only https to the declared hosts; or why that is not possible.
-    pub async fn credential_probe(&self) -> Result<Result<Vec<Probe>, String>, CallError> {
-        let plugin = Arc::clone(&self.plugin);
-        self.run(Function::CredentialProbe, words::reason, async move { plugin.credential_probe().await }).await
+    pub async fn credential_probe(&self, settings: &Settings) -> Result<Result<Vec<Probe>, String>, CallError> {
+        let (plugin, settings) = (Arc::clone(&self.plugin), settings.clone());
+        self.run(Function::CredentialProbe, words::reason, async move { plugin.credential_probe(&settings).await }).await
     }
 
     /// What the cloud's answers, in the order of the probes, prove.

@@ -1,7 +1,7 @@
 //! Plain words for what OpenTofu and the services say. The provider writes a service's answer as it came, status and JSON,
 //! but of a server that could not be built it says no more than that its state is `ERROR`.
 
-use catalyst_plugin_sdk::{Advice, Diagnostic, DiagnosticKind};
+use catalyst_plugin_sdk::{Advice, Asked, Diagnostic, DiagnosticKind};
 
 use crate::flavours;
 
@@ -194,7 +194,7 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
+pub(crate) fn advice(diagnostic: &Diagnostic, asked: &Asked) -> Advice {
     let lower = format!("{}\n{}", diagnostic.summary, diagnostic.detail).to_lowercase();
     let Some(known) = KNOWN.iter().find(|known| known.signs.iter().any(|sign| lower.contains(sign))) else {
         return Advice {
@@ -213,7 +213,7 @@ pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
         retryable: known.retryable,
         what_happened: known.what_happened.to_owned(),
         what_to_do: known.what_to_do.to_owned(),
-        alternatives: if offers { flavours::alternatives(&lower, address) } else { Vec::new() },
+        alternatives: if offers { flavours::alternatives(asked, address) } else { Vec::new() },
     }
 }
 
@@ -264,8 +264,16 @@ mod tests {
             ("timeout while waiting for state to become 'ACTIVE' (last state: 'BUILD', timeout: 30m0s)".to_owned(), DiagnosticKind::Transient, true),
             ("something new".to_owned(), DiagnosticKind::Other, false),
         ];
+        let asked = Asked {
+            region: "GRA11".to_owned(),
+            control_plane_size: "b3-16".to_owned(),
+            worker_size: String::new(),
+            worker_count: 0,
+            ha_enabled: false,
+        };
         for (summary, kind, retryable) in cases {
-            let advice = advice(&Diagnostic { summary: summary.clone(), detail: String::new(), address: None });
+            let diagnostic = Diagnostic { summary: summary.clone(), detail: String::new(), address: None };
+            let advice = advice(&diagnostic, &asked);
             assert_eq!((advice.kind, advice.retryable), (kind, retryable), "{summary}");
         }
     }

@@ -83,7 +83,7 @@ fn the_module_alone_makes_the_same_user_data_as_the_rendered_bundle() {
     let cloud = Cloud::double();
     let asked = ha(&cloud, 1, json!({"enableOpenstackCredentials": true}));
     let rendered = up(cloud, &asked);
-    let mut work = Work::standalone(&rendered.cloud).unwrap();
+    let mut work = Work::standalone(&*rendered.cloud).unwrap();
     rendered.work.destroy().passed();
     let bundle = Openstack::render(&asked, &context()).unwrap();
     work.set_variables(&bundle.variables);

@@ -3,7 +3,8 @@
 use crate::common::{context, ha, plain, settings, solo};
 use catalyst_plugin_openstack::Openstack;
 use catalyst_plugin_sdk::{
-    DeploymentRequest, DomainMode, Findings, Outputs, Provisioner, RenderContext, SecretSource, Severity, Verdict,
+    DeploymentRequest, DomainMode, Findings, Outputs, Provisioner, RenderContext, SecretSource, Settings, Severity,
+    Verdict,
 };
 use serde_json::{Value, json};
 
@@ -140,7 +141,7 @@ fn the_credential_is_two_secrets_of_the_request_and_the_probe_says_why_there_is_
     let key = |key: &str| SecretSource::Request(key.to_owned());
     assert_eq!(source("openstack-credential-id"), key("openstackApplicationCredentialID"));
     assert_eq!(source("openstack-credential-secret"), key("openstackApplicationCredentialSecret"));
-    assert!(Openstack::credential_probe().unwrap_err().contains("openstackAuthUrl"));
+    assert!(Openstack::credential_probe(&Settings::default()).unwrap_err().contains("openstackAuthUrl"));
     assert!(matches!(Openstack::judge_credentials(&[]), Verdict::Unreachable(_)));
     serde_json::from_str::<Value>(&Openstack::describe().settings_schema).unwrap();
 }

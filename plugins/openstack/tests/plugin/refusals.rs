@@ -124,6 +124,7 @@ fn cloud() -> Vec<Field> {
         json!(["2001:db8::1"]),
         json!(["192.0.2"]),
         json!(["192.0.2.256"]),
+        json!(["010.0.0.1"]),
         json!(["resolver.test"]),
     ];
     let urls = [
@@ -201,6 +202,12 @@ fn settings() -> Vec<Field> {
         "10.0.0.0",
         "10.0.0.0/33",
         "::/129",
+        "::/0",
+        "2001:DB8::/32",
+        "010.0.0.0/8",
+        "10.0.0.0/08",
+        "::ffff:a00:0/104",
+        "64:ff9b::192.0.2.0/120",
     ];
     let mut all: Vec<Value> = cidrs.map(one).to_vec();
     all.extend([json!([]), networks(50), networks(51)]);
