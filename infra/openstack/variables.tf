@@ -131,7 +131,7 @@ variable "dns_nameservers" {
 
   # Neutron takes five by default.
   validation {
-    condition     = length(var.dns_nameservers) <= 5 && length(distinct(var.dns_nameservers)) == length(var.dns_nameservers) && alltrue([for a in var.dns_nameservers : can(regex("^[0-9.]+$", a)) && can(cidrhost("${a}/32", 0))])
+    condition     = length(var.dns_nameservers) <= 5 && length(distinct(var.dns_nameservers)) == length(var.dns_nameservers) && alltrue([for a in var.dns_nameservers : can(regex("^(0|[1-9][0-9]{0,2})(\\.(0|[1-9][0-9]{0,2})){3}$", a)) && can(cidrhost("${a}/32", 0))])
     error_message = "dns_nameservers must be at most 5 different IPv4 addresses."
   }
 }
@@ -275,7 +275,11 @@ variable "ssh_allowed_cidrs" {
   description = "IPv4 or IPv6 networks that may reach port 22. Empty: the port stays closed."
 
   validation {
-    condition     = alltrue([for c in var.ssh_allowed_cidrs : can(cidrhost(c, 0))])
+    # cidrhost() alone takes leading zeros, and makes IPv4 of ::ffff:0:0/96, which Neutron refuses in mid-apply.
+    condition = alltrue([for c in var.ssh_allowed_cidrs :
+      can(regex("^([0-9A-Fa-f:]+|(0|[1-9][0-9]{0,2})(\\.(0|[1-9][0-9]{0,2})){3})/(0|[1-9][0-9]{0,2})$", c)) &&
+      try(strcontains(cidrhost(c, 0), ":") == strcontains(c, ":"), false)
+    ])
     error_message = "each ssh_allowed_cidrs entry must be an IPv4 or IPv6 network in CIDR form, such as 203.0.113.7/32 or 2001:db8::/48."
   }
 

@@ -54,6 +54,7 @@ fn arrows_point_inward() {
         ("host/Cargo.toml", &["catalyst-domain", "catalyst-sandbox", "catalyst-store"]),
         ("plugins/sdk/Cargo.toml", &[]),
         ("plugins/hetzner/Cargo.toml", &["catalyst-plugin-sdk"]),
+        ("plugins/openstack/Cargo.toml", &["catalyst-plugin-sdk"]),
         ("plugins/rehearsal/Cargo.toml", &["catalyst-plugin-sdk"]),
         ("plugins/examples/rust/Cargo.toml", &[]),
     ]);

@@ -195,7 +195,18 @@ fn what_the_own_plugins_render_passes() {
     hetzner["regions"][0] = json!({"provider": "hetzner", "cloudRegion": "fsn1", "controlPlaneSize": "cx42",
                                    "workerSize": "cx32", "workerCount": 1});
     hetzner["hetznerToken"] = json!("h".repeat(64));
-    for request in [rehearsal("passes.example", ""), hetzner] {
+    let mut openstack = rehearsal("passes.example", "");
+    openstack["regions"][0] = json!({"provider": "openstack", "cloudRegion": "GRA11", "controlPlaneSize": "b3-16",
+                                     "workerSize": "b3-8", "workerCount": 1});
+    for (key, value) in [
+        ("openstackAuthUrl", "https://auth.cloud.example/v3"),
+        ("openstackExternalNetwork", "Ext-Net"),
+        ("openstackApplicationCredentialID", "2a8e0c6b4d1f4f1fa6a6f1b0c3d2e1f0"),
+        ("openstackApplicationCredentialSecret", "a-secret-of-nobody"),
+    ] {
+        openstack[key] = json!(value);
+    }
+    for request in [rehearsal("passes.example", ""), hetzner, openstack] {
         let preview = scene.host.api.post("/api/v1/previews", &request.to_string());
         assert_eq!(preview.status, 200, "{}", preview.body);
         assert!(preview.json()["digest"].is_string() || preview.body.contains("digest"), "{}", preview.body);

@@ -48,7 +48,7 @@ fn secrets() -> Vec<Secret> {
         ..minted_secret(name, SecretRole::Ordinary, label)
     };
     let mut secrets = vec![
-        of_request(CREDENTIAL_ID, "openstackApplicationCredentialID", 8, 64, "openstack application credential id"),
+        // The first is the one that a person is asked for where there is one field.
         of_request(
             CREDENTIAL_SECRET,
             "openstackApplicationCredentialSecret",
@@ -56,6 +56,7 @@ fn secrets() -> Vec<Secret> {
             255,
             "openstack application credential secret",
         ),
+        of_request(CREDENTIAL_ID, "openstackApplicationCredentialID", 8, 64, "openstack application credential id"),
     ];
     secrets.extend(common_secrets());
     secrets

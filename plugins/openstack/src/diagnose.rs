@@ -1,7 +1,7 @@
 //! Plain words for what OpenTofu and the services say. The provider writes a service's answer as it came, status and JSON,
 //! but of a server that could not be built it says no more than that its state is `ERROR`.
 
-use catalyst_plugin_sdk::{Advice, Diagnostic, DiagnosticKind};
+use catalyst_plugin_sdk::{Advice, Asked, Diagnostic, DiagnosticKind};
 
 use crate::flavours;
 
@@ -20,7 +20,14 @@ const NO_HOST: &str = "No valid host was found: the cloud has no machine with ro
 /// The first that matches counts, so the narrow ones stand first.
 const KNOWN: &[Known] = &[
     Known {
-        signs: &["quota exceeded", "quota has been met", "overquota", "exceeds quota", "quotaexceeded", "quota_exceeded"],
+        signs: &[
+            "quota exceeded",
+            "quota has been met",
+            "overquota",
+            "exceeds quota",
+            "quotaexceeded",
+            "quota_exceeded",
+        ],
         kind: DiagnosticKind::Quota,
         retryable: false,
         what_happened: "The project has reached one of its quotas.",
@@ -28,7 +35,12 @@ const KNOWN: &[Known] = &[
                      higher quota, then retry.",
     },
     Known {
-        signs: &["externalipaddressexhausted", "no more ip addresses available", "ipaddressgenerationfailure", "subnets exhausted"],
+        signs: &[
+            "externalipaddressexhausted",
+            "no more ip addresses available",
+            "ipaddressgenerationfailure",
+            "subnets exhausted",
+        ],
         kind: DiagnosticKind::Capacity,
         retryable: false,
         what_happened: "The external network has no public address left.",
@@ -68,7 +80,13 @@ const KNOWN: &[Known] = &[
                      (load-balancer) there, say openstackLoadBalancer none.",
     },
     Known {
-        signs: &["your query returned no results", "no flavor found", "no network found with name", "invalid imageref", "invalid flavorref"],
+        signs: &[
+            "your query returned no results",
+            "no flavor found",
+            "no network found with name",
+            "invalid imageref",
+            "invalid flavorref",
+        ],
         kind: DiagnosticKind::Configuration,
         retryable: false,
         what_happened: "The region has no flavour, image or external network of that name.",
@@ -97,7 +115,14 @@ const KNOWN: &[Known] = &[
         what_to_do: "Wait for some minutes, then retry.",
     },
     Known {
-        signs: &["got 401 instead", "requires authentication", "authentication failed", "unable to authenticate", "application_credential_id must", "application_credential_secret must"],
+        signs: &[
+            "got 401 instead",
+            "requires authentication",
+            "authentication failed",
+            "unable to authenticate",
+            "application_credential_id must",
+            "application_credential_secret must",
+        ],
         kind: DiagnosticKind::Credentials,
         retryable: false,
         what_happened: "The identity service refuses the application credential.",
@@ -119,7 +144,15 @@ const KNOWN: &[Known] = &[
         what_to_do: "Retry in a minute.",
     },
     Known {
-        signs: &["already exists", "already allocated", "ipaddressinuse", "already using the protocol", "got 409 instead", "still in use", "inuse"],
+        signs: &[
+            "already exists",
+            "already allocated",
+            "ipaddressinuse",
+            "already using the protocol",
+            "got 409 instead",
+            "still in use",
+            "inuse",
+        ],
         kind: DiagnosticKind::Conflict,
         retryable: false,
         what_happened: "Something of that name or address is in the project already, or something else still uses it, perhaps \
@@ -161,7 +194,7 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
+pub(crate) fn advice(diagnostic: &Diagnostic, asked: &Asked) -> Advice {
     let lower = format!("{}\n{}", diagnostic.summary, diagnostic.detail).to_lowercase();
     let Some(known) = KNOWN.iter().find(|known| known.signs.iter().any(|sign| lower.contains(sign))) else {
         return Advice {
@@ -180,7 +213,7 @@ pub(crate) fn advice(diagnostic: &Diagnostic) -> Advice {
         retryable: known.retryable,
         what_happened: known.what_happened.to_owned(),
         what_to_do: known.what_to_do.to_owned(),
-        alternatives: if offers { flavours::alternatives(&lower, address) } else { Vec::new() },
+        alternatives: if offers { flavours::alternatives(asked, address) } else { Vec::new() },
     }
 }
 
@@ -203,9 +236,11 @@ mod tests {
         };
         let quota = r#"{"forbidden": {"code": 403, "message": "Quota exceeded for cores, ram: Requested 4, but already used 18 of 20 cores"}}"#;
         let octavia = r#"{"faultcode": "Client", "faultstring": "Quota has been met for resources: Load Balancer"}"#;
-        let floating = r#"{"NeutronError": {"type": "OverQuota", "message": "Quota exceeded for resources: ['floatingip']."}}"#;
+        let floating =
+            r#"{"NeutronError": {"type": "OverQuota", "message": "Quota exceeded for resources: ['floatingip']."}}"#;
         let exhausted = r#"{"NeutronError": {"type": "ExternalIpAddressExhausted", "message": "Unable to find any IP address on external network x."}}"#;
-        let immutable = r#"{"faultcode": "Client", "faultstring": "Load Balancer 0da0 is immutable and cannot be updated."}"#;
+        let immutable =
+            r#"{"faultcode": "Client", "faultstring": "Load Balancer 0da0 is immutable and cannot be updated."}"#;
         let allocated = r#"{"NeutronError": {"type": "IpAddressAlreadyAllocated", "message": "IP address 10.0.1.2 already allocated in subnet x"}}"#;
         let pair = r#"{"conflictingRequest": {"code": 409, "message": "Key pair 'catalyst-a' already exists."}}"#;
         let policy = r#"{"forbidden": {"code": 403, "message": "Policy doesn't allow os_compute_api:servers:create to be performed."}}"#;
@@ -229,8 +264,16 @@ mod tests {
             ("timeout while waiting for state to become 'ACTIVE' (last state: 'BUILD', timeout: 30m0s)".to_owned(), DiagnosticKind::Transient, true),
             ("something new".to_owned(), DiagnosticKind::Other, false),
         ];
+        let asked = Asked {
+            region: "GRA11".to_owned(),
+            control_plane_size: "b3-16".to_owned(),
+            worker_size: String::new(),
+            worker_count: 0,
+            ha_enabled: false,
+        };
         for (summary, kind, retryable) in cases {
-            let advice = advice(&Diagnostic { summary: summary.clone(), detail: String::new(), address: None });
+            let diagnostic = Diagnostic { summary: summary.clone(), detail: String::new(), address: None };
+            let advice = advice(&diagnostic, &asked);
             assert_eq!((advice.kind, advice.retryable), (kind, retryable), "{summary}");
         }
     }

@@ -18,8 +18,10 @@ pub(crate) fn monthly(request: &DeploymentRequest) -> Result<Estimate, String> {
             .to_owned());
     };
     let workers = u32::try_from(plan.worker_count).unwrap_or(0);
-    let groups =
-        [("control plane", &plan.control_plane_size, plan.control_plane_count()), ("worker", &plan.worker_size, workers)];
+    let groups = [
+        ("control plane", &plan.control_plane_size, plan.control_plane_count()),
+        ("worker", &plan.worker_size, workers),
+    ];
     let (mut lines, mut unknown) = (Vec::new(), Vec::new());
     for (role, name, quantity) in groups {
         if quantity == 0 {

@@ -1,12 +1,10 @@
 //! Flavours. Each cloud has its own; what is known beforehand is what some names say of themselves, and which the Sovereign
 //! Cloud Stack's standard asks of every cloud that follows it (SCS-0100, SCS-0103).
 
-use catalyst_plugin_sdk::{Alternative, MachineType};
+use catalyst_plugin_sdk::{Alternative, Asked, MachineType};
 
 /// When the standard was looked up.
 pub(crate) const AS_OF: &str = "2026-11-01";
-/// Behind it the host says what was asked for, since the cloud rarely says of what there is none.
-const ASKED_FOR: &str = "asked for:";
 
 /// Name, cores, memory and disk in GiB; without a disk a server boots from a volume.
 const STANDARD: [(&str, u32, u32, u32); 10] = [
@@ -65,19 +63,15 @@ pub(crate) fn has_disk(name: &str) -> Option<bool> {
     Some(disk.and_then(leading).is_some())
 }
 
-/// Other flavours of the standard with as much memory, for the one that a message in lower case says was asked for;
-/// `address` is the resource that failed.
-pub(crate) fn alternatives(text: &str, address: Option<&str>) -> Vec<Alternative> {
-    let (_, asked) = text.split_once(ASKED_FOR).unwrap_or(("", text));
+/// Other flavours of the standard with as much memory as the one that was asked for; `address` is the resource that failed.
+pub(crate) fn alternatives(asked: &Asked, address: Option<&str>) -> Vec<Alternative> {
     let of_worker = address.is_some_and(|address| address.contains(".worker"));
-    let word = if of_worker { "workers " } else { "control plane " };
-    let Some((_, rest)) = asked.split_once(word) else { return Vec::new() };
-    let name = rest.split([',', '\n']).next().unwrap_or_default().trim_end_matches('.').trim();
-    let upper = name.replacen("scs-", "SCS-", 1);
-    let (Some(memory), Some(disk)) = (memory_in(&upper), has_disk(&upper)) else { return Vec::new() };
-    let alike = STANDARD.iter().filter(|(other, _, its_memory, its_disk)| {
-        *its_memory == memory && (*its_disk > 0) == disk && !other.eq_ignore_ascii_case(name)
-    });
+    let worker = Some(asked.worker_size.as_str()).filter(|size| of_worker && !size.is_empty());
+    let name = worker.unwrap_or(&asked.control_plane_size);
+    let (Some(memory), Some(disk)) = (memory_in(name), has_disk(name)) else { return Vec::new() };
+    let alike = STANDARD
+        .iter()
+        .filter(|(other, _, its_memory, its_disk)| *its_memory == memory && (*its_disk > 0) == disk && *other != name);
     let alternative = |(name, ..): &(&str, u32, u32, u32)| Alternative {
         region: None,
         machine_type: Some((*name).to_owned()),
@@ -112,14 +106,24 @@ mod tests {
 
     #[test]
     fn another_flavour_is_offered_where_a_standard_says_that_there_is_one() {
-        let names = |asked: &str, address| -> Vec<String> {
-            let text = format!("no host\nasked for: region regionone, {asked}.");
-            alternatives(&text, address).into_iter().filter_map(|other| other.machine_type).collect()
+        let names = |control_plane: &str, worker: &str, address| -> Vec<String> {
+            let asked = Asked {
+                region: "GRA11".to_owned(),
+                control_plane_size: control_plane.to_owned(),
+                worker_size: worker.to_owned(),
+                worker_count: 1,
+                ha_enabled: false,
+            };
+            alternatives(&asked, address).into_iter().filter_map(|other| other.machine_type).collect()
         };
-        assert_eq!(names("control plane scs-4v-16", None), ["SCS-2V-16", "SCS-8V-16"]);
-        assert_eq!(names("control plane scs-4v-16-50", None), ["SCS-4V-16-100s"], "with a disk again");
         let worker = Some("openstack_compute_instance_v2.worker[0]");
-        assert_eq!(names("control plane b3-16, workers scs-2v-8", worker), ["SCS-1V-8", "SCS-4V-8"]);
-        assert_eq!(names("control plane b3-16", None), Vec::<String>::new(), "no name is made up");
+        assert_eq!(names("SCS-4V-16", "", None), ["SCS-2V-16", "SCS-8V-16"]);
+        assert_eq!(
+            names("SCS-4V-16-50", "", worker),
+            ["SCS-4V-16-100s"],
+            "with a disk again; workers are like servers"
+        );
+        assert_eq!(names("b3-16", "SCS-2V-8", worker), ["SCS-1V-8", "SCS-4V-8"]);
+        assert_eq!(names("b3-16", "", None), Vec::<String>::new(), "no name is made up");
     }
 }

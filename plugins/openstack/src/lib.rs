@@ -13,8 +13,8 @@ mod render;
 mod settings;
 
 use catalyst_plugin_sdk::{
-    Advice, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse, Provider,
-    Provisioner, RenderContext, Rendered, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse,
+    Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 pub use render::template_variables;
@@ -52,18 +52,18 @@ impl Provisioner for Openstack {
         })
     }
 
-    fn diagnose(diagnostic: &Diagnostic) -> Advice {
-        diagnose::advice(diagnostic)
+    fn diagnose(diagnostic: &Diagnostic, asked: &Asked) -> Advice {
+        diagnose::advice(diagnostic, asked)
     }
 
     fn estimate(request: &DeploymentRequest) -> Result<Estimate, String> {
         estimate::monthly(request)
     }
 
-    /// The address of Keystone is a setting, and probes may only reach hosts that the descriptor names beforehand.
-    fn credential_probe() -> Result<Vec<Probe>, String> {
-        Err("an OpenStack credential is proven by the identity service of its own cloud, whose address a request gives \
-             (openstackAuthUrl); the plan, which creates nothing, is the first to ask there"
+    /// Probes may only reach hosts that the descriptor names beforehand, and each cloud has a Keystone of its own.
+    fn credential_probe(_: &Settings) -> Result<Vec<Probe>, String> {
+        Err("an OpenStack credential is an id and a secret, and is proven by the identity service of its own cloud, whose \
+             address a request gives (openstackAuthUrl); the plan, which creates nothing, is the first to ask there"
             .to_owned())
     }
 

@@ -201,9 +201,7 @@ pub(crate) fn check(settings: &OpenstackSettings, findings: &mut Findings) {
              characters";
         refuse("openstackAuthUrl", "url", message.to_owned());
     }
-    for (key, name) in
-        [("openstackExternalNetwork", &settings.external_network), ("openstackImage", &settings.image)]
-    {
+    for (key, name) in [("openstackExternalNetwork", &settings.external_network), ("openstackImage", &settings.image)] {
         if name.as_deref().is_some_and(|name| !is_name(name)) {
             refuse(key, "name", format!("{key} must be a name of at most {MAX_NAME} characters"));
         }

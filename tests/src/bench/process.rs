@@ -83,7 +83,7 @@ fn kib(file: &str, key: &str) -> anyhow::Result<f64> {
 pub async fn sizes() -> anyhow::Result<Vec<Figure>> {
     let binary = size("release/catalyst")?;
     let mut figures = vec![Figure::new("size of the release binary", Unit::Bytes, binary)];
-    for plugin in ["hetzner", "rehearsal"] {
+    for plugin in ["hetzner", "openstack", "rehearsal"] {
         let plugin_size = size(&format!("plugins/{plugin}.wasm"))?;
         let name = format!("size of the plugin {plugin}");
         figures.push(Figure::new(name, Unit::Bytes, plugin_size).against("release binary", binary));

@@ -129,7 +129,8 @@ fn token(state: &State, body: &Value) -> Answered {
         .iter()
         .map(|(kind, name, path)| {
             let url = format!("{}/{path}", state.url);
-            let endpoint = json!({"id": name, "interface": "public", "region": REGION, "region_id": REGION, "url": url});
+            let endpoint =
+                json!({"id": name, "interface": "public", "region": REGION, "region_id": REGION, "url": url});
             json!({"id": name, "type": kind, "name": name, "endpoints": [endpoint]})
         })
         .collect();

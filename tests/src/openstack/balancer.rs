@@ -25,7 +25,9 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Answered> {
         ("GET", [id]) => Some(show(state, kind, id).map(|object| (200, json!({*one: object})))),
         ("PUT", [id]) => Some(update(state, kind, id, &call.body[*one]).map(|object| (200, json!({*one: object})))),
         ("DELETE", [id]) => Some(delete(state, kind, id).map(|()| (204, Value::Null))),
-        ("GET", [id, "members"]) => Some(state.get("pools", id).map(|pool| (200, json!({"members": pool["member_list"]})))),
+        ("GET", [id, "members"]) => {
+            Some(state.get("pools", id).map(|pool| (200, json!({"members": pool["member_list"]}))))
+        }
         ("PUT", [id, "members"]) => Some(set_members(state, id, &call.body["members"])),
         _ => None,
     }
@@ -111,9 +113,11 @@ fn balancer(state: &mut State, body: &Value) -> Result<Value, Refusal> {
         }),
     );
     let status = if state.pace == Pace::Polled || state.breaks { "PENDING_CREATE" } else { "ACTIVE" };
-    Ok(json!({"vip_port_id": port["id"], "vip_network_id": network, "vip_qos_policy_id": null, "availability_zone": null,
+    Ok(
+        json!({"vip_port_id": port["id"], "vip_network_id": network, "vip_qos_policy_id": null, "availability_zone": null,
               "flavor_id": "", "provider": null, "provisioning_status": status, "listeners": [], "pools": [],
-              "next": state.breaks.then_some("ERROR")}))
+              "next": state.breaks.then_some("ERROR")}),
+    )
 }
 
 fn below(state: &State, kind: &str, balancer: &str, body: &Value) -> Result<Value, Refusal> {
@@ -125,7 +129,11 @@ fn below(state: &State, kind: &str, balancer: &str, body: &Value) -> Result<Valu
                 other["loadbalancers"][0]["id"] == balancer && other["protocol_port"] == body["protocol_port"]
             };
             if state.each("listeners").any(same) {
-                return Err(Refusal::new(409, "Conflict", "Another Listener on this Load Balancer is already using the protocol and port"));
+                return Err(Refusal::new(
+                    409,
+                    "Conflict",
+                    "Another Listener on this Load Balancer is already using the protocol and port",
+                ));
             }
             let networks = body["allowed_cidrs"].as_array().into_iter().flatten();
             if networks.into_iter().any(|network| block::is_v6(text(network))) {

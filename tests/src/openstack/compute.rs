@@ -67,7 +67,8 @@ fn groups(state: &mut State, method: &str, rest: &[&str], body: &Value) -> Optio
 /// Up to microversion 2.63 a group has a list of policies, and one policy is none.
 fn group(state: &mut State, body: &Value) -> Answered {
     let policy = body["policies"][0].as_str().or(body["policy"].as_str());
-    let Some(policy) = policy.filter(|policy| ["anti-affinity", "soft-anti-affinity", "affinity"].contains(policy)) else {
+    let Some(policy) = policy.filter(|policy| ["anti-affinity", "soft-anti-affinity", "affinity"].contains(policy))
+    else {
         return Err(Refusal::bad("Invalid input for field/attribute policies. [] is too short"));
     };
     let group = json!({"name": body["name"], "policies": [policy], "policy": policy, "members": [], "rules": {},
@@ -121,10 +122,14 @@ fn create(state: &mut State, body: &Value) -> Answered {
         object["fault"] = json!({"code": 500, "message": message, "created": THEN});
     }
     let object = state.add("servers", object);
-    if let Some(members) = state.get_mut("server_groups", &group).ok().and_then(|group| group["members"].as_array_mut()) {
+    if let Some(members) = state.get_mut("server_groups", &group).ok().and_then(|group| group["members"].as_array_mut())
+    {
         members.push(object["id"].clone());
     }
-    put_over(state.get_mut("ports", &port)?, &json!({"device_id": object["id"], "device_owner": "compute:nova", "status": "ACTIVE"}));
+    put_over(
+        state.get_mut("ports", &port)?,
+        &json!({"device_id": object["id"], "device_owner": "compute:nova", "status": "ACTIVE"}),
+    );
     let user_data = decoded(text(&wanted["user_data"]))?;
     state.user_data.insert(text(&wanted["name"]).to_owned(), user_data);
     Ok((202, json!({"server": {"id": object["id"], "adminPass": "unused", "links": []}})))
@@ -137,7 +142,8 @@ fn decoded(user_data: &str) -> Result<Vec<u8>, Refusal> {
 }
 
 fn check(state: &State, wanted: &Value) -> Result<(), Refusal> {
-    let flavour = offers::flavour(text(&wanted["flavorRef"])).ok_or_else(|| Refusal::bad("Flavor could not be found."))?;
+    let flavour =
+        offers::flavour(text(&wanted["flavorRef"])).ok_or_else(|| Refusal::bad("Flavor could not be found."))?;
     let image = &wanted["imageRef"];
     let volume = &wanted["block_device_mapping_v2"][0];
     if image != IMAGE_ID && volume["uuid"] != IMAGE_ID {
@@ -169,7 +175,8 @@ fn check(state: &State, wanted: &Value) -> Result<(), Refusal> {
 /// Strict groups put each server on a machine of its own.
 fn has_room(state: &State, group: &str) -> Result<bool, Refusal> {
     let group = state.get("server_groups", group)?;
-    let there = state.each("servers").filter(|server| server["group"] == group["id"] && server["status"] != "ERROR").count();
+    let there =
+        state.each("servers").filter(|server| server["group"] == group["id"] && server["status"] != "ERROR").count();
     Ok(group["policy"] != "anti-affinity" || there < HOSTS)
 }
 

@@ -54,17 +54,22 @@ impl Reached for Cloud {
 
 impl Cloud {
     /// What the environment names, else the double.
+    ///
+    /// # Panics
+    /// When there is an address without what else a run needs: the double in its place would be a silent skip.
     pub fn start() -> Self {
         let named = |name: &str| given(&format!("OPENSTACK_{name}"));
-        let credential = named("APPLICATION_CREDENTIAL_ID").zip(named("APPLICATION_CREDENTIAL_SECRET"));
-        let (Some(auth_url), Some(credential)) = (named("AUTH_URL"), credential) else { return Self::double() };
+        let Some(auth_url) = named("AUTH_URL") else { return Self::double() };
+        let needed = |name: &str| named(name).unwrap_or_else(|| panic!("{auth_url} needs OPENSTACK_{name}"));
+        let credential = (needed("APPLICATION_CREDENTIAL_ID"), needed("APPLICATION_CREDENTIAL_SECRET"));
+        let (region, external_network, flavour) = (needed("REGION"), needed("EXTERNAL_NETWORK"), needed("FLAVOR"));
         Self {
             double: None,
             auth_url,
-            region: named("REGION").unwrap_or_default(),
-            external_network: named("EXTERNAL_NETWORK").unwrap_or_default(),
+            region,
+            external_network,
             image: named("IMAGE").unwrap_or_else(|| IMAGE.to_owned()),
-            flavour: named("FLAVOR").unwrap_or_default(),
+            flavour,
             credential,
         }
     }
@@ -87,4 +92,9 @@ impl Cloud {
     pub fn project(&self) -> &Project {
         self.double.as_ref().unwrap_or_else(|| panic!("this test needs the double"))
     }
+}
+
+/// Whether the environment names a real cloud.
+pub fn is_real() -> bool {
+    given("OPENSTACK_AUTH_URL").is_some()
 }

@@ -104,12 +104,17 @@ fn subnet(state: &State, body: &Value) -> Result<Value, Refusal> {
         return Err(Refusal::bad(format!("Invalid input for operation: {cidr} or its gateway is not valid.")));
     }
     let pools = body["allocation_pools"].as_array().into_iter().flatten();
-    if pools.into_iter().any(|pool| !block::contains(cidr, text(&pool["start"])) || !block::contains(cidr, text(&pool["end"]))) {
+    if pools
+        .into_iter()
+        .any(|pool| !block::contains(cidr, text(&pool["start"])) || !block::contains(cidr, text(&pool["end"])))
+    {
         return Err(Refusal::bad("The allocation pool spans beyond the subnet cidr."));
     }
     let servers = body["dns_nameservers"].as_array().map_or(0, Vec::len);
     if servers > 5 {
-        return Err(Refusal::bad("Invalid input for dns_nameservers. The number of DNS nameservers exceeds the limit 5."));
+        return Err(Refusal::bad(
+            "Invalid input for dns_nameservers. The number of DNS nameservers exceeds the limit 5.",
+        ));
     }
     Ok(json!({"enable_dhcp": true, "dns_nameservers": [], "host_routes": [], "ipv6_address_mode": null,
               "ipv6_ra_mode": null, "subnetpool_id": null, "service_types": [], "segment_id": null,
@@ -145,7 +150,11 @@ fn port(state: &mut State, body: &Value) -> Result<Value, Refusal> {
 pub(super) fn address(state: &State, subnet: &str, address: &str) -> Done {
     let subnet = state.get("subnets", subnet)?;
     if !block::contains(text(&subnet["cidr"]), address) {
-        return Err(Refusal::new(400, "InvalidIpForSubnet", format!("IP address {address} is not a valid IP for the specified subnet.")));
+        return Err(Refusal::new(
+            400,
+            "InvalidIpForSubnet",
+            format!("IP address {address} is not a valid IP for the specified subnet."),
+        ));
     }
     let mut ports = state.each("ports").flat_map(|port| port["fixed_ips"].as_array().into_iter().flatten());
     if ports.any(|fixed| fixed["ip_address"] == address) || subnet["gateway_ip"] == address {
@@ -169,10 +178,22 @@ fn rule(state: &State, body: &Value) -> Done {
     let prefix = text(&body["remote_ip_prefix"]);
     let fits = prefix.is_empty() || block::is_v6(prefix) == (body["ethertype"] == "IPv6");
     if !fits || !(prefix.is_empty() || block::is_plain(prefix)) {
-        return Err(Refusal::new(400, "SecurityGroupRuleParameterConflict", format!("Conflicting value ethertype for CIDR {prefix}")));
+        return Err(Refusal::new(
+            400,
+            "SecurityGroupRuleParameterConflict",
+            format!("Conflicting value ethertype for CIDR {prefix}"),
+        ));
     }
     let same = |key: &str, other: &Value| body.get(key).unwrap_or(&Value::Null) == &other[key];
-    let keys = ["security_group_id", "direction", "ethertype", "protocol", "port_range_min", "remote_ip_prefix", "remote_group_id"];
+    let keys = [
+        "security_group_id",
+        "direction",
+        "ethertype",
+        "protocol",
+        "port_range_min",
+        "remote_ip_prefix",
+        "remote_group_id",
+    ];
     if state.each("security_group_rules").any(|other| keys.iter().all(|key| same(key, other))) {
         return Err(Refusal::new(409, "SecurityGroupRuleExists", "Security group rule already exists."));
     }
@@ -195,16 +216,23 @@ fn associate(state: &mut State, id: &str, port: &str) -> Done {
     if !port.is_empty() {
         let wanted = state.get("ports", port)?["fixed_ips"][0].clone();
         let interface = state.each("ports").find(|other| {
-            other["device_owner"] == "network:router_interface" && other["fixed_ips"][0]["subnet_id"] == wanted["subnet_id"]
+            other["device_owner"] == "network:router_interface"
+                && other["fixed_ips"][0]["subnet_id"] == wanted["subnet_id"]
         });
         let Some(interface) = interface else {
-            let message = format!("External network {EXTERNAL_NETWORK_ID} is not reachable from subnet {}. Therefore, cannot associate Port {port} with a Floating IP.", wanted["subnet_id"]);
+            let message = format!(
+                "External network {EXTERNAL_NETWORK_ID} is not reachable from subnet {}. Therefore, cannot associate Port {port} with a Floating IP.",
+                wanted["subnet_id"]
+            );
             return Err(Refusal::new(404, "ExternalGatewayForFloatingIPNotFound", message));
         };
         (fixed, router) = (wanted["ip_address"].clone(), interface["device_id"].clone());
     }
     let status = if port.is_empty() { "DOWN" } else { "ACTIVE" };
-    put_over(state.get_mut("floatingips", id)?, &json!({"fixed_ip_address": fixed, "router_id": router, "status": status}));
+    put_over(
+        state.get_mut("floatingips", id)?,
+        &json!({"fixed_ip_address": fixed, "router_id": router, "status": status}),
+    );
     Ok(())
 }
 
@@ -228,7 +256,9 @@ fn delete(state: &mut State, kind: &'static str, id: &str) -> Done {
         return Err(Refusal::new(409, type_, format!("Unable to complete operation on {id}: {words}.")));
     }
     if kind == "ports" && text(&state.get(kind, id)?["device_owner"]).starts_with("network:") {
-        let message = format!("Port {id} cannot be deleted directly via the port API: has device owner network:router_interface.");
+        let message = format!(
+            "Port {id} cannot be deleted directly via the port API: has device owner network:router_interface."
+        );
         return Err(Refusal::new(409, "ServicePortInUse", message));
     }
     state.remove(kind, id)?;
@@ -291,9 +321,14 @@ fn remove_interface(state: &mut State, id: &str, body: &Value) -> Answered {
     };
     let led_by = |address: &Value| address["router_id"] == id && !address["port_id"].is_null();
     if state.each("floatingips").any(led_by) {
-        let message = format!("Router interface for subnet {subnet} on router {id} cannot be deleted, as it is required by one or more floating IPs.");
+        let message = format!(
+            "Router interface for subnet {subnet} on router {id} cannot be deleted, as it is required by one or more floating IPs."
+        );
         return Err(Refusal::new(409, "RouterInterfaceInUseByFloatingIP", message));
     }
     state.remove("ports", text(&port["id"]))?;
-    Ok((200, json!({"id": id, "subnet_id": port["fixed_ips"][0]["subnet_id"], "port_id": port["id"], "tenant_id": PROJECT})))
+    Ok((
+        200,
+        json!({"id": id, "subnet_id": port["fixed_ips"][0]["subnet_id"], "port_id": port["id"], "tenant_id": PROJECT}),
+    ))
 }

@@ -83,7 +83,10 @@ fn g1_g12_the_first_server_delivers_the_kubeconfig_of_the_public_address_with_th
     assert_eq!(node.start("catalyst-postback.service"), Some(0), "{}", node.log());
     let seen = double.seen();
     assert_eq!(seen.len(), 1);
-    assert_eq!((seen[0].method.as_str(), seen[0].path.as_str()), ("PUT", "/api/v1/deployments/00112233aabbccdd/kubeconfig"));
+    assert_eq!(
+        (seen[0].method.as_str(), seen[0].path.as_str()),
+        ("PUT", "/api/v1/deployments/00112233aabbccdd/kubeconfig")
+    );
     let bearer = secret_value("kubeconfig_bearer_token");
     assert!(seen[0].headers.contains(&format!("Authorization: Bearer {bearer}")));
     let server = format!("server: https://{}:6443", world().address);
@@ -123,7 +126,8 @@ fn a_first_server_without_a_load_balancer_forwards_the_web_itself_and_no_other_d
     let wants = &first.file(DROP_IN).unwrap().content;
     for (port, target) in [("80", "127.0.0.1:31080"), ("443", "127.0.0.1:31443")] {
         assert!(wants.contains(&format!("catalyst-port-{port}.socket")));
-        let unit = |kind: &str| &first.file(&format!("/etc/systemd/system/catalyst-port-{port}.{kind}")).unwrap().content;
+        let unit =
+            |kind: &str| &first.file(&format!("/etc/systemd/system/catalyst-port-{port}.{kind}")).unwrap().content;
         assert!(unit("socket").contains(&format!("ListenStream={port}\n")));
         assert!(unit("service").contains(&format!("systemd-socket-proxyd {target}\n")));
     }

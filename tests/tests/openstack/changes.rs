@@ -20,8 +20,12 @@ fn a16_g17_other_user_data_image_and_key_plan_nothing_for_living_servers() {
     let cloud = Cloud::double();
     let asked = ha(&cloud, 1, json!({}));
     let mut up = up(cloud, &asked);
-    let mut other = ha(&up.cloud, 1, json!({"k3sVersion": "v1.32.1+k3s1", "enableFail2ban": false,
-                                            "openstackServerGroupPolicy": "soft-anti-affinity"}));
+    let mut other = ha(
+        &up.cloud,
+        1,
+        json!({"k3sVersion": "v1.32.1+k3s1", "enableFail2ban": false,
+                                            "openstackServerGroupPolicy": "soft-anti-affinity"}),
+    );
     other.org_name = "Renamed".to_owned();
     stage(&up.work, &other);
     let template = up.work.path().join("cloudinit-control-plane.tftpl");
@@ -53,7 +57,10 @@ fn a_size_change_resizes_in_place_and_the_server_stays() {
     up.work.apply().passed();
     for ((name, flavour), before) in [("cp1", "3"), ("w1", "5")].into_iter().zip(before) {
         let after = server(&up.cloud, name);
-        assert_eq!((&after["id"], &after["flavor"]["id"], &after["status"]), (&before, &json!(flavour), &json!("ACTIVE")));
+        assert_eq!(
+            (&after["id"], &after["flavor"]["id"], &after["status"]),
+            (&before, &json!(flavour), &json!("ACTIVE"))
+        );
     }
     up.settled();
     up.down();
@@ -69,7 +76,12 @@ fn a_solo_cluster_becomes_ha_and_gets_workers_without_losing_its_server() {
     up.work.set("k3s_agent_token", &secret_value("minted for the retry"));
     let planned = up.work.plan().passed();
     // Three servers with their ports; the three pools get members.
-    assert_eq!((planned.count("create"), planned.count("update"), planned.planned.len()), (6, 3, 9), "{:?}", planned.planned);
+    assert_eq!(
+        (planned.count("create"), planned.count("update"), planned.planned.len()),
+        (6, 3, 9),
+        "{:?}",
+        planned.planned
+    );
     up.work.apply().passed();
     assert_eq!(server(&up.cloud, "cp1")["id"], before);
     assert!(user_data(&up.cloud, "cp2").contains(&secret_value("k3s_token")));

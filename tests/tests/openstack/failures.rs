@@ -3,7 +3,7 @@
 
 use crate::kit::{DEPLOYMENT, NAME, Turn, bundle, ha, request};
 use catalyst_plugin_openstack::Openstack;
-use catalyst_plugin_sdk::{Advice, DeploymentRequest, Diagnostic, DiagnosticKind, Provisioner};
+use catalyst_plugin_sdk::{Advice, Asked, DeploymentRequest, Diagnostic, DiagnosticKind, Provisioner};
 use catalyst_tests::openstack::Answer;
 use catalyst_tests::openstack::module::{Cloud, MODULE, Said, Words, Work, pinned};
 use serde_json::json;
@@ -41,8 +41,12 @@ impl Planned {
 }
 
 fn advice(words: &Words) -> Advice {
+    advice_for(words, &Asked::default())
+}
+
+fn advice_for(words: &Words, asked: &Asked) -> Advice {
     let words = words.clone();
-    Openstack::diagnose(&Diagnostic { summary: words.summary, detail: words.detail, address: words.address })
+    Openstack::diagnose(&Diagnostic { summary: words.summary, detail: words.detail, address: words.address }, asked)
 }
 
 /// The only error, and the plugin's advice.
@@ -62,10 +66,10 @@ fn f11_a_server_without_a_host_is_capacity_with_others_to_choose_and_a_retry_rep
     let run = planned(cloud, &asked);
     run.cloud.project().fail("POST", "/servers", 2, Answer::Broken);
     let said = run.work.apply();
-    let words = said.errors().remove(0);
-    let with_request = Words { detail: format!("{}\nAsked for: region RegionOne, control plane SCS-4V-16-50.", words.detail), ..words };
-    let advice = advice(&with_request);
-    assert_eq!((advice.kind, advice.retryable), (DiagnosticKind::Capacity, false), "{with_request:?}");
+    let errors = said.errors();
+    let size = asked.regions[0].control_plane_size.clone();
+    let advice = advice_for(&errors[0], &Asked { control_plane_size: size, ..Asked::default() });
+    assert_eq!((advice.kind, advice.retryable), (DiagnosticKind::Capacity, false), "{errors:?}");
     assert!(!advice.alternatives.is_empty());
     for alternative in advice.alternatives {
         let mut other = asked.clone();
@@ -103,7 +107,11 @@ fn a_credential_that_nobody_knows_and_one_without_rights_are_credentials() {
     run.work.set("application_credential_secret", "another-secret");
     let said = run.work.plan();
     assert!(!said.errors().is_empty());
-    assert!(said.errors().iter().all(|words| advice(words).kind == DiagnosticKind::Credentials), "{:#?}", said.errors());
+    assert!(
+        said.errors().iter().all(|words| advice(words).kind == DiagnosticKind::Credentials),
+        "{:#?}",
+        said.errors()
+    );
     assert_eq!(run.cloud.project().everything().len(), 0);
 }
 

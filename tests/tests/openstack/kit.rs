@@ -3,9 +3,9 @@
 use catalyst_plugin_openstack::Openstack;
 use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RegionSlot, RenderContext, Rendered};
 use catalyst_tests::node::Node;
-use catalyst_tests::openstack::module::{Cloud, Said, Work};
+use catalyst_tests::openstack::module::{Cloud, Said, Work, is_real};
 use serde_json::{Value, json};
-use std::sync::{Condvar, LazyLock, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 
 /// A deployment's id.
 pub const DEPLOYMENT: &str = "00112233aabbccdd";
@@ -76,8 +76,9 @@ pub fn bundle(request: &DeploymentRequest) -> Rendered {
     Openstack::render(request, &context()).unwrap()
 }
 
-/// OpenTofu and the provider of one run keep a core busy.
-static RUNS: (Mutex<usize>, Condvar) = (Mutex::new(2), Condvar::new());
+/// OpenTofu and the provider of one run keep a core busy. In a real project the names of two runs would meet.
+static RUNS: LazyLock<(Mutex<usize>, Condvar)> =
+    LazyLock::new(|| (Mutex::new(if is_real() { 1 } else { 2 }), Condvar::new()));
 
 /// Leave to run, given back at its end.
 pub struct Turn(());
@@ -99,7 +100,8 @@ impl Drop for Turn {
 
 /// A module that was applied.
 pub struct Up {
-    pub cloud: Cloud,
+    /// Shared with who still looks at it when the run is over.
+    pub cloud: Arc<Cloud>,
     pub work: Work,
     pub applied: Said,
     _turn: Turn,
@@ -112,8 +114,19 @@ pub fn up(cloud: Cloud, request: &DeploymentRequest) -> Up {
     work.init().unwrap();
     let planned = work.plan().passed();
     assert_eq!(planned.count("create"), planned.planned.len(), "{:?}", planned.planned);
-    let applied = work.apply().passed();
-    Up { cloud, work, applied, _turn: turn }
+    let applied = work.apply();
+    let up = Up { cloud: Arc::new(cloud), work, applied, _turn: turn };
+    assert_eq!(up.applied.status, 0, "{:#?}", up.applied.errors());
+    up
+}
+
+/// A test that fails leaves nothing behind that costs.
+impl Drop for Up {
+    fn drop(&mut self) {
+        if self.cloud.double.is_none() && std::thread::panicking() {
+            self.work.destroy();
+        }
+    }
 }
 
 impl Up {
@@ -151,7 +164,7 @@ pub fn user_data(cloud: &Cloud, end: &str) -> String {
 
 /// A cluster of three servers and two workers, as the cloud shows it, for every question that leaves it as it is.
 pub struct World {
-    pub cloud: Cloud,
+    pub cloud: Arc<Cloud>,
     /// The one public address.
     pub address: String,
     /// What each server was made with, in the order cp1, cp2, cp3, w1, w2.
@@ -180,7 +193,7 @@ fn look() -> World {
         address,
         user_data: names.iter().map(|name| user_data(&up.cloud, name)).collect(),
         private: names.iter().map(private).collect(),
-        cloud: up.cloud,
+        cloud: up.cloud.clone(),
     }
 }
 

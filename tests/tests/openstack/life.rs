@@ -83,7 +83,7 @@ fn the_module_alone_makes_the_same_user_data_as_the_rendered_bundle() {
     let cloud = Cloud::double();
     let asked = ha(&cloud, 1, json!({"enableOpenstackCredentials": true}));
     let rendered = up(cloud, &asked);
-    let mut work = Work::standalone(&rendered.cloud).unwrap();
+    let mut work = Work::standalone(&*rendered.cloud).unwrap();
     rendered.work.destroy().passed();
     let bundle = Openstack::render(&asked, &context()).unwrap();
     work.set_variables(&bundle.variables);
@@ -96,11 +96,15 @@ fn the_module_alone_makes_the_same_user_data_as_the_rendered_bundle() {
     work.init().unwrap();
     work.plan().passed();
     work.apply().passed();
-    let address = |text: &str| text.split("--tls-san=203.0.113.").nth(1).and_then(|rest| rest.split(' ').next().map(str::to_owned));
+    let address = |text: &str| {
+        text.split("--tls-san=203.0.113.").nth(1).and_then(|rest| rest.split(' ').next().map(str::to_owned))
+    };
     for (name, before) in ["cp1", "cp2", "cp3", "w1"].into_iter().zip(before) {
         let alone = user_data(cloud, name);
         // The public address is another one the second time.
-        let public = |text: &str| address(text).map_or(text.to_owned(), |end| text.replace(&format!("203.0.113.{end}"), "PUBLIC"));
+        let public = |text: &str| {
+            address(text).map_or(text.to_owned(), |end| text.replace(&format!("203.0.113.{end}"), "PUBLIC"))
+        };
         assert_eq!(public(&alone), public(&before), "{name}");
     }
 }

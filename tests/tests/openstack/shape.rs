@@ -16,7 +16,9 @@ fn listed(value: &Value) -> &[Value] {
 #[test]
 fn f3_everything_is_found_by_its_tags_its_metadata_or_its_name() {
     let (deployment, sovereign) = (format!("catalyst-deployment={DEPLOYMENT}"), "catalyst-sovereign=acme.example.test");
-    for kind in ["networks", "subnets", "routers", "floatingips", "security_groups", "loadbalancers", "listeners", "pools"] {
+    for kind in
+        ["networks", "subnets", "routers", "floatingips", "security_groups", "loadbalancers", "listeners", "pools"]
+    {
         for object in all(kind) {
             let tags: BTreeSet<&str> = listed(&object["tags"]).iter().map(|tag| tag.as_str().unwrap()).collect();
             assert_eq!(tags, [deployment.as_str(), sovereign].into(), "{kind}: {object}");

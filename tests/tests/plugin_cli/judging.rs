@@ -6,7 +6,7 @@ use serde_json::json;
 
 #[test]
 fn our_own_plugins_pass_and_every_rule_was_held_to() {
-    for name in ["rehearsal", "hetzner"] {
+    for name in ["rehearsal", "hetzner", "openstack"] {
         let checked = plugin(&["check", &component(name), "--json"]);
         let report = checked.ended(0).json();
         assert_eq!((&report["verdict"], &report["id"]), (&json!("pass"), &json!(name)));

@@ -22,8 +22,7 @@ fn the_bundle_is_the_whole_module() {
     let bundle = Openstack::render(&solo(), &context()).unwrap();
     let staged: BTreeSet<String> = bundle.files.iter().map(|file| file.path.clone()).collect();
     let names = std::fs::read_dir(MODULE).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let module: BTreeSet<String> =
-        names.filter(|name| name.ends_with(".tf") || name.ends_with(".tftpl")).collect();
+    let module: BTreeSet<String> = names.filter(|name| name.ends_with(".tf") || name.ends_with(".tftpl")).collect();
     assert_eq!(staged, module);
     let versions = content(&bundle, "versions.tf");
     for provider in Openstack::describe().tofu_providers {
@@ -63,7 +62,15 @@ fn defaults_are_those_of_the_module() {
     let templates = template_variables(&solo(), &host).unwrap();
     let (_, variables) = templates.iter().find(|(path, _)| *path == "cloudinit-control-plane.tftpl").unwrap();
     let first = variables.to_json(hole_value);
-    for name in ["cilium_version", "flux_version", "helm_version", "k3s_version", "gitops_branch", "gitops_repo_url", "catalyst_api_url"] {
+    for name in [
+        "cilium_version",
+        "flux_version",
+        "helm_version",
+        "k3s_version",
+        "gitops_branch",
+        "gitops_repo_url",
+        "catalyst_api_url",
+    ] {
         let line = format!("var.{name} != \"\" ? var.{name} : {}", first[name]);
         assert!(main.contains(&line), "{line}");
     }
@@ -71,9 +78,13 @@ fn defaults_are_those_of_the_module() {
         assert!(main.contains(&format!("cidrhost(local.subnet_range, {host_number})")), "{name}");
         assert_eq!(first[name], format!("10.0.1.{host_number}"));
     }
-    for (key, value) in [("cloud_credentials_name", "openstack-credentials"), ("cloud_credentials_key", "credentials")] {
+    for (key, value) in [("cloud_credentials_name", "openstack-credentials"), ("cloud_credentials_key", "credentials")]
+    {
         assert_eq!(first[key], value);
-        assert!(main.lines().any(|line| line.trim_start().starts_with(key) && line.ends_with(&format!("= \"{value}\""))), "{key}");
+        assert!(
+            main.lines().any(|line| line.trim_start().starts_with(key) && line.ends_with(&format!("= \"{value}\""))),
+            "{key}"
+        );
     }
     let switches = module().blocks("variable").unwrap();
     for name in ["enable_unattended_upgrades", "enable_fail2ban", "enable_local_storage"] {

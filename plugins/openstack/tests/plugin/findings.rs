@@ -3,7 +3,8 @@
 use crate::common::{context, ha, plain, settings, solo};
 use catalyst_plugin_openstack::Openstack;
 use catalyst_plugin_sdk::{
-    DeploymentRequest, DomainMode, Findings, Outputs, Provisioner, RenderContext, SecretSource, Severity, Verdict,
+    DeploymentRequest, DomainMode, Findings, Outputs, Provisioner, RenderContext, SecretSource, Settings, Severity,
+    Verdict,
 };
 use serde_json::{Value, json};
 
@@ -67,9 +68,24 @@ fn each_rule_of_the_settings_has_its_finding_at_its_key() {
     with(json!({"openstackDnsServers": ["2001:db8::1"]}), "/openstackDnsServers", "addresses", Error);
     with(json!({"openstackFlavors": [{"cores": 2}]}), "/openstackFlavors", "wrong-type", Error);
     with(json!({"openstackFlavors": {}}), "/openstackFlavors", "wrong-type", Error);
-    with(json!({"openstackFlavors": [{"name": "b3-32"}]}), "/regions/0/controlPlaneSize", "machine-type-not-there", Warning);
-    with(json!({"openstackFlavors": [{"name": "b3-16", "memoryGiB": 4}]}), "/regions/0/controlPlaneSize", "memory", Warning);
-    with(json!({"openstackFlavors": [{"name": "b3-16", "diskGiB": 0}]}), "/regions/0/controlPlaneSize", "no-disk", Error);
+    with(
+        json!({"openstackFlavors": [{"name": "b3-32"}]}),
+        "/regions/0/controlPlaneSize",
+        "machine-type-not-there",
+        Warning,
+    );
+    with(
+        json!({"openstackFlavors": [{"name": "b3-16", "memoryGiB": 4}]}),
+        "/regions/0/controlPlaneSize",
+        "memory",
+        Warning,
+    );
+    with(
+        json!({"openstackFlavors": [{"name": "b3-16", "diskGiB": 0}]}),
+        "/regions/0/controlPlaneSize",
+        "no-disk",
+        Error,
+    );
     with(json!({"sshAllowedCidrs": ["x"]}), "/sshAllowedCidrs/0", "cidr", Error);
     with(json!({"sshAllowedCidrs": ["10.0.0.1/8"]}), "/sshAllowedCidrs/0", "cidr-inside", Warning);
     with(json!({"sshAllowedCidrs": ["2001:db8::/48"]}), "/sshAllowedCidrs/0", "ssh-ipv6", Warning);
@@ -125,7 +141,7 @@ fn the_credential_is_two_secrets_of_the_request_and_the_probe_says_why_there_is_
     let key = |key: &str| SecretSource::Request(key.to_owned());
     assert_eq!(source("openstack-credential-id"), key("openstackApplicationCredentialID"));
     assert_eq!(source("openstack-credential-secret"), key("openstackApplicationCredentialSecret"));
-    assert!(Openstack::credential_probe().unwrap_err().contains("openstackAuthUrl"));
+    assert!(Openstack::credential_probe(&Settings::default()).unwrap_err().contains("openstackAuthUrl"));
     assert!(matches!(Openstack::judge_credentials(&[]), Verdict::Unreachable(_)));
     serde_json::from_str::<Value>(&Openstack::describe().settings_schema).unwrap();
 }

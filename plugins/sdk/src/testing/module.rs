@@ -125,7 +125,9 @@ impl Module {
             }
         }
         let listed = self.listed("Variables")?;
-        wrong.extend(variables.into_keys().filter(|name| !listed.contains(name)).map(|name| format!("{name} is not listed")));
+        wrong.extend(
+            variables.into_keys().filter(|name| !listed.contains(name)).map(|name| format!("{name} is not listed")),
+        );
         Ok(wrong)
     }
 }

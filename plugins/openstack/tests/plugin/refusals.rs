@@ -1,0 +1,452 @@
+//! The plugin and the module refuse the same: a value that the module would refuse at plan is a finding when the request is
+//! made, and nothing is refused that the module takes. OpenTofu itself judges for the module.
+
+use crate::common::{SSH_KEY, context, module, plain, solo, with_credential};
+use catalyst_plugin_openstack::Openstack;
+use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RenderContext};
+use serde_json::{Value, json};
+
+/// A variable of the module, how a request says it, and values on both sides of every bound.
+struct Field {
+    variable: &'static str,
+    put: fn(&mut DeploymentRequest, &Value),
+    values: Vec<Value>,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn texts<const N: usize>(values: [&str; N]) -> Vec<Value> {
+    values.into_iter().map(Value::from).collect()
+}
+
+fn set(request: &mut DeploymentRequest, key: &str, value: &Value) {
+    let mut extra: Value = serde_json::from_str(&request.extra).unwrap();
+    extra[key] = value.clone();
+    request.extra = extra.to_string();
+}
+
+fn names() -> Vec<Field> {
+    let label = "a".repeat(63);
+    let long = |bytes: usize| format!("{label}.{label}.{label}.{}.test", "b".repeat(bytes - 3 * 64 - 5));
+    let mail = |bytes: usize| format!("{}@example.test", "x".repeat(bytes - 13));
+    let mut domains = texts([
+        "a.b",
+        "1a.b2",
+        "a-1.omani.works",
+        "acme",
+        "A.b",
+        "a_b.c",
+        "-a.b",
+        "a-.b",
+        "a.1b",
+        "a..b",
+        "a.b.",
+        "é.b",
+    ]);
+    domains.extend([
+        long(240).into(),
+        long(241).into(),
+        format!("{label}a.test").into(),
+        format!("{label}.test").into(),
+    ]);
+    let mut people =
+        texts(["A", "日本", "a\u{e000}", "a\u{0}b", "a\nb", "\u{7f}x", "<\u{301}", ">\u{323}x", "<e\u{301}>"]);
+    people.extend(["x", "é"].map(|letter| letter.repeat(200).into()));
+    people.extend([("x", 201), ("👩", 200), ("👩", 201)].map(|(letter, count)| letter.repeat(count).into()));
+    let mut mails = texts(["a@b.c", "a@b", "@b.c", "a@.c", "a@b.", "a@b@c.d", "a b@c.d", "é@b.c", "<\u{301}@b.c"]);
+    mails.extend([mail(254).into(), mail(255).into()]);
+    vec![
+        Field { variable: "sovereign_fqdn", put: |r, v| r.sovereign_fqdn = text(v), values: domains },
+        Field { variable: "org_name", put: |r, v| r.org_name = text(v), values: people },
+        Field { variable: "org_email", put: |r, v| r.org_email = text(v), values: mails },
+        Field {
+            variable: "sovereign_subdomain",
+            put: |r, v| (r.domain_mode, r.subdomain) = (DomainMode::Pool, text(v)),
+            values: texts(["acme", "a-1", "-a", "a-", "A", "a_b", &label, &format!("{label}a")]),
+        },
+    ]
+}
+
+fn sizes() -> Vec<Field> {
+    let flavours = ["b3-16", "SCS-4V-16-50", "m1.large", "a b", "é", "x\ty", "a\u{7f}"];
+    let long = |letters: usize| Value::from("f".repeat(letters));
+    let mut flavours = texts(flavours);
+    flavours.extend([long(100), long(101)]);
+    let places = ["GRA11", "dc3-a", "eu_de.1", "a b", "-a", "é", "a/b", &"r".repeat(63), &"r".repeat(64)];
+    vec![
+        Field { variable: "region", put: |r, v| r.regions[0].cloud_region = text(v), values: texts(places) },
+        Field {
+            variable: "availability_zone",
+            put: |r, v| set(r, "openstackAvailabilityZone", v),
+            values: texts(places),
+        },
+        Field {
+            variable: "control_plane_size",
+            put: |r, v| r.regions[0].control_plane_size = text(v),
+            values: flavours.clone(),
+        },
+        Field {
+            variable: "worker_size",
+            put: |r, v| (r.regions[0].worker_size, r.regions[0].worker_count) = (text(v), 1),
+            values: flavours,
+        },
+        Field {
+            variable: "worker_count",
+            put: |r, v| r.regions[0].worker_count = v.as_i64().unwrap(),
+            values: [0, 1, 50, 51, -1, i64::from(i32::MAX)].map(Value::from).to_vec(),
+        },
+        Field {
+            variable: "boot_volume_gib",
+            put: |r, v| set(r, "openstackBootVolumeGiB", v),
+            values: [0, 1, 19, 20, 16_384, 16_385, -1].map(Value::from).to_vec(),
+        },
+        Field {
+            variable: "server_group_policy",
+            put: |r, v| set(r, "openstackServerGroupPolicy", v),
+            values: texts(["anti-affinity", "soft-anti-affinity", "affinity", "Anti-Affinity"]),
+        },
+    ]
+}
+
+fn cloud() -> Vec<Field> {
+    let url = |length: usize| format!("https://{}", "a".repeat(length - 8));
+    let name = |length: usize| "n".repeat(length);
+    let (longest, too_long) = (name(255), name(256));
+    let names = texts(["Ext-Net", "Ubuntu 24.04", "日本", "a\u{e000}", "a\u{1}b", &longest, &too_long]);
+    let resolvers = [
+        json!([]),
+        json!(["192.0.2.53"]),
+        json!(["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"]),
+        json!(["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"]),
+        json!(["192.0.2.1", "192.0.2.1"]),
+        json!(["2001:db8::1"]),
+        json!(["192.0.2"]),
+        json!(["192.0.2.256"]),
+        json!(["010.0.0.1"]),
+        json!(["resolver.test"]),
+    ];
+    let urls = [
+        "https://auth.test/v3",
+        "https://auth.test:5000",
+        "https://[2001:db8::1]:5000/v3",
+        "http://127.0.0.1:5000/v3",
+        "http://auth.test/v3",
+        "https://a@auth.test/v3",
+        "https://auth.test/v3?x",
+        "auth.test",
+        &url(256),
+        &url(257),
+    ];
+    vec![
+        Field { variable: "auth_url", put: |r, v| set(r, "openstackAuthUrl", v), values: texts(urls) },
+        Field {
+            variable: "external_network",
+            put: |r, v| set(r, "openstackExternalNetwork", v),
+            values: names.clone(),
+        },
+        Field { variable: "image_name", put: |r, v| set(r, "openstackImage", v), values: names },
+        Field { variable: "dns_nameservers", put: |r, v| set(r, "openstackDnsServers", v), values: resolvers.to_vec() },
+        Field {
+            variable: "load_balancer",
+            put: |r, v| set(r, "openstackLoadBalancer", v),
+            values: texts(["octavia", "none", "haproxy"]),
+        },
+        Field {
+            variable: "load_balancer_provider",
+            put: |r, v| set(r, "openstackLoadBalancerProvider", v),
+            values: texts(["amphora", "ovn", "a-b_1", "Amphora", "1a", "a b", &"p".repeat(32), &"p".repeat(33)]),
+        },
+        Field {
+            variable: "enable_openstack_credentials",
+            put: |r, v| set(r, "enableOpenstackCredentials", v),
+            values: vec![true.into(), false.into()],
+        },
+    ]
+}
+
+/// Well-formed keys of no one, by name and the bytes of the blob behind the name.
+fn keys() -> Vec<Value> {
+    use base64::Engine as _;
+    let part = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let key = |name: &str, parts: &[&[u8]]| {
+        let blob: Vec<u8> = std::iter::once(name.as_bytes()).chain(parts.iter().copied()).flat_map(part).collect();
+        format!("{name} {}", base64::engine::general_purpose::STANDARD.encode(blob))
+    };
+    let point = |length: usize| [&[4_u8][..], &vec![7; length]].concat();
+    let modulus = |bits: usize| [&[0_u8, 0x80][..], &vec![7; bits / 8 - 1]].concat();
+    let mut keys = vec![key("ssh-ed25519", &[&[7; 32]]), key("ssh-ed25519", &[&[7; 31]]), key("ssh-dss", &[&[7; 32]])];
+    for (curve, length) in [("nistp256", 64), ("nistp384", 96), ("nistp521", 132)] {
+        let name = format!("ecdsa-sha2-{curve}");
+        keys.push(key(&name, &[curve.as_bytes(), &point(length)]));
+        keys.push(key(&name, &[curve.as_bytes(), &point(length - 2)]));
+    }
+    keys.extend([2048, 3072, 4096, 1024].map(|bits| key("ssh-rsa", &[&[1, 0, 1], &modulus(bits)])));
+    keys.push(format!("{} me@example.test", keys[0]));
+    keys.extend(["ssh-ed25519 AAAA", "nonsense", "-----BEGIN OPENSSH PRIVATE KEY-----"].map(str::to_owned));
+    keys.push(SSH_KEY.replacen("ssh-ed25519", "ssh-rsa", 1));
+    keys.into_iter().map(Value::from).collect()
+}
+
+fn settings() -> Vec<Field> {
+    let network = |index: usize| format!("10.{}.{}.0/24", index / 200, index % 200);
+    let networks = |count: usize| json!((0..count).map(network).collect::<Vec<_>>());
+    let one = |text: &str| json!([text]);
+    let cidrs = [
+        "203.0.113.7/32",
+        "203.0.113.7/24",
+        "2001:db8::/48",
+        "2001:db8::1/64",
+        "x",
+        "10.0.0.0",
+        "10.0.0.0/33",
+        "::/129",
+        "::/0",
+        "2001:DB8::/32",
+        "010.0.0.0/8",
+        "10.0.0.0/08",
+        "::ffff:a00:0/104",
+        "64:ff9b::192.0.2.0/120",
+    ];
+    let mut all: Vec<Value> = cidrs.map(one).to_vec();
+    all.extend([json!([]), networks(50), networks(51)]);
+    vec![
+        Field { variable: "ssh_public_key", put: |r, v| r.ssh_public_key = text(v), values: keys() },
+        Field { variable: "ssh_allowed_cidrs", put: |r, v| set(r, "sshAllowedCidrs", v), values: all },
+        Field {
+            variable: "gitops_path",
+            put: |r, v| set(r, "gitopsPath", v),
+            values: texts([
+                "clusters/_template",
+                "_x",
+                "../x",
+                "a/../b",
+                "/x",
+                "a b",
+                "a\"b",
+                &"a".repeat(200),
+                &"a".repeat(201),
+            ]),
+        },
+        Field {
+            variable: "k3s_version",
+            put: |r, v| set(r, "k3sVersion", v),
+            values: texts([
+                "v1.32.1+k3s1",
+                "v1.32.1",
+                "1.32.1+k3s1",
+                "v1.32+k3s1",
+                "v1.32.1+k3s",
+                "latest",
+                "v1.32.1+k3s1;id",
+                &format!("v1.32.{}1+k3s1", "0".repeat(20)),
+                &format!("v1.32.{}1+k3s1", "0".repeat(21)),
+            ]),
+        },
+        Field {
+            variable: "helm_version",
+            put: |r, v| set(r, "helmVersion", v),
+            values: texts([
+                "v3.17.0",
+                "3.17.0",
+                "v3.17",
+                "latest",
+                &format!("v3.{}1.0", "0".repeat(26)),
+                &format!("v3.{}1.0", "0".repeat(27)),
+            ]),
+        },
+        Field {
+            variable: "cilium_version",
+            put: |r, v| set(r, "ciliumVersion", v),
+            values: texts(["1.16.5", "1.17.0", "1.15.9", "1.9.1", "1.100.0", "v1.16.5", "2.0.0"]),
+        },
+        Field {
+            variable: "flux_version",
+            put: |r, v| set(r, "fluxVersion", v),
+            values: texts(["v2.5.0", "v1.5.0", "2.5.0", "v2.5"]),
+        },
+    ]
+}
+
+/// What is refused by one of the two alone.
+fn disagreements(fields: &[Field]) -> Vec<String> {
+    let good = Openstack::render(&solo(), &context()).unwrap();
+    let mut found = Vec::new();
+    for Field { variable, put, values } in fields {
+        for value in values {
+            let mut request = solo();
+            put(&mut request, value);
+            let findings = Openstack::validate(&request);
+            let mut variables = with_credential(&good.variables);
+            variables[*variable] = value.clone();
+            let said = if findings.has_errors() {
+                module().accepts(&variables).err().map_or(Some(format!("only the plugin: {findings:?}")), |_| None)
+            } else {
+                let bundle = Openstack::render(&request, &context()).unwrap();
+                module()
+                    .accepts(&with_credential(&bundle.variables))
+                    .err()
+                    .map(|words| format!("only the module: {words}"))
+            };
+            found.extend(said.map(|words| format!("{variable} = {value}: {words}")));
+        }
+    }
+    found
+}
+
+#[test]
+fn f7_g16_names_are_refused_by_plugin_and_module_alike() {
+    assert_eq!(disagreements(&names()), Vec::<String>::new());
+}
+
+#[test]
+fn f7_sizes_and_places_are_refused_by_plugin_and_module_alike() {
+    assert_eq!(disagreements(&sizes()), Vec::<String>::new());
+}
+
+#[test]
+fn f7_the_clouds_names_are_refused_by_plugin_and_module_alike() {
+    assert_eq!(disagreements(&cloud()), Vec::<String>::new());
+}
+
+#[test]
+fn f7_g14_g16_keys_networks_and_versions_are_refused_by_plugin_and_module_alike() {
+    assert_eq!(disagreements(&settings()), Vec::<String>::new());
+}
+
+/// What the host itself supplies: its own address and the repository.
+#[test]
+fn f7_what_a_host_supplies_is_refused_by_plugin_and_module_alike() {
+    type Put = fn(&mut RenderContext, String);
+    let long = |start: &str, length: usize| format!("{start}{}", "a".repeat(length - start.len()));
+    let branch = |length: usize| "b".repeat(length);
+    let fields: [(&str, Put, Vec<String>); 3] = [
+        (
+            "catalyst_api_url",
+            |host, url| host.public_url = url,
+            [
+                "https://a.test/x",
+                "https://[2001:db8::1]:8443",
+                "http://127.0.0.1:8080/x",
+                "http://[::1]:80",
+                "http://localhost",
+                "http://a.test",
+                "http://localhost.a.test",
+                "http://127.0.0.1@a.test",
+                "https://a.test/x?y",
+                "https://a@b.test",
+                "https://a.test/é",
+                "ftp://a.test",
+                "https://",
+            ]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([long("https://", 256), long("https://", 257)])
+            .collect(),
+        ),
+        (
+            "gitops_repo_url",
+            |host, url| host.gitops_repo_url = url,
+            [
+                "https://a.test/x.git",
+                "http://a.test",
+                "ssh://git@a.test/x",
+                "git@a.test:x",
+                "file:///x",
+                "https://a b",
+                "https://a\"b",
+                "https://a\\b",
+                "https://a<b",
+                "https://é.test",
+                "https://",
+            ]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([long("https://", 256), long("https://", 257)])
+            .collect(),
+        ),
+        (
+            "gitops_branch",
+            |host, branch| host.gitops_branch = branch,
+            ["main", "release/1.2", "-x", "a b", "a\"b"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([branch(200), branch(201)])
+                .collect(),
+        ),
+    ];
+    let good = Openstack::render(&solo(), &context()).unwrap();
+    for (variable, put, values) in fields {
+        for value in values {
+            let mut host = context();
+            put(&mut host, value.clone());
+            let rendered = Openstack::render(&solo(), &host);
+            let mut variables = with_credential(&good.variables);
+            variables[variable] = value.clone().into();
+            assert_eq!(rendered.is_ok(), module().accepts(&variables).is_ok(), "{variable} = {value}");
+        }
+    }
+}
+
+/// The one public address would end with its server.
+#[test]
+fn f7_three_servers_without_a_load_balancer_are_refused_by_plugin_and_module_alike() {
+    let mut variables = with_credential(&Openstack::render(&plain(), &context()).unwrap().variables);
+    module().accepts(&variables).unwrap();
+    variables["ha_enabled"] = true.into();
+    assert!(module().accepts(&variables).unwrap_err().contains("load_balancer octavia"));
+    let request = DeploymentRequest { ha_enabled: true, ..plain() };
+    assert!(Openstack::render(&request, &context()).is_err());
+}
+
+#[test]
+fn f4_f5_null_and_blank_are_the_modules_own_defaults() {
+    let good = with_credential(&Openstack::render(&solo(), &context()).unwrap().variables);
+    let blank = [
+        "worker_size",
+        "image_name",
+        "availability_zone",
+        "load_balancer",
+        "load_balancer_provider",
+        "server_group_policy",
+        "gitops_branch",
+        "gitops_path",
+        "k3s_version",
+        "deployment_id",
+    ];
+    let mut variables = good.clone();
+    for variable in blank {
+        variables[variable] = "".into();
+    }
+    module().accepts(&variables).unwrap();
+    for variable in
+        ["worker_count", "ha_enabled", "ssh_allowed_cidrs", "dns_nameservers", "boot_volume_gib", "artifact_sha256"]
+    {
+        variables[variable] = Value::Null;
+    }
+    module().accepts(&variables).unwrap();
+    for variable in ["region", "auth_url", "control_plane_size", "external_network"] {
+        let mut without = good.clone();
+        without[variable] = Value::Null;
+        assert!(module().accepts(&without).is_err(), "there is no default for {variable}");
+    }
+}
+
+/// What the host checks before a plan is made, and who runs the module alone is told there.
+#[test]
+fn g16_a_credential_of_the_wrong_form_does_not_pass_the_plan() {
+    let good = with_credential(&Openstack::render(&solo(), &context()).unwrap().variables);
+    for (variable, bad) in [
+        ("application_credential_id", "short"),
+        ("application_credential_id", "a name with blanks"),
+        ("application_credential_secret", "short"),
+        ("application_credential_secret", "with blanks in it"),
+        ("deployment_id", "-x"),
+        ("deployment_id", "0123456789012345678901234567890123456"),
+    ] {
+        let mut variables = good.clone();
+        variables[variable] = bad.into();
+        assert!(module().accepts(&variables).unwrap_err().contains(variable), "{variable} = {bad}");
+    }
+}
