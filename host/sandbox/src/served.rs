@@ -84,7 +84,8 @@ impl Provider {
     /// What to ask the cloud to prove a credential, only https to the declared hosts; or why that is not possible.
     pub async fn credential_probe(&self, settings: &Settings) -> Result<Result<Vec<Probe>, String>, CallError> {
         let (plugin, settings) = (Arc::clone(&self.plugin), settings.clone());
-        self.run(Function::CredentialProbe, words::reason, async move { plugin.credential_probe(&settings).await }).await
+        self.run(Function::CredentialProbe, words::reason, async move { plugin.credential_probe(&settings).await })
+            .await
     }
 
     /// What the cloud's answers, in the order of the probes, prove.

@@ -1,23 +1,17 @@
 //! What the plugin says of itself, and how a token is proven.
 
+use catalyst_plugin_sdk::sovereign::{common_secrets, minted_secret};
 use catalyst_plugin_sdk::{
     Header, Probe, ProbeResponse, Provider, Secret, SecretRole, SecretSource, TofuProvider, Verdict,
 };
 
 use crate::{catalogue, settings};
 
-/// Names of the secrets.
+/// Name of the cloud's secret.
 pub(crate) const HCLOUD_TOKEN: &str = "hetzner-token";
-pub(crate) const GHCR_TOKEN: &str = "ghcr-pull-token";
-pub(crate) const BEARER: &str = "kubeconfig-bearer";
-pub(crate) const K3S_TOKEN: &str = "k3s-token";
-pub(crate) const K3S_AGENT_TOKEN: &str = "k3s-agent-token";
 
 /// Longest `user_data` of a server in bytes (Hetzner Cloud API, create a server).
 pub(crate) const USER_DATA_LIMIT: u32 = 32_768;
-/// Longest GHCR token in bytes, as in the module.
-pub(crate) const MAX_GHCR_TOKEN: u32 = 256;
-
 const API_HOST: &str = "api.hetzner.cloud";
 /// The version that `infra/hetzner/versions.tf` pins; a test compares the two.
 const HCLOUD_VERSION: &str = "1.68.0";
@@ -41,34 +35,14 @@ pub(crate) fn provider() -> Provider {
 }
 
 fn secrets() -> Vec<Secret> {
-    let minted = |name: &str, role, label: &str| Secret {
-        name: name.to_owned(),
-        source: SecretSource::Minted,
-        role,
-        required: true,
-        min_length: 64,
-        max_length: 64,
-        label: label.to_owned(),
-        refused_prefixes: Vec::new(),
-    };
-    vec![
-        Secret {
-            source: SecretSource::Request("hetznerToken".to_owned()),
-            // The wizard makes such a token up when it cannot reach the cloud.
-            refused_prefixes: vec!["demo-mode".to_owned()],
-            ..minted(HCLOUD_TOKEN, SecretRole::Ordinary, "hetzner token")
-        },
-        Secret {
-            source: SecretSource::Host("ghcr-pull-token".to_owned()),
-            required: false,
-            min_length: 1,
-            max_length: MAX_GHCR_TOKEN,
-            ..minted(GHCR_TOKEN, SecretRole::Ordinary, "GHCR pull token")
-        },
-        minted(BEARER, SecretRole::KubeconfigBearer, "kubeconfig bearer"),
-        minted(K3S_TOKEN, SecretRole::Ordinary, "k3s server token"),
-        minted(K3S_AGENT_TOKEN, SecretRole::Ordinary, "k3s agent token"),
-    ]
+    let mut secrets = vec![Secret {
+        source: SecretSource::Request("hetznerToken".to_owned()),
+        // The wizard makes such a token up when it cannot reach the cloud.
+        refused_prefixes: vec!["demo-mode".to_owned()],
+        ..minted_secret(HCLOUD_TOKEN, SecretRole::Ordinary, "hetzner token")
+    }];
+    secrets.extend(common_secrets());
+    secrets
 }
 
 /// Lists one server: the cheapest call that needs a valid token.

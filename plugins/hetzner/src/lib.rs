@@ -6,7 +6,6 @@
 
 mod alternatives;
 mod catalogue;
-mod context;
 mod descriptor;
 mod diagnose;
 mod endpoints;

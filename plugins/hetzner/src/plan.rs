@@ -1,7 +1,8 @@
 //! A request, read once: findings for what the module or the cloud would refuse, and what is to be built.
 
-use catalyst_plugin_sdk::checks::{self, KeyRemark};
-use catalyst_plugin_sdk::{Choice, DeploymentRequest, DomainMode, Findings, Placement, Pointer, text};
+use catalyst_plugin_sdk::checks;
+use catalyst_plugin_sdk::sovereign::{MAX_FQDN, check_names, check_ssh_key, check_worker_count};
+use catalyst_plugin_sdk::{Choice, DeploymentRequest, Findings, Placement, Pointer, text};
 
 use crate::catalogue::{self, LOCATIONS};
 use crate::settings::{self, HetznerSettings};
@@ -9,14 +10,8 @@ use crate::settings::{self, HetznerSettings};
 /// The module's defaults, used for blank choices.
 pub(crate) const DEFAULT_CONTROL_PLANE_SIZE: &str = "cx42";
 const DEFAULT_WORKER_SIZE: &str = "cx32";
-/// Most workers: 100 nodes fit a private network, and addresses .10 to .59 are set aside.
-const MAX_WORKERS: i64 = 50;
-/// Longest domain in bytes, as in the module: names below it must fit 253.
-const MAX_FQDN: usize = 240;
 /// Longest label value in characters (Hetzner Cloud API, labels); the module shortens a longer domain.
 const MAX_LABEL_VALUE: usize = 63;
-/// Longest organisation name in characters and in bytes, as in the module.
-const MAX_ORG_NAME: (usize, usize) = (200, 800);
 /// Memory in GiB below which a Sovereign without workers runs out (contract/INFRA.md, sizes).
 const SOLO_MEMORY_GIB: u32 = 16;
 /// Providers that the module's list of regions may name.
@@ -63,6 +58,7 @@ fn or_default<'a>(text: &'a str, default: &'a str) -> &'a str {
 pub(crate) fn read(request: &DeploymentRequest, findings: &mut Findings) -> Plan {
     text::check_request(request, findings);
     check_names(request, findings);
+    check_labels(request, findings);
     check_slots(request, findings);
     let placement = Placement::of(request);
     let plan = Plan {
@@ -84,44 +80,14 @@ pub(crate) fn read(request: &DeploymentRequest, findings: &mut Findings) -> Plan
     plan
 }
 
-/// Whether a field may be blank is the host's rule; here a blank gives no finding.
-fn check_names(request: &DeploymentRequest, findings: &mut Findings) {
+fn check_labels(request: &DeploymentRequest, findings: &mut Findings) {
     let fqdn = request.sovereign_fqdn.as_str();
-    if !fqdn.is_empty() && !checks::is_dns_name(fqdn, MAX_FQDN) {
-        let message = format!(
-            "sovereignFQDN must be a lower-case FQDN of at least two labels and at most {MAX_FQDN} characters, the last \
-             label beginning with a letter"
-        );
-        findings.error(&Pointer::to("sovereignFQDN"), "dns-name", message);
-    } else if fqdn.len() > MAX_LABEL_VALUE {
+    if checks::is_dns_name(fqdn, MAX_FQDN) && fqdn.len() > MAX_LABEL_VALUE {
         let message = format!(
             "sovereignFQDN is longer than the {MAX_LABEL_VALUE} characters of a Hetzner label; resources carry its beginning \
              and a digest"
         );
         findings.warning(&Pointer::to("sovereignFQDN"), "label-shortened", message);
-    }
-    let name = &request.org_name;
-    if name.chars().count() > MAX_ORG_NAME.0 || name.len() > MAX_ORG_NAME.1 {
-        let message = format!("orgName has at most {} characters and {} bytes", MAX_ORG_NAME.0, MAX_ORG_NAME.1);
-        findings.error(&Pointer::to("orgName"), "too-long", message);
-    }
-    let email = request.org_email.as_str();
-    if !email.is_empty() && !checks::is_email(email) {
-        let message = "orgEmail must be a mail address of at most 254 bytes";
-        findings.error(&Pointer::to("orgEmail"), "email", message);
-    }
-    if request.domain_mode == DomainMode::Pool {
-        let label = request.subdomain.as_str();
-        let under_a_domain = format!("{label}.example");
-        if !label.is_empty() && !checks::is_dns_name(&under_a_domain, MAX_FQDN) {
-            let message = "sovereignSubdomain must be a lower-case DNS label of at most 63 characters";
-            findings.error(&Pointer::to("sovereignSubdomain"), "dns-name", message);
-        }
-        let pool = request.pool_domain.as_str();
-        if !pool.is_empty() && !checks::is_dns_name(pool, MAX_FQDN) {
-            let message = "sovereignPoolDomain must be a lower-case domain name";
-            findings.error(&Pointer::to("sovereignPoolDomain"), "dns-name", message);
-        }
     }
 }
 
@@ -134,10 +100,6 @@ fn check_slots(request: &DeploymentRequest, findings: &mut Findings) {
             findings.error(&at, "unknown-provider", message);
         }
     }
-    if request.regions.len() > 1 {
-        let message = "only the first region is built; the others are noted and left out";
-        findings.warning(&Pointer::to("regions").index(1), "one-region", message);
-    }
 }
 
 fn check_region(region: &Choice, findings: &mut Findings) {
@@ -146,16 +108,6 @@ fn check_region(region: &Choice, findings: &mut Findings) {
         let ids: Vec<&str> = LOCATIONS.iter().map(|(id, ..)| *id).collect();
         let message = format!("there is no Hetzner region `{}`; there are {}", region.value, ids.join(", "));
         findings.error(&region.pointer, "unknown-region", message);
-    }
-}
-
-fn check_worker_count(placement: &Placement, findings: &mut Findings) {
-    let count = placement.worker_count;
-    if count < 0 {
-        findings.error(&placement.worker_count_pointer, "negative", "workerCount must be 0 or more");
-    } else if count > MAX_WORKERS {
-        let message = format!("workerCount is {count}; at most {MAX_WORKERS} are built");
-        findings.error(&placement.worker_count_pointer, "too-many-workers", message);
     }
 }
 
@@ -205,16 +157,4 @@ fn check_memory(plan: &Plan, findings: &mut Findings) {
         server.name, server.memory_gib
     );
     findings.warning(&plan.control_plane_choice.pointer, "memory", message);
-}
-
-fn check_ssh_key(key: &str, findings: &mut Findings) {
-    if key.trim().is_empty() {
-        return;
-    }
-    let reason = match checks::check_public_key(key) {
-        Ok(KeyRemark::Sound) => return,
-        Ok(KeyRemark::ShortRsa { bits }) => format!("the SSH public key is RSA with {bits} bits; 2048 are the least"),
-        Err(reason) => reason,
-    };
-    findings.error(&Pointer::to("sshPublicKey"), "ssh-public-key", reason);
 }
