@@ -35,7 +35,7 @@ async fn alone(component: &PathBuf) -> (Arc<Sandbox>, Arc<Provider>) {
     // A debug build on a busy machine takes its time; what is compiled is kept.
     let limits = Limits { call_timeout: Duration::from_secs(30), ..Limits::default() };
     let cache_dir = Some(target_dir().canonicalize().unwrap().join("test-cache"));
-    let sandbox = Sandbox::new(Settings { cache_dir, limits }).unwrap();
+    let sandbox = Sandbox::new(Settings { cache_dir, limits: limits.into(), ..Settings::default() }).unwrap();
     let report = sandbox.load_folder(folder.path()).await;
     assert!(report.failures.is_empty(), "{}: {:?}", component.display(), report.failures);
     let provider = sandbox.provider("mycloud").unwrap();
