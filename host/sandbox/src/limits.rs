@@ -95,14 +95,6 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// The CPU budget in ticks, at least one.
-    pub(crate) fn ticks(&self) -> u64 {
-        let ticks = self.call_timeout.as_millis().div_ceil(TICK.as_millis());
-        u64::try_from(ticks).unwrap_or(u64::MAX).max(1)
-    }
-}
-
 /// Limits of every plugin: those that were set for its file, else the common ones. They go by the file because they hold
 /// before a plugin has said who it is.
 #[derive(Debug, Clone, Default)]

@@ -3,6 +3,7 @@
 
 use super::*;
 use catalyst_tests::kube::{Cluster, Kinds, Options};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams, ValidationDirective};
 use kube::discovery::{Scope, pinned_kind};
@@ -166,4 +167,30 @@ async fn the_server_that_takes_them_refuses_what_is_wrong() {
     pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
     let refused = show(&cluster, &pod, Run::Dry).await.unwrap_err().to_string();
     assert!(refused.contains("violates PodSecurity"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_installs_changes_and_removes_a_release_and_what_must_not_be_lost_stays() {
+    let cluster = cluster().await;
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig").display().to_string();
+    std::fs::write(&kubeconfig, cluster.kubeconfig()).unwrap();
+    let did = |arguments: &[&str]| {
+        let output = helm(&[arguments, &["--namespace", NAMESPACE, "--kubeconfig", &kubeconfig]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", words(&output));
+        words(&output)
+    };
+    let notes = did(&["install", "cat", "chart", "--values", &values("default")]);
+    assert!(
+        notes.contains("NO PUBLIC URL IS SET") && notes.contains("Secret catalyst-auth-tokens is there"),
+        "{notes}"
+    );
+    let notes = did(&["upgrade", "cat", "chart", "--values", &values("gateway")]);
+    assert!(notes.contains("https://console.example.org/sovereign/api/v1/deployments"), "{notes}");
+    let notes = did(&["upgrade", "cat", "chart", "--values", &values("reference")]);
+    assert!(notes.contains("ANYBODY WHO REACHES THE SERVICE"), "{notes}");
+    did(&["upgrade", "cat", "chart", "--values", &values("default")]);
+    did(&["uninstall", "cat"]);
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client(), NAMESPACE);
+    assert!(claims.get("cat-catalyst").await.is_ok(), "the claim went with the release");
 }

@@ -71,14 +71,15 @@ fn but(change: impl FnOnce(&mut Request)) -> Request {
     request
 }
 
-/// Good ones, bad ones, and every text that one language could read in another way.
+/// Good ones, bad ones, and every text that one language could read in another way. None begins with a byte order mark: the
+/// JavaScript toolchain drops it before a plugin sees the text.
 fn requests() -> Vec<Request> {
     let mut made = vec![base(), but(|r| r.ha_enabled = true), but(|r| r.regions.clear()), Request::default()];
     made.push(but(|r| r.regions.push(r.regions[0].clone())));
     for count in [-1, 0, 1, 50, 51, i64::MAX, i64::MIN] {
         made.push(but(|r| r.regions[0].worker_count = count));
     }
-    for name in ["", " place-2\t", "nowhere", "place-1\u{a0}", "\u{feff}place-1", "\u{1c}large", "LARGE", "$&"] {
+    for name in ["", " place-2\t", "nowhere", "place-1\u{a0}", "place-1\u{feff}", "\u{1c}large", "LARGE", "$&"] {
         made.push(but(|r| r.regions[0].cloud_region = name.to_owned()));
         made.push(but(|r| r.regions[0].control_plane_size = name.to_owned()));
         made.push(but(|r| (r.regions.clear(), r.worker_size = name.to_owned()).1));

@@ -1,13 +1,15 @@
 //! What the host runs: OpenTofu, plugins, and the providers that a plugin's module needs.
 
 use super::finding::Finding;
-use crate::cli::serve::engine_settings;
+use crate::cli::serve::{engine_settings, sandbox_settings};
+use crate::compile::Apart;
 use crate::config::Config;
 use crate::engine::{self, Confine, EngineError};
 use catalyst_domain::provider::TofuProvider;
-use catalyst_sandbox::{Limits, Sandbox, SandboxError, Settings};
+use catalyst_sandbox::{Compile, Sandbox, SandboxError, Settings};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Where OpenTofu looks for a provider whose address names no host.
 const REGISTRY: &str = "registry.opentofu.org";
@@ -70,7 +72,15 @@ pub(super) async fn plugins_and_mirror(config: &Config) -> Vec<Finding> {
     let folder = &config.plugins_dir;
     // A cache that is not there is the start's to make, as its user.
     let cache_dir = config.cache_dir.clone().filter(|dir| dir.is_dir());
-    let with = |cache_dir| Sandbox::new(Settings { cache_dir, limits: Limits::default() });
+    let settings = match sandbox_settings(config) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let advice = "correct the file that CATALYST_PLUGIN_LIMITS names, or unset it";
+            return vec![Finding::fail("plugin limits", format!("{error:#}"), advice)];
+        }
+    };
+    let compile = Compile::Apart(Arc::new(Apart));
+    let with = |cache_dir| Sandbox::new(Settings { cache_dir, compile: compile.clone(), ..settings.clone() });
     let sandbox = match with(cache_dir) {
         // What is wrong with the cache is said by its own check.
         Err(SandboxError::Cache(_)) => with(None),
