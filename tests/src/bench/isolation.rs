@@ -95,7 +95,7 @@ async fn window(good: &Arc<Provider>, inputs: &Arc<Vec<Request>>, mut times: Tim
         for (index, request) in inputs.iter().enumerate() {
             tokio::time::sleep(PAUSE).await;
             let begun = Instant::now();
-            let probes = good.credential_probe().await?;
+            let probes = good.credential_probe(&serde_json::Map::new()).await?;
             times.trivial.push(begun.elapsed());
             ensure!(probes.is_ok(), "{probes:?}");
             // A render is some ten trivial calls.

@@ -105,7 +105,7 @@ fn p99(times: &mut [Duration]) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_neighbours_calls_stay_quick_while_guests_misbehave() {
     let limits = Limits { call_timeout: Duration::from_millis(500), ..Limits::default() };
-    let sandbox = Sandbox::new(Settings { cache_dir: None, limits }).expect("a sandbox");
+    let sandbox = Sandbox::new(Settings { limits: limits.into(), ..Settings::default() }).expect("a sandbox");
     let dir = folder(&[
         ("good.wasm", &Raw::called("neighbour").build()),
         ("many-ways.wasm", &guest("by_request")),

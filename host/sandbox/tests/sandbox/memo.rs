@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use catalyst_domain::Request;
-use catalyst_domain::provider::Diagnostic;
+use catalyst_domain::provider::{Asked, Diagnostic};
 use catalyst_sandbox::{CallFailure, MEMO_BYTES, Outcome, Provider, Sandbox, Settings};
 
 use crate::fixtures::{asks, brisk, by_request, context, edited, folder, guest, limits, validate_failure};
@@ -36,9 +36,9 @@ async fn every_function_gives_the_same_answer_again_without_a_call() {
             render,
             provider.read_outputs("192.0.2.1").await.expect("a call"),
             provider.read_outputs("").await.expect("a call"),
-            provider.diagnose(&diagnostic).await.expect("advice"),
+            provider.diagnose(&diagnostic, &Asked::default()).await.expect("advice"),
             provider.estimate(&request).await.expect("a call"),
-            provider.credential_probe().await.expect("a call"),
+            provider.credential_probe(&serde_json::Map::new()).await.expect("a call"),
             provider.judge_credentials(&[]).await.expect("a verdict"),
         )
     };

@@ -38,7 +38,8 @@ async fn face_all(family: &[Fear]) {
     let cache = tempfile::tempdir().expect("a folder");
     for fear in family {
         let limits = if fear.words.contains("did not end") { limits() } else { patient() };
-        let settings = Settings { cache_dir: Some(cache.path().to_owned()), limits };
+        let settings =
+            Settings { cache_dir: Some(cache.path().to_owned()), limits: limits.into(), ..Settings::default() };
         let told = face(fear, settings).await;
         assert!(told.contains(fear.words), "{}: {told:?} lacks {:?}", fear.name, fear.words);
         assert!(fear.end == End::Harmless || told.len() < 400, "{}: {told:?} is long", fear.name);
@@ -115,10 +116,10 @@ async fn ask(provider: &Provider, function: Function) -> Result<String, CallErro
         Function::Diagnose => {
             let diagnostic =
                 catalyst_domain::provider::Diagnostic { summary: "xyzzy".into(), detail: String::new(), address: None };
-            format!("{:?}", provider.diagnose(&diagnostic).await?)
+            format!("{:?}", provider.diagnose(&diagnostic, &catalyst_domain::provider::Asked::default()).await?)
         }
         Function::Estimate => format!("{:?}", provider.estimate(&request).await?),
-        Function::CredentialProbe => format!("{:?}", provider.credential_probe().await?),
+        Function::CredentialProbe => format!("{:?}", provider.credential_probe(&serde_json::Map::new()).await?),
         Function::JudgeCredentials => format!("{:?}", provider.judge_credentials(&[]).await?),
     })
 }
