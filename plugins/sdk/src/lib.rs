@@ -9,6 +9,7 @@
 //! | [`Findings`], [`Pointer`] | remarks on a request, each at the place where a person wrote it |
 //! | [`Placement`], [`Settings`], [`checks`], [`text`] | reading a request, and the rules that all clouds share |
 //! | [`bundle`], [`template`] | the module and its cloud-init, filled in as far as is known |
+//! | [`sovereign`] | what clouds share that build the same k3s cluster from the same templates: names, settings, secrets, values |
 //! | [`Outputs`] | `tofu output -json`, with errors in words |
 //! | `build` (feature `compile`) | for a build script: compiles the templates |
 //! | `testing` (feature `testing`) | for tests: generated requests, golden bundles, the real tools as judges |

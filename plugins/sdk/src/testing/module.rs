@@ -82,7 +82,7 @@ impl Module {
         let mut found = BTreeMap::new();
         for entry in entries {
             let name = entry.map_err(|error| error.to_string())?.file_name().to_string_lossy().into_owned();
-            if !Path::new(&name).extension().is_some_and(|extension| extension == "tf") {
+            if Path::new(&name).extension().is_none_or(|extension| extension != "tf") {
                 continue;
             }
             // The first block of a file has no line before it.
