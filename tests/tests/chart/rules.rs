@@ -73,3 +73,16 @@ fn the_port_that_is_listened_on_is_the_one_that_is_reached() {
     assert_eq!(pod(&objects)["containers"][0]["ports"][0]["containerPort"], 9443);
     assert_eq!(only(&objects, "NetworkPolicy")["spec"]["ingress"][0]["ports"][0]["port"], 9443);
 }
+
+#[test]
+fn the_values_of_the_runbook_are_taken() {
+    let text = read("docs/operations.md");
+    let block = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let lines: Vec<&str> = block.lines().map(|line| line.strip_prefix("   ").unwrap_or(line)).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("values.yaml");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let output = template(&file.display().to_string(), &[]);
+    assert!(output.status.success(), "{}", words(&output));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("secretKeyRef: {name: catalyst-state-key"));
+}

@@ -110,6 +110,12 @@ fn the_default_values_are_taken_by_the_host() {
     }
 }
 
+#[test]
+fn the_charts_version_is_the_hosts() {
+    let chart = &parsed(&read("chart/Chart.yaml"))[0];
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+}
+
 /// The row that docs/settings.md must have for a variable.
 fn row(variable: &catalyst::config::Variable) -> String {
     let default = if variable.default.is_empty() { "–" } else { variable.default };

@@ -19,7 +19,11 @@ fn broken_a_folder_that_cannot_be_made() {
     let mut set_up = SetUp::well();
     // Not even root makes one there.
     set_up.set("CATALYST_TOFU_WORKDIR", "/proc/catalyst/tofu");
-    set_up.examine().shows("work folders", "fail", "cannot be made below /proc");
+    set_up.examine().shows(
+        "work folders",
+        "fail",
+        "cannot be made below /proc: No such file or directory (os error 2)",
+    );
 }
 
 #[test]

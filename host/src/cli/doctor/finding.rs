@@ -83,6 +83,12 @@ impl Findings {
     }
 }
 
+/// The system's reason, without the name of the file that was only made to try.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|wrapped| std::error::Error::source(wrapped));
+    inner.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// Causes quote files and plugins, which must not draw on a terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()

@@ -1,6 +1,6 @@
 //! The folders: there, ours, private, durable, with room, and on one disk.
 
-use super::finding::Finding;
+use super::finding::{Finding, reason};
 use crate::config::Config;
 use catalyst_domain::DeploymentId;
 use std::collections::BTreeMap;
@@ -50,7 +50,11 @@ fn folder(check: &'static str, path: &Path, variable: &str) -> Finding {
     }
     let took = match try_out(path) {
         Err(error) => {
-            return Finding::fail(check, format!("{shown} cannot be written: {error}"), advice(&error, variable));
+            return Finding::fail(
+                check,
+                format!("{shown} cannot be written: {}", reason(&error)),
+                advice(&error, variable),
+            );
         }
         Ok(took) => took,
     };
@@ -73,8 +77,8 @@ fn missing(check: &'static str, path: &Path, variable: &str) -> Finding {
     match tempfile::Builder::new().prefix(".catalyst-doctor-").tempdir_in(&above) {
         Ok(_) => Finding::ok(check, format!("{} is not there yet; the start makes it", path.display())),
         Err(error) => {
-            let found =
-                format!("{} is not there and cannot be made below {}: {error}", path.display(), above.display());
+            let (path, above, why) = (path.display(), above.display(), reason(&error));
+            let found = format!("{path} is not there and cannot be made below {above}: {why}");
             Finding::fail(check, found, advice(&error, variable))
         }
     }

@@ -98,10 +98,12 @@ fn clock(now: Timestamp, date: Option<&str>) -> Finding {
     };
     let off = (now.as_second() - other.as_second()).abs();
     let found = format!("it is {off} s off the pool-domain manager's");
-    match off {
-        ..=FAR => Finding::ok(check, found),
-        ..=TOO_FAR => Finding::warn(check, found, advice),
-        _ => Finding::fail(check, found, advice),
+    if off > TOO_FAR {
+        Finding::fail(check, found, advice)
+    } else if off > FAR {
+        Finding::warn(check, found, advice)
+    } else {
+        Finding::ok(check, found)
     }
 }
 
@@ -109,7 +111,13 @@ fn clock(now: Timestamp, date: Option<&str>) -> Finding {
 pub(super) fn public_url(config: &Config) -> Vec<Finding> {
     let (check, text) = ("public URL", &config.public_url);
     let advice = "set CATALYST_API_PUBLIC_URL to the address under which new nodes reach this API";
-    let Ok(url) = Url::parse(text) else { return vec![Finding::fail(check, format!("{text} is no URL"), advice)] };
+    let Ok(mut url) = Url::parse(text) else { return vec![Finding::fail(check, "it is no URL", advice)] };
+    let is_default = text == crate::config::DEFAULT_PUBLIC_URL;
+    if url.password().is_some() {
+        // It is told below, and a password is nobody's to read.
+        let _ = url.set_password(None);
+    }
+    let text = url.as_str().trim_end_matches('/');
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let loopback =
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified());
@@ -123,7 +131,7 @@ pub(super) fn public_url(config: &Config) -> Vec<Finding> {
             format!("{text} is not https: bearers and kubeconfigs cross the network in clear"),
             "use https",
         )
-    } else if text == crate::config::DEFAULT_PUBLIC_URL {
+    } else if is_default {
         Finding::warn(check, format!("{text} is the default; nodes hand their kubeconfig to whoever is there"), advice)
     } else {
         Finding::ok(check, text)

@@ -1,10 +1,10 @@
 //! What the host runs: OpenTofu, plugins, and the providers that a plugin's module needs.
 
-use super::finding::Finding;
+use super::finding::{Finding, reason};
 use crate::cli::serve::{engine_settings, sandbox_settings};
 use crate::compile::Apart;
 use crate::config::Config;
-use crate::engine::{self, Confine, EngineError};
+use crate::engine::{self, Confine};
 use catalyst_domain::provider::TofuProvider;
 use catalyst_sandbox::{Compile, Sandbox, SandboxError, Settings};
 use std::fs;
@@ -19,11 +19,9 @@ pub(super) async fn tofu(config: &Config) -> Vec<Finding> {
     let check = "tofu";
     let seen = match engine::look(engine_settings(config, None)).await {
         Ok(seen) => seen,
-        Err(error @ EngineError::TooOld { .. }) => {
-            return vec![Finding::fail(check, error, "install OpenTofu 1.12, or name it with CATALYST_TOFU_BIN")];
-        }
         Err(error) => {
-            return vec![Finding::fail(check, error, "install OpenTofu 1.12, or name it with CATALYST_TOFU_BIN")];
+            let advice = "install OpenTofu 1.12, or name it with CATALYST_TOFU_BIN";
+            return vec![Finding::fail(check, error, advice)];
         }
     };
     let version = if seen.current {
@@ -59,7 +57,7 @@ pub(super) fn cache(config: &Config) -> Vec<Finding> {
         Ok(_) => vec![Finding::ok(check, format!("{shown} can be written"))],
         Err(error) => {
             let advice = "set CATALYST_CACHE_DIR to a folder of the host's user";
-            let found = format!("{shown} cannot be used: {error}");
+            let found = format!("{shown} cannot be used: {}", reason(&error));
             let asked_for = config.cache_asked_for;
             vec![if asked_for { Finding::fail(check, found, advice) } else { Finding::warn(check, found, advice) }]
         }
