@@ -8,6 +8,7 @@ mod plugin;
 mod rehearse;
 mod render;
 mod serve;
+mod token;
 mod trace;
 
 use crate::config::{Config, VARIABLES};
@@ -52,6 +53,8 @@ enum Command {
     /// Creates nothing and needs no running host. Reads CATALYST_PLUGINS_DIR, CATALYST_GITOPS_REPO_URL and
     /// CATALYST_GITOPS_BRANCH.
     Render(render::Arguments),
+    /// Make a token for callers of the API, where CATALYST_AUTH is `token`.
+    Token(token::Arguments),
     /// Write, judge and measure a provider plugin.
     Plugin(plugin::Arguments),
 }
@@ -72,6 +75,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Serve => runtime.block_on(serve::serve(config)),
         Command::Dns => runtime.block_on(dns::dns(config)),
         Command::Openapi => openapi::print(),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Render(arguments) => runtime.block_on(render::render(config, arguments)),
         Command::Rehearse(arguments) => runtime.block_on(rehearse::rehearse(config, arguments)),
     }?;
