@@ -69,35 +69,55 @@ impl Writer {
 }
 
 fn run(path: PathBuf, mut file: Log, mut jobs: mpsc::Receiver<Job>, state: &State) {
-    let mut batch = Vec::with_capacity(QUEUE);
-    while jobs.blocking_recv_many(&mut batch, QUEUE) > 0 {
-        let (mut text, mut waiting, mut lines) = (String::new(), Vec::new(), 0);
-        let mut reopen = false;
-        for job in batch.drain(..) {
+    let mut jobs_now = Vec::with_capacity(QUEUE);
+    while jobs.blocking_recv_many(&mut jobs_now, QUEUE) > 0 {
+        let mut batch = Batch::default();
+        for job in jobs_now.drain(..) {
             match job {
-                Job::Line(line, done) => {
-                    text.push_str(&line);
-                    lines += 1;
-                    waiting.extend(done);
+                Job::Line(line, done) => batch.add(&line, done),
+                Job::Reopen => {
+                    std::mem::take(&mut batch).write(&mut file, state);
+                    match Log::open(&path) {
+                        Ok(fresh) => file = fresh,
+                        Err(error) => {
+                            tracing::error!(%error, "the audit log cannot be opened again; the old file goes on")
+                        }
+                    }
                 }
-                Job::Reopen => reopen = true,
             }
         }
-        let outcome = file.append(text.as_bytes()).map_err(|error| AuditError(error.to_string()));
+        batch.write(&mut file, state);
+    }
+}
+
+/// Lines that are synced together.
+#[derive(Default)]
+struct Batch {
+    text: String,
+    lines: u64,
+    waiting: Vec<oneshot::Sender<Result<(), AuditError>>>,
+}
+
+impl Batch {
+    fn add(&mut self, line: &str, done: Option<oneshot::Sender<Result<(), AuditError>>>) {
+        self.text.push_str(line);
+        self.lines += 1;
+        self.waiting.extend(done);
+    }
+
+    fn write(self, file: &mut Log, state: &State) {
+        if self.lines == 0 {
+            return;
+        }
+        let outcome = file.append(self.text.as_bytes()).map_err(|error| AuditError(error.to_string()));
         if let Err(error) = &outcome {
-            state.lost.fetch_add(lines, Ordering::Relaxed);
-            tracing::error!(%error, lines, "lines of the audit log are lost");
+            state.lost.fetch_add(self.lines, Ordering::Relaxed);
+            tracing::error!(%error, lines = self.lines, "lines of the audit log are lost");
         }
         *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = outcome.clone().err();
-        for done in waiting {
+        for done in self.waiting {
             // Who does not wait any more needs no word.
             let _ = done.send(outcome.clone());
-        }
-        if reopen {
-            match Log::open(&path) {
-                Ok(fresh) => file = fresh,
-                Err(error) => tracing::error!(%error, "the audit log cannot be opened again; going on in the old file"),
-            }
         }
     }
 }
@@ -126,9 +146,6 @@ impl Log {
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
         if self.unknown {
             return Err(io::Error::other("an earlier sync failed; restart the host once the disk is in order"));
-        }
-        if text.is_empty() {
-            return Ok(());
         }
         let mut whole = Vec::with_capacity(text.len() + 1);
         if self.torn {

@@ -239,21 +239,31 @@ async fn ed25519_keys_are_known_and_a_token_without_a_key_name_takes_the_only_on
     assert!(scene.ask(&format!("{message}.{}", b64(key.sign(message.as_bytes())))).await.is_ok());
 }
 
-/// The example of RFC 7515, appendix A.2: the signature is right, whatever its claims say.
+/// Made by OpenSSL with a key that was thrown away.
 #[test]
-fn an_rsa_signature_is_checked_as_in_rfc_7515() {
-    const MESSAGE: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
-    const SIGNATURE: &str = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrrp0igcN_IoypGlUPQGe77Rw";
-    const MODULUS: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+fn an_rsa_signature_is_checked_by_its_own_algorithm_alone() {
+    const MESSAGE: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbmEifQ";
+    const PKCS1: &str = "qTThSs_-R2c28bQxSGhVBXowFUPk4AvihVeRk5MQYP8jOemAuMoKbBKNEtvTWM36WU6PtcGpAy5VJ7USvh2IThLRvzJXKIWy5vjz\
+        FA5e5rYvs4T-33LXuMGSs3oev9mq0v3rg8dz62Q-v7SrsaQz2ltsiptR_CY5zJTRJ9quMQwaTzNSpQ0ydKa57lWMDPIwiASGUzoY\
+        qkvLbb4MNhsSdVq0N1TSvt8aA184c7Z13yQdqmFcIfFqwmQWkKMT3ybn-jvLXHWy6OwFhNMmCKvUiYueT02DkQze8HvREYtyPJyr\
+        08HxdPIa2CE1L-6gFD5OABUw0KLBYy_kKnanjGbiSQ";
+    const PSS: &str = "WiMsMY1nAI0ytfVIqpGvq2Iuqdi3pztJyAW8XXEPPkWh1NhLz7idrCC1gD3lU4TDPoVS45tajX8uQVQTX1EkwAOVugHGs3tNCWGk\
+        D_az25YSOU65J9H9cgdAgH1Bbk9jVdDLEQagj0VI2zTcV2TC2Z9d2hnj17gQyMKw7wza9vufXooP4lfyfipaxp8tdLHt20CZSG6m\
+        6j6ewcYnBNB9db3woZ5HulWyPAfMSWLeR7csuR1VAkBj-31KI9QFf2bYdz970sVKiRWKbFWAJqaLMqXw74DFazK5e3ZKLFitVc8p\
+        qDt7fVjEuBzbK_xi24vCwsChi7U_JTcPDCB012QZzw";
+    const MODULUS: &str = "yhr7L74G7_GcrjfSDBHNbgfpBiYqg3dvSD3ypYKbXWE6xrP3nKgilxfNrJZxJLqOt_u4mQecyF-b2nxHKL8SxYAzmAKdSpJ0kZPd\
+        uz90pR_xwNuYrZyzuKDqmLNiKzPxxRLumqdBC2h6mI42W13MhnzUiG8sKAhv081ioqXvYJHD8c5247a0-zdAWmjoYDRPJ4ZnxsRm\
+        jrnga9KGHE4DRe63wNfoIJpHnLZlqY2UHoRQEyQg3rU4hnL_yvoHq8Uux20Dm-5nP4yK9EurDZXW8Ci-qmPMeVkM-ISs9CtATYgT\
+        VkeZyYCh6Md9uzClQYu3B5YoFb3-x2zywrs9hTvVWw";
     signatures::install();
     let key = jsonwebtoken::DecodingKey::from_rsa_components(MODULUS, "AQAB").unwrap();
     let check = |message: &str, signature: &str, alg| {
         jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key, alg).unwrap_or(false)
     };
-    assert!(check(MESSAGE, SIGNATURE, Algorithm::RS256));
-    assert!(!check(&MESSAGE.replace("eyJpc3", "eyJpc4"), SIGNATURE, Algorithm::RS256));
+    assert!(check(MESSAGE, PKCS1, Algorithm::RS256) && check(MESSAGE, PSS, Algorithm::PS256));
+    assert!(!check(&MESSAGE.to_lowercase(), PKCS1, Algorithm::RS256));
     for other in [Algorithm::RS384, Algorithm::PS256, Algorithm::HS256, Algorithm::ES256] {
-        assert!(!check(MESSAGE, SIGNATURE, other), "{other:?}");
+        assert!(!check(MESSAGE, PKCS1, other), "{other:?}");
     }
 }
 

@@ -163,7 +163,10 @@ async fn identify(
             wrong(&served.wrong_tokens, peer)
         }
         Fault::Busy => Refusal::new(ApiError::TooManyWrongTokens(BUSY), AuthFailure::Limited),
-        Fault::Unavailable(why) => Refusal::new(ApiError::AuthUnavailable(why), AuthFailure::Unavailable),
+        Fault::Unavailable(why) => {
+            tracing::warn!(error = why, "nobody can tell whose a token is");
+            Refusal::new(ApiError::AuthUnavailable, AuthFailure::Unavailable)
+        }
     })
 }
 

@@ -45,7 +45,7 @@ pub enum ApiError {
     /// The token is right, and does not allow this.
     Forbidden(Needs),
     /// Who could tell whose the token is does not answer.
-    AuthUnavailable(String),
+    AuthUnavailable,
     /// It cannot be written down who asked for it, so it is not begun.
     AuditUnavailable(AuditError),
     /// The kubeconfig was not accepted.
@@ -174,7 +174,7 @@ impl ApiError {
         match self {
             Self::Draining => Some(10),
             Self::TooManyWrongBearers(wait) | Self::TooManyWrongTokens(wait) => Some(wait.as_secs().saturating_add(1)),
-            Self::AuthUnavailable(_) | Self::AuditUnavailable(_) => Some(5),
+            Self::AuthUnavailable | Self::AuditUnavailable(_) => Some(5),
             _ => None,
         }
     }
@@ -217,7 +217,11 @@ impl ApiError {
             Self::Forbidden(needs) => {
                 coded(S::FORBIDDEN, "forbidden", format!("this needs {}, which the token does not have", needs.words()))
             }
-            Self::AuthUnavailable(why) => coded(S::SERVICE_UNAVAILABLE, "authentication-unavailable", why),
+            Self::AuthUnavailable => coded(
+                S::SERVICE_UNAVAILABLE,
+                "authentication-unavailable",
+                "who could tell whose token it is does not answer; try again shortly",
+            ),
             Self::AuditUnavailable(error) => coded(S::SERVICE_UNAVAILABLE, "audit-unavailable", error),
             Self::Accept(error) => accept(error),
             Self::KubeconfigTooLarge(limit) => {

@@ -13,6 +13,7 @@ mod process;
 mod puts;
 mod render;
 mod requests;
+mod tokens;
 mod viewers;
 
 use anyhow::Context;
@@ -54,6 +55,7 @@ const MEASURES: &[Measure] = &[
     always("puts", || Box::pin(puts::measure())),
     always("viewers", || Box::pin(viewers::measure())),
     always("log-bytes", || Box::pin(disk::log_bytes())),
+    always("tokens", || Box::pin(tokens::measure())),
     always("records", || Box::pin(process::many_records())),
     on_demand("build", || Box::pin(process::clean_build())),
     on_demand("tests", || Box::pin(process::tests())),

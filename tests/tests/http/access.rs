@@ -185,7 +185,7 @@ async fn h1_a_preview_shows_another_deployments_render_only_to_who_may_read() {
 }
 
 /// The cookie of an answer as a browser sends it back.
-fn cookie(reply: &Reply) -> String {
+fn cookie_of(reply: &Reply) -> String {
     reply.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
 }
 
@@ -204,18 +204,18 @@ async fn h1_who_creates_gets_a_token_and_a_cookie_for_that_deployment_alone() {
     let set = made.header("set-cookie").unwrap();
     assert!(set.contains(&format!("; Path=/api/v1/deployments/{id};")), "{set}");
     assert!(set.contains("; HttpOnly; SameSite=Strict") && !set.contains("Secure"), "{set}");
-    let (bearer, cookie) = (format!("Bearer {token}"), cookie(&made));
+    let (bearer, cookie) = (format!("Bearer {token}"), cookie_of(&made));
     assert_eq!(cookie, format!("catalyst-read={token}"));
     let basic = ("authorization", "Basic b3RoZXI=");
-    for header in [&[("authorization", bearer.as_str())] as &[_], &[("cookie", &cookie)], &[basic, ("cookie", &cookie)]]
-    {
+    let (as_bearer, as_cookie) = (("authorization", bearer.as_str()), ("cookie", cookie.as_str()));
+    for header in [vec![as_bearer], vec![as_cookie], vec![basic, as_cookie]] {
         for (tail, status) in [("", 200), ("/events", 200), ("/kubeconfig", 403)] {
-            let reply = scene.server.ask("GET", &format!("/api/v1/deployments/{id}{tail}"), header, b"").await;
+            let reply = scene.server.ask("GET", &format!("/api/v1/deployments/{id}{tail}"), &header, b"").await;
             assert_eq!(reply.status, status, "{header:?} {tail}: {reply:?}");
         }
-        let destroy = scene.server.ask("DELETE", &format!("/api/v1/deployments/{id}"), header, b"").await;
+        let destroy = scene.server.ask("DELETE", &format!("/api/v1/deployments/{id}"), &header, b"").await;
         assert!([401, 403].contains(&destroy.status), "{destroy:?}");
-        let other = scene.server.ask("GET", &format!("/api/v1/deployments/{}", crate::kit::id(1)), header, b"").await;
+        let other = scene.server.ask("GET", &format!("/api/v1/deployments/{}", crate::kit::id(1)), &header, b"").await;
         assert_eq!(other.status, 401);
     }
     let kept = scene.server.on_disk(&id.parse_id()).read_tokens;
@@ -237,7 +237,7 @@ async fn h1_who_creates_gets_a_token_and_a_cookie_for_that_deployment_alone() {
 
     let by_admin = create("b.example", "admin", "k2").await;
     let id = by_admin.json()["id"].as_str().unwrap().to_owned();
-    let cookie = cookie(&by_admin);
+    let cookie = cookie_of(&by_admin);
     let reply =
         scene.server.ask("GET", &format!("/api/v1/deployments/{id}/kubeconfig"), &[("cookie", &cookie)], b"").await;
     assert_eq!(

@@ -70,6 +70,7 @@ impl Default for Setup {
 pub struct Server {
     pub address: SocketAddr,
     pub store: Arc<dyn Store>,
+    pub app: Arc<App>,
     driver: Arc<Driver>,
     folder: tempfile::TempDir,
     stop: CancellationToken,
@@ -120,7 +121,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let auth = Auth::new(setup.auth, &outbound, &catalyst::outbound::Settings::default()).unwrap();
-        let app = App {
+        let app = Arc::new(App {
             store: store.clone(),
             sandbox,
             outbound,
@@ -130,11 +131,11 @@ impl Server {
             audit: Audit::open(path("audit.jsonl"), stop.clone()).unwrap(),
             metrics,
             stopping: stop.clone(),
-        };
+        });
         let settings =
             http::Settings { allowed_origin: AllowedOrigin::parse(setup.origin).unwrap(), limits: setup.limits };
-        let served = tokio::spawn(http::serve(listener, Arc::new(app), settings));
-        Self { address, store, driver, folder, stop, served }
+        let served = tokio::spawn(http::serve(listener, app.clone(), settings));
+        Self { address, store, app, driver, folder, stop, served }
     }
 
     pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {

@@ -18,3 +18,4 @@ mod metrics;
 mod races;
 mod reading;
 mod retry;
+mod review;

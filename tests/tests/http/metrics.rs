@@ -1,6 +1,7 @@
 //! The numbers of a server (OpenMetrics text).
 
 use crate::callers::{Mode, Scene};
+use crate::client::{raw, request};
 use crate::kit::{Server, create_body, id, record};
 use catalyst_domain::Status;
 use std::time::Duration;
@@ -88,4 +89,20 @@ async fn a_run_its_phases_and_who_was_not_let_in_are_counted() {
         assert_eq!(value(&text, series), Some(expect), "{series} in\n{text}");
     }
     scene.server.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_of_their_own_serves_them_to_everybody_and_nothing_else() {
+    let scene = Scene::start(Mode::Token).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = tokio::spawn(catalyst::http::serve_metrics(listener, scene.server.app.clone()));
+    let numbers = raw(address, &request("GET", "/metrics", &[], b"")).await;
+    assert!(numbers.status == 200 && numbers.text().contains("catalyst_build_info"), "{numbers:?}");
+    for path in ["/", "/healthz", "/api/v1/deployments"] {
+        assert_eq!(raw(address, &request("GET", path, &[], b"")).await.refusal(), (404, "not-found".into()), "{path}");
+    }
+    assert_eq!(scene.server.get("/metrics").await.refusal(), (401, "missing-token".into()));
+    scene.server.stop();
+    served.await.unwrap().unwrap();
 }

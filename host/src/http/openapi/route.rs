@@ -67,7 +67,7 @@ impl Route {
             ApiError::InvalidToken,
             ApiError::TooManyWrongTokens(Duration::from_secs(1)),
             ApiError::Forbidden(rule.needs),
-            ApiError::AuthUnavailable("who could tell whose token it is does not answer".to_owned()),
+            ApiError::AuthUnavailable,
         ])
     }
 
