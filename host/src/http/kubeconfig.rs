@@ -38,6 +38,11 @@ pub async fn put(
     let Bearer(bearer) = bearer?;
     // Before the body is read: who has no right bearer sends no megabyte, and writes no line of the audit log.
     authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &wrong_bearers, &id, peer, fault))?;
+    if record.has_kubeconfig() {
+        // Nothing can change any more, so it is told as what it is: a refusal.
+        app.audit.refused(peer.ip(), "already-set", Some(id.as_str()), ACTION);
+        return take(&app, &record, bearer, id, peer, body).await.map(IntoResponse::into_response);
+    }
     let caller = Caller::new(id.as_str(), Mode::NodeBearer, Scopes::NONE);
     let about = About { caller, peer, request: request.0, action: ACTION, deployment: Some(id.clone()) };
     let open = audited::begin(&app.audit, about).await?;
