@@ -1,7 +1,10 @@
 //! The long-lived handles, built once. No logic.
 
+use crate::audit::Audit;
+use crate::auth::Auth;
 use crate::dns::names::Names;
 use crate::driver::Driver;
+use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use catalyst_sandbox::Sandbox;
 use catalyst_store::Store;
@@ -20,6 +23,12 @@ pub struct App {
     pub names: Arc<Names>,
     /// One task per live deployment.
     pub driver: Arc<Driver>,
+    /// Who may call.
+    pub auth: Arc<Auth>,
+    /// Who did what.
+    pub audit: Arc<Audit>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Cancelled when the process goes down: streams end, and nothing new is taken.
     pub stopping: CancellationToken,
 }

@@ -9,6 +9,7 @@ mod plugin;
 mod rehearse;
 mod render;
 mod serve;
+mod token;
 mod trace;
 
 use crate::compile;
@@ -63,6 +64,8 @@ enum Command {
     /// Creates nothing and needs no running host. Reads CATALYST_PLUGINS_DIR, CATALYST_GITOPS_REPO_URL and
     /// CATALYST_GITOPS_BRANCH.
     Render(render::Arguments),
+    /// Make a token for callers of the API, where CATALYST_AUTH is `token`.
+    Token(token::Arguments),
     /// Write, judge and measure a provider plugin.
     Plugin(plugin::Arguments),
     /// Turn a component into machine code; a host that serves starts itself like this.
@@ -95,6 +98,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Serve => runtime.block_on(serve::serve(config)),
         Command::Dns => runtime.block_on(dns::dns(config)),
         Command::Openapi => openapi::print(),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Render(arguments) => runtime.block_on(render::render(config, arguments)),
         Command::Rehearse(arguments) => runtime.block_on(rehearse::rehearse(config, arguments)),
     }?;

@@ -1,5 +1,6 @@
 //! The only reader of the environment. It binds nothing and opens nothing, so it can be tested from a map.
 
+mod auth;
 mod vars;
 
 pub use vars::{VARIABLES, Variable};
@@ -21,6 +22,8 @@ use std::time::Duration;
 pub struct Config {
     /// Address of the API.
     pub listen: SocketAddr,
+    /// Who may call.
+    pub auth: crate::auth::Settings,
     /// Origin whose pages may call.
     pub cors_origin: AllowedOrigin,
     /// Folder of plugins.
@@ -37,6 +40,10 @@ pub struct Config {
     pub cache_asked_for: bool,
     /// Folder of records and logs.
     pub deployments_dir: PathBuf,
+    /// File in which is written who did what.
+    pub audit_log: PathBuf,
+    /// Address that serves the metrics to everybody.
+    pub metrics_listen: Option<SocketAddr>,
     /// Folder of kubeconfigs.
     pub kubeconfigs_dir: PathBuf,
     /// Folder of OpenTofu's states and of bundles.
@@ -164,10 +171,14 @@ impl Config {
     pub fn from_map(map: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let env = Env(map);
         let deployments_dir = env.path("CATALYST_DEPLOYMENTS_DIR", "/var/lib/catalyst/deployments");
-        let beside = deployments_dir.parent().map_or_else(|| PathBuf::from("state"), |parent| parent.join("state"));
-        env.refuse_what_is_not_there()?;
+        let beside =
+            |name: &str| deployments_dir.parent().map_or_else(|| PathBuf::from(name), |parent| parent.join(name));
+        let listen = env.listen()?;
         Ok(Self {
-            listen: env.listen()?,
+            listen,
+            auth: env.auth(listen)?,
+            audit_log: env.get("CATALYST_AUDIT_LOG").map_or_else(|| beside("audit.jsonl"), PathBuf::from),
+            metrics_listen: env.metrics_listen()?,
             cors_origin: env.origin()?,
             plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),
             plugin_limits: env.get("CATALYST_PLUGIN_LIMITS").map(PathBuf::from),
@@ -175,7 +186,7 @@ impl Config {
             default_provider: env.get("CATALYST_DEFAULT_PROVIDER").map(str::to_owned),
             cache_asked_for: env.get("CATALYST_CACHE_DIR").is_some(),
             cache_dir: env.get("CATALYST_CACHE_DIR").map(PathBuf::from).or_else(|| env.user_cache()),
-            state_dir: env.get("CATALYST_STATE_DIR").map_or(beside, PathBuf::from),
+            state_dir: env.get("CATALYST_STATE_DIR").map_or_else(|| beside("state"), PathBuf::from),
             deployments_dir,
             kubeconfigs_dir: env.path("CATALYST_KUBECONFIGS_DIR", "/var/lib/catalyst/kubeconfigs"),
             state_key: env.state_key()?,
@@ -194,7 +205,7 @@ impl Config {
             phase1_settle: env.duration("CATALYST_PHASE1_SETTLE", "30s")?,
             phase1_expected: env.count("CATALYST_PHASE1_EXPECTED")?,
             secrets_ttl: env.duration("CATALYST_SECRETS_TTL", "24h")?,
-            public_url: env.url("CATALYST_API_PUBLIC_URL", DEFAULT_PUBLIC_URL)?,
+            public_url: env.public_url()?,
             gitops_repo_url: env.url("CATALYST_GITOPS_REPO_URL", "https://github.com/openova-io/openova")?,
             gitops_branch: env.get("CATALYST_GITOPS_BRANCH").unwrap_or("main").to_owned(),
             ghcr_pull_token: catalyst_domain::SecretValue::new(env.get("CATALYST_GHCR_PULL_TOKEN").unwrap_or_default()),
@@ -246,8 +257,10 @@ impl<'a> Env<'a> {
         if address.ip().is_loopback() || self.get("CATALYST_AUTH").is_some() {
             return Ok(address);
         }
-        let why =
-            format!("must be set to none if {address} is meant to be served without authentication; else use loopback");
+        let why = format!(
+            "must be token, kubernetes or oidc, so that {address} is not open to everybody; or none, if that is meant; or \
+             use loopback"
+        );
         Err(ConfigError { name: "CATALYST_AUTH", why })
     }
 
@@ -279,6 +292,10 @@ impl<'a> Env<'a> {
         let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
         let scheme = text.starts_with("https://") || text.starts_with("http://");
         if plain && scheme { Ok(text.to_owned()) } else { Err(invalid(name, "must be an http or https URL")) }
+    }
+
+    fn public_url(&self) -> Result<String, ConfigError> {
+        self.url("CATALYST_API_PUBLIC_URL", "https://console.openova.io/sovereign")
     }
 
     fn child_env(&self) -> Result<Vec<(OsString, OsString)>, ConfigError> {
@@ -317,16 +334,8 @@ impl<'a> Env<'a> {
         parsed.map_err(|error| ConfigError { name, why: error.to_string() })
     }
 
-    // A promise that cannot be kept is refused, not ignored.
-    fn refuse_what_is_not_there(&self) -> Result<(), ConfigError> {
-        if self.get("CATALYST_AUTH").is_some_and(|value| value != "none") {
-            return Err(invalid("CATALYST_AUTH", "only `none` is supported so far"));
-        }
-        Ok(())
-    }
-
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.unused_auth();
         if self.get("CATALYST_TOFU_MODULE_PATH").is_some() {
             warnings.push("CATALYST_TOFU_MODULE_PATH is ignored: the module comes with the plugin".to_owned());
         }

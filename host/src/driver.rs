@@ -22,14 +22,15 @@ mod vault;
 mod watching;
 
 use crate::dns::names::Names;
-use crate::engine::{Engine, Reaped};
+use crate::engine::{Engine, Load, Reaped};
 use bytes::Bytes;
 use catalyst_domain::provider::RenderContext;
+use catalyst_domain::read_token::ReadToken;
 use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::step::next_steps;
-use catalyst_domain::{DeploymentId, Record, SecretValue, Status, Step, Timestamp};
+use catalyst_domain::{DeploymentId, Fact, Record, SecretValue, Status, Step, Timestamp};
 use catalyst_sandbox::{Provider, Sandbox};
-use catalyst_store::{AcceptError, Progress, StorageError, Store};
+use catalyst_store::{AcceptError, Progress, RecordError, StorageError, Store};
 pub use secrets::{NoRandomness, random};
 use std::collections::{HashMap, HashSet, hash_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -171,6 +172,19 @@ impl Driver {
         });
         let broken = StorageError { doing: "accept the kubeconfig", why: "its task broke".to_owned() };
         whole.await.unwrap_or(Err(AcceptError::Storage(broken)))
+    }
+
+    /// OpenTofu's runs at this moment, and those that ended.
+    pub fn engine_load(&self) -> Load {
+        self.engine.load()
+    }
+
+    /// Gives a token that opens a deployment for reading. When this returns, its digest is on disk.
+    ///
+    /// # Errors
+    /// [`RecordError`]; the token opens nothing.
+    pub async fn give_read_token(&self, id: &DeploymentId, token: ReadToken, at: Timestamp) -> Result<(), RecordError> {
+        self.store.record(id, &Fact::ReadTokenGiven(token), at).await.map(drop)
     }
 
     /// Ends all tasks: OpenTofu gets its signal and its grace, and what happened is recorded.

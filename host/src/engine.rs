@@ -23,6 +23,7 @@ mod probe;
 mod progress;
 mod run;
 mod stage;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod unkept;
@@ -34,6 +35,7 @@ pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
 pub use progress::Progress;
+pub use tally::Load;
 
 use backend::Backend;
 use catalyst_domain::provider::{Bundle, SecretVariable};
@@ -51,6 +53,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tally::Tally;
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -115,6 +118,7 @@ pub struct Engine {
     places: Semaphore,
     busy: Mutex<HashSet<DeploymentId>>,
     heartbeat: Duration,
+    tally: Tally,
 }
 
 /// Variables of the environment that would change what the engine's own arguments mean.
@@ -145,13 +149,30 @@ impl Engine {
         let version = probe::version(&binary, &settings.pass_env, &confinement).await?;
         let backend = Backend::start(store.clone()).await?;
         let places = Semaphore::new(settings.max_runs.clamp(1, Semaphore::MAX_PERMITS));
-        let (busy, heartbeat) = (Mutex::default(), hearing::HEARTBEAT);
-        Ok(Arc::new(Self { settings, binary, version, store, folders, backend, confinement, places, busy, heartbeat }))
+        let (busy, heartbeat, tally) = (Mutex::default(), hearing::HEARTBEAT, Tally::default());
+        Ok(Arc::new(Self {
+            settings,
+            binary,
+            version,
+            store,
+            folders,
+            backend,
+            confinement,
+            places,
+            busy,
+            heartbeat,
+            tally,
+        }))
     }
 
     /// Version of OpenTofu.
     pub fn version(&self) -> &str {
         self.version.as_str()
+    }
+
+    /// Runs at this moment, and those that ended.
+    pub fn load(&self) -> Load {
+        self.tally.load()
     }
 
     /// Creates or completes the infrastructure and reads its outputs. Stopping or dropping the future ends OpenTofu; only
@@ -269,7 +290,20 @@ impl Engine {
         stop: CancellationToken,
     ) -> Result<Outputs, RunError> {
         let _claim = self.claim(&run.id)?;
+        let ended = self.run_claimed(run, aim, progress, stop).await;
+        self.tally.ended(aim, &ended);
+        ended
+    }
+
+    async fn run_claimed(
+        &self,
+        run: Run,
+        aim: Aim,
+        progress: mpsc::Sender<Progress>,
+        stop: CancellationToken,
+    ) -> Result<Outputs, RunError> {
         let _place = self.place(&progress, &stop).await?;
+        let _counted = self.tally.running();
         let mut limits = Limits::new(self.settings.apply_timeout, stop, self.settings.stop_grace);
         limits.heartbeat = self.heartbeat;
         // Boxed: a run holds a child, its pipes and its listener, and callers hold many runs.
@@ -287,6 +321,7 @@ impl Engine {
             Err(TryAcquireError::Closed) => return Err(closed()),
             Err(TryAcquireError::NoPermits) => {}
         }
+        let _counted = self.tally.waiting();
         let waiting = async {
             let _ = progress.send(Progress::Waiting { running: self.settings.max_runs.max(1) }).await;
             self.places.acquire().await

@@ -1,8 +1,11 @@
 //! The API on a socket: a file per resource and verb. It knows axum, and never wasmtime, kube, a path or a process. A handler
 //! extracts, calls once, converts.
 
+mod access;
+mod audited;
 mod bearer;
 mod body;
+mod cookie;
 mod cors;
 mod create;
 mod credentials;
@@ -15,6 +18,8 @@ mod health;
 mod kubeconfig;
 mod list;
 mod logs;
+mod measure;
+mod metrics;
 mod openapi;
 mod path;
 mod previews;
@@ -24,12 +29,14 @@ mod registrar;
 mod request_id;
 mod rest;
 mod retry;
+mod routes;
 mod serve;
 mod sse;
 mod sshkey;
 mod subdomains;
 mod wire;
 mod wrong_bearers;
+mod wrong_tokens;
 
 use crate::app::App;
 use axum::Router;
@@ -41,36 +48,18 @@ use axum::routing::{get, post};
 pub use cors::AllowedOrigin;
 pub use error::ApiError;
 pub use openapi::document;
+use routes::method_not_allowed;
+pub use routes::{Needs, ROUTES, RULES, Rule};
 pub use serve::Limits;
 use std::any::Any;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use wrong_bearers::WrongBearers;
+use wrong_tokens::WrongTokens;
 
-/// Every route with its methods; the contract's list is held against it by a test.
-pub const ROUTES: &[(&str, &str)] = &[
-    ("GET", "/healthz"),
-    ("GET", "/readyz"),
-    ("GET", "/api/v1/openapi.json"),
-    ("GET", "/api/v1/deployments"),
-    ("POST", "/api/v1/credentials/validate"),
-    ("POST", "/api/v1/subdomains/check"),
-    ("POST", "/api/v1/sshkey/generate"),
-    ("POST", "/api/v1/deployments"),
-    ("GET", "/api/v1/deployments/{id}"),
-    ("DELETE", "/api/v1/deployments/{id}"),
-    ("GET", "/api/v1/deployments/{id}/events"),
-    ("GET", "/api/v1/deployments/{id}/logs"),
-    ("GET", "/api/v1/deployments/{id}/kubeconfig"),
-    ("PUT", "/api/v1/deployments/{id}/kubeconfig"),
-    ("POST", "/api/v1/deployments/{id}/phases/{phase}/retry"),
-    ("POST", "/api/v1/previews"),
-    ("GET", "/api/v1/providers"),
-    ("GET", "/api/v1/providers/{id}"),
-    ("POST", "/api/v1/registrar/{registrar}/validate"),
-    ("POST", "/api/v1/registrar/{registrar}/set-ns"),
-];
+/// Connections of the address that serves metrics: a few scrapers, each with one or two.
+const SCRAPERS: usize = 64;
 
 /// What the API is told from outside.
 #[derive(Debug, Clone)]
@@ -86,6 +75,7 @@ pub struct Settings {
 struct Served {
     app: Arc<App>,
     wrong_bearers: Arc<WrongBearers>,
+    wrong_tokens: Arc<WrongTokens>,
 }
 
 impl FromRef<Served> for Arc<App> {
@@ -106,6 +96,7 @@ pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
     let routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/api/v1/deployments", get(list::list).post(create::create))
         .route(deployment, get(get::get).delete(destroy::destroy))
@@ -123,7 +114,10 @@ pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
         .route("/api/v1/providers/{id}", get(providers::get))
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(wrong_method);
-    dressed(routes, allowed_origin).with_state(Served { app, wrong_bearers: Arc::default() })
+    let served = Served { app, wrong_bearers: Arc::default(), wrong_tokens: Arc::default() };
+    let guarded = routes.layer(middleware::from_fn_with_state(served.clone(), access::guard));
+    let dressed = dressed(guarded, allowed_origin);
+    dressed.layer(middleware::from_fn_with_state(served.clone(), measure::measure)).with_state(served)
 }
 
 /// What holds for every route; the last layer sees a request first.
@@ -144,6 +138,17 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, settings: Settings) -> 
     serve::serve(listener, router(app, settings.allowed_origin), settings.limits, stop).await
 }
 
+/// Serves the metrics alone, to whoever can reach the address.
+///
+/// # Errors
+/// The listener is not usable.
+pub async fn serve_metrics(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> {
+    let stop = app.stopping.clone();
+    let routes = Router::new().route("/metrics", get(metrics::metrics)).fallback(async || ApiError::NoRoute);
+    let limits = Limits { connections: SCRAPERS, ..Limits::default() };
+    serve::serve(listener, routes.with_state(app), limits, stop).await
+}
+
 // The contract serves no HEAD, which axum would answer for every GET.
 async fn no_head(request: Request, next: Next) -> Response {
     if request.method() != Method::HEAD {
@@ -157,11 +162,6 @@ async fn no_head(request: Request, next: Next) -> Response {
 
 async fn wrong_method(path: MatchedPath) -> ApiError {
     method_not_allowed(path.as_str())
-}
-
-fn method_not_allowed(path: &str) -> ApiError {
-    let allowed = ROUTES.iter().filter(|(_, route)| *route == path).map(|(method, _)| *method);
-    ApiError::MethodNotAllowed(allowed.collect())
 }
 
 // The text of a panic is for the trace, where the panic hook has put it with its place.

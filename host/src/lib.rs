@@ -3,6 +3,8 @@
 //! `ARCHITECTURE.md` is the map. No word of any cloud stands here.
 
 pub mod app;
+pub mod audit;
+pub mod auth;
 pub mod cli;
 pub mod cluster;
 pub mod compile;
@@ -11,6 +13,7 @@ pub mod dns;
 pub mod driver;
 pub mod engine;
 pub mod http;
+pub mod metrics;
 pub mod outbound;
 pub mod rehearse;
 

@@ -147,6 +147,11 @@ impl TestServer {
         }
     }
 
+    /// More of the script.
+    pub fn then(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.replies.lock().expect("replies").extend(replies);
+    }
+
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("seen").clone()
     }

@@ -108,6 +108,11 @@ impl Cluster {
         self.identity.kubeconfig("https://127.0.0.1:6443")
     }
 
+    /// The certificate of its authority, as PEM.
+    pub fn authority(&self) -> &str {
+        &self.identity.ca
+    }
+
     /// An admin's client.
     pub fn client(&self) -> kube::Client {
         self.client.clone()

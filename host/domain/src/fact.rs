@@ -2,6 +2,7 @@
 
 use crate::dns::{DnsFact, PoolReservation};
 use crate::provider::Endpoints;
+use crate::read_token::ReadToken;
 use crate::record::Child;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -68,6 +69,8 @@ pub enum Fact {
     WatchResumed,
     /// Something about the pool name.
     Dns(DnsFact),
+    /// Somebody was given a token that opens the deployment for reading.
+    ReadTokenGiven(ReadToken),
 }
 
 /// How a watch ended. `ready` needs evidence; everything else is a failure with a reason.

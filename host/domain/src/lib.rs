@@ -13,6 +13,7 @@ pub mod id;
 pub mod kubeconfig;
 pub mod phase;
 pub mod provider;
+pub mod read_token;
 pub mod record;
 mod refused;
 pub mod request;

@@ -4,6 +4,7 @@
 
 use crate::dns::{PoolDns, PoolReservation};
 use crate::event::Entry;
+use crate::read_token::ReadToken;
 use crate::{DeploymentId, Request, Status};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,9 @@ pub struct Record {
     /// Which create this was, where its sender named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<Idempotency>,
+    /// Tokens that open this deployment for reading.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_tokens: Vec<ReadToken>,
     /// When the outputs were read: Phase 0 is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase0_finished_at: Option<Timestamp>,
@@ -183,6 +187,7 @@ impl Record {
             render_digest: String::new(),
             approved_render_digest: String::new(),
             idempotency: None,
+            read_tokens: Vec::new(),
             phase0_finished_at: None,
             phase1_started_at: None,
             kubeconfig_hosts: Vec::new(),

@@ -2,7 +2,7 @@
 
 use crate::fact::{Fact, Outcome};
 use crate::provider::Endpoints;
-use crate::{Record, Refused, Status, dns};
+use crate::{Record, Refused, Status, dns, read_token};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -91,6 +91,7 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             dns::watch_resumed(&mut next);
         }
         Fact::Dns(fact) => dns::apply(&mut next, fact)?,
+        Fact::ReadTokenGiven(token) => read_token::given(&mut next, token),
     }
     Ok(next)
 }

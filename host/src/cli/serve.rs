@@ -2,12 +2,15 @@
 
 use super::{banner, descriptors};
 use crate::app::App;
+use crate::audit::Audit;
+use crate::auth::Auth;
 use crate::compile::Apart;
 use crate::config::Config;
 use crate::dns::names::Names;
 use crate::driver::{self, Driver};
 use crate::engine::{self, Engine};
 use crate::http;
+use crate::metrics::{Measured, Metrics};
 use crate::outbound::{self, Outbound};
 use anyhow::Context;
 use catalyst_sandbox::{Compile, Follow, MEMO_BYTES, PluginLimits, Sandbox, SandboxError};
@@ -34,7 +37,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let limits = http::Limits::default();
     let limits = http::Limits { connections: descriptors::room_for(limits.connections), ..limits };
     let stopping = CancellationToken::new();
-    let store: Arc<dyn Store> = FileStore::open(store_settings(&config)).context("cannot open the store")?;
+    let metrics = Arc::new(Metrics::default());
+    let store = FileStore::open(store_settings(&config)).context("cannot open the store")?;
+    let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
+    let audit = Audit::open(config.audit_log.clone(), stopping.clone());
+    let audit = audit.with_context(|| format!("cannot open the audit log {}", config.audit_log.display()))?;
     let _work_folders =
         HeldFolder::take(&config.tofu.workdir, config.lock_wait).context("cannot take OpenTofu's work folders")?;
     let settings = sandbox_settings(&config)?;
@@ -43,6 +50,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (sandbox, cache_dir) = start_sandbox(&config, settings).context("cannot start the sandbox")?;
     sandbox.load_folder(&config.plugins_dir).await;
     let outbound = Outbound::new(&outbound_settings(&config)).context("cannot set up outgoing calls")?;
+    let auth = Auth::new(config.auth.clone(), &outbound, &outbound_settings(&config));
+    let auth = Arc::new(auth.context("cannot set up authentication")?);
     let names = Names::new(&outbound, config.pool_domain_manager_url.clone(), config.managed_domains.clone());
     let engine =
         Engine::new(engine_settings(&config, cache_dir), store.clone()).await.context("cannot use OpenTofu")?;
@@ -57,10 +66,20 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     );
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let scraped = match config.metrics_listen {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?),
+        None => None,
+    };
     driver.start().await;
     banner::show(&config, &sandbox, &tofu, listener.local_addr()?);
     let app_sandbox = sandbox.clone();
-    let app = Arc::new(App { store, sandbox, outbound, names, driver: driver.clone(), stopping: stopping.clone() });
+    tokio::spawn(auth.clone().follow(stopping.child_token()));
+    tokio::spawn(reopen_on_hangup(audit.clone(), stopping.child_token()));
+    let (stop, running) = (stopping.clone(), driver.clone());
+    let app = Arc::new(App { store, sandbox, outbound, names, driver: running, auth, audit, metrics, stopping: stop });
+    if let Some(listener) = scraped {
+        tokio::spawn(http::serve_metrics(listener, app.clone()));
+    }
     let served =
         tokio::spawn(http::serve(listener, app, http::Settings { allowed_origin: config.cors_origin.clone(), limits }));
     tokio::select! {
@@ -100,6 +119,20 @@ async fn follow_plugins(sandbox: &Sandbox, config: &Config) -> anyhow::Result<()
         () = heard => {}
     }
     Ok(())
+}
+
+/// SIGHUP is how an operator says that the audit log was moved away.
+async fn reopen_on_hangup(audit: Arc<Audit>, stop: CancellationToken) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        tracing::error!("SIGHUP cannot be received, so the audit log is never opened again");
+        return;
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hangup.recv() => audit.reopen().await,
+        }
+    }
 }
 
 fn store_settings(config: &Config) -> catalyst_store::Settings {

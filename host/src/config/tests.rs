@@ -44,7 +44,8 @@ fn go_durations_are_read_and_bad_values_name_the_variable() {
         ("CATALYST_LISTEN", "here"),
         ("PORT", "99999"),
         ("CORS_ORIGIN", "console.example"),
-        ("CATALYST_AUTH", "oidc"),
+        ("CATALYST_AUTH", "basic"),
+        ("CATALYST_METRICS_LISTEN", "9090"),
         ("CATALYST_STATE_KEY", "k"),
         ("CATALYST_API_PUBLIC_URL", "ftp://x"),
         ("CATALYST_TOFU_PASS_ENV", "CATALYST_GHCR_PULL_TOKEN"),
@@ -87,4 +88,63 @@ fn the_debug_form_shows_no_secret() {
     let c = config(&[("CATALYST_GHCR_PULL_TOKEN", "s3ntinel"), ("CATALYST_STATE_KEY", &key)]).unwrap();
     let shown = format!("{c:?}");
     assert!(!shown.contains("s3ntinel") && !shown.contains("5e5e"));
+}
+
+#[test]
+fn each_way_to_know_callers_names_what_it_needs() {
+    let oidc =
+        [("CATALYST_AUTH", "oidc"), ("CATALYST_OIDC_ISSUER", "https://id.example/r"), ("CATALYST_OIDC_AUDIENCE", "c")];
+    let with = |more: &[(&'static str, &'static str)]| {
+        config(&oidc.iter().chain(more).copied().collect::<Vec<_>>()).err().map(|error| error.name)
+    };
+    assert_eq!(with(&[("CATALYST_AUTH_SCOPES", "*=read")]), None);
+    for (name, value) in [
+        ("CATALYST_AUTH_SCOPES", ""),
+        ("CATALYST_AUTH_SCOPES", "ana=read"),
+        ("CATALYST_OIDC_ISSUER", "http://id.example"),
+        ("CATALYST_OIDC_ISSUER", ""),
+        ("CATALYST_OIDC_AUDIENCE", ""),
+    ] {
+        assert_eq!(with(&[("CATALYST_AUTH_SCOPES", "*=read"), (name, value)]), Some(name), "{value:?}");
+    }
+    for bad in ["none", "HS256", "RS256,HS512", "RS256 none", "rs256", ","] {
+        let all = [("CATALYST_AUTH_SCOPES", "*=read"), ("CATALYST_OIDC_ALGORITHMS", bad)];
+        assert_eq!(with(&all), Some("CATALYST_OIDC_ALGORITHMS"), "{bad:?}");
+    }
+    assert_eq!(config(&[("CATALYST_AUTH", "token")]).unwrap_err().name, "CATALYST_AUTH_TOKENS");
+    assert_eq!(config(&[("CATALYST_AUTH", "kubernetes")]).unwrap_err().name, "CATALYST_AUTH_SCOPES");
+    let unsafe_api =
+        [("CATALYST_AUTH", "kubernetes"), ("CATALYST_AUTH_KUBERNETES_API", "http://kubernetes.default.svc")];
+    assert_eq!(config(&unsafe_api).unwrap_err().name, "CATALYST_AUTH_KUBERNETES_API");
+    let open = config(&[
+        ("PORT", "9"),
+        ("CATALYST_AUTH", "token"),
+        ("CATALYST_AUTH_TOKENS", "/t"),
+        ("CATALYST_OIDC_ISSUER", "x"),
+    ]);
+    assert!(
+        matches!(open.unwrap().warnings.as_slice(), [one] if one.starts_with("CATALYST_OIDC_ISSUER means nothing"))
+    );
+    assert!(config(&[("PORT", "9")]).unwrap_err().why.contains("token, kubernetes or oidc"));
+}
+
+#[test]
+fn the_cookie_goes_where_a_browser_sees_the_api() {
+    let cookie = |pairs: &[(&str, &str)]| {
+        let settings = config(pairs).unwrap().auth.cookie;
+        (settings.prefix, settings.secure)
+    };
+    let url = |url: &'static str| ("CATALYST_API_PUBLIC_URL", url);
+    assert_eq!(cookie(&[]), (String::new(), false));
+    assert_eq!(cookie(&[("PORT", "1"), ("CATALYST_AUTH", "none")]), ("/sovereign".to_owned(), true));
+    assert_eq!(cookie(&[url("https://a.example/x/y/")]), ("/x/y".to_owned(), true));
+    assert_eq!(cookie(&[url("http://127.0.0.1:8080")]), (String::new(), false));
+}
+
+#[test]
+fn what_was_done_is_written_beside_the_deployments() {
+    let place = |pairs: &[(&str, &str)]| config(pairs).unwrap().audit_log;
+    assert_eq!(place(&[]), PathBuf::from("/var/lib/catalyst/audit.jsonl"));
+    assert_eq!(place(&[("CATALYST_DEPLOYMENTS_DIR", "/d/e")]), PathBuf::from("/d/audit.jsonl"));
+    assert_eq!(place(&[("CATALYST_AUDIT_LOG", "/a")]), PathBuf::from("/a"));
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use catalyst_domain::finding::sort_by_contract;
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Descriptor;
+use catalyst_domain::read_token::ReadToken;
 use catalyst_domain::record::{Idempotency, NewRecord, ProviderRef};
 use catalyst_domain::request::{self, DomainMode, Parsed};
 use catalyst_domain::{DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase};
@@ -84,10 +85,11 @@ impl Driver {
         self: &Arc<Self>,
         body: Bytes,
         key: Option<IdempotencyKey>,
+        read_token: Option<ReadToken>,
         at: Timestamp,
     ) -> Result<Created, CreateFault> {
         let driver = self.clone();
-        let whole = self.tasks.spawn(async move { driver.create_whole(&body, key.as_ref(), at).await });
+        let whole = self.tasks.spawn(async move { driver.create_whole(&body, key.as_ref(), read_token, at).await });
         whole.await.unwrap_or(Err(CreateFault::Broken))
     }
 
@@ -95,6 +97,7 @@ impl Driver {
         self: &Arc<Self>,
         body: &[u8],
         key: Option<&IdempotencyKey>,
+        read_token: Option<ReadToken>,
         at: Timestamp,
     ) -> Result<Created, CreateFault> {
         let taken = self.take(body)?;
@@ -122,6 +125,7 @@ impl Driver {
         let mut record = new_record(request, &provider, &secrets, at)?;
         record.approved_render_digest = approved;
         record.idempotency = idempotency;
+        record.read_tokens.extend(read_token);
         self.settle_namesakes(&record).await?;
         let reservation = self.reserve(&record.id, &record.request).await.map_err(CreateFault::Pool)?;
         if let Some(reservation) = &reservation {

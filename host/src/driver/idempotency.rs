@@ -22,6 +22,12 @@ impl IdempotencyKey {
         fits.then(|| Self { sha256: sha256_hex(text.as_bytes()) })
     }
 
+    /// The same text by another sender is another key.
+    #[must_use]
+    pub fn of_sender(self, subject: &str) -> Self {
+        Self { sha256: sha256_hex(format!("{}\n{subject}", self.sha256).as_bytes()) }
+    }
+
     /// The key together with the request that it stands for. Secrets have been split off: a token that was rotated between
     /// two tries is no other request, and a digest over it would be one that can be guessed at.
     pub(super) fn of(&self, request: &Request, approved_render_digest: &str) -> Idempotency {
@@ -52,5 +58,13 @@ mod tests {
         assert_ne!(key.of(&request("A"), ""), key.of(&request("B"), ""));
         assert_ne!(key.of(&request("A"), ""), key.of(&request("A"), "ab"));
         assert!(!format!("{:?}", key.of(&request("A"), "")).contains("a-1"));
+    }
+
+    #[test]
+    fn a_key_belongs_to_its_sender() {
+        let of = |subject: &str| IdempotencyKey::parse("a-1").unwrap().of_sender(subject);
+        assert_eq!(of("ana"), of("ana"));
+        assert_ne!(of("ana"), of("ben"));
+        assert_ne!(IdempotencyKey::parse("a-1").unwrap(), of(""));
     }
 }

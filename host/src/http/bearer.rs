@@ -19,7 +19,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Bearer {
 }
 
 /// The scheme in any case, one space, and a token that is not blank.
-fn parse(header: &str) -> Option<&str> {
+pub fn parse(header: &str) -> Option<&str> {
     let header = header.trim();
     let (scheme, token) = header.split_at_checked(7)?;
     let token = token.trim();

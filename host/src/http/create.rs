@@ -1,17 +1,23 @@
 //! `POST /api/v1/deployments`.
 
+use super::access::Whoever;
+use super::audited::Made;
 use super::body;
+use super::cookie;
 use super::error::ApiError;
 use super::health::accepting;
 use super::wire::Begun;
 use crate::app::App;
+use crate::auth::{NoRandomness, Scope, mint_for_reading};
 use crate::driver::create::{CreateFault, Created};
 use crate::driver::idempotency::{IdempotencyKey, KEY_LENGTH};
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use catalyst_domain::{Finding, Status};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::{Extension, Json};
+use catalyst_domain::kubeconfig::sha256_hex;
+use catalyst_domain::read_token::{Opens, ReadToken};
+use catalyst_domain::{DeploymentId, Finding, SecretValue, Status};
 use std::sync::Arc;
 
 /// By which a sender names its create.
@@ -19,29 +25,57 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that the answer is one that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Creates a deployment. 201 means that its record is on disk. The same key and request get the same answer again.
+/// Creates a deployment. 201 means that its record is on disk. The same key and request get the same answer again, but for
+/// the read token: only its digest is kept, so each answer has its own.
 pub async fn create(
     State(app): State<Arc<App>>,
+    whoever: Whoever,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, HeaderMap, Json<Begun>), ApiError> {
-    let key = key(&headers)?;
+) -> Result<(StatusCode, HeaderMap, Extension<Made>, Json<Begun>), ApiError> {
+    let key = key(&headers)?.map(|key| if whoever.is_known() { key.of_sender(&whoever.0.subject) } else { key });
     accepting(&app)?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     // The body may have taken long.
     accepting(&app)?;
-    let created = app.driver.create(body, key, jiff::Timestamp::now()).await?;
+    let token = read_token(&whoever)?;
+    let kept = token.as_ref().map(|(_, kept)| kept.clone());
+    let created = app.driver.create(body, key, kept.clone(), jiff::Timestamp::now()).await?;
     let mut headers = HeaderMap::new();
     let record = match created {
         Created::Now(record) => record,
         Created::Earlier(record) => {
             headers.insert(REPLAYED, HeaderValue::from_static("true"));
+            if let Some(kept) = kept {
+                app.driver.give_read_token(&record.id, kept, jiff::Timestamp::now()).await?;
+            }
             record
         }
     };
-    // Byte for byte what the first answer was, wherever the deployment stands by now.
-    let body = Begun::new(&record.id, Status::Provisioning);
-    Ok((StatusCode::CREATED, headers, Json(body)))
+    let mut body = Begun::new(&record.id, Status::Provisioning);
+    if let Some((token, _)) = token {
+        carry(&app, &record.id, &token, &mut headers);
+        body = body.with_read_token(&token);
+    }
+    Ok((StatusCode::CREATED, headers, Extension(Made(record.id.clone())), Json(body)))
+}
+
+/// A token of this deployment alone, where callers are known at all. Who may take kubeconfigs may let it take this one.
+fn read_token(whoever: &Whoever) -> Result<Option<(SecretValue, ReadToken)>, ApiError> {
+    if !whoever.is_known() {
+        return Ok(None);
+    }
+    let token = mint_for_reading().map_err(|NoRandomness| ApiError::NoRandomness)?;
+    let opens = if whoever.0.may(Scope::Kubeconfig) { Opens::ReadingAndKubeconfig } else { Opens::Reading };
+    let kept = ReadToken { sha256: sha256_hex(token.expose().as_bytes()), opens };
+    Ok(Some((token, kept)))
+}
+
+fn carry(app: &App, id: &DeploymentId, token: &SecretValue, headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(cookie) = cookie::set(&app.auth.cookie, id, token) {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {

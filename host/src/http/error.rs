@@ -1,6 +1,8 @@
 //! The one error envelope. A status is chosen here and nowhere else.
 
+use super::routes::Needs;
 use super::wire::Problem;
+use crate::audit::AuditError;
 use crate::dns::registrar::{self, ForwardError, UnsupportedRegistrar};
 use crate::driver::dns::PoolFault;
 use axum::Json;
@@ -34,6 +36,18 @@ pub enum ApiError {
     MissingBearer,
     /// Too many wrong bearers; the time after which another one is looked at.
     TooManyWrongBearers(Duration),
+    /// No token, or none that is a bearer.
+    MissingToken,
+    /// The token is not one of ours, or no longer.
+    InvalidToken,
+    /// Too many wrong tokens; the time after which another one is looked at.
+    TooManyWrongTokens(Duration),
+    /// The token is right, and does not allow this.
+    Forbidden(Needs),
+    /// Who could tell whose the token is does not answer.
+    AuthUnavailable,
+    /// It cannot be written down who asked for it, so it is not begun.
+    AuditUnavailable(AuditError),
     /// The kubeconfig was not accepted.
     Accept(AcceptError),
     /// A kubeconfig over the contract's limit in bytes.
@@ -141,7 +155,7 @@ impl ApiError {
                     headers.append(header::ALLOW, HeaderValue::from_static(method));
                 }
             }
-            Self::MissingBearer => {
+            Self::MissingBearer | Self::MissingToken | Self::InvalidToken => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::BodyTooSlow(_) => {
@@ -159,7 +173,8 @@ impl ApiError {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Draining => Some(10),
-            Self::TooManyWrongBearers(wait) => Some(wait.as_secs().saturating_add(1)),
+            Self::TooManyWrongBearers(wait) | Self::TooManyWrongTokens(wait) => Some(wait.as_secs().saturating_add(1)),
+            Self::AuthUnavailable | Self::AuditUnavailable(_) => Some(5),
             _ => None,
         }
     }
@@ -192,6 +207,22 @@ impl ApiError {
             Self::TooManyWrongBearers(_) => {
                 coded(S::TOO_MANY_REQUESTS, "too-many-wrong-bearers", "too many wrong bearers; try again later")
             }
+            Self::MissingToken => {
+                coded(S::UNAUTHORIZED, "missing-token", "give a token as `Authorization: Bearer <token>`")
+            }
+            Self::InvalidToken => coded(S::UNAUTHORIZED, "invalid-token", "the token is wrong, or no longer right"),
+            Self::TooManyWrongTokens(_) => {
+                coded(S::TOO_MANY_REQUESTS, "too-many-wrong-tokens", "too many wrong tokens; try again later")
+            }
+            Self::Forbidden(needs) => {
+                coded(S::FORBIDDEN, "forbidden", format!("this needs {}, which the token does not have", needs.words()))
+            }
+            Self::AuthUnavailable => coded(
+                S::SERVICE_UNAVAILABLE,
+                "authentication-unavailable",
+                "who could tell whose token it is does not answer; try again shortly",
+            ),
+            Self::AuditUnavailable(error) => coded(S::SERVICE_UNAVAILABLE, "audit-unavailable", error),
             Self::Accept(error) => accept(error),
             Self::KubeconfigTooLarge(limit) => {
                 coded(S::UNPROCESSABLE_ENTITY, "body-too-large", format!("a kubeconfig must be at most {limit} bytes"))

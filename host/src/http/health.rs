@@ -48,6 +48,7 @@ fn not_ready(app: &App) -> Vec<String> {
         reasons.push("the server is going down".to_owned());
     }
     reasons.extend(app.store.unusable().map(|error| error.to_string()));
+    reasons.extend(app.audit.unusable().map(|error| error.to_string()));
     if app.sandbox.providers().is_empty() {
         reasons.push("no provider plugin is loaded".to_owned());
     }

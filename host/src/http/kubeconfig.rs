@@ -1,33 +1,64 @@
 //! `PUT` and `GET /api/v1/deployments/{id}/kubeconfig`.
 
+use super::audited;
 use super::bearer::Bearer;
 use super::body;
 use super::error::ApiError;
 use super::path::Id;
+use super::request_id::RequestId;
 use super::wrong_bearers::{Verdict, WrongBearers};
 use crate::app::App;
+use crate::audit::About;
+use crate::auth::{Caller, Mode, Scopes};
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderName, StatusCode, header};
-use catalyst_domain::DeploymentId;
+use axum::response::{IntoResponse, Response};
 use catalyst_domain::kubeconfig::{BearerFault, MAX_BYTES, authorise};
+use catalyst_domain::{DeploymentId, Record, SecretValue};
 use catalyst_store::AcceptError;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// What the audit log calls it.
+const ACTION: &str = "hand-in-kubeconfig";
 
 /// The node hands in its kubeconfig, once. 204 means that file and record are on disk.
 pub async fn put(
     State(app): State<Arc<App>>,
     State(wrong_bearers): State<Arc<WrongBearers>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(request): Extension<RequestId>,
     Id(id): Id,
     bearer: Result<Bearer, ApiError>,
     body: Body,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Response, ApiError> {
     let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     let Bearer(bearer) = bearer?;
-    // Before the body is read: who has no right bearer sends no megabyte.
+    // Before the body is read: who has no right bearer sends no megabyte, and writes no line of the audit log.
     authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &wrong_bearers, &id, peer, fault))?;
+    if record.has_kubeconfig() {
+        // Nothing can change any more, so it is told as what it is: a refusal.
+        app.audit.refused(peer.ip(), "already-set", Some(id.as_str()), ACTION);
+        return take(&app, &record, bearer, id, peer, body).await.map(IntoResponse::into_response);
+    }
+    let caller = Caller::new(id.as_str(), Mode::NodeBearer, Scopes::NONE);
+    let about = About { caller, peer, request: request.0, action: ACTION, deployment: Some(id.clone()) };
+    let open = audited::begin(&app.audit, about).await?;
+    let answer = take(&app, &record, bearer, id, peer, body).await.into_response();
+    open.answered(answer.status().as_u16(), None).await;
+    Ok(answer)
+}
+
+async fn take(
+    app: &App,
+    record: &Record,
+    bearer: SecretValue,
+    id: DeploymentId,
+    peer: SocketAddr,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
     let body = match body::read_within(body, MAX_BYTES, body::KUBECONFIG_DEADLINE, ApiError::KubeconfigTooLarge).await {
         Ok(body) if body.is_empty() && !record.has_kubeconfig() => return Err(ApiError::KubeconfigEmpty),
         Ok(body) => body,
@@ -46,6 +77,10 @@ pub async fn put(
 /// A wrong bearer is limited only here, after it was compared: a right one never comes this way.
 fn refuse(app: &App, wrong: &Arc<WrongBearers>, id: &DeploymentId, peer: SocketAddr, fault: BearerFault) -> ApiError {
     tracing::warn!(deployment.id = %id, peer.addr = %peer, error = %fault, "kubeconfig refused");
+    if fault == BearerFault::Invalid {
+        app.metrics.wrong_bearer();
+        app.audit.refused(peer.ip(), "invalid-bearer", Some(id.as_str()), ACTION);
+    }
     if fault == BearerFault::Invalid
         && let Verdict::Limited { retry_after } = wrong.note(&app.store, id, peer.ip(), &app.stopping)
     {

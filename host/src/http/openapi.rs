@@ -17,12 +17,16 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use route::{Route, failure_response};
 use std::sync::LazyLock;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathsBuilder};
 
 /// Name of the one-time bearer among the security schemes.
 const BEARER: &str = "kubeconfigBearer";
+/// Name of a caller's token among them.
+const TOKEN: &str = "token";
+/// Name of the cookie with a read token.
+const READ_COOKIE: &str = "readToken";
 
 const WORDS: &str = "Creates Kubernetes clusters on any cloud. What a cloud needs beside the keys named here stands in \
     `settingsSchema` and `secrets` of `GET /api/v1/providers/{id}`.\n\n\
@@ -32,7 +36,8 @@ const WORDS: &str = "Creates Kubernetes clusters on any cloud. What a cloud need
     Bodies are read whatever their content type says; their keys match in any case, keys that are not known are \
     passed over, and `null` means that a key is not given. A body over 256 KiB is refused, and so is one that takes \
     longer than 20 s. Every answer names its request in `X-Request-Id`, which is taken over from the request where it \
-    is plain.";
+    is plain.\n\n\
+    Where the host was started without authentication, no token is asked for, and none is told.";
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_pretty_json().unwrap_or_default());
 
@@ -53,10 +58,18 @@ pub fn document() -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("The one-time bearer that the user data of a deployment's first node carries."));
+    let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+        "A caller's token. What it allows are the scopes `read`, `create`, `kubeconfig` and `admin`, which allows all. The \
+         `readToken` of a create is one too, for that deployment alone.",
+    ));
+    let words = "The `readToken` of a create as a browser carries it, to that deployment's routes alone.";
+    let cookie = ApiKeyValue::with_description(super::cookie::NAME, words);
     let components = components
         .response("NotFound", failure_response(ApiError::NoRoute))
         .response("MethodNotAllowed", failure_response(ApiError::MethodNotAllowed(vec!["GET"])))
-        .security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
+        .security_scheme(BEARER, SecurityScheme::Http(bearer.build()))
+        .security_scheme(TOKEN, SecurityScheme::Http(token.build()))
+        .security_scheme(READ_COOKIE, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     let license = LicenseBuilder::new().name(env!("CARGO_PKG_LICENSE")).identifier(Some(env!("CARGO_PKG_LICENSE")));
     let info = InfoBuilder::new()
         .title("Catalyst")

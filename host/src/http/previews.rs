@@ -2,10 +2,12 @@
 
 mod answer;
 
+use super::access::Whoever;
 use super::body;
 use super::error::ApiError;
 use super::query::Query;
 use crate::app::App;
+use crate::auth::Scope;
 use crate::driver::preview::PreviewFault;
 pub use answer::PreviewAnswer;
 use axum::Json;
@@ -17,11 +19,16 @@ use std::sync::Arc;
 /// Findings, and without an error among them the whole render. `?against=<id>` compares it with a deployment's.
 pub async fn preview(
     State(app): State<Arc<App>>,
+    whoever: Whoever,
     mut query: Query,
     body: Body,
 ) -> Result<Json<PreviewAnswer>, ApiError> {
     let against = query.take("against");
     query.end()?;
+    if against.is_some() {
+        // The difference shows what that deployment is made of.
+        whoever.must(Scope::Read)?;
+    }
     let against = against.map(|id| DeploymentId::parse(&id)).transpose().map_err(|_| ApiError::UnknownDeployment)?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     let preview = app.driver.preview(&body, against.as_ref()).await?;

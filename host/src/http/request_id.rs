@@ -14,8 +14,12 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over, in bytes: a UUID has 36, trace ids of proxies under 100.
 const LONGEST: usize = 128;
 
+/// In a request: its id.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
 /// Gives the request its id and its span, and logs the answer.
-pub async fn trace(request: Request, next: Next) -> Response {
+pub async fn trace(mut request: Request, next: Next) -> Response {
     let id = given(request.headers()).unwrap_or_else(generated);
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.to_string());
@@ -27,13 +31,14 @@ pub async fn trace(request: Request, next: Next) -> Response {
         peer.addr = peer,
     );
     let reads = request.method() == Method::GET;
+    request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
     async move {
         let begun = Instant::now();
         let mut response = next.run(request).await;
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let http_status = response.status().as_u16();
-        // Probes and polls come every few seconds and change nothing.
-        if reads && http_status < 400 {
+        // Probes and polls come every few seconds and change nothing; who was limited is counted and told otherwise.
+        if (reads && http_status < 400) || http_status == 429 {
             tracing::debug!(http.status = http_status, elapsed_ms, "answered");
         } else {
             tracing::info!(http.status = http_status, elapsed_ms, "answered");

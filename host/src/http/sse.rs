@@ -3,6 +3,7 @@
 
 use super::wire;
 use crate::app::App;
+use crate::metrics::Viewing;
 use bytes::Bytes;
 use catalyst_domain::DeploymentId;
 use catalyst_store::{Numbered, Progress, Store};
@@ -28,6 +29,7 @@ struct Viewer {
     progress: watch::Receiver<Progress>,
     stop: CancellationToken,
     at: Stage,
+    _counted: Viewing,
 }
 
 #[derive(PartialEq, Eq)]
@@ -45,7 +47,8 @@ pub fn stream(
 ) -> Option<impl Stream<Item = Result<Bytes, Infallible>> + use<>> {
     let progress = app.store.watch(&id)?;
     let stop = app.stopping.clone();
-    let viewer = Viewer { store: app.store.clone(), id, after, progress, stop, at: Stage::Opening };
+    let _counted = app.metrics.viewer();
+    let viewer = Viewer { store: app.store.clone(), id, after, progress, stop, at: Stage::Opening, _counted };
     Some(stream::unfold(viewer, |mut viewer| async move {
         let chunk = viewer.next().await?;
         Some((Ok(Bytes::from(chunk)), viewer))

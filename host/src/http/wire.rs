@@ -2,7 +2,7 @@
 
 use catalyst_domain::dns::PoolDns;
 use catalyst_domain::event::seconds;
-use catalyst_domain::{DeploymentId, Finding, Record, ResultInfo, Status};
+use catalyst_domain::{DeploymentId, Finding, Record, ResultInfo, SecretValue, Status};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -49,8 +49,8 @@ pub struct State {
     dns: Option<PoolDns>,
 }
 
-/// What was begun, and where to follow it.
-#[derive(Debug, Serialize, ToSchema)]
+/// What was begun, and where to follow it. No `Debug`: it may hold a token.
+#[derive(Serialize, ToSchema)]
 pub struct Begun {
     /// Sixteen lower-case hex characters.
     #[schema(pattern = "^[0-9a-f]{16}$")]
@@ -60,12 +60,21 @@ pub struct Begun {
     /// Path of its event stream.
     #[serde(rename = "streamURL")]
     stream_url: String,
+    /// Opens this deployment alone, as a bearer; told in the answer of a create, where callers are known.
+    #[serde(rename = "readToken", skip_serializing_if = "Option::is_none")]
+    read_token: Option<String>,
 }
 
 impl Begun {
     /// A deployment that goes on from this status.
     pub fn new(id: &DeploymentId, status: Status) -> Self {
-        Self { id: id.to_string(), status, stream_url: stream_url(id) }
+        Self { id: id.to_string(), status, stream_url: stream_url(id), read_token: None }
+    }
+
+    /// The same with a token that opens it.
+    #[must_use]
+    pub fn with_read_token(self, token: &SecretValue) -> Self {
+        Self { read_token: Some(token.expose().to_owned()), ..self }
     }
 }
 

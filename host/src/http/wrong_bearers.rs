@@ -146,7 +146,7 @@ impl WrongBearers {
 }
 
 /// Whoever has one IPv6 address has its /64.
-fn network(peer: IpAddr) -> IpAddr {
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)).into(),
         v4 @ IpAddr::V4(_) => v4,

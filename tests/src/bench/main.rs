@@ -15,6 +15,7 @@ mod process;
 mod puts;
 mod render;
 mod requests;
+mod tokens;
 mod viewers;
 
 use anyhow::Context;
@@ -65,6 +66,7 @@ const MEASURES: &[Measure] = &[
     always("puts", || Box::pin(puts::measure())),
     always("viewers", || Box::pin(viewers::measure())),
     always("log-bytes", || Box::pin(disk::log_bytes())),
+    always("tokens", || Box::pin(tokens::measure())),
     always("records", || Box::pin(process::many_records())),
     named("renders", || Box::pin(plugins::renders())),
     named("soak", || Box::pin(plugins::soak())),

@@ -1,10 +1,10 @@
 //! A client that sends bytes as they are: a library would tidy up what these tests are about.
 
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// How long an answer may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -91,6 +91,15 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) 
 /// Sends bytes and reads until the server closes.
 pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    Reply::parse(&rest(&mut stream).await)
+}
+
+/// The same from another address of this machine.
+pub async fn raw_from(from: Ipv4Addr, address: SocketAddr, bytes: &[u8]) -> Reply {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     Reply::parse(&rest(&mut stream).await)
 }

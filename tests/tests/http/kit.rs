@@ -2,11 +2,14 @@
 
 use crate::client::{Reply, raw, request};
 use catalyst::app::App;
+use catalyst::audit::Audit;
+use catalyst::auth::{self, Auth};
 use catalyst::dns::managed::ManagedDomains;
 use catalyst::dns::names::Names;
 use catalyst::driver::{self, Driver};
 use catalyst::engine::{self, Engine};
 use catalyst::http::{self, AllowedOrigin, Limits};
+use catalyst::metrics::{Measured, Metrics};
 use catalyst::outbound::Outbound;
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::record::{NewRecord, ProviderRef};
@@ -49,6 +52,8 @@ pub struct Setup {
     pub limits: Limits,
     pub origin: &'static str,
     pub pull_token: &'static str,
+    /// Who may call.
+    pub auth: auth::Settings,
     /// A file lies where the folder of kubeconfigs should be.
     pub kubeconfigs_blocked: bool,
 }
@@ -56,13 +61,15 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         let limits = Limits::default();
-        Self { records: Vec::new(), limits, origin: "*", pull_token: PULL_TOKEN, kubeconfigs_blocked: false }
+        let auth = auth::Settings::default();
+        Self { records: Vec::new(), limits, origin: "*", pull_token: PULL_TOKEN, auth, kubeconfigs_blocked: false }
     }
 }
 
 pub struct Server {
     pub address: SocketAddr,
     pub store: Arc<dyn Store>,
+    pub app: Arc<App>,
     driver: Arc<Driver>,
     folder: tempfile::TempDir,
     stop: CancellationToken,
@@ -90,7 +97,8 @@ impl Server {
         if setup.kubeconfigs_blocked {
             std::fs::write(path("kubeconfigs"), "").unwrap();
         }
-        let store: Arc<dyn Store> = FileStore::open(catalyst_store::Settings {
+        let metrics = Arc::new(Metrics::default());
+        let store = FileStore::open(catalyst_store::Settings {
             deployments_dir: path("deployments"),
             kubeconfigs_dir: path("kubeconfigs"),
             state_dir: path("state"),
@@ -99,6 +107,7 @@ impl Server {
             state_key: None,
         })
         .unwrap();
+        let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
         let engine = Engine::new(engine_settings(folder.path()), store.clone()).await.unwrap();
         let stop = CancellationToken::new();
         let sandbox = sandbox().await;
@@ -110,12 +119,22 @@ impl Server {
         let driver = Driver::new(store.clone(), sandbox.clone(), engine, names.clone(), settings, stop.child_token());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app =
-            App { store: store.clone(), sandbox, outbound, names, driver: driver.clone(), stopping: stop.clone() };
+        let auth = Auth::new(setup.auth, &outbound, &catalyst::outbound::Settings::default()).unwrap();
+        let app = Arc::new(App {
+            store: store.clone(),
+            sandbox,
+            outbound,
+            names,
+            driver: driver.clone(),
+            auth: Arc::new(auth),
+            audit: Audit::open(path("audit.jsonl"), stop.clone()).unwrap(),
+            metrics,
+            stopping: stop.clone(),
+        });
         let settings =
             http::Settings { allowed_origin: AllowedOrigin::parse(setup.origin).unwrap(), limits: setup.limits };
-        let served = tokio::spawn(http::serve(listener, Arc::new(app), settings));
-        Self { address, store, driver, folder, stop, served }
+        let served = tokio::spawn(http::serve(listener, app.clone(), settings));
+        Self { address, store, app, driver, folder, stop, served }
     }
 
     pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
@@ -145,6 +164,12 @@ impl Server {
     pub fn on_disk(&self, id: &DeploymentId) -> Record {
         let file = self.folder.path().join("deployments").join(format!("{id}.json"));
         serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+    }
+
+    /// The lines of its audit log.
+    pub fn audited(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// An orderly end.

@@ -3,14 +3,19 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod abuse;
+mod access;
+mod audit;
 mod basics;
 mod bearers;
+mod callers;
 mod client;
 mod cors;
 mod create;
 mod defects;
 mod kit;
 mod kubeconfig;
+mod metrics;
 mod races;
 mod reading;
 mod retry;
+mod review;

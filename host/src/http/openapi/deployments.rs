@@ -2,7 +2,9 @@
 
 use super::BEARER;
 use super::bodies::{CreateBody, CredentialsBody};
-use super::route::{Route, any_object, in_header, in_path, in_query, number, one_of, text, text_like};
+use super::route::{
+    Route, any_object, audit_unavailable, in_header, in_path, in_query, number, one_of, text, text_like,
+};
 use crate::driver::idempotency::KEY_LENGTH;
 use crate::http::body::KUBECONFIG_DEADLINE;
 use crate::http::error::ApiError;
@@ -49,11 +51,16 @@ fn create() -> Route {
     let key =
         format!("Names this create, with 1 to {KEY_LENGTH} printable characters: sent again, it makes no second one.");
     tagged(("POST", COLLECTION), "createDeployment", "Creates a deployment and starts it")
-        .says("The same `Idempotency-Key` and request get the answer of the first time again.")
+        .says(
+            "The same `Idempotency-Key` and request of the same caller get the answer of the first time again, \
+             but for the read token.",
+        )
         .takes(in_header("Idempotency-Key", &key, text()))
         .reads::<CreateBody>(Required::True, "What is asked for, with the credentials and settings of its cloud.")
         .answers::<Begun>(201, "Its record is on disk.")
         .with_header(201, "Idempotent-Replayed", "`true` when the answer was given before.")
+        .with_header(201, "Set-Cookie", "Where callers are known: the read token, for this deployment's routes alone.")
+        .with_header(201, "Cache-Control", "`no-store`, where a read token is told.")
         .body_faults()
         .fails([
             findings("/orgName", "required", "orgName: an organisation name is required"),
@@ -138,6 +145,7 @@ fn put_kubeconfig() -> Route {
             unsafe_one("it would run a program"),
             ApiError::Accept(AcceptError::Folder(disk())),
             ApiError::Accept(AcceptError::Storage(disk())),
+            audit_unavailable(),
         ])
 }
 

@@ -1,10 +1,10 @@
 //! What the host says of itself.
 
-use super::route::{Route, any_object, text_like};
+use super::route::{Route, any_object, text, text_like};
 use crate::http::health::Readiness;
 
 pub fn routes() -> Vec<Route> {
-    vec![healthz(), readyz(), document()]
+    vec![healthz(), readyz(), metrics(), document()]
 }
 
 fn healthz() -> Route {
@@ -19,6 +19,14 @@ fn readyz() -> Route {
     Route::new(("GET", "/readyz"), "host", "isReady", "Whether work may be sent here")
         .answers::<Readiness>(200, "It may.")
         .answers::<Readiness>(503, "It may not, for every reason named.")
+}
+
+fn metrics() -> Route {
+    Route::new(("GET", "/metrics"), "host", "getMetrics", "Numbers for Prometheus").answers_other(
+        200,
+        "OpenMetrics 1.0.",
+        Some(("application/openmetrics-text", text())),
+    )
 }
 
 fn document() -> Route {

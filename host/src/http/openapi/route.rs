@@ -3,7 +3,10 @@
 
 use super::super::body::POST_LIMIT;
 use super::super::error::ApiError;
+use super::super::routes::{Needs, RULES};
 use super::super::wire::Problem;
+use super::{READ_COOKIE, TOKEN};
+use crate::audit::AuditError;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -44,7 +47,28 @@ impl Route {
     pub fn new(place: (&'static str, &'static str), tag: &str, id: &str, summary: &str) -> Self {
         let operation = OperationBuilder::new().tag(tag).operation_id(Some(id)).summary(Some(summary));
         let (method, path) = place;
-        Self { method, path, operation, responses: BTreeMap::new(), schemas: Vec::new() }.fails([ApiError::Panicked])
+        let route = Self { method, path, operation, responses: BTreeMap::new(), schemas: Vec::new() };
+        route.fails([ApiError::Panicked]).guarded()
+    }
+
+    /// What the table of routes asks of a caller, and what whoever has less is told.
+    fn guarded(mut self) -> Self {
+        let Some(rule) = RULES.iter().find(|rule| (rule.method, rule.path) == self.place()) else { return self };
+        if rule.action.is_some() {
+            self = self.fails([audit_unavailable()]);
+        }
+        match rule.needs {
+            Needs::Nothing | Needs::NodeBearer => return self,
+            Needs::OrReadToken(..) => self = self.bearer(TOKEN).bearer(READ_COOKIE),
+            Needs::Scope(_) | Needs::Either(..) => self = self.bearer(TOKEN),
+        }
+        self.fails([
+            ApiError::MissingToken,
+            ApiError::InvalidToken,
+            ApiError::TooManyWrongTokens(Duration::from_secs(1)),
+            ApiError::Forbidden(rule.needs),
+            ApiError::AuthUnavailable,
+        ])
     }
 
     /// Method and path.
@@ -197,6 +221,11 @@ pub fn failure_response(error: ApiError) -> Response {
     answer.words.push(words(&error.parts().1));
     answer.contents.push((JSON, Ref::from_schema_name(Problem::name()).into()));
     answer.finish()
+}
+
+/// What is answered where nothing can be written down.
+pub fn audit_unavailable() -> ApiError {
+    ApiError::AuditUnavailable(AuditError("no space left on device".to_owned()))
 }
 
 /// A path parameter.

@@ -1,0 +1,101 @@
+//! Who did what to which deployment: a file of JSON lines that is only ever appended to, apart from the logs that people
+//! follow. It holds no secret and no body. It must not know routes or decide anything.
+//!
+//! What changes something is written twice: that it is asked for, before it is begun, and how it was answered. Both are on
+//! disk before the next step, so nothing is done of which no line tells, whenever the process dies. What was refused is
+//! counted by peer and told together, so nobody can fill the disk from outside.
+//!
+//! The file is left to the operator: move it away, send SIGHUP, and a new one is begun.
+
+mod line;
+mod refusals;
+mod writer;
+
+pub use line::{Event, Line};
+
+use crate::auth::Caller;
+use catalyst_domain::DeploymentId;
+use refusals::Refusals;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use writer::{Job, Writer};
+
+/// A line could not be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log cannot be written: {0}")]
+pub struct AuditError(pub String);
+
+/// What a line is about.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// Who asked.
+    pub caller: Caller,
+    /// From where.
+    pub peer: SocketAddr,
+    /// Name of the request in the trace.
+    pub request: String,
+    /// What was asked for.
+    pub action: &'static str,
+    /// Of which deployment, where there is one already.
+    pub deployment: Option<DeploymentId>,
+}
+
+/// The log. Cheap to share.
+pub struct Audit {
+    writer: Writer,
+    refusals: Arc<Refusals>,
+}
+
+impl Audit {
+    /// Opens the file, or makes it with mode 0600.
+    ///
+    /// # Errors
+    /// It cannot be opened for writing.
+    pub fn open(path: PathBuf, stop: CancellationToken) -> io::Result<Arc<Self>> {
+        let writer = Writer::open(path)?;
+        Ok(Arc::new(Self { refusals: Refusals::new(writer.clone(), stop), writer }))
+    }
+
+    /// Writes a line; when this returns, it is on disk.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub async fn write(&self, line: &Line) -> Result<(), AuditError> {
+        let (done, written) = oneshot::channel();
+        self.writer.send(Job::Line(line.text(), Some(done))).await;
+        written.await.unwrap_or_else(|_| Err(AuditError("its writer has ended".to_owned())))
+    }
+
+    /// Writes a line some time soon, where nobody can wait for it any more.
+    pub fn note(&self, line: &Line) {
+        self.writer.try_send(Job::Line(line.text(), None));
+    }
+
+    /// Counts what was refused. The first of a kind is written at once, the next ones together, once a minute.
+    pub fn refused(&self, peer: IpAddr, reason: &'static str, subject: Option<&str>, action: &'static str) {
+        self.refusals.count(peer, reason, subject, action);
+    }
+
+    /// Goes on in the file of that name, after the operator moved the old one away.
+    pub async fn reopen(&self) {
+        self.writer.send(Job::Reopen).await;
+    }
+
+    /// Why it cannot be relied on, if so. Nothing that is audited is begun then.
+    pub fn unusable(&self) -> Option<AuditError> {
+        self.writer.unusable()
+    }
+
+    /// Lines that could not be written.
+    pub fn lost(&self) -> u64 {
+        self.writer.lost()
+    }
+}
+
+#[cfg(test)]
+#[path = "audit/tests.rs"]
+mod tests;

@@ -1,0 +1,92 @@
+//! One line.
+
+use super::About;
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// What a line tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// Somebody who may do it asks for it; it is begun next.
+    Asked,
+    /// It was answered.
+    Answered,
+    /// The caller left, or it broke, before it was answered: what became of it must be looked up.
+    Unanswered,
+    /// Requests were refused.
+    Refused,
+}
+
+/// A line as it is written.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    time: Timestamp,
+    event: Event,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    request: String,
+    action: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<&'static str>,
+    peer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+}
+
+impl Line {
+    /// What happened to a request, with the status of its answer.
+    pub fn new(event: Event, about: &About, status: Option<u16>) -> Self {
+        Self {
+            time: Timestamp::now(),
+            event,
+            request: about.request.clone(),
+            action: about.action,
+            subject: about.caller.subject.clone(),
+            mode: Some(about.caller.mode.as_str()),
+            peer: about.peer.to_string(),
+            deployment: about.deployment.as_ref().map(ToString::to_string),
+            status,
+            reason: None,
+            count: None,
+        }
+    }
+
+    /// That so many requests were refused; action and subject are those of the last one.
+    pub(super) fn refused(
+        peer: String,
+        reason: &'static str,
+        subject: String,
+        action: &'static str,
+        count: u64,
+    ) -> Self {
+        Self {
+            time: Timestamp::now(),
+            event: Event::Refused,
+            request: String::new(),
+            action,
+            subject,
+            mode: None,
+            peer,
+            deployment: None,
+            status: None,
+            reason: Some(reason),
+            count: Some(count),
+        }
+    }
+
+    /// With its line break.
+    pub(super) fn text(&self) -> String {
+        // A struct of strings and numbers always serialises.
+        let mut text = serde_json::to_string(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}

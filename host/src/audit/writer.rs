@@ -1,0 +1,215 @@
+//! The one thread that writes the file. Lines that come while it syncs are written and synced together.
+
+use super::AuditError;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// Lines on their way: as many as there may be requests at once that change something.
+const QUEUE: usize = 1_024;
+
+/// Something to do.
+pub enum Job {
+    /// A line, and whom to tell that it is on disk.
+    Line(String, Option<oneshot::Sender<Result<(), AuditError>>>),
+    /// The file was moved away.
+    Reopen,
+}
+
+/// The way to the thread.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Job>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    trouble: Mutex<Option<AuditError>>,
+    lost: AtomicU64,
+}
+
+impl Writer {
+    /// Opens the file and starts the thread, which ends with the last handle.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        let file = Log::open(&path)?;
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let state = Arc::new(State::default());
+        let shared = state.clone();
+        std::thread::Builder::new().name("audit".to_owned()).spawn(move || run(path, file, jobs, &shared))?;
+        Ok(Self { queue, state })
+    }
+
+    /// Hands a job over, once there is room.
+    pub async fn send(&self, job: Job) {
+        // Fails only when the thread is gone; whoever waits for it then learns so.
+        let _ = self.queue.send(job).await;
+    }
+
+    /// Hands a job over if there is room.
+    pub fn try_send(&self, job: Job) {
+        if self.queue.try_send(job).is_err() {
+            self.state.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Why the last line could not be written.
+    pub fn unusable(&self) -> Option<AuditError> {
+        self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lines that could not be written.
+    pub fn lost(&self) -> u64 {
+        self.state.lost.load(Ordering::Relaxed)
+    }
+}
+
+fn run(path: PathBuf, mut file: Log, mut jobs: mpsc::Receiver<Job>, state: &State) {
+    let mut jobs_now = Vec::with_capacity(QUEUE);
+    while jobs.blocking_recv_many(&mut jobs_now, QUEUE) > 0 {
+        let mut batch = Batch::default();
+        for job in jobs_now.drain(..) {
+            match job {
+                Job::Line(line, done) => batch.add(&line, done),
+                Job::Reopen => {
+                    std::mem::take(&mut batch).write(&mut file, state);
+                    match Log::open(&path) {
+                        Ok(fresh) => file = fresh,
+                        Err(error) => {
+                            tracing::error!(%error, "the audit log cannot be opened again; the old file goes on")
+                        }
+                    }
+                }
+            }
+        }
+        batch.write(&mut file, state);
+    }
+}
+
+/// Lines that are synced together.
+#[derive(Default)]
+struct Batch {
+    text: String,
+    lines: u64,
+    waiting: Vec<oneshot::Sender<Result<(), AuditError>>>,
+}
+
+impl Batch {
+    fn add(&mut self, line: &str, done: Option<oneshot::Sender<Result<(), AuditError>>>) {
+        self.text.push_str(line);
+        self.lines += 1;
+        self.waiting.extend(done);
+    }
+
+    fn write(self, file: &mut Log, state: &State) {
+        if self.lines == 0 {
+            return;
+        }
+        let outcome = file.append(self.text.as_bytes()).map_err(|error| AuditError(error.to_string()));
+        if let Err(error) = &outcome {
+            state.lost.fetch_add(self.lines, Ordering::Relaxed);
+            tracing::error!(%error, lines = self.lines, "lines of the audit log are lost");
+        }
+        *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = outcome.clone().err();
+        for done in self.waiting {
+            // Who does not wait any more needs no word.
+            let _ = done.send(outcome.clone());
+        }
+    }
+}
+
+/// The file at its end.
+struct Log {
+    file: File,
+    /// The last write ended in the middle of a line.
+    torn: bool,
+    /// A sync failed: what is on disk is unknown, and a second sync would not tell.
+    unknown: bool,
+}
+
+impl Log {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = File::options().create(true).append(true).read(true).mode(0o600).open(path)?;
+        let torn = !ends_with_a_line(&mut file)?;
+        file.sync_all()?;
+        // So that a new file is there after a crash.
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(Self { file, torn, unknown: false })
+    }
+
+    fn append(&mut self, text: &[u8]) -> io::Result<()> {
+        if self.unknown {
+            return Err(io::Error::other("an earlier sync failed; restart the host once the disk is in order"));
+        }
+        let mut whole = Vec::with_capacity(text.len() + 1);
+        if self.torn {
+            whole.push(b'\n');
+        }
+        whole.extend_from_slice(text);
+        self.torn = true;
+        self.file.write_all(&whole)?;
+        self.torn = false;
+        self.file.sync_data().inspect_err(|_| self.unknown = true)
+    }
+}
+
+fn ends_with_a_line(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last[0] == b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_said_and_what_can_be_heals() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, "").unwrap();
+        // A file that takes nothing, as a disk that is full.
+        let file = Log { file: File::open(&path).unwrap(), torn: false, unknown: false };
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let state = Arc::new(State::default());
+        let (shared, own) = (state.clone(), path.clone());
+        let thread = std::thread::spawn(move || run(own, file, jobs, &shared));
+        let writer = Writer { queue, state };
+        let write = async |text: &str| {
+            let (done, written) = oneshot::channel();
+            writer.send(Job::Line(text.to_owned(), Some(done))).await;
+            written.await.unwrap()
+        };
+        let error = write("a\n").await.unwrap_err();
+        assert_eq!((writer.unusable(), writer.lost()), (Some(error), 1));
+        writer.send(Job::Reopen).await;
+        write("b\n").await.unwrap();
+        assert_eq!((writer.unusable(), writer.lost()), (None, 1));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "b\n");
+        drop(writer);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn after_a_write_that_broke_off_a_line_begins_anew_and_after_a_sync_that_failed_nothing_is_promised() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, "half").unwrap();
+        let mut log = Log::open(&path).unwrap();
+        log.append(b"a\n").unwrap();
+        log.append(b"b\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "half\na\nb\n");
+        log.unknown = true;
+        assert!(log.append(b"c\n").is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! Tokens of a Kubernetes API, which reviews each (`authentication.k8s.io/v1`, TokenReview). A review costs a call, so right
+//! ones are remembered for a minute, and few go out at once: those from peers with many wrong tokens wait in a short line of
+//! their own, where they hold nobody else up.
+
+use super::known::{Known, Recall};
+use super::refuse::nonsense;
+use super::token::digest;
+use super::{Authenticator, Caller, Fault, Mode, ReviewSettings, Standing};
+use crate::outbound::{self, Answer, Call, HeaderMap, HeaderValue, Method, Outbound, SetupError, Url};
+use async_trait::async_trait;
+use catalyst_domain::SecretValue;
+use serde::Deserialize;
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How long a review holds: a token that was revoked works so long, as with the API itself.
+const HOLDS: Duration = Duration::from_secs(60);
+/// Budget of a review.
+const BUDGET: Duration = Duration::from_secs(5);
+/// Largest answer in bytes: a user with thousands of groups.
+const LARGEST: usize = 256 * 1024;
+/// Reviews at once: far below what the API's own limits let through.
+const AT_ONCE: usize = 16;
+/// Reviews at once for suspect peers.
+const SUSPECT_AT_ONCE: usize = 2;
+/// Suspect tokens that may wait for that; the next ones are told to come again.
+const SUSPECT_WAITING: usize = 32;
+
+/// Reviews tokens.
+pub struct Kubernetes {
+    outbound: Outbound,
+    url: Url,
+    settings: ReviewSettings,
+    known: Known,
+    places: Semaphore,
+    suspect: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Kubernetes {
+    /// A reviewer. Where the account has a `ca.crt`, only that is trusted.
+    ///
+    /// # Errors
+    /// The certificates cannot be read.
+    pub fn new(settings: ReviewSettings, how: &outbound::Settings) -> Result<Self, SetupError> {
+        let authority = settings.account.join("ca.crt");
+        let trust_store = if authority.exists() { Some(authority) } else { how.trust_store.clone() };
+        let outbound = Outbound::new(&outbound::Settings { trust_store, ..how.clone() })?;
+        let mut url = settings.api.clone();
+        url.set_path(&format!(
+            "{}/apis/authentication.k8s.io/v1/tokenreviews",
+            settings.api.path().trim_end_matches('/')
+        ));
+        let [places, suspect, waiting] = [AT_ONCE, SUSPECT_AT_ONCE, SUSPECT_WAITING].map(Semaphore::new);
+        Ok(Self { outbound, url, settings, known: Known::default(), places, suspect, waiting })
+    }
+
+    async fn place(&self, standing: Standing) -> Result<SemaphorePermit<'_>, Fault> {
+        let closed = |_| Fault::Busy;
+        if standing == Standing::Good {
+            return self.places.acquire().await.map_err(closed);
+        }
+        let _in_line = self.waiting.try_acquire().map_err(|_| Fault::Busy)?;
+        self.suspect.acquire().await.map_err(closed)
+    }
+
+    async fn review(&self, token: &SecretValue) -> Result<Caller, Fault> {
+        let unavailable =
+            |why: String| Fault::Unavailable(format!("the Kubernetes API cannot review the token: {why}"));
+        let own = tokio::fs::read_to_string(self.settings.account.join("token")).await;
+        let own = own.map(SecretValue::new).map_err(|error| unavailable(format!("no token of our own: {error}")))?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", own.expose().trim()))
+            .map_err(|_| unavailable("our own token is no token".to_owned()))?;
+        bearer.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", bearer);
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        let audiences: Vec<&str> = self.settings.audience.as_deref().into_iter().collect();
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+            "spec": {"token": token.expose(), "audiences": audiences},
+        });
+        let call = Call {
+            method: Method::POST,
+            url: self.url.clone(),
+            headers,
+            body: Some(body.to_string().into_bytes()),
+            timeout: BUDGET,
+            body_limit: LARGEST,
+        };
+        let answer = self.outbound.send(call).await.map_err(|error| unavailable(error.to_string()))?;
+        self.read(&answer).map_err(|fault| match fault {
+            Fault::Unavailable(why) => unavailable(why),
+            other => other,
+        })
+    }
+
+    fn read(&self, answer: &Answer) -> Result<Caller, Fault> {
+        // The body may repeat the token, so nothing of it is told.
+        if !matches!(answer.status, 200 | 201) {
+            return Err(Fault::Unavailable(format!("it answered {}", answer.status)));
+        }
+        let parsed: Result<Review, _> = serde_json::from_slice(&answer.body);
+        let status = parsed.map_err(|_| Fault::Unavailable("it answered something else".to_owned()))?.status;
+        if !status.authenticated {
+            return Err(Fault::Wrong("the cluster does not know it"));
+        }
+        // An API that knows no audiences names none, and then the token may have been meant for somebody else.
+        if self.settings.audience.as_ref().is_some_and(|wanted| !status.audiences.contains(wanted)) {
+            return Err(Fault::Wrong("it is meant for another audience"));
+        }
+        let scopes = self.settings.scopes.scopes_of(&status.user.username, &status.user.groups);
+        Ok(Caller::new(&status.user.username, Mode::Kubernetes, scopes))
+    }
+}
+
+#[async_trait]
+impl Authenticator for Kubernetes {
+    fn mode(&self) -> Mode {
+        Mode::Kubernetes
+    }
+
+    async fn identify(&self, token: &SecretValue, standing: Standing) -> Result<Caller, Fault> {
+        nonsense(token)?;
+        let digest = digest(token);
+        let standing = match self.known.recall(&digest, Instant::now()) {
+            Recall::Fresh(caller) => return Ok(caller),
+            // It was right, so it does not stand behind what comes from the same address.
+            Recall::Stale => Standing::Good,
+            Recall::Nothing => standing,
+        };
+        let _place = self.place(standing).await?;
+        // Many requests of one page may have waited here for the same answer.
+        if let Recall::Fresh(caller) = self.known.recall(&digest, Instant::now()) {
+            return Ok(caller);
+        }
+        let reviewed = self.review(token).await;
+        match &reviewed {
+            Ok(caller) => self.known.put(digest, caller.clone(), Instant::now(), HOLDS),
+            Err(Fault::Wrong(_)) => self.known.forget(&digest),
+            Err(_) => {}
+        }
+        reviewed
+    }
+}
+
+#[derive(Deserialize)]
+struct Review {
+    status: Status,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Status {
+    authenticated: bool,
+    user: User,
+    audiences: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct User {
+    username: String,
+    groups: Vec<String>,
+}
+
+#[cfg(test)]
+#[path = "kubernetes_tests.rs"]
+mod tests;

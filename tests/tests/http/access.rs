@@ -1,0 +1,294 @@
+//! Who may do what: every route × every kind of caller × every way that callers are known (H-1), and what a read token is.
+
+use crate::callers::{Mode, READING, READING_KUBECONFIG, READING_OTHER, SCOPES, Scene};
+use crate::client::{Reply, raw_from, request};
+use crate::kit::{create_body, id};
+use catalyst::http::ROUTES;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+/// What opens a route: `-` nothing is asked; `n` the node's own bearer; `r`, `c`, `k` a scope beside admin; `1` a read
+/// token of the deployment; `2` one that opens its kubeconfig too.
+const TABLE: &[(&str, &str, &str)] = &[
+    ("GET", "/healthz", "-"),
+    ("GET", "/readyz", "-"),
+    ("GET", "/metrics", "r"),
+    ("GET", "/api/v1/openapi.json", "-"),
+    ("GET", "/api/v1/deployments", "r"),
+    ("POST", "/api/v1/deployments", "c"),
+    ("POST", "/api/v1/credentials/validate", "c"),
+    ("POST", "/api/v1/subdomains/check", "c"),
+    ("POST", "/api/v1/sshkey/generate", "c"),
+    ("GET", "/api/v1/deployments/{id}", "r12"),
+    ("DELETE", "/api/v1/deployments/{id}", ""),
+    ("GET", "/api/v1/deployments/{id}/events", "r12"),
+    ("GET", "/api/v1/deployments/{id}/logs", "r12"),
+    ("GET", "/api/v1/deployments/{id}/kubeconfig", "k2"),
+    ("PUT", "/api/v1/deployments/{id}/kubeconfig", "n"),
+    ("POST", "/api/v1/deployments/{id}/phases/{phase}/retry", "c"),
+    ("POST", "/api/v1/previews", "c"),
+    ("GET", "/api/v1/providers", "rc"),
+    ("GET", "/api/v1/providers/{id}", "rc"),
+    ("POST", "/api/v1/registrar/{registrar}/validate", "c"),
+    ("POST", "/api/v1/registrar/{registrar}/set-ns", "c"),
+];
+
+/// What became of a request at the door.
+#[derive(Debug, PartialEq, Eq)]
+enum Met {
+    Let,
+    Missing,
+    Wrong,
+    Forbidden,
+}
+
+fn met(reply: &Reply) -> Met {
+    let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let error = json["error"].as_str().unwrap_or_default();
+    let expect = match error {
+        "missing-token" => (Met::Missing, 401),
+        "invalid-token" => (Met::Wrong, 401),
+        "forbidden" => (Met::Forbidden, 403),
+        _ => (Met::Let, reply.status),
+    };
+    assert_eq!(reply.status, expect.1, "{reply:?}");
+    assert_eq!(reply.header("www-authenticate").is_some(), reply.status == 401, "{reply:?}");
+    if expect.0 != Met::Let {
+        assert!(json["detail"].is_string(), "{json}");
+    }
+    expect.0
+}
+
+fn path(route: &str) -> String {
+    let id = if route.contains("/providers/") { "rehearsal".to_owned() } else { id(1).to_string() };
+    route.replace("{id}", &id).replace("{phase}", "cilium").replace("{registrar}", "dynadot")
+}
+
+/// One request; each kind of caller comes from an address of its own, so that no limit of wrong tokens is met.
+async fn ask(scene: &Scene, from: u8, route: (&str, &str), bearer: Option<&str>) -> Reply {
+    let bearer = bearer.map(|token| format!("Bearer {token}"));
+    let headers: Vec<(&str, &str)> = bearer.iter().map(|value| ("authorization", value.as_str())).collect();
+    let bytes = request(route.0, &path(route.1), &headers, b"");
+    raw_from(Ipv4Addr::new(127, 0, 7, from), scene.server.address, &bytes).await
+}
+
+#[test]
+fn h1_the_table_of_this_test_has_every_route() {
+    let here: BTreeSet<(&str, &str)> = TABLE.iter().map(|(method, path, _)| (*method, *path)).collect();
+    assert_eq!(here, ROUTES.iter().copied().collect());
+    assert_eq!(TABLE.len(), ROUTES.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_each_route_lets_in_whom_the_table_says_in_every_way_to_know_callers() {
+    for mode in Mode::ALL {
+        let scene = Scene::start(mode).await;
+        let mut cells = 0;
+        for (method, route, opens) in TABLE {
+            let at = (*method, *route);
+            let free = *opens == "-" || *opens == "n" || mode == Mode::None;
+            let expect = |met: Met| if free { Met::Let } else { met };
+            let cell = |who: &str| format!("{mode:?}: {method} {route} by {who}");
+            assert_eq!(met_without_bearer(&ask(&scene, 1, at, None).await), expect(Met::Missing), "{}", cell("nobody"));
+            assert_eq!(met(&ask(&scene, 2, at, Some("wrong")).await), expect(Met::Wrong), "{}", cell("a wrong token"));
+            for scopes in SCOPES {
+                let Some(token) = scene.token(scopes) else { continue };
+                let letter = scopes.chars().next();
+                let let_in = scopes == "admin" || letter.is_some_and(|letter| opens.contains(letter));
+                let wanted = if let_in { Met::Let } else { Met::Forbidden };
+                let reply = ask(&scene, 3, at, Some(&token)).await;
+                assert_eq!(met(&reply), expect(wanted), "{}", cell(scopes));
+                if reply.status == 403 && !free {
+                    names_what_is_missing(&reply, opens);
+                }
+                cells += 1;
+            }
+            let of_a_deployment = route.contains("/deployments/{id}");
+            for (from, token, letter) in [(4, READING, '1'), (5, READING_KUBECONFIG, '2'), (6, READING_OTHER, '-')] {
+                let wanted = match (of_a_deployment && letter != '-', opens.contains(letter)) {
+                    (false, _) => Met::Wrong,
+                    (true, true) => Met::Let,
+                    (true, false) => Met::Forbidden,
+                };
+                assert_eq!(met(&ask(&scene, from, at, Some(token)).await), expect(wanted), "{}", cell(token));
+                cells += 1;
+            }
+            cells += 2;
+        }
+        assert!(cells >= TABLE.len() * 5, "{mode:?}: {cells}");
+    }
+}
+
+/// The node's own route has an answer of its own to who brings nothing.
+fn met_without_bearer(reply: &Reply) -> Met {
+    let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    if json["error"] == "missing-bearer" { Met::Let } else { met(reply) }
+}
+
+fn names_what_is_missing(reply: &Reply, opens: &str) {
+    let words = [('r', "`read`"), ('c', "`create`"), ('k', "`kubeconfig`")];
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    for (letter, word) in words {
+        assert_eq!(detail.contains(word), opens.contains(letter), "{opens}: {detail}");
+    }
+    assert_eq!(detail.contains("`admin`"), opens.is_empty(), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_headers_that_are_no_bearer_are_no_token_and_a_preflight_needs_none() {
+    let scene = Scene::start(Mode::Token).await;
+    for header in ["Basic abc", "Bearer", "Bearer  ", "x"] {
+        let reply = scene.server.ask("GET", "/api/v1/deployments", &[("authorization", header)], b"").await;
+        assert_eq!(reply.refusal(), (401, "missing-token".into()), "{header}");
+        assert_eq!(reply.all("www-authenticate"), ["Bearer"]);
+    }
+    let asked = [
+        ("origin", "https://a.example"),
+        ("access-control-request-method", "GET"),
+        ("access-control-request-headers", "authorization"),
+    ];
+    let reply = scene.server.ask("OPTIONS", "/api/v1/deployments", &asked, b"").await;
+    assert_eq!((reply.status, reply.header("access-control-allow-headers")), (200, Some("Authorization")));
+    let refused = scene.server.ask("GET", "/api/v1/deployments", &asked[..1], b"").await;
+    assert_eq!(
+        (refused.status, refused.header("access-control-allow-origin")),
+        (401, Some("*")),
+        "a page can read why"
+    );
+    // Where nothing is, nothing is asked; and no token is taken from a query.
+    assert_eq!(scene.server.get("/nothing").await.status, 404);
+    assert_eq!(scene.server.ask("PATCH", "/api/v1/deployments", &[], b"").await.status, 405);
+    let token = scene.token("admin").unwrap();
+    for name in ["token", "access_token", "authorization"] {
+        let reply = scene.server.get(&format!("/api/v1/deployments?{name}={token}")).await;
+        assert_eq!(reply.refusal(), (401, "missing-token".into()));
+    }
+    // Who may read learns what is not there; others do not.
+    let unknown = format!("/api/v1/deployments/{}", id(9));
+    let bearer = scene.bearer("read");
+    assert_eq!(scene.server.ask("GET", &unknown, &[("authorization", &bearer)], b"").await.status, 404);
+    let foreign = format!("Bearer {READING}");
+    assert_eq!(scene.server.ask("GET", &unknown, &[("authorization", &foreign)], b"").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_a_preview_shows_another_deployments_render_only_to_who_may_read() {
+    let scene = Scene::start(Mode::Token).await;
+    let path = format!("/api/v1/previews?against={}", id(1));
+    for (scopes, error) in [("create", "forbidden"), ("admin", "nothing-rendered")] {
+        let bearer = scene.bearer(scopes);
+        let body = create_body("a.example").to_string();
+        let reply = scene.server.ask("POST", &path, &[("authorization", &bearer)], body.as_bytes()).await;
+        assert_eq!(reply.refusal().1, error, "{scopes}");
+    }
+}
+
+/// The cookie of an answer as a browser sends it back.
+fn cookie_of(reply: &Reply) -> String {
+    reply.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_who_creates_gets_a_token_and_a_cookie_for_that_deployment_alone() {
+    let scene = Scene::start(Mode::Token).await;
+    let create = async |fqdn: &str, scopes: &str, key: &str| {
+        let bearer = scene.bearer(scopes);
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
+        scene.server.ask("POST", "/api/v1/deployments", &headers, create_body(fqdn).to_string().as_bytes()).await
+    };
+    let made = create("a.example", "create", "k1").await;
+    assert_eq!((made.status, made.header("cache-control")), (201, Some("no-store")), "{made:?}");
+    let body = made.json();
+    let (id, token) = (body["id"].as_str().unwrap(), body["readToken"].as_str().unwrap());
+    let set = made.header("set-cookie").unwrap();
+    assert!(set.contains(&format!("; Path=/api/v1/deployments/{id};")), "{set}");
+    assert!(set.contains("; HttpOnly; SameSite=Strict") && !set.contains("Secure"), "{set}");
+    let (bearer, cookie) = (format!("Bearer {token}"), cookie_of(&made));
+    assert_eq!(cookie, format!("catalyst-read={token}"));
+    let basic = ("authorization", "Basic b3RoZXI=");
+    let (as_bearer, as_cookie) = (("authorization", bearer.as_str()), ("cookie", cookie.as_str()));
+    for header in [vec![as_bearer], vec![as_cookie], vec![basic, as_cookie]] {
+        for (tail, status) in [("", 200), ("/events", 200), ("/kubeconfig", 403)] {
+            let reply = scene.server.ask("GET", &format!("/api/v1/deployments/{id}{tail}"), &header, b"").await;
+            assert_eq!(reply.status, status, "{header:?} {tail}: {reply:?}");
+        }
+        let destroy = scene.server.ask("DELETE", &format!("/api/v1/deployments/{id}"), &header, b"").await;
+        assert!([401, 403].contains(&destroy.status), "{destroy:?}");
+        let other = scene.server.ask("GET", &format!("/api/v1/deployments/{}", crate::kit::id(1)), &header, b"").await;
+        assert_eq!(other.status, 401);
+    }
+    let kept = scene.server.on_disk(&id.parse_id()).read_tokens;
+    assert_eq!(kept.len(), 1);
+    assert!(!serde_json::to_string(&kept).unwrap().contains(token));
+
+    // Sent again by the same caller: the same deployment with a token of its own. By another one it is another create.
+    let again = create("a.example", "create", "k1").await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (201, Some("true")));
+    let second = again.json()["readToken"].as_str().unwrap().to_owned();
+    assert!(again.json()["id"] == body["id"] && second != token);
+    for token in [token, &second] {
+        let bearer = format!("Bearer {token}");
+        let reply =
+            scene.server.ask("GET", &format!("/api/v1/deployments/{id}"), &[("authorization", &bearer)], b"").await;
+        assert_eq!(reply.status, 200);
+    }
+    assert_eq!(create("a.example", "admin", "k1").await.refusal(), (409, "name-taken".into()));
+
+    let by_admin = create("b.example", "admin", "k2").await;
+    let id = by_admin.json()["id"].as_str().unwrap().to_owned();
+    let cookie = cookie_of(&by_admin);
+    let reply =
+        scene.server.ask("GET", &format!("/api/v1/deployments/{id}/kubeconfig"), &[("cookie", &cookie)], b"").await;
+    assert_eq!(
+        reply.refusal(),
+        (409, "not-implemented".into()),
+        "who may take kubeconfigs lets its page take this one"
+    );
+    scene.server.down().await;
+}
+
+trait ParseId {
+    fn parse_id(&self) -> catalyst_domain::DeploymentId;
+}
+
+impl ParseId for str {
+    fn parse_id(&self) -> catalyst_domain::DeploymentId {
+        catalyst_domain::DeploymentId::parse(self).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_authentication_no_token_is_told_and_no_cookie_set() {
+    let scene = Scene::start(Mode::None).await;
+    let made = scene.server.post("/api/v1/deployments", &create_body("a.example")).await;
+    assert_eq!((made.status, made.header("set-cookie")), (201, None));
+    assert!(made.json().get("readToken").is_none());
+    let read = format!("Bearer {READING}");
+    let reply = scene.server.ask("GET", "/api/v1/deployments", &[("authorization", &read)], b"").await;
+    assert_eq!(reply.status, 200, "what is not asked for is not looked at");
+    scene.server.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h9_wrong_tokens_are_limited_by_peer_and_a_right_one_never_waits() {
+    let scene = Scene::start(Mode::Token).await;
+    let at = ("GET", "/api/v1/deployments");
+    let mut limited = 0;
+    for _ in 0..100 {
+        let reply = ask(&scene, 20, at, Some("wrong")).await;
+        if reply.status == 429 {
+            limited += 1;
+            assert_eq!(reply.refusal(), (429, "too-many-wrong-tokens".into()));
+            assert!(reply.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+        }
+    }
+    assert!((20..=41).contains(&limited), "{limited} of 100, 60 of which are answered and more come back in time");
+    let token = scene.token("read").unwrap();
+    for from in [20, 21] {
+        for _ in 0..50 {
+            assert_eq!(ask(&scene, from, at, Some(&token)).await.status, 200);
+        }
+    }
+    assert_eq!(ask(&scene, 21, at, Some("wrong")).await.status, 401, "another peer");
+}

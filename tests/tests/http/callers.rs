@@ -1,0 +1,186 @@
+//! Callers of each kind and scope, in each way that callers are known.
+
+use crate::kit::{Server, Setup, id, record};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use catalyst::auth::{self, CookieSettings, OidcSettings, ReviewSettings, ScopeMap, Scopes, Way, algorithm};
+use catalyst_domain::kubeconfig::sha256_hex;
+use catalyst_domain::read_token::{Opens, ReadToken};
+use catalyst_domain::{Record, SecretValue, Status};
+use catalyst_tests::double::Double;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use serde_json::{Value, json};
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How callers are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    None,
+    Token,
+    Kubernetes,
+    Oidc,
+}
+
+impl Mode {
+    pub const ALL: [Self; 4] = [Self::None, Self::Token, Self::Kubernetes, Self::Oidc];
+}
+
+/// The scopes that somebody has in these tests; the last one has none.
+pub const SCOPES: [&str; 5] = ["read", "create", "kubeconfig", "admin", ""];
+
+/// What opens deployment 1 for reading, and its kubeconfig too.
+pub const READING: &str = "catalyst-read_one";
+pub const READING_KUBECONFIG: &str = "catalyst-read_two";
+/// What opens deployment 2.
+pub const READING_OTHER: &str = "catalyst-read_other";
+
+/// A server, and whoever tells it who calls.
+pub struct Scene {
+    pub server: Server,
+    mode: Mode,
+    signer: Option<Signer>,
+    _provider: Option<Double>,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    pub async fn start(mode: Mode) -> Self {
+        Self::with(mode, records()).await
+    }
+
+    pub async fn with(mode: Mode, records: Vec<Record>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut signer, mut provider) = (None, None);
+        let way = match mode {
+            Mode::None => Way::None,
+            Mode::Token => {
+                let line = |scopes: &str| {
+                    let given = Scopes::parse(scopes)?;
+                    auth::line(&format!("of-{scopes}"), given, &SecretValue::new(static_token(scopes)))
+                };
+                let lines: Vec<String> = SCOPES.into_iter().filter_map(line).collect();
+                let file = folder.path().join("tokens");
+                std::fs::write(&file, lines.join("\n")).unwrap();
+                Way::Token { file }
+            }
+            Mode::Kubernetes => {
+                std::fs::write(folder.path().join("token"), "own").unwrap();
+                let api = reviewer();
+                let settings = ReviewSettings {
+                    api: api.url().parse().unwrap(),
+                    account: folder.path().to_owned(),
+                    audience: Some("catalyst".to_owned()),
+                    scopes: scope_map(),
+                };
+                provider = Some(api);
+                Way::Kubernetes(settings)
+            }
+            Mode::Oidc => {
+                let made = Signer::start();
+                let settings = OidcSettings {
+                    issuer: made.double.url(),
+                    audience: "catalyst".to_owned(),
+                    algorithms: vec![algorithm("ES256").unwrap()],
+                    groups_claim: "groups".to_owned(),
+                    scopes: scope_map(),
+                };
+                signer = Some(made);
+                Way::Oidc(settings)
+            }
+        };
+        let settings = auth::Settings { way, cookie: CookieSettings::default() };
+        let server = Server::start(Setup { records, auth: settings, ..Setup::default() }).await;
+        Self { server, mode, signer, _provider: provider, _folder: folder }
+    }
+
+    /// The token of whoever has these scopes; `None` where this way knows nobody without any.
+    pub fn token(&self, scopes: &str) -> Option<String> {
+        match self.mode {
+            Mode::None => None,
+            Mode::Token => Scopes::parse(scopes).map(|_| static_token(scopes)),
+            Mode::Kubernetes => Some(format!("reviewed.of-{scopes}.x")),
+            Mode::Oidc => self.signer.as_ref().map(|signer| signer.token(&format!("of-{scopes}"))),
+        }
+    }
+
+    /// `Authorization` of that caller.
+    pub fn bearer(&self, scopes: &str) -> String {
+        format!("Bearer {}", self.token(scopes).unwrap())
+    }
+}
+
+fn static_token(scopes: &str) -> String {
+    format!("catalyst_{scopes}")
+}
+
+fn scope_map() -> ScopeMap {
+    let entry = |scopes: &&str| format!("user:of-{scopes}={scopes}");
+    let entries: Vec<String> = SCOPES.iter().filter(|scopes| !scopes.is_empty()).map(entry).collect();
+    ScopeMap::parse(&entries.join(";")).unwrap()
+}
+
+/// Two deployments at their end, so that no route that is let through begins anything.
+pub fn records() -> Vec<Record> {
+    let token = |text: &str, opens| ReadToken { sha256: sha256_hex(text.as_bytes()), opens };
+    let mut one = record(1, Status::Destroyed);
+    one.read_tokens = vec![token(READING, Opens::Reading), token(READING_KUBECONFIG, Opens::ReadingAndKubeconfig)];
+    let mut two = record(2, Status::Destroyed);
+    two.read_tokens = vec![token(READING_OTHER, Opens::ReadingAndKubeconfig)];
+    assert_eq!((&one.id, &two.id), (&id(1), &id(2)));
+    vec![one, two]
+}
+
+/// A Kubernetes API that knows tokens of the form `reviewed.<user>.x`.
+fn reviewer() -> Double {
+    Double::http(|seen| {
+        let review = seen.json();
+        let token = review["spec"]["token"].as_str().unwrap_or_default();
+        let user = token.strip_prefix("reviewed.").and_then(|rest| rest.strip_suffix(".x"));
+        let status = user.map_or(
+            json!({}),
+            |user| json!({"authenticated": true, "user": {"username": user}, "audiences": review["spec"]["audiences"]}),
+        );
+        Some((201, json!({"status": status}).to_string()))
+    })
+}
+
+/// An OpenID provider with one key.
+struct Signer {
+    double: Double,
+    key: EcdsaKeyPair,
+}
+
+impl Signer {
+    fn start() -> Self {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
+        let point = key.public_key().as_ref().to_vec();
+        let keys = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1", "x": b64(&point[1..33]), "y": b64(&point[33..])}]});
+        let own: Arc<OnceLock<String>> = Arc::default();
+        let url = own.clone();
+        let double = Double::http(move |seen| {
+            let url = url.get()?;
+            let configuration = json!({"issuer": url, "jwks_uri": format!("{url}/keys")});
+            let body = if seen.path == "/keys" { &keys } else { &configuration };
+            Some((200, body.to_string()))
+        });
+        own.set(double.url()).unwrap();
+        Self { double, key }
+    }
+
+    fn token(&self, subject: &str) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let head = json!({"alg": "ES256", "kid": "k1"});
+        let claims: Value = json!({"iss": self.double.url(), "aud": "catalyst", "sub": subject, "exp": now + 3600});
+        let message = format!("{}.{}", b64(head.to_string()), b64(claims.to_string()));
+        let signature = self.key.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", b64(signature))
+    }
+}
+
+fn b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}

@@ -1,0 +1,108 @@
+//! The numbers of a server (OpenMetrics text).
+
+use crate::callers::{Mode, Scene};
+use crate::client::{raw, request};
+use crate::kit::{Server, create_body, id, record};
+use catalyst_domain::Status;
+use std::time::Duration;
+
+async fn scrape(server: &Server) -> String {
+    let reply = server.get("/metrics").await;
+    assert_eq!(reply.status, 200);
+    let kind = reply.header("content-type").unwrap();
+    assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
+    let text = reply.text();
+    assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
+    text
+}
+
+fn value(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_deployments_wrong_bearers_and_the_store_are_counted() {
+    let server = Server::with(&[record(1, Status::Failed), record(2, Status::Ready)]).await;
+    for _ in 0..3 {
+        server.get(&format!("/api/v1/deployments/{}", id(1))).await;
+    }
+    server.get(&format!("/api/v1/deployments/{}", id(9))).await;
+    server.get("/nothing/at/all").await;
+    server.ask("SENTINEL", "/healthz", &[], b"").await;
+    server.put(&id(1), Some("Bearer wrong"), "x").await;
+    let text = scrape(&server).await;
+    let route = r#"route="/api/v1/deployments/{id}""#;
+    for (series, expect) in [
+        (format!(r#"catalyst_http_requests_total{{method="GET",{route},status="200"}}"#), 3.0),
+        (format!(r#"catalyst_http_requests_total{{method="GET",{route},status="404"}}"#), 1.0),
+        (format!(r#"catalyst_http_request_duration_seconds_count{{method="GET",{route}}}"#), 4.0),
+        (r#"catalyst_http_requests_total{method="GET",route="none",status="404"}"#.to_owned(), 1.0),
+        (r#"catalyst_http_requests_total{method="other",route="/healthz",status="405"}"#.to_owned(), 1.0),
+        (r#"catalyst_deployments{status="failed"}"#.to_owned(), 1.0),
+        (r#"catalyst_deployments{status="ready"}"#.to_owned(), 1.0),
+        (r#"catalyst_deployments{status="destroying"}"#.to_owned(), 0.0),
+        ("catalyst_wrong_bearers_total".to_owned(), 1.0),
+        ("catalyst_viewers".to_owned(), 0.0),
+        ("catalyst_store_usable".to_owned(), 1.0),
+        ("catalyst_audit_usable".to_owned(), 1.0),
+        (r#"catalyst_tofu_runs_now{state="running"}"#.to_owned(), 0.0),
+        (r#"catalyst_plugins{state="failed"}"#.to_owned(), 0.0),
+        (r#"catalyst_store_duration_seconds_count{operation="count"}"#.to_owned(), 3.0),
+    ] {
+        assert_eq!(value(&text, &series), Some(expect), "{series} in\n{text}");
+    }
+    assert!(value(&text, r#"catalyst_plugins{state="serving"}"#).unwrap() >= 2.0);
+    assert!(!text.contains("SENTINEL") && !text.contains("nothing") && !text.contains(id(1).as_str()), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_its_phases_and_who_was_not_let_in_are_counted() {
+    let scene = Scene::start(Mode::Token).await;
+    let bearer = scene.bearer("admin");
+    let admin = [("authorization", bearer.as_str())];
+    let mut body = create_body("a.example");
+    body["rehearsalFail"] = "plan".into();
+    let made = scene.server.ask("POST", "/api/v1/deployments", &admin, body.to_string().as_bytes()).await;
+    let path = format!("/api/v1/deployments/{}", made.json()["id"].as_str().unwrap());
+    scene.server.get(&path).await;
+    scene.server.ask("GET", &path, &[("authorization", "Bearer x")], b"").await;
+    scene.server.ask("DELETE", &path, &[("authorization", &scene.bearer("read"))], b"").await;
+    let failed = async {
+        loop {
+            let state = scene.server.ask("GET", &path, &admin, b"").await.json();
+            if state["status"] == "failed" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), failed).await.unwrap();
+    let text = scene.server.ask("GET", "/metrics", &admin, b"").await.text();
+    for (series, expect) in [
+        (r#"catalyst_tofu_runs_total{aim="apply",outcome="failed"}"#, 1.0),
+        (r#"catalyst_phase_duration_seconds_count{status="provisioning",next="failed"}"#, 1.0),
+        (r#"catalyst_auth_failures_total{reason="missing-token"}"#, 1.0),
+        (r#"catalyst_auth_failures_total{reason="invalid-token"}"#, 1.0),
+        (r#"catalyst_auth_failures_total{reason="forbidden"}"#, 1.0),
+        (r#"catalyst_store_duration_seconds_count{operation="create"}"#, 1.0),
+    ] {
+        assert_eq!(value(&text, series), Some(expect), "{series} in\n{text}");
+    }
+    scene.server.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_of_their_own_serves_them_to_everybody_and_nothing_else() {
+    let scene = Scene::start(Mode::Token).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = tokio::spawn(catalyst::http::serve_metrics(listener, scene.server.app.clone()));
+    let numbers = raw(address, &request("GET", "/metrics", &[], b"")).await;
+    assert!(numbers.status == 200 && numbers.text().contains("catalyst_build_info"), "{numbers:?}");
+    for path in ["/", "/healthz", "/api/v1/deployments"] {
+        assert_eq!(raw(address, &request("GET", path, &[], b"")).await.refusal(), (404, "not-found".into()), "{path}");
+    }
+    assert_eq!(scene.server.get("/metrics").await.refusal(), (401, "missing-token".into()));
+    scene.server.stop();
+    served.await.unwrap().unwrap();
+}
