@@ -8,7 +8,7 @@ use catalyst_sandbox::{Limits, Provider, Sandbox, Settings};
 use catalyst_tests::host::target_dir;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn rust() -> PathBuf {
 }
 
 /// A component alone in a sandbox, since all three have the same id.
-async fn alone(component: &PathBuf) -> (Arc<Sandbox>, Arc<Provider>) {
+async fn alone(component: &Path) -> (Arc<Sandbox>, Arc<Provider>) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(component, folder.path().join("one.wasm")).unwrap();
     // A debug build on a busy machine takes its time; what is compiled is kept.
@@ -82,7 +82,10 @@ fn requests() -> Vec<Request> {
     for name in ["", " place-2\t", "nowhere", "place-1\u{a0}", "place-1\u{feff}", "\u{1c}large", "LARGE", "$&"] {
         made.push(but(|r| r.regions[0].cloud_region = name.to_owned()));
         made.push(but(|r| r.regions[0].control_plane_size = name.to_owned()));
-        made.push(but(|r| (r.regions.clear(), r.worker_size = name.to_owned()).1));
+        made.push(but(|r| {
+            r.regions.clear();
+            name.clone_into(&mut r.worker_size);
+        }));
     }
     let odd = [
         json!(null),
@@ -238,7 +241,7 @@ fn three_languages_give_the_same_answers_byte_for_byte() {
     let rust = rust();
     plugin(&["check", &text(&rust)]).ended(0);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let said = |component: &PathBuf| {
+    let said = |component: &Path| {
         runtime.block_on(async {
             let (_sandbox, provider) = alone(component).await;
             answers(&provider).await
