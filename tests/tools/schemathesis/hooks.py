@@ -4,6 +4,7 @@ The test that starts the checker says in CATALYST_SCENE what there is. Which cas
 itself, so that the same seed makes the same calls.
 """
 
+import itertools
 import json
 import os
 import zlib
@@ -11,6 +12,8 @@ import zlib
 import schemathesis
 
 SCENE = json.loads(os.environ["CATALYST_SCENE"])
+# Calls are made one after the other, so that the same seed shows the same tokens too.
+CALLS = itertools.count()
 
 
 def pick(value, count):
@@ -27,6 +30,8 @@ def map_case(ctx, case):
     lead_to_what_is_there(case, path)
     if case.operation.method.upper() == "POST" and isinstance(case.body, dict):
         lead_to_success(case, path)
+    if "tokens" in SCENE:
+        show_a_token(case)
     return case
 
 
@@ -35,6 +40,16 @@ def filter_failure(ctx, failure, case, response):
     # A cloud without an API can prove nothing, and says so with the 503 that the document names for it.
     proof = case.operation.path == "/api/v1/credentials/validate" and response.status_code == 503
     return not (proof and "has no API" in response.text)
+
+
+def show_a_token(case):
+    headers = dict(case.headers or {})
+    headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+    node = case.operation.method.upper() == "PUT"
+    token = SCENE["bearer"] if node else SCENE["tokens"][next(CALLS) % len(SCENE["tokens"])]
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    case.headers = headers
 
 
 def lead_to_what_is_there(case, path):
