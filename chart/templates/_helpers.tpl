@@ -79,6 +79,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (eq $auth "oidc") (not (and .Values.env.CATALYST_OIDC_ISSUER .Values.env.CATALYST_OIDC_AUDIENCE)) -}}
 {{- fail "env.CATALYST_OIDC_ISSUER and env.CATALYST_OIDC_AUDIENCE: must be set where env.CATALYST_AUTH is oidc" -}}
 {{- end -}}
+{{- if and (has $auth (list "kubernetes" "oidc")) (not .Values.env.CATALYST_AUTH_SCOPES) -}}
+{{- fail (printf "env.CATALYST_AUTH_SCOPES: must say who may do what where env.CATALYST_AUTH is %s, such as group:platform=admin" $auth) -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled (not (include "catalyst.metricsPort" .)) -}}
+{{- fail "env.CATALYST_METRICS_LISTEN: must be an address such as [::]:9090 where serviceMonitor is enabled; the API's own asks who calls" -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled .Values.httpRoute.enabled -}}
 {{- fail "ingress.enabled and httpRoute.enabled: one way in is enough; their public URLs would differ" -}}
 {{- end -}}

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is set, and what Helm must say of it.
-const REFUSED: [(&str, &str); 22] = [
+const REFUSED: [(&str, &str); 24] = [
     (r#"replicas=3"#, "replicas"),
     (r#"env.CATALYST_APPLY_TIMEOUT="soon""#, "CATALYST_APPLY_TIMEOUT"),
     (r#"env.CATALYST_TOFU_CONFINE="on""#, "CATALYST_TOFU_CONFINE"),
@@ -23,6 +23,8 @@ const REFUSED: [(&str, &str); 22] = [
     (r#"files.CATALYST_AUTH_TOKENS=null"#, "files.CATALYST_AUTH_TOKENS: must name the Secret"),
     (r#"files.CATALYST_AUTH_TOKENS.configMap="x""#, "it can come from one place only"),
     (r#"env.CATALYST_AUTH="oidc""#, "env.CATALYST_OIDC_ISSUER"),
+    (r#"env.CATALYST_AUTH="kubernetes""#, "env.CATALYST_AUTH_SCOPES: must say who may do what"),
+    (r#"serviceMonitor.enabled=true"#, "env.CATALYST_METRICS_LISTEN: must be an address"),
     (r#"extraEnv=[{"name":"CATALYST_MAX_RUNS","value":"9"}]"#, "is the host's own"),
     (r#"plugins.source="image""#, "plugins.image.reference: must name an image"),
     (r#"ingress.enabled=true"#, "ingress.host: must be"),

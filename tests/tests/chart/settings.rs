@@ -5,8 +5,13 @@ use catalyst::config::VARIABLES;
 use std::collections::BTreeSet;
 
 /// Settings that the chart has and a host may not have yet.
-const AHEAD: [&str; 8] = [
+const AHEAD: [&str; 13] = [
     "CATALYST_AUTH_TOKENS",
+    "CATALYST_AUTH_SCOPES",
+    "CATALYST_AUTH_KUBERNETES_API",
+    "CATALYST_AUTH_KUBERNETES_ACCOUNT",
+    "CATALYST_AUTH_KUBERNETES_AUDIENCE",
+    "CATALYST_OIDC_GROUPS_CLAIM",
     "CATALYST_OIDC_ISSUER",
     "CATALYST_OIDC_AUDIENCE",
     "CATALYST_OIDC_ALGORITHMS",
@@ -70,6 +75,7 @@ fn every_setting_arrives_in_the_container() {
             "90s"
         }
         name if name.ends_with("_URL")
+            || name.ends_with("_API")
             || name.ends_with("_ISSUER")
             || name.ends_with("PROXY")
             || name == "CORS_ORIGIN" =>
