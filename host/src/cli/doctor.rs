@@ -29,7 +29,6 @@ pub async fn doctor(config: &Config, arguments: &Arguments) -> ExitCode {
     found.take(process::environment(config));
     found.take(process::user());
     found.take(process::open_files());
-    found.take(process::authentication(config));
     found.take(folders::folders(config));
     found.take(folders::space(config));
     found.take(folders::one_disk(config));
@@ -40,6 +39,7 @@ pub async fn doctor(config: &Config, arguments: &Arguments) -> ExitCode {
     found.take(programs::plugins_and_mirror(config).await);
     let (trust, outbound) = network::trust(config);
     found.take(trust);
+    found.take(process::authentication(config, outbound.as_ref()));
     found.take(network::proxy(config).await);
     if let Some(outbound) = outbound {
         found.take(place::lock_and_address(config, &outbound).await);

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use catalyst_domain::Status;
+use catalyst_sandbox::Outcome;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -63,6 +64,21 @@ fn plugins(app: &App, registry: &mut Registry) {
     states.get_or_create(&[("state", "serving")]).set(whole(app.sandbox.providers().len()));
     states.get_or_create(&[("state", "failed")]).set(whole(app.sandbox.failures().len()));
     registry.register("plugins", "Plugins that serve, and files that could not be loaded", states);
+    let calls = Family::<Called, Counter>::default();
+    for provider in app.sandbox.providers() {
+        let stats = provider.stats();
+        for outcome in Outcome::ALL {
+            let labels = Called { plugin: provider.descriptor().id.clone(), outcome: outcome.as_str() };
+            calls.get_or_create(&labels).inc_by(stats.count(outcome));
+        }
+    }
+    registry.register("plugin_calls", "Calls of plugins by how they ended, since their bytes were loaded", calls);
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Called {
+    plugin: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

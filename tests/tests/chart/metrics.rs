@@ -98,3 +98,19 @@ fn panels_do_not_lie_over_each_other() {
         }
     }
 }
+
+/// Names in the order of the code, as Prometheus will see them without their suffixes.
+fn registered(code: &str) -> impl Iterator<Item = &str> {
+    code.split("register(").skip(1).map(|rest| rest.split('"').nth(1).unwrap())
+}
+
+#[test]
+fn the_list_of_metrics_is_the_hosts_own() {
+    let code = read("host/src/metrics.rs") + &read("host/src/metrics/now.rs");
+    // What runs here is for looking up, not for a curve.
+    let exported: BTreeSet<&str> = registered(&code).filter(|name| *name != "build").collect();
+    let listed = known();
+    let bare = |name: &String| name.trim_start_matches("catalyst_").trim_end_matches("_total").to_owned();
+    let listed: BTreeSet<String> = listed.keys().map(bare).collect();
+    assert_eq!(exported.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), listed);
+}

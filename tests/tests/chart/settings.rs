@@ -4,23 +4,6 @@ use super::*;
 use catalyst::config::VARIABLES;
 use std::collections::BTreeSet;
 
-/// Settings that the chart has and a host may not have yet.
-const AHEAD: [&str; 13] = [
-    "CATALYST_AUTH_TOKENS",
-    "CATALYST_AUTH_SCOPES",
-    "CATALYST_AUTH_KUBERNETES_API",
-    "CATALYST_AUTH_KUBERNETES_ACCOUNT",
-    "CATALYST_AUTH_KUBERNETES_AUDIENCE",
-    "CATALYST_OIDC_GROUPS_CLAIM",
-    "CATALYST_OIDC_ISSUER",
-    "CATALYST_OIDC_AUDIENCE",
-    "CATALYST_OIDC_ALGORITHMS",
-    "CATALYST_AUDIT_LOG",
-    "CATALYST_METRICS_LISTEN",
-    "CATALYST_PLUGIN_KEYS",
-    "CATALYST_PLUGIN_LIMITS",
-];
-
 /// What the schema lets through below one key of the values.
 fn settable(key: &str) -> BTreeSet<String> {
     let schema: Value = serde_json::from_str(&read("chart/values.schema.json")).unwrap();
@@ -41,7 +24,7 @@ fn everything_that_the_host_reads_can_be_set_in_the_chart() {
 
 #[test]
 fn the_chart_sets_nothing_that_no_host_reads() {
-    let known: BTreeSet<&str> = VARIABLES.iter().map(|variable| variable.name).chain(AHEAD).collect();
+    let known: BTreeSet<&str> = VARIABLES.iter().map(|variable| variable.name).collect();
     for key in ["env", "secretEnv", "files"] {
         let strange: Vec<_> = settable(key).into_iter().filter(|name| !known.contains(name.as_str())).collect();
         assert!(strange.is_empty(), "{key}: {strange:?}");
@@ -102,13 +85,10 @@ fn the_default_values_are_taken_by_the_host() {
     for set in ["default", "reference"] {
         let objects = objects(set);
         let env = pod(&objects)["containers"][0]["env"].as_array().unwrap();
-        let mut told: std::collections::BTreeMap<String, String> = env
+        let told: std::collections::BTreeMap<String, String> = env
             .iter()
             .filter_map(|entry| Some((entry["name"].as_str()?.to_owned(), entry["value"].as_str()?.to_owned())))
             .collect();
-        // The file of the tokens is in the Pod only, and not every host knows them.
-        told.insert("CATALYST_AUTH".to_owned(), "none".to_owned());
-        told.retain(|name, _| !AHEAD.contains(&name.as_str()));
         let config = catalyst::config::Config::from_map(&told).unwrap();
         assert_eq!(config.listen.to_string(), "0.0.0.0:8080", "{set}");
         let warnings: Vec<_> = config.warnings.iter().filter(|warning| !warning.contains("MODULE_PATH")).collect();

@@ -88,3 +88,11 @@ fn broken_too_few_open_files() {
     let output = command.env_clear().envs(&set_up.env).output().unwrap();
     Examined::from(output).shows("open files", "warn", "the hard limit is 512");
 }
+
+#[test]
+fn broken_a_file_of_tokens_that_is_not_there() {
+    let mut set_up = SetUp::well();
+    set_up.set("CATALYST_AUTH", "token");
+    set_up.set("CATALYST_AUTH_TOKENS", set_up.path("tokens").display());
+    set_up.examine().shows("authentication", "fail", "CATALYST_AUTH_TOKENS");
+}

@@ -1,9 +1,12 @@
 //! The process itself: what it is told, as whom it runs, and what it may.
 
 use super::finding::Finding;
+use crate::auth::{Auth, Way};
 use crate::cli::descriptors;
+use crate::cli::serve::outbound_settings;
 use crate::config::Config;
 use crate::http;
+use crate::outbound::Outbound;
 
 /// Variables that are ignored or most likely mistyped.
 pub(super) fn environment(config: &Config) -> Vec<Finding> {
@@ -39,14 +42,26 @@ pub(super) fn open_files() -> Vec<Finding> {
     }
 }
 
-/// Who may call.
-pub(super) fn authentication(config: &Config) -> Vec<Finding> {
+/// Who may call, and whether what tells callers apart can be used.
+pub(super) fn authentication(config: &Config, outbound: Option<&Outbound>) -> Vec<Finding> {
     let check = "authentication";
-    if config.listen.ip().is_loopback() {
-        return vec![Finding::ok(check, format!("none, on {}, which this machine alone reaches", config.listen))];
+    if matches!(config.auth.way, Way::None) {
+        if config.listen.ip().is_loopback() {
+            return vec![Finding::ok(check, format!("none, on {}, which this machine alone reaches", config.listen))];
+        }
+        let found = format!("none, on {}: whoever reaches it may create, destroy and read kubeconfigs", config.listen);
+        let advice = "set CATALYST_AUTH, or put something before it that authenticates, and a network policy around it";
+        return vec![Finding::warn(check, found, advice)];
     }
-    let found = format!("none, on {}: whoever reaches it may create, destroy and read kubeconfigs", config.listen);
-    vec![Finding::warn(check, found, "put something before it that authenticates, and a network policy around it")]
+    // Without a way out nothing can be said; that has its own finding.
+    let Some(outbound) = outbound else { return Vec::new() };
+    vec![match Auth::new(config.auth.clone(), outbound, &outbound_settings(config)) {
+        Ok(auth) => Finding::ok(check, format!("callers are known by {}", auth.mode().as_str())),
+        Err(error) => {
+            let advice = "`catalyst token new` makes the lines of a file of tokens; for kubernetes see CATALYST_AUTH_KUBERNETES_*";
+            Finding::fail(check, format!("{:#}", anyhow::Error::from(error)), advice)
+        }
+    }]
 }
 
 /// Whether the kept states can be opened.
