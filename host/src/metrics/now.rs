@@ -68,7 +68,7 @@ fn plugins(app: &App, registry: &mut Registry) {
     for provider in app.sandbox.providers() {
         let stats = provider.stats();
         for outcome in Outcome::ALL {
-            let labels = Called { plugin: provider.descriptor().id.clone(), outcome: outcome.as_str() };
+            let labels = Called { plugin: provider.descriptor().id.clone(), outcome: outcome.name() };
             calls.get_or_create(&labels).inc_by(stats.count(outcome));
         }
     }
