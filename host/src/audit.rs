@@ -20,9 +20,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use writer::{Job, Writer};
+
+/// How often a log that cannot be written is tried: as quickly as somebody frees a disk and looks.
+const HEAL: Duration = Duration::from_secs(5);
 
 /// A line could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +87,20 @@ impl Audit {
     /// Goes on in the file of that name, after the operator moved the old one away.
     pub async fn reopen(&self) {
         self.writer.send(Job::Reopen).await;
+    }
+
+    /// Tries again and again while lines cannot be written, until the process stops: nothing that is audited is begun
+    /// meanwhile, and a host that is not ready gets no request that would try. A failed sync is never tried again.
+    pub async fn heal(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(HEAL) => {}
+            }
+            if self.unusable().is_some() && self.write(&Line::resumed(self.lost())).await.is_ok() {
+                tracing::info!("the audit log can be written again");
+            }
+        }
     }
 
     /// Why it cannot be relied on, if so. Nothing that is audited is begun then.

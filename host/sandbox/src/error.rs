@@ -63,6 +63,13 @@ pub struct CallError {
     pub reason: CallFailure,
 }
 
+impl CallError {
+    /// Whether the call was not made, or not to its end, for a reason that passes and is none of what was asked.
+    pub fn passes(&self) -> bool {
+        matches!(self.reason, CallFailure::Suspended { .. } | CallFailure::Host(_))
+    }
+}
+
 /// The kind of a failed call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -51,6 +51,13 @@ struct Loaded {
     failures: Vec<LoadFailure>,
 }
 
+impl Loaded {
+    fn serves_from(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default();
+        self.providers.values().any(|provider| provider.file_name() == name)
+    }
+}
+
 /// The plugins and the engine that runs them.
 pub struct Sandbox {
     shared: Arc<Shared>,
@@ -133,6 +140,9 @@ impl Sandbox {
             Ok(Err(failure)) => return self.unusable(failure, &old),
             Err(error) => return self.unusable(LoadFailure::new(&dir.display().to_string(), &error), &old),
         };
+        let mut files = files;
+        // Who serves an id keeps it: a file that comes later and claims the same is the one that is refused.
+        files.sort_by_key(|path| !old.serves_from(path));
         let mut new = Loaded::default();
         for (index, path) in files.into_iter().enumerate() {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -170,7 +180,7 @@ impl Sandbox {
         self.loaded.load().failures.clone()
     }
 
-    /// Counts of the sandbox as a whole; [`Provider::stats`] has those of a plugin.
+    /// Counts of the sandbox as a whole; [`crate::provider::Plugin::stats`] has those of a plugin.
     pub fn stats(&self) -> SandboxStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (memo_bytes, answers) = self.shared.memo.as_ref().map(Memo::size).unwrap_or_default();

@@ -16,6 +16,8 @@ pub enum Event {
     Unanswered,
     /// Requests were refused.
     Refused,
+    /// Lines can be written again; what was to be written before is lost.
+    Resumed,
 }
 
 /// A line as it is written.
@@ -30,6 +32,7 @@ pub struct Line {
     subject: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<&'static str>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     peer: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     deployment: Option<String>,
@@ -80,6 +83,12 @@ impl Line {
             reason: Some(reason),
             count: Some(count),
         }
+    }
+
+    /// That lines can be written again, and how many could not.
+    pub(super) fn resumed(lost: u64) -> Self {
+        let refused = Self::refused(String::new(), "", String::new(), "audit", lost);
+        Self { event: Event::Resumed, reason: None, ..refused }
     }
 
     /// With its line break.

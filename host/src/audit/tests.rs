@@ -99,3 +99,17 @@ async fn refusals_are_told_at_once_and_then_together_however_many_there_are() {
     assert!(others.len() <= 2_100, "{}", others.len());
     assert_eq!(count(&others) + audit.lost(), 6_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_could_not_be_written_is_tried_again_and_says_that_it_goes_on() {
+    let (_folder, path, audit) = log();
+    audit.writer.is_in_trouble();
+    assert!(audit.unusable().is_some());
+    let healing = tokio::spawn(audit.clone().heal(CancellationToken::new()));
+    while audit.unusable().is_some() {
+        tokio::time::sleep(HEAL).await;
+    }
+    healing.abort();
+    let lines = lines(&path);
+    assert_eq!((lines.len(), &lines[0]["event"], &lines[0]["count"]), (1, &"resumed".into(), &0.into()));
+}

@@ -62,6 +62,12 @@ impl Writer {
         self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// As after a line that the disk had no room for.
+    #[cfg(test)]
+    pub fn is_in_trouble(&self) {
+        *self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(AuditError("no room".to_owned()));
+    }
+
     /// Lines that could not be written.
     pub fn lost(&self) -> u64 {
         self.state.lost.load(Ordering::Relaxed)
@@ -78,7 +84,10 @@ fn run(path: PathBuf, mut file: Log, mut jobs: mpsc::Receiver<Job>, state: &Stat
                 Job::Reopen => {
                     std::mem::take(&mut batch).write(&mut file, state);
                     match Log::open(&path) {
-                        Ok(fresh) => file = fresh,
+                        Ok(fresh) => {
+                            file = fresh;
+                            *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                        }
                         Err(error) => {
                             tracing::error!(%error, "the audit log cannot be opened again; the old file goes on")
                         }
@@ -155,7 +164,10 @@ impl Log {
         self.torn = true;
         self.file.write_all(&whole)?;
         self.torn = false;
-        self.file.sync_data().inspect_err(|_| self.unknown = true)
+        self.file.sync_data().map_err(|error| {
+            self.unknown = true;
+            io::Error::other(format!("a sync failed ({error}); restart the host once the disk is in order"))
+        })
     }
 }
 

@@ -75,6 +75,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let app_sandbox = sandbox.clone();
     tokio::spawn(auth.clone().follow(stopping.child_token()));
     tokio::spawn(reopen_on_hangup(audit.clone(), stopping.child_token()));
+    tokio::spawn(audit.clone().heal(stopping.child_token()));
     let (stop, running) = (stopping.clone(), driver.clone());
     let app = Arc::new(App { store, sandbox, outbound, names, driver: running, auth, audit, metrics, stopping: stop });
     if let Some(listener) = scraped {

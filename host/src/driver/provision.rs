@@ -2,18 +2,30 @@
 
 use super::render::Rendered;
 use super::{Driver, Hand};
+use crate::dns::retry::{RetryPolicy, Spread, Waited, wait};
 use crate::engine::{Progress, Run, RunError, RunErrorKind};
-use catalyst_domain::provider::Bundle;
+use catalyst_domain::provider::{Bundle, Endpoints};
 use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, phase};
+use catalyst_sandbox::{CallError, Provider};
 use catalyst_store::RecordError;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Lines on their way from OpenTofu to the log; what does not fit is counted as dropped.
 const QUEUE: usize = 4_096;
 /// Entries of one append.
 const BATCH: usize = 256;
+
+/// A plugin that others made fail is called again within half a minute (the longest pause of its breaker); so is one that waits for
+/// its turn.
+const OUTPUTS: RetryPolicy = RetryPolicy {
+    first: Duration::from_millis(250),
+    longest: Duration::from_secs(10),
+    give_up_after: Duration::from_secs(120),
+    spread: Spread::Exact,
+};
 
 impl Hand {
     pub(super) async fn provision(&self) {
@@ -107,7 +119,7 @@ impl Hand {
         let Some(provider) = self.driver.provider_of(&record) else {
             return self.failed(phase::TOFU_OUTPUT, "output: the provider is no longer loaded".to_owned()).await;
         };
-        match provider.read_outputs(outputs).await {
+        match self.endpoints(&provider, outputs).await {
             Ok(Ok(endpoints)) => {
                 let fqdn = &record.request.sovereign_fqdn;
                 let text = format!("infrastructure is up; the first node boots and Flux follows clusters/{fqdn}/");
@@ -116,6 +128,19 @@ impl Hand {
             }
             Ok(Err(words)) => self.failed(phase::TOFU_OUTPUT, format!("output: {words}")).await,
             Err(error) => self.failed(phase::TOFU_OUTPUT, format!("output: {error}")).await,
+        }
+    }
+
+    /// What the outputs tell is paid for, so a call that cannot be made now is made again.
+    async fn endpoints(&self, provider: &Provider, outputs: &str) -> Result<Result<Endpoints, String>, CallError> {
+        let mut waits = OUTPUTS.waits();
+        loop {
+            let read = provider.read_outputs(outputs).await;
+            let again = read.as_ref().is_err_and(CallError::passes).then(|| waits.next()).flatten();
+            let Some(pause) = again else { return read };
+            if wait(pause, &self.stop).await == Waited::Cancelled {
+                return read;
+            }
         }
     }
 

@@ -119,9 +119,7 @@ fn catalogue(catalogue: wit::descriptor::Catalogue) -> own::Catalogue {
 }
 
 pub(super) fn bundle(rendered: wit::bundle::Rendered) -> Result<own::Bundle, Failed> {
-    // The parser's message would quote the text, so it is left out.
-    let variables = serde_json::from_str(&rendered.variables)
-        .map_err(|_| Failed::Output("the bundle's variables are not a JSON object".into()))?;
+    let variables = super::variables(&rendered.variables)?;
     let file = |f: wit::bundle::File| own::BundleFile { path: f.path, mode: f.mode & 0o777, content: f.content };
     let secret = |s: wit::bundle::SecretVariable| own::SecretVariable { secret: s.secret, variable: s.variable };
     let size = |u: wit::bundle::UserDataSize| own::UserDataSize { node: u.node, bytes: u.bytes, limit: u.limit };

@@ -33,6 +33,18 @@ impl From<wasmtime::Error> for Failed {
     }
 }
 
+/// Longest text of a bundle's variables: that of a request's body. A parsed text takes up to ninety times its length, and that
+/// is the host's memory.
+const VARIABLES_BYTES: usize = 256 * 1024;
+
+/// The variables of a bundle. The parser's message would quote the text, so it is left out.
+fn variables(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, Failed> {
+    if text.len() > VARIABLES_BYTES {
+        return Err(Failed::Output(format!("the bundle's variables are longer than {VARIABLES_BYTES} bytes")));
+    }
+    serde_json::from_str(text).map_err(|_| Failed::Output("the bundle's variables are not a JSON object".into()))
+}
+
 /// Links what the contract's versions import from the host.
 pub(crate) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     v0_1::link(linker)?;
@@ -116,4 +128,17 @@ dispatch! {
     fn credential_probe(settings: &Settings) -> Result<Vec<Probe>, String>;
     /// What the answers prove.
     fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_read_up_to_their_longest_and_no_further() {
+        let of = |length: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8));
+        assert_eq!(variables(&of(VARIABLES_BYTES)).unwrap().len(), 1);
+        let Err(Failed::Output(why)) = variables(&of(VARIABLES_BYTES + 1)) else { panic!("it is read") };
+        assert!(why.contains("longer than 262144 bytes"), "{why}");
+    }
 }

@@ -78,14 +78,25 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Also deep in a provider's settings.
+    /// Also deep in a provider's settings: in blocks, in objects, in the labels of `dynamic`. A value that is computed elsewhere is
+    /// not followed; there the confinement holds.
     fn starts_nothing(&mut self, block: &Block<'_>) {
-        let attributes = block.attributes.iter().map(|attribute| (attribute.name, attribute.line));
-        let inner = block.blocks.iter().map(|inner| (inner.kind, inner.line));
-        for (name, line) in attributes.chain(inner).filter(|(name, _)| PROGRAMS.contains(name)) {
-            self.refuse(line, Rule::Provisioner, format!("{} would let the provider run programs", quoted(name)));
+        let is_program = |name: &String| PROGRAMS.contains(&name.as_str());
+        for attribute in &block.attributes {
+            let mut names = [attribute.name.to_owned()].into_iter().chain(attribute.value.keys());
+            self.would_run(attribute.line, names.find(is_program));
+        }
+        for inner in &block.blocks {
+            let mut names = [inner.kind].into_iter().chain(inner.labels.iter().copied()).map(str::to_owned);
+            self.would_run(inner.line, names.find(is_program));
         }
         block.blocks.iter().for_each(|inner| self.starts_nothing(inner));
+    }
+
+    fn would_run(&mut self, line: Option<usize>, program: Option<String>) {
+        if let Some(name) = program {
+            self.refuse(line, Rule::Provisioner, format!("{} would let the provider run programs", quoted(&name)));
+        }
     }
 
     fn resource(&mut self, block: &Block<'_>) {

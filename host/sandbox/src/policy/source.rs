@@ -3,15 +3,13 @@
 //! Both parsers bound the depth of what they read. A text in JSON is a template of HCL once it is decoded, so that is what
 //! is looked at.
 
+mod heredoc;
 mod json;
-
-use std::collections::BTreeSet;
 
 use catalyst_domain::provider::BundleFile;
 use hcl_edit::Span;
 use hcl_edit::expr::{Expression, ObjectKey};
 use hcl_edit::structure::{Body, Structure};
-use hcl_edit::template::{ForTemplateExpr, HeredocTemplate};
 use hcl_edit::visit::{self, Visit};
 
 use self::json::{Kind, Node};
@@ -45,9 +43,6 @@ const INNER: [(&str, usize); 8] = [
     ("provider_meta", 1),
     ("encryption", 0),
 ];
-
-/// Different heredoc markers of one file. Each costs a look at the whole text.
-const MARKERS: usize = 32;
 
 /// One file.
 pub(super) struct Source {
@@ -126,6 +121,18 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Every plain key of the objects in it, at any depth.
+    pub(super) fn keys(self) -> Vec<String> {
+        match self {
+            Self::Native(expression) => {
+                let mut keys = Keys::default();
+                keys.visit_expr(expression);
+                keys.0
+            }
+            Self::Json(node) => node.keys(),
+        }
+    }
+
     /// The first name of `x`, `x.alias`, `x.alias["key"]`, or of one of them in quotes.
     pub(super) fn root_name(self) -> Option<&'a str> {
         match self {
@@ -165,7 +172,7 @@ fn parse(file: &BundleFile) -> Result<Source, Unread> {
     } else {
         let unread = |why: hcl_edit::parser::Error| (Some(why.location().line()), quoted(why.message()));
         let body = hcl_edit::parser::parse_body(text).map_err(unread)?;
-        heredocs_are_plain(text, &body)?;
+        heredoc::are_plain(text, &body)?;
         Tree::Native(body)
     };
     Ok(Source { path: file.path.clone(), tree, lines: Lines::of(text) })
@@ -345,43 +352,15 @@ impl Source {
     }
 }
 
-/// Where a heredoc ends is read in more than one way, so its marker may stand at its two ends and nowhere else.
-fn heredocs_are_plain(text: &str, body: &Body) -> Result<(), Unread> {
-    let mut markers = Markers::default();
-    markers.visit_body(body);
-    if markers.0.len() > MARKERS {
-        return Err((None, format!("more than {MARKERS} different heredoc markers")));
-    }
-    for marker in &markers.0 {
-        let mut open = false;
-        for (index, line) in text.lines().enumerate() {
-            let times = line.matches(marker.as_str()).count();
-            let begins = ["<<", "<<-"].iter().any(|begin| line.ends_with(&format!("{begin}{marker}")));
-            let in_place = if open { line.trim() == marker } else { begins };
-            if times > 1 || (times == 1 && !in_place) {
-                return Err((
-                    Some(index + 1),
-                    format!("the heredoc's marker {} stands at other places too", quoted(marker)),
-                ));
-            }
-            open ^= times == 1;
-        }
-    }
-    Ok(())
-}
-
 #[derive(Default)]
-struct Markers(BTreeSet<String>);
+struct Keys(Vec<String>);
 
-impl Visit for Markers {
-    fn visit_heredoc_template(&mut self, node: &HeredocTemplate) {
-        self.0.insert(node.delimiter.as_str().to_owned());
-        visit::visit_heredoc_template(self, node);
-    }
-
-    // The library's own walk leaves this expression out.
-    fn visit_for_template_expr(&mut self, node: &ForTemplateExpr) {
-        self.visit_expr(&node.collection_expr);
-        visit::visit_for_template_expr(self, node);
+impl Visit for Keys {
+    fn visit_object_key(&mut self, node: &ObjectKey) {
+        match node {
+            ObjectKey::Ident(ident) => self.0.push(ident.as_str().to_owned()),
+            ObjectKey::Expression(key) => self.0.extend(key.as_str().map(str::to_owned)),
+        }
+        visit::visit_object_key(self, node);
     }
 }

@@ -134,6 +134,11 @@ fn programs_are_not_run() {
     refused("resource \"terraform_data\" \"a\" {\n\n  connection {}\n}\n", Rule::Connection, 3);
     refused("provider \"cloud\" {\n  exec {\n    api_version = \"v1\"\n  }\n}\n", Rule::Provisioner, 2);
     refused("provider \"cloud\" {\n  auth {\n    credential_process = \"id\"\n  }\n}\n", Rule::Provisioner, 3);
+    refused("provider \"cloud\" {\n  kubernetes = {\n    exec = { command = \"id\" }\n  }\n}\n", Rule::Provisioner, 2);
+    refused("provider \"cloud\" {\n  a = [{ b = { \"credential_process\" : \"id\" } }]\n}\n", Rule::Provisioner, 2);
+    refused("provider \"cloud\" {\n  dynamic \"exec\" {\n    for_each = [1]\n  }\n}\n", Rule::Provisioner, 2);
+    let json = "{\"provider\": {\"cloud\": {\n\"kubernetes\": [{\"exec\": {\"a\": \"id\"}}]}}}";
+    assert_eq!(all(&[PINNED, ("main.tf.json", json)]), [(Rule::Provisioner, Some(2))]);
     let json = "{\"provider\": {\"cloud\": {\n\"exec\": {\"command\": \"id\"}}}}";
     assert_eq!(all(&[PINNED, ("main.tf.json", json)]), [(Rule::Provisioner, Some(2))]);
 }

@@ -30,6 +30,17 @@ impl Node {
         entries.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
+    /// Every key below.
+    pub(in crate::policy) fn keys(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::List(list) => list.iter().flat_map(Self::keys).collect(),
+            Kind::Object(entries) => {
+                entries.iter().flat_map(|(key, value)| [key.clone()].into_iter().chain(value.keys())).collect()
+            }
+            Kind::Text(_) | Kind::Other => Vec::new(),
+        }
+    }
+
     /// Every text below, keys included, with its place.
     pub(in crate::policy) fn texts(&self, see: &mut impl FnMut(usize, &str)) {
         match &self.kind {

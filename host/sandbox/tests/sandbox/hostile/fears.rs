@@ -52,9 +52,14 @@ const LIST: [&str; 39] = [
 ];
 
 /// Fears that need more than one file or call, and the tests that face them.
-const ELSEWHERE: [(&str, &str, &str); 6] = [
+const ELSEWHERE: [(&str, &str, &str); 7] = [
     ("truncated", "hostile/forms.rs", "async fn damaged_bytes_are_refused_or_harmless"),
     ("lying digest", "hostile/forms.rs", "async fn a_pin_of_other_bytes_lets_nothing_in"),
+    (
+        "compile bomb",
+        "../../../../tests/tests/plugins.rs",
+        "fn a_compile_bomb_is_stopped_by_time_or_memory_while_others_serve",
+    ),
     ("a log cut at its limit", "bounds.rs", "async fn a_flood_of_log_is_cut_and_said"),
     ("one caller's loop in another's way", "bounds.rs", "async fn a_loop_ends_with_its_budget_and_others_go_on"),
     ("two files that claim one id", "loading.rs", "async fn the_others_serve"),
