@@ -8,8 +8,8 @@ mod plan;
 mod render;
 
 use catalyst_plugin_sdk::{
-    Advice, Asked, CostLine, DeploymentRequest, Diagnostic, DiagnosticKind, Endpoints, Estimate, Findings, Outputs, Probe,
-    ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
+    Advice, Asked, CostLine, DeploymentRequest, Diagnostic, DiagnosticKind, Endpoints, Estimate, Findings, Outputs,
+    Probe, ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 /// The cloud.
