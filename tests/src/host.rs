@@ -165,20 +165,26 @@ impl Host {
 
     /// Waits until somebody else has killed the process.
     pub fn wait_killed(&mut self) {
+        assert!(self.killed_within(Duration::from_secs(30)), "the host lives on:\n{}", self.trace());
+    }
+
+    /// Whether somebody else kills the process in this time.
+    pub fn killed_within(&mut self, time: Duration) -> bool {
         use std::os::unix::process::ExitStatusExt;
         let mut child = self.child.take().unwrap();
-        let until = Instant::now() + Duration::from_secs(30);
+        let until = Instant::now() + time;
         let status = loop {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
             if Instant::now() > until {
                 self.child = Some(child);
-                panic!("the host lives on:\n{}", self.trace());
+                return false;
             }
             std::thread::sleep(Duration::from_millis(1));
         };
         assert_eq!(status.signal(), Some(9), "{status}\n{}", self.trace());
+        true
     }
 
     /// SIGTERM, as an orderly shutdown; asserts that the process ends well.

@@ -89,12 +89,20 @@ fn watched(host: &Host, request: impl FnOnce() -> Option<u16>, status: u16) -> V
     points(log.path(), Some(&format!("HTTP/1.1 {status}"))).into_iter().filter(Point::writes).collect()
 }
 
-/// Kills the host at a call while it serves a request. Whether the request was answered before.
+/// Kills the host at a call while it serves a request. Whether the request was answered before. Threads wake each other by
+/// writes as well, one time more often than another: where that write does not come, the kill comes after the answer.
 fn killed(host: &mut Host, point: &Point, request: impl FnOnce(&Host) -> Option<u16>) -> Option<u16> {
     let tracer = Tracer::attach(&Target::Process(host.pid()), &Order::Kill(point));
     let answer = request(host);
-    host.wait_killed();
-    tracer.gone();
+    if point.call == "write" && !host.killed_within(Duration::from_secs(3)) {
+        drop(tracer);
+        host.crash();
+    } else if point.call == "write" {
+        tracer.gone();
+    } else {
+        host.wait_killed();
+        tracer.gone();
+    }
     host.up();
     answer
 }
@@ -221,8 +229,11 @@ fn e5_a_disk_that_fails_is_said_by_status_and_readiness_and_heals_or_stays_shut(
         }
         if reasons.to_string().contains("restart") {
             shut += 1;
-            assert_eq!((ready, answer), (503, Some(503)), "{context}");
-            assert_eq!(put(&host, number), Some(503), "{context}: a change after an unknown end");
+            assert_eq!(ready, 503, "{context}");
+            // The audit log's second line may be what was lost: then the kubeconfig is there, and stays.
+            let again = if answer == Some(204) && reasons.to_string().contains("audit log") { 403 } else { 503 };
+            assert_eq!(answer == Some(204), again == 403, "{context}: {answer:?}");
+            assert_eq!(put(&host, number), Some(again), "{context}: a change after an unknown end");
             assert_eq!(create(&host, "shut.example"), Some(503), "{context}");
             host.crash();
             host.up();
