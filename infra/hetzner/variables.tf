@@ -21,8 +21,8 @@ variable "sovereign_subdomain" {
   description = "Label below the pool domain, in pool mode."
 
   validation {
-    condition     = var.sovereign_subdomain == "" || can(regex("^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", var.sovereign_subdomain))
-    error_message = "sovereign_subdomain must be empty or a lower-case DNS label of at most 63 characters."
+    condition     = var.sovereign_subdomain == "" || length(var.sovereign_subdomain) <= 63 && can(regex("^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", var.sovereign_subdomain))
+    error_message = "sovereign_subdomain must be empty or a lower-case DNS label, or several with dots between them, of at most 63 characters."
   }
 }
 
@@ -237,8 +237,8 @@ variable "pool_domain" {
   description = "The pool domain, in pool mode. Used by dns-standalone.tf only."
 
   validation {
-    condition     = var.pool_domain == "" || can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", var.pool_domain))
-    error_message = "pool_domain must be empty or a lower-case domain name."
+    condition     = var.pool_domain == "" || length(var.pool_domain) <= 240 && can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", var.pool_domain))
+    error_message = "pool_domain must be empty or a lower-case domain name of at most 240 characters."
   }
 }
 

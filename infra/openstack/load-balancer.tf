@@ -33,6 +33,7 @@ resource "openstack_lb_loadbalancer_v2" "main" {
   tags                  = local.tags
 }
 
+# ovn takes no list of networks and needs none: the servers' security group sees the client itself.
 resource "openstack_lb_listener_v2" "main" {
   for_each = local.balanced
 
@@ -40,7 +41,7 @@ resource "openstack_lb_listener_v2" "main" {
   loadbalancer_id     = openstack_lb_loadbalancer_v2.main[0].id
   protocol            = "TCP"
   protocol_port       = each.value.port
-  allowed_cidrs       = length(each.value.from) > 0 ? each.value.from : null
+  allowed_cidrs       = !local.ovn && length(each.value.from) > 0 ? each.value.from : null
   timeout_client_data = each.value.idle_ms
   timeout_member_data = each.value.idle_ms
   tags                = local.tags

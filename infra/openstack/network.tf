@@ -69,7 +69,7 @@ locals {
     name => { port = port, from = local.octavia ? local.balanced_from : local.anywhere }
   }
   ssh_rules = { for cidr in local.ssh_networks : "ssh-${cidr}" => { port = 22, from = cidr } }
-  # The listener itself lets only those networks through.
+  # The listener of an amphora itself lets only those networks through.
   ssh_balanced_rules = local.ssh_listener && !local.ovn ? { "ssh-balanced" = { port = 22, from = local.subnet_range } } : {}
 }
 

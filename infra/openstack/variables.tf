@@ -21,8 +21,8 @@ variable "sovereign_subdomain" {
   description = "Label below the pool domain, where the domain is one of a pool."
 
   validation {
-    condition     = var.sovereign_subdomain == "" || can(regex("^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", var.sovereign_subdomain))
-    error_message = "sovereign_subdomain must be empty or a lower-case DNS label of at most 63 characters."
+    condition     = var.sovereign_subdomain == "" || length(var.sovereign_subdomain) <= 63 && can(regex("^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", var.sovereign_subdomain))
+    error_message = "sovereign_subdomain must be empty or a lower-case DNS label, or several with dots between them, of at most 63 characters."
   }
 }
 

@@ -125,9 +125,10 @@ pub fn template_variables(
 fn module_variables(request: &DeploymentRequest, context: &RenderContext, plan: &Plan) -> String {
     let settings = &plan.settings;
     let (control_plane_size, worker_size) = plan.asked_sizes();
+    let (subdomain, pool_domain) = sovereign::pool_names(request);
     let variables = ModuleVariables::new()
         .set("sovereign_fqdn", request.sovereign_fqdn.as_str())
-        .set_text("sovereign_subdomain", &request.subdomain)
+        .set_text("sovereign_subdomain", subdomain)
         .set("org_name", request.org_name.as_str())
         .set("org_email", request.org_email.as_str())
         .set_if("hcloud_project_id", settings.project_id.as_deref())
@@ -141,7 +142,7 @@ fn module_variables(request: &DeploymentRequest, context: &RenderContext, plan: 
         .set_if("ssh_key_name", settings.ssh_key_name.as_deref())
         .set_if("enable_hcloud_credentials", settings.hcloud_credentials)
         .set("domain_mode", if request.domain_mode == DomainMode::Pool { "pool" } else { "byo" })
-        .set_text("pool_domain", &request.pool_domain)
+        .set_text("pool_domain", pool_domain)
         .set_text("gitops_repo_url", &context.gitops_repo_url)
         .set_text("gitops_branch", &context.gitops_branch)
         .set_text("catalyst_api_url", &context.public_url);

@@ -80,6 +80,20 @@ const KNOWN: &[Known] = &[
                      (load-balancer) there, say openstackLoadBalancer none.",
     },
     Known {
+        // Octavia: an option or action that the provider has not, a provider that is unknown or switched off.
+        signs: &[
+            "ovn provider does not support",
+            "does not support a requested",
+            "got 501 instead",
+            "' is not enabled.",
+        ],
+        kind: DiagnosticKind::Configuration,
+        retryable: false,
+        what_happened: "The provider of load balancers does not do what was asked of it, or the cloud has none of that name.",
+        what_to_do: "`openstack loadbalancer provider list` shows them. Set openstackLoadBalancerProvider to ovn or amphora, \
+                     whichever the cloud has, then retry; ovn has to be said where it is the cloud's default.",
+    },
+    Known {
         signs: &[
             "your query returned no results",
             "no flavor found",
@@ -244,6 +258,9 @@ mod tests {
         let allocated = r#"{"NeutronError": {"type": "IpAddressAlreadyAllocated", "message": "IP address 10.0.1.2 already allocated in subnet x"}}"#;
         let pair = r#"{"conflictingRequest": {"code": 409, "message": "Key pair 'catalyst-a' already exists."}}"#;
         let policy = r#"{"forbidden": {"code": 403, "message": "Policy doesn't allow os_compute_api:servers:create to be performed."}}"#;
+        let option = r#"{"faultcode": "Client", "faultstring": "Provider 'ovn' does not support a requested option: OVN provider does not support allowed_cidrs option"}"#;
+        let unknown = r#"{"faultcode": "Client", "faultstring": "Provider 'amphorae' was not found."}"#;
+        let disabled = r#"{"faultcode": "Client", "faultstring": "Provider 'ovn' is not enabled."}"#;
         let cases = [
             (answered(403, quota), DiagnosticKind::Quota, false),
             (answered(403, octavia), DiagnosticKind::Quota, false),
@@ -256,6 +273,9 @@ mod tests {
             (answered(401, "{}"), DiagnosticKind::Credentials, false),
             (answered(429, "{}"), DiagnosticKind::RateLimit, true),
             (answered(503, "{}"), DiagnosticKind::Transient, true),
+            (answered(501, option), DiagnosticKind::Configuration, false),
+            (answered(501, unknown), DiagnosticKind::Configuration, false),
+            (answered(400, disabled), DiagnosticKind::Configuration, false),
             (answered(400, "{}"), DiagnosticKind::Configuration, false),
             ("No suitable endpoint could be found in the service catalog.".to_owned(), DiagnosticKind::Configuration, false),
             ("Your query returned no results. Please change your search criteria and try again".to_owned(), DiagnosticKind::Configuration, false),
@@ -275,6 +295,8 @@ mod tests {
             let diagnostic = Diagnostic { summary: summary.clone(), detail: String::new(), address: None };
             let advice = advice(&diagnostic, &asked);
             assert_eq!((advice.kind, advice.retryable), (kind, retryable), "{summary}");
+            let of_provider = summary.contains("Provider '");
+            assert_eq!(advice.what_to_do.contains("openstackLoadBalancerProvider"), of_provider, "{summary}");
         }
     }
 }

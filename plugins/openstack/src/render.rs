@@ -150,7 +150,7 @@ fn module_variables(request: &DeploymentRequest, host: &RenderContext, plan: &Pl
     let settings = &plan.settings;
     let variables = ModuleVariables::new()
         .set("sovereign_fqdn", request.sovereign_fqdn.as_str())
-        .set_text("sovereign_subdomain", &request.subdomain)
+        .set_text("sovereign_subdomain", sovereign::pool_names(request).0)
         .set("org_name", request.org_name.as_str())
         .set("org_email", request.org_email.as_str())
         .set_if("auth_url", settings.auth_url.as_deref())

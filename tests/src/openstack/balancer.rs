@@ -135,6 +135,10 @@ fn below(state: &State, kind: &str, balancer: &str, body: &Value) -> Result<Valu
                     "Another Listener on this Load Balancer is already using the protocol and port",
                 ));
             }
+            if provider == "ovn" && !body["allowed_cidrs"].is_null() {
+                let message = "OVN provider does not support allowed_cidrs option";
+                return Err(Refusal::new(501, "Unsupported", message));
+            }
             let networks = body["allowed_cidrs"].as_array().into_iter().flatten();
             if networks.into_iter().any(|network| block::is_v6(text(network))) {
                 return Err(Refusal::bad("Validation failure: CIDR is not of the same version as the VIP address"));

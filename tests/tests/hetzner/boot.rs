@@ -117,6 +117,26 @@ fn g4_g6_a_worker_joins_with_the_token_of_agents_and_waits_for_its_kubelet() {
     in_order(&node, &[&["cacerts"], &["install"], &["restart --no-block k3s-agent.service"], &["10248/healthz"]]);
 }
 
+/// A rollout waits for the pods of every node.
+#[test]
+fn another_node_that_is_broken_keeps_no_cluster_from_coming_up() {
+    let node = node(0, HOST);
+    let never = "#!/bin/sh\ncase \" $* \" in *' rollout '*) exit 1 ;; esac\n";
+    node.write("/stub/kubectl", node.read("/stub/kubectl").replacen("#!/bin/sh\n", never, 1), 0o755);
+    assert_eq!(node.boot(), OK, "{}", node.log());
+    in_order(
+        &node,
+        &[
+            &["helm upgrade --install cilium"],
+            &["get customresourcedefinition ciliumclusterwidenetworkpolicies.cilium.io"],
+            &["kubectl apply --filename /var/lib/catalyst/block-metadata.yaml"],
+            &["kubectl wait --for=condition=Ready node/", "--timeout=900s"],
+            &["flux install --export"],
+        ],
+    );
+    assert!(node.path(COMPLETE).exists());
+}
+
 /// 127.0.0.1:6443 is the API on servers alone.
 #[test]
 fn g6_cilium_is_given_an_address_of_the_api_that_every_node_has() {

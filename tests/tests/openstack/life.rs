@@ -9,19 +9,24 @@ use serde_json::json;
 
 /// Plan, apply, an empty second plan, destroy; so many servers and members of a pool in between.
 fn whole_life(cloud: Cloud, request: &DeploymentRequest, control_plane: usize, workers: usize) {
-    let up = up(cloud, request);
+    whole_life_of(&up(cloud, request), control_plane, workers);
+}
+
+fn whole_life_of(up: &Up, control_plane: usize, workers: usize) {
     if let Some(project) = &up.cloud.double {
         let servers = project.all("servers");
         let role = |role: &str| servers.iter().filter(|server| server["metadata"]["catalyst-role"] == role).count();
         assert_eq!((role("control-plane"), role("worker")), (control_plane, workers));
         for pool in project.all("pools") {
-            assert_eq!(pool["members"].as_array().unwrap().len(), control_plane);
+            let ssh = pool["name"].as_str().unwrap().ends_with("-ssh");
+            let members = if ssh { 1 } else { control_plane };
+            assert_eq!(pool["members"].as_array().unwrap().len(), members);
         }
         let floating = project.all("floatingips");
         assert_eq!(floating.len(), 1, "one public address");
         assert_eq!(up.applied.outputs["load_balancer_ip"], floating[0]["floating_ip_address"]);
     }
-    endpoints_are_read(&up);
+    endpoints_are_read(up);
     up.settled();
     up.down();
 }
@@ -60,10 +65,19 @@ fn solo_with_a_worker_without_a_load_balancer() {
 fn ha_behind_ovn_from_volumes_in_a_soft_group() {
     let cloud = Cloud::double();
     let settings = json!({"openstackLoadBalancerProvider": "ovn", "openstackBootVolumeGiB": 50,
-                          "openstackServerGroupPolicy": "soft-anti-affinity", "openstackAvailabilityZone": "nova"});
+                          "openstackServerGroupPolicy": "soft-anti-affinity", "openstackAvailabilityZone": "nova",
+                          "sshAllowedCidrs": ["203.0.113.0/24"]});
     let mut request = ha(&cloud, 1, settings);
     request.regions[0].control_plane_size = "SCS-4V-16".to_owned();
-    whole_life(cloud, &request, 3, 1);
+    let up = up(cloud, &request);
+    let project = up.cloud.project();
+    let ssh = project.all("listeners").into_iter().find(|listener| listener["protocol_port"] == 22).unwrap();
+    assert!(ssh["allowed_cidrs"].is_null(), "ovn takes no list");
+    let rules = project.all("security_group_rules");
+    let from: Vec<_> =
+        rules.iter().filter(|rule| rule["port_range_min"] == 22).map(|r| &r["remote_ip_prefix"]).collect();
+    assert_eq!(from, ["203.0.113.0/24"], "the servers themselves let in that network alone");
+    whole_life_of(&up, 3, 1);
 }
 
 #[test]

@@ -110,6 +110,9 @@ fn g5_private_addresses_are_fixed_and_clear_of_those_that_the_cloud_gives_out() 
         assert!(user_data.contains(&format!("node_ip='{own}'")), "{own}");
     }
     let subnet = &all("subnets")[0];
+    let ignored = format!("ignoreip = 127.0.0.1/8 ::1 {}\n", subnet["cidr"].as_str().unwrap());
+    let all_ignore = world().user_data.iter().all(|text| text.contains(&ignored));
+    assert!(all_ignore, "an amphora speaks for every client: banned, it would lock all of them out");
     assert_eq!(subnet["allocation_pools"], json!([{"start": "10.0.1.100", "end": "10.0.1.250"}]));
 }
 

@@ -64,7 +64,23 @@ fn names() -> Vec<Field> {
         Field {
             variable: "sovereign_subdomain",
             put: |r, v| (r.domain_mode, r.subdomain) = (DomainMode::Pool, text(v)),
-            values: texts(["acme", "a-1", "-a", "a-", "A", "a_b", &label, &format!("{label}a")]),
+            values: texts([
+                "acme",
+                "a-1",
+                "-a",
+                "a-",
+                "A",
+                "a_b",
+                "a.b",
+                "a..b",
+                "a.-b",
+                "a.",
+                &label,
+                &format!("{label}a"),
+                // Two labels that would pass alone.
+                &format!("{0}.{0}", "a".repeat(31)),
+                &format!("{0}.{0}", "a".repeat(40)),
+            ]),
         },
     ]
 }
@@ -259,12 +275,14 @@ fn settings() -> Vec<Field> {
         Field {
             variable: "cilium_version",
             put: |r, v| set(r, "ciliumVersion", v),
-            values: texts(["1.16.5", "1.17.0", "1.15.9", "1.9.1", "1.100.0", "v1.16.5", "2.0.0"]),
+            values: texts([
+                "1.16.5", "1.17.0", "1.15.9", "1.9.1", "1.100.0", "v1.16.5", "2.0.0", "1.016.5", "01.16.5", "1.16.05",
+            ]),
         },
         Field {
             variable: "flux_version",
             put: |r, v| set(r, "fluxVersion", v),
-            values: texts(["v2.5.0", "v1.5.0", "2.5.0", "v2.5"]),
+            values: texts(["v2.5.0", "v1.5.0", "2.5.0", "v2.5", "v02.5.0", "v2.05.0", "v2.5.99999999999"]),
         },
     ]
 }
@@ -298,6 +316,20 @@ fn disagreements(fields: &[Field]) -> Vec<String> {
 #[test]
 fn f7_g16_names_are_refused_by_plugin_and_module_alike() {
     assert_eq!(disagreements(&names()), Vec::<String>::new());
+}
+
+/// The wizard says them in every mode, as they were typed; outside pool mode nothing reads them.
+#[test]
+fn pool_names_of_a_domain_of_ones_own_stop_nothing() {
+    let mut request = solo();
+    request.domain_mode = DomainMode::Byo;
+    (request.subdomain, request.pool_domain) = ("Acme Corp".to_owned(), "Not a domain".to_owned());
+    let findings = Openstack::validate(&request);
+    assert!(!findings.has_errors(), "{findings:?}");
+    let bundle = Openstack::render(&request, &context()).unwrap();
+    module().accepts(&with_credential(&bundle.variables)).unwrap();
+    let told = bundle.files.iter().any(|file| String::from_utf8_lossy(&file.content).contains("Acme Corp"));
+    assert!(!told, "neither does a node");
 }
 
 #[test]

@@ -32,6 +32,11 @@ pub fn check_context(context: &RenderContext, findings: &mut Findings) {
             "the host's GitOps branch must have at most 200 letters, digits and ._/- and begin with one of the first two",
         );
     }
+    if repository.starts_with("ssh://") {
+        let message = "the host's GitOps repository is an ssh URL, and the cluster gets no key for it: Flux waits until one is \
+                       put into the cluster and named by its GitRepository";
+        findings.warning(&Pointer::root(), "gitops-ssh-key", message);
+    }
 }
 
 /// Whether a URL may be sent a credential: https without a query, or plain http to this machine, at most 256 characters.
@@ -76,4 +81,22 @@ fn is_branch(branch: &str) -> bool {
     branch.len() <= MAX_BRANCH
         && branch.starts_with(|c: char| c.is_ascii_alphanumeric())
         && branch.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ssh_repository_passes_with_the_remark_that_nothing_gives_a_key() {
+        let said = |url: &str| {
+            let mut findings = Findings::new();
+            let context = RenderContext { gitops_repo_url: url.to_owned(), ..RenderContext::default() };
+            check_context(&context, &mut findings);
+            (findings.has_errors(), findings.warnings().len())
+        };
+        assert_eq!(said("https://git.test/a.git"), (false, 0));
+        assert_eq!(said("ssh://git@git.test/a.git"), (false, 1));
+        assert_eq!(said("git@git.test:a.git"), (true, 0));
+    }
 }

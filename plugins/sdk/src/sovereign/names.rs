@@ -5,6 +5,8 @@ use crate::{DeploymentRequest, DomainMode, Findings, Placement, Pointer};
 
 /// Longest domain in bytes, as in the modules: names below it must fit 253.
 pub const MAX_FQDN: usize = 240;
+/// Longest name below the pool domain in characters, as in the modules.
+const MAX_SUBDOMAIN: usize = 63;
 /// Longest organisation name in characters and in bytes, as in the modules.
 const MAX_ORG_NAME: (usize, usize) = (200, 800);
 /// Most workers: their private addresses are .10 to .59.
@@ -33,8 +35,12 @@ pub fn check_names(request: &DeploymentRequest, findings: &mut Findings) {
     if request.domain_mode == DomainMode::Pool {
         let label = request.subdomain.as_str();
         let under_a_domain = format!("{label}.example");
-        if !label.is_empty() && !checks::is_dns_name(&under_a_domain, MAX_FQDN) {
-            let message = "sovereignSubdomain must be a lower-case DNS label of at most 63 characters";
+        let fits = label.len() <= MAX_SUBDOMAIN && checks::is_dns_name(&under_a_domain, MAX_FQDN);
+        if !label.is_empty() && !fits {
+            let message = format!(
+                "sovereignSubdomain must be a lower-case DNS label, or several with dots between them, of at most \
+                 {MAX_SUBDOMAIN} characters"
+            );
             findings.error(&Pointer::to("sovereignSubdomain"), "dns-name", message);
         }
         let pool = request.pool_domain.as_str();
@@ -46,6 +52,16 @@ pub fn check_names(request: &DeploymentRequest, findings: &mut Findings) {
     if request.regions.len() > 1 {
         let message = "only the first region is built; the others are noted and left out";
         findings.warning(&Pointer::to("regions").index(1), "one-region", message);
+    }
+}
+
+/// The name below the pool domain and that domain: blank outside pool mode, where a request may say them but nothing reads
+/// them and the modules would refuse what no finding was made of.
+#[must_use]
+pub fn pool_names(request: &DeploymentRequest) -> (&str, &str) {
+    match request.domain_mode {
+        DomainMode::Pool => (request.subdomain.trim(), request.pool_domain.trim()),
+        DomainMode::Byo => ("", ""),
     }
 }
 

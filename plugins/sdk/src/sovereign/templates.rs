@@ -1,6 +1,7 @@
 //! The four templates of user data, and the values that the modules' own `templatefile()` calls give them. The plugins' tests
 //! hold the two together.
 
+use super::names::pool_names;
 use super::settings::NodeSettings;
 use super::{BEARER, GHCR_TOKEN};
 use crate::bundle::{self, BundleError};
@@ -180,7 +181,7 @@ impl Cluster<'_> {
             .with("org_name", request.org_name.as_str())
             .with("postback_enabled", self.has(BEARER))
             .with("region", self.region)
-            .with("sovereign_subdomain", request.subdomain.trim())
+            .with("sovereign_subdomain", pool_names(request).0)
             .with("worker_count", self.worker_count)
             .with_hole("cloud_credentials_b64", self.credentials.max_base64)
             .with_hole("deployment_id", DEPLOYMENT_ID)
