@@ -180,7 +180,7 @@ impl Sandbox {
         self.loaded.load().failures.clone()
     }
 
-    /// Counts of the sandbox as a whole; [`crate::provider::Plugin::stats`] has those of a plugin.
+    /// Counts of the sandbox as a whole; those of a plugin are its own `stats`.
     pub fn stats(&self) -> SandboxStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (memo_bytes, answers) = self.shared.memo.as_ref().map(Memo::size).unwrap_or_default();
