@@ -21,11 +21,12 @@ pub(crate) const CALLS_PER_PLUGIN: usize = 8;
 /// Calls of all plugins that run at the same time: the slots of the pooling allocator.
 pub(crate) const CALLS_AT_ONCE: u32 = 64;
 
-/// CPU time of a call where its caller runs: several times what a large render takes. What needs more moves to the slow lane.
-pub(crate) const QUICK_SLICE: Duration = Duration::from_millis(5);
+/// CPU time of a call where its caller runs. What needs more moves to the slow lane. The first render of a large module, which
+/// the host then reads for the first time, takes 6 ms, and must send no honest plugin there.
+pub(crate) const QUICK_SLICE: Duration = Duration::from_millis(20);
 
 /// How long a plugin's calls begin in the slow lane after one that was long or failed. With `CALLS_PER_PLUGIN` slices in such a
-/// time, a plugin that never learns takes less than a thousandth of a core from the others.
+/// time, a plugin that never learns takes less than three thousandths of a core from the others.
 pub(crate) const PROBATION: Duration = Duration::from_secs(60);
 
 /// Calls in the slow lane: half of `CALLS_AT_ONCE`. The other half is for calls that give their slot back within milliseconds.
