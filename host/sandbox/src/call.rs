@@ -12,6 +12,7 @@ use crate::bind::{Called, Failed};
 use crate::breaker::{self, Breaker, Ended, Position, Refused};
 use crate::check::Checked;
 use crate::error::{CallError, CallFailure, Function};
+use crate::lane;
 use crate::limits::{CALLS_PER_PLUGIN, Limits, WALL_FACTOR};
 use crate::load::Shared;
 use crate::memo::{Answer, Key};
@@ -80,11 +81,6 @@ impl Caller {
         Self { shared, limits, plugin, digest, slots, breaker: Mutex::default(), meters: Meters::default() }
     }
 
-    /// From now on the plugin is called by its id.
-    pub fn rename(&mut self, id: &str) {
-        id.clone_into(&mut self.plugin);
-    }
-
     /// Digest of the plugin's bytes in lower-case hex.
     pub fn digest(&self) -> &str {
         &self.digest
@@ -107,11 +103,14 @@ impl Caller {
         Some(known)
     }
 
-    /// Waits for a slot, passes the breaker and opens a store in it.
+    /// Refuses at once what the breaker would not let through now.
+    pub fn check(&self, asked: Asked) -> Result<(), CallError> {
+        self.passes(asked, |breaker, now, key| breaker.check(now, key))
+    }
+
+    /// Waits for a slot, passes the breaker, which may have opened meanwhile, and opens a store in it.
     pub async fn open(&self, asked: Asked) -> Result<Call<'_>, CallError> {
-        // At once where it is open, and once more with a slot: it may have opened while this call waited.
-        self.passes(asked, |breaker, now, key| breaker.check(now, key))?;
-        let closed = |_| self.failed(asked.function, CallFailure::Host("the sandbox is closed".into()));
+        let closed = |_| self.failed(asked, CallFailure::Host("the sandbox is closed".into()));
         // One's own slots first: who waits there holds nothing that another plugin needs.
         let own = self.slots.acquire().await.map_err(closed)?;
         let common = self.shared.slots.acquire().await.map_err(closed)?;
@@ -124,8 +123,11 @@ impl Caller {
 
     /// The engine counts CPU time; this bounds what a starved machine makes of it.
     pub async fn bounded<T>(&self, call: impl Future<Output = Called<T>>) -> Option<Called<T>> {
-        let wall: Duration = self.limits.call_timeout.saturating_mul(WALL_FACTOR);
-        tokio::time::timeout(wall, call).await.ok()
+        tokio::time::timeout(self.wall(), call).await.ok()
+    }
+
+    fn wall(&self) -> Duration {
+        self.limits.call_timeout.saturating_mul(WALL_FACTOR)
     }
 
     /// Frees the slot, says what the call came to, and remembers an answer.
@@ -133,10 +135,10 @@ impl Caller {
         &self,
         call: Call<'_>,
         called: Option<Called<T>>,
-        check: impl FnOnce(&T) -> Checked,
+        judge: impl FnOnce(&mut T) -> Checked,
     ) -> Result<T, CallError> {
         let asked = call.admitted.asked;
-        let answer = self.ended(call, called, check)?;
+        let answer = self.ended(call, called, judge)?;
         if let (Some(memo), Some(key)) = (&self.shared.memo, asked.key) {
             memo.keep(key, &answer);
         }
@@ -148,13 +150,13 @@ impl Caller {
         &self,
         mut call: Call<'_>,
         called: Option<Called<T>>,
-        check: impl FnOnce(&T) -> Checked,
+        judge: impl FnOnce(&mut T) -> Checked,
     ) -> Result<T, CallError> {
         let outcome = match called {
-            Some(Ok(value)) => check(&value).map(|()| value).map_err(CallFailure::BadOutput),
+            Some(Ok(mut value)) => judge(&mut value).map(|()| value).map_err(CallFailure::BadOutput),
             Some(Err(Failed::Output(text))) => Err(CallFailure::BadOutput(text)),
             Some(Err(Failed::Engine(error))) => Err(self.classify(&error, call.store.data())),
-            None => Err(self.timeout()),
+            None => Err(self.gave_up(lane::spent())),
         };
         call.admitted.ended = match &outcome {
             Ok(_) => Ended::Answered,
@@ -162,7 +164,7 @@ impl Caller {
             Err(_) => Ended::Failed,
         };
         self.meters.called(outcome.as_ref().err().map_or(Outcome::Answered, Outcome::from), call.begun.elapsed());
-        outcome.map_err(|reason| self.failed(call.admitted.asked.function, reason))
+        outcome.map_err(|reason| self.failed(call.admitted.asked, reason))
     }
 
     /// The plugin's counts.
@@ -186,7 +188,7 @@ impl Caller {
             self.meters.count(Outcome::Refused);
             let reason =
                 CallFailure::Suspended { failures: breaker::FAILURES, since: wall(since), retry_ms: pause.as_millis() };
-            self.failed(asked.function, reason)
+            self.failed(asked, reason)
         })
     }
 
@@ -225,8 +227,19 @@ impl Caller {
         CallFailure::Timeout { budget_ms: self.limits.call_timeout.as_millis() }
     }
 
-    fn failed(&self, function: Function, reason: CallFailure) -> CallError {
-        CallError { plugin: self.plugin.clone(), function, reason }
+    /// Time on the clock is over. A guest cannot wait, so one that has not had its CPU time was kept from it by others.
+    fn gave_up(&self, spent: Option<Duration>) -> CallFailure {
+        match spent {
+            Some(spent) if spent < self.limits.call_timeout => {
+                let (spent, wall) = (spent.as_millis(), self.wall().as_millis());
+                CallFailure::Host(format!("this machine gave it {spent} ms of CPU time within {wall} ms"))
+            }
+            _ => self.timeout(),
+        }
+    }
+
+    pub fn failed(&self, asked: Asked, reason: CallFailure) -> CallError {
+        CallError { plugin: self.plugin.clone(), function: asked.function, reason }
     }
 }
 

@@ -204,12 +204,39 @@ pub enum LoadError {
         /// The file that serves it.
         other: String,
     },
+    /// Several files have the same provider id, and none of them serves it.
+    #[error("has the provider id {id}, and so has {others}: none of them serves it until the others are gone")]
+    ClaimedTwice {
+        /// The id.
+        id: String,
+        /// The other files.
+        others: String,
+    },
     /// There are more files than a folder of plugins has.
     #[error("comes after the first {limit} components of the folder")]
     TooMany {
         /// How many are looked at.
         limit: usize,
     },
+}
+
+impl LoadError {
+    /// Whether the same bytes would come to the same again. A compiler that ran out of time would most likely do so again,
+    /// after a minute; whoever knows better asks for another try.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::NotWasm
+            | Self::Precompiled
+            | Self::CoreModule
+            | Self::ForbiddenImport { .. }
+            | Self::Interface { .. }
+            | Self::World(_)
+            | Self::Descriptor(_) => true,
+            Self::Compile(error) => !matches!(error, CompileError::Broken(_)),
+            Self::Describe(error) => !error.passes(),
+            _ => false,
+        }
+    }
 }
 
 /// A sandbox that could not be set up.

@@ -41,7 +41,7 @@ impl Default for Follow {
 
 impl Sandbox {
     /// Loads a folder anew whenever it, or the file of keys, has changed since it was last loaded. `again` asks for a load at
-    /// once. Runs until it is dropped.
+    /// once, and for another try of what was refused. Runs until it is dropped.
     pub async fn follow(&self, dir: &Path, pace: Follow, again: &Notify) {
         let mut watch = Watch::default();
         loop {
@@ -57,6 +57,7 @@ impl Sandbox {
                 () = watch.event() => {}
                 () = tokio::time::sleep(pace.rescan) => {}
                 () = again.notified() => {
+                    self.forget_refused().await;
                     self.load_folder(dir).await;
                 }
             }
@@ -65,7 +66,7 @@ impl Sandbox {
 
     async fn is_current(&self, dir: &Path) -> bool {
         let now = self.look(dir).await;
-        *self.seen().await == now
+        self.has_seen(&now).await
     }
 
     /// Returns when the folder looked the same twice.
@@ -145,22 +146,24 @@ fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Events of one folder. They end when the folder is replaced by another of its name, so it is renewed then.
+/// Events of a folder.
 #[derive(Default)]
 struct Watch {
     events: Option<Receiver>,
-    place: Option<(u64, u64)>,
     refused: bool,
 }
 
 impl Watch {
+    /// A watch is of a folder, not of its name: it ends with the folder, so the one of that name now is watched. That is no
+    /// change where it is watched already.
     fn renew(&mut self, dir: &Path) {
-        let place = std::fs::metadata(dir).ok().map(|data| (data.dev(), data.ino()));
-        if place.is_none() || (self.place == place && self.events.is_some()) {
-            return;
-        }
-        match start(dir) {
-            Ok(events) => (self.events, self.place, self.refused) = (Some(events), place, false),
+        let watched = match &self.events {
+            Some(events) => watch(events, dir),
+            None => start().and_then(|events| watch(self.events.insert(events), dir)),
+        };
+        match watched {
+            Ok(()) => self.refused = false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 self.events = None;
                 if !std::mem::replace(&mut self.refused, true) {
@@ -180,8 +183,12 @@ impl Watch {
     }
 }
 
-fn start(dir: &Path) -> io::Result<Receiver> {
-    let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+fn start() -> io::Result<Receiver> {
+    // It is read as a pipe is, and says that it is none only to who asks.
+    Receiver::from_owned_fd_unchecked(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)
+}
+
+fn watch(events: &Receiver, dir: &Path) -> io::Result<()> {
     let changes = WatchFlags::ATTRIB
         | WatchFlags::CLOSE_WRITE
         | WatchFlags::CREATE
@@ -190,9 +197,8 @@ fn start(dir: &Path) -> io::Result<Receiver> {
         | WatchFlags::MODIFY
         | WatchFlags::MOVE
         | WatchFlags::MOVE_SELF;
-    inotify::add_watch(&events, dir, changes | WatchFlags::ONLYDIR)?;
-    // It is read as a pipe is, and says that it is none only to who asks.
-    Receiver::from_owned_fd_unchecked(events)
+    inotify::add_watch(events, dir, changes | WatchFlags::ONLYDIR)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -24,10 +24,11 @@ impl Gate {
     /// # Errors
     /// Names the file that cannot be used. Nothing new may serve then.
     pub fn read(folder: &Path, keys: Option<&Path>) -> Result<Self, LoadFailure> {
-        let pins = Pins::read(folder).map_err(|error| LoadFailure::new(pins::FILE, &error))?;
+        let pins = Pins::read(folder).map_err(|error| LoadFailure::new(pins::FILE, LoadFailure::text(&error)))?;
         let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let keys =
-            keys.map(|file| Keys::read(file).map_err(|error| LoadFailure::new(&name(file), &error))).transpose()?;
+        let keys = keys
+            .map(|file| Keys::read(file).map_err(|error| LoadFailure::new(&name(file), LoadFailure::text(&error))))
+            .transpose()?;
         Ok(Self { pins, keys: keys.unwrap_or_default() })
     }
 

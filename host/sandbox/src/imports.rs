@@ -8,6 +8,7 @@ use wasmparser::{BinaryReaderError, ComponentTypeRef, Parser, Payload, TypeBound
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::bind::Version;
 use crate::compile::CompileError;
 use crate::error::LoadError;
 
@@ -123,8 +124,8 @@ fn exported(exports: &[String]) -> Option<semver::Version> {
         interface.strip_prefix(CONTRACT)?.strip_prefix('/')?;
         semver::Version::parse(version).ok()
     });
-    // Of two that are served the newer one says more.
-    versions.max()
+    // Of two that are served the newer one says more; one that is not served is for newer hosts.
+    versions.max_by_key(|version| (Version::of(version).is_ok(), version.clone()))
 }
 
 #[cfg(test)]

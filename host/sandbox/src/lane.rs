@@ -3,7 +3,7 @@
 //! Guests run on threads that they share. One that spins holds its thread until the engine's next tick, and an answer that
 //! takes 100 µs would wait 10 ms behind it, or behind sixty of them. So only what is short runs where the caller runs: the quick
 //! lane. A call that has used up its slice there moves, as it is, to the slow lane: a few threads of the sandbox's own, which
-//! the kernel runs when nobody else wants to. A plugin whose call was long or failed begins in the slow lane for a while, so
+//! the kernel runs when nobody else wants to. Where that lane is full, the call is dropped and begins again in its turn. A plugin whose call was long or failed begins in the slow lane for a while, so
 //! guests that trap or eat memory all day are kept there too. Part of the slots is out of the slow lane's reach: the quick lane
 //! never waits for it.
 //!
@@ -43,16 +43,10 @@ thread_local! {
     static BEGUN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Why a call came to no end in a lane. No plugin's fault.
+/// A call's task ended without an answer. No plugin's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Stopped {
-    /// It turned out to be long, and there are as many long calls as there may be.
-    #[error("too many long calls are under way")]
-    Busy,
-    /// Its task ended without an answer.
-    #[error("its task broke")]
-    Broken,
-}
+#[error("its task broke")]
+pub(crate) struct Stopped;
 
 /// The slow lane's threads and slots. The quick lane is wherever the caller is.
 pub(crate) struct Lanes {
@@ -66,7 +60,7 @@ pub(crate) struct Standing {
     known_since: Instant,
     /// End of the time in the slow lane, in milliseconds after `known_since`.
     slow_until: AtomicU64,
-    /// Waiting for the slow lane holds nothing that another plugin's call needs.
+    /// Who waits for a turn in the slow lane holds nothing that another plugin's call needs.
     turns: Semaphore,
 }
 
@@ -108,49 +102,67 @@ impl Lanes {
         Ok(Self { slow: Some(slow), slots: Arc::new(Semaphore::new(SLOW_CALLS_AT_ONCE)) })
     }
 
-    /// Runs one call of a plugin in the lane that it has earned, and remembers how it went.
-    pub(crate) async fn run<T: Send + 'static, E: Send + 'static>(
+    /// Runs one call of a plugin in the lane that it has earned, and remembers how it went. `call` begins it; that is done
+    /// twice when it was long and had to make way, which a call without effects allows.
+    pub(crate) async fn run<T: Send + 'static, E: Send + 'static, F>(
         &self,
         standing: &Standing,
-        call: impl Future<Output = Result<T, E>> + Send + 'static,
+        call: impl Fn() -> F,
         is_fault: impl FnOnce(&E) -> bool,
-    ) -> Result<Result<T, E>, Stopped> {
-        let spent = Arc::new(Spent::default());
-        let call = Metered { work: Box::pin(SPENT.scope(Arc::clone(&spent), call)), spent: Arc::clone(&spent) };
-        let done = if standing.is_slow() {
-            let _turn = standing.turns.acquire().await.map_err(|_| Stopped::Broken)?;
-            self.slowly(call).await
+    ) -> Result<Result<T, E>, Stopped>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let begin = || Metered::new(call());
+        let (spent, done) = if standing.is_slow() {
+            self.slowly(standing, begin).await?
         } else {
-            match quickly(call).await {
-                Ended::Here(answer) => Ok(answer),
+            match quickly(begin()).await {
+                Ended::Here(spent, answer) => (spent, answer),
                 Ended::Long(call) => {
                     standing.strike();
-                    let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| Stopped::Busy)?;
-                    self.in_slot(slot, call).await
+                    match (standing.turns.try_acquire(), Arc::clone(&self.slots).try_acquire_owned()) {
+                        (Ok(_turn), Ok(slot)) => self.in_slot(slot, call).await?,
+                        // It gives back all that it holds before it waits.
+                        no_room => {
+                            drop((call, no_room));
+                            self.slowly(standing, begin).await?
+                        }
+                    }
                 }
             }
         };
-        if spent.is_long() || matches!(&done, Ok(Err(error)) if is_fault(error)) {
+        if spent.is_long() || done.as_ref().is_err_and(is_fault) {
             standing.strike();
         }
-        done
+        Ok(done)
     }
 
-    async fn slowly<T: Send + 'static>(&self, call: Metered<T>) -> Result<T, Stopped> {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Stopped::Broken)?;
-        self.in_slot(slot, call).await
+    async fn slowly<T: Send + 'static>(
+        &self,
+        standing: &Standing,
+        begin: impl FnOnce() -> Metered<T>,
+    ) -> Result<(Arc<Spent>, T), Stopped> {
+        let _turn = standing.turns.acquire().await.map_err(|_| Stopped)?;
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Stopped)?;
+        self.in_slot(slot, begin()).await
     }
 
     /// Who stops waiting ends the call.
-    async fn in_slot<T: Send + 'static>(&self, slot: OwnedSemaphorePermit, call: Metered<T>) -> Result<T, Stopped> {
-        let slow = self.slow.as_ref().ok_or(Stopped::Broken)?;
+    async fn in_slot<T: Send + 'static>(
+        &self,
+        slot: OwnedSemaphorePermit,
+        call: Metered<T>,
+    ) -> Result<(Arc<Spent>, T), Stopped> {
+        let slow = self.slow.as_ref().ok_or(Stopped)?;
+        let spent = Arc::clone(&call.spent);
         let task = async move {
             let answer = call.await;
             drop(slot);
             answer
         };
         let task = AbortOnDropHandle::new(slow.spawn(task.with_current_subscriber()));
-        task.await.map_err(|_| Stopped::Broken)
+        Ok((spent, task.await.map_err(|_| Stopped)?))
     }
 }
 
@@ -164,7 +176,7 @@ impl Drop for Lanes {
 }
 
 enum Ended<T> {
-    Here(T),
+    Here(Arc<Spent>, T),
     Long(Metered<T>),
 }
 
@@ -173,8 +185,8 @@ async fn quickly<T>(call: Metered<T>) -> Ended<T> {
     let mut held = Some(call);
     std::future::poll_fn(move |context| {
         let Some(call) = &mut held else { return Poll::Pending };
-        match Pin::new(call).poll(context) {
-            Poll::Ready(answer) => Poll::Ready(Ended::Here(answer)),
+        match Pin::new(&mut *call).poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Ended::Here(Arc::clone(&call.spent), answer)),
             Poll::Pending => match held.take_if(|call| call.spent.is_long()) {
                 Some(call) => Poll::Ready(Ended::Long(call)),
                 None => Poll::Pending,
@@ -188,6 +200,13 @@ async fn quickly<T>(call: Metered<T>) -> Ended<T> {
 struct Metered<T> {
     work: Work<T>,
     spent: Arc<Spent>,
+}
+
+impl<T: 'static> Metered<T> {
+    fn new(call: impl Future<Output = T> + Send + 'static) -> Self {
+        let spent = Arc::new(Spent::default());
+        Self { work: Box::pin(SPENT.scope(Arc::clone(&spent), call)), spent }
+    }
 }
 
 impl<T> Future for Metered<T> {
@@ -250,96 +269,4 @@ fn step_back() {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn burn(time: Duration) {
-        let begun = thread_time();
-        while thread_time().saturating_sub(begun) < time {
-            std::hint::spin_loop();
-        }
-    }
-
-    fn place() -> String {
-        std::thread::current().name().unwrap_or_default().to_owned()
-    }
-
-    /// The names of the threads on which a call begins and ends, with this much work before it yields.
-    async fn places(lanes: &Lanes, standing: &Standing, work: Duration, end: Result<(), ()>) -> [String; 2] {
-        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let see = Arc::clone(&seen);
-        let call = async move {
-            see.lock().unwrap().push(place());
-            burn(work);
-            tokio::task::yield_now().await;
-            see.lock().unwrap().push(place());
-            end
-        };
-        assert_eq!(lanes.run(standing, call, |()| true).await, Ok(end));
-        let seen = seen.lock().unwrap();
-        [seen[0].clone(), seen[1].clone()]
-    }
-
-    #[tokio::test]
-    async fn a_long_call_moves_and_the_next_one_begins_aside() {
-        let (lanes, standing) = (Lanes::start().unwrap(), Standing::default());
-        let here = place();
-        let short = places(&lanes, &standing, Duration::ZERO, Ok(())).await;
-        assert_eq!(short, [here.clone(), here.clone()]);
-        let long = places(&lanes, &standing, QUICK_SLICE * 2, Ok(())).await;
-        assert_eq!(long, [here.as_str(), "plugin-slow"]);
-        assert!(standing.is_slow());
-        assert_eq!(places(&lanes, &standing, Duration::ZERO, Ok(())).await, ["plugin-slow", "plugin-slow"]);
-        // Another plugin's calls stay where they are.
-        let other = Standing::default();
-        assert_eq!(places(&lanes, &other, Duration::ZERO, Err(())).await[1], here, "it failed after it ran");
-        assert!(other.is_slow(), "a failure counts too");
-    }
-
-    #[tokio::test]
-    async fn waiting_is_no_work_and_work_elsewhere_is() {
-        let (lanes, standing) = (Lanes::start().unwrap(), Standing::default());
-        let waits = async {
-            tokio::time::sleep(QUICK_SLICE * 4).await;
-            Ok::<(), ()>(())
-        };
-        assert_eq!(lanes.run(&standing, waits, |()| true).await, Ok(Ok(())));
-        assert!(!standing.is_slow());
-        let reads = async {
-            blocking(|| burn(QUICK_SLICE * 2)).await.unwrap();
-            Ok::<(), ()>(())
-        };
-        assert_eq!(lanes.run(&standing, reads, |()| true).await, Ok(Ok(())));
-        assert!(standing.is_slow());
-    }
-
-    #[tokio::test]
-    async fn the_slow_lane_is_full_at_its_limit_and_who_leaves_makes_room() {
-        let lanes = Lanes::start().unwrap();
-        let forever = || async {
-            burn(QUICK_SLICE * 2);
-            tokio::task::yield_now().await;
-            std::future::pending::<Result<(), ()>>().await
-        };
-        let standings: Vec<Standing> = (0..=SLOW_CALLS_AT_ONCE).map(|_| Standing::default()).collect();
-        let mut waiting = Vec::new();
-        for standing in &standings[1..] {
-            let mut call = Box::pin(lanes.run(standing, forever(), |()| true));
-            assert!(futures_poll(&mut call).await.is_none());
-            waiting.push(call);
-        }
-        assert_eq!(lanes.run(&standings[0], forever(), |()| true).await, Err(Stopped::Busy));
-        drop(waiting);
-        let ended = lanes.run(&standings[0], async { Ok::<(), ()>(()) }, |()| true);
-        assert_eq!(ended.await, Ok(Ok(())));
-    }
-
-    /// One poll.
-    async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-        std::future::poll_fn(|context| match Pin::new(&mut *future).poll(context) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ mod check;
 mod compile;
 mod engine;
 mod error;
+mod folder;
 mod follow;
 mod gate;
 mod guest_log;

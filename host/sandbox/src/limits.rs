@@ -12,8 +12,9 @@ use crate::compile::Compile;
 /// Length of one tick of the engine's clock: how finely CPU time is counted and how long a guest runs before it yields.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// A starved machine stretches a call; past this multiple of the CPU budget it is given up.
-pub(crate) const WALL_FACTOR: u32 = 10;
+/// A starved machine stretches a call; past this multiple of the CPU budget it is given up. `SLOW_CALLS_AT_ONCE` that share one
+/// thread all get their CPU time within it, so those that never end are known for what they are.
+pub(crate) const WALL_FACTOR: u32 = 40;
 
 /// Calls of one plugin that run at the same time, so that a slow plugin cannot take every slot.
 pub(crate) const CALLS_PER_PLUGIN: usize = 8;
@@ -29,7 +30,8 @@ pub(crate) const QUICK_SLICE: Duration = Duration::from_millis(20);
 /// time, a plugin that never learns takes less than three thousandths of a core from the others.
 pub(crate) const PROBATION: Duration = Duration::from_secs(60);
 
-/// Calls in the slow lane: half of `CALLS_AT_ONCE`. The other half is for calls that give their slot back within milliseconds.
+/// Calls in the slow lane, which take turns of one `TICK`: a short one ends within a third of a second even beside so many loops.
+/// The other half of `CALLS_AT_ONCE` is for calls that give their slot back within milliseconds.
 pub(crate) const SLOW_CALLS_AT_ONCE: usize = 32;
 
 /// Linear memories of one component: its own and those of adapters.

@@ -5,18 +5,20 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use catalyst_domain::provider::Descriptor;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::bind::{self, Bound};
 use crate::cache::Cache;
+use crate::call::Caller;
 use crate::compile::{Compile, CompileError, Target};
 use crate::error::{CallError, CallFailure, Function, LoadError};
 use crate::lane::{Lanes, Standing};
 use crate::limits::{Limits, PluginLimits};
 use crate::memo::Memo;
-use crate::provider::{Code, Origin, Plugin};
+use crate::provider::{Code, Origin, Plugin, describe};
 use crate::served::Provider;
 use crate::state::CallState;
 use crate::{SandboxError, imports, wasi};
@@ -59,6 +61,9 @@ pub(crate) fn read(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, LoadError> 
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(LoadError::Read)?;
     file.take(limit_bytes + 1).read_to_end(&mut bytes).map_err(LoadError::Read)?;
+    if bytes.len() as u64 > limit_bytes {
+        return Err(LoadError::TooLarge { limit_bytes });
+    }
     Ok(bytes)
 }
 
@@ -71,23 +76,39 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 /// so it runs apart from the calls.
 pub(crate) async fn load(shared: &Arc<Shared>, origin: Origin, bytes: Vec<u8>) -> Result<Provider, LoadError> {
     let limits = Arc::clone(shared.limits.of(&origin.file_name));
-    let checked = Arc::clone(&limits);
     let bytes = blocking(move || {
-        check_form(&bytes, &checked)?;
+        check_form(&bytes)?;
         imports::forbid(&bytes)?;
         Ok(bytes)
     })
     .await?;
     let (component, compiled) = machine_code(shared, &limits, &origin.digest, bytes).await?;
     let linking = Arc::clone(shared);
-    let code = blocking(move || link(&linking, &component, compiled)).await?;
-    let (standing, file_name) = (Standing::default(), origin.file_name.clone());
-    let introduced = Plugin::introduce(Arc::clone(shared), limits, origin, code);
-    let plugin = shared.lanes.run(&standing, introduced, |_| true).await.map_err(|stopped| {
-        let reason = CallFailure::Host(stopped.to_string());
-        LoadError::Describe(CallError { plugin: file_name, function: Function::Describe, reason })
-    })??;
+    let code = Arc::new(blocking(move || link(&linking, &component, compiled)).await?);
+    let standing = Standing::default();
+    let descriptor = introduce(shared, &standing, &origin, &limits, &code).await?;
+    let plugin = Plugin::new(Arc::clone(shared), limits, origin, code, descriptor)?;
     Ok(Provider::new(plugin, Arc::clone(shared), standing))
+}
+
+async fn introduce(
+    shared: &Arc<Shared>,
+    standing: &Standing,
+    origin: &Origin,
+    limits: &Arc<Limits>,
+    code: &Arc<Code>,
+) -> Result<Descriptor, LoadError> {
+    let name = origin.file_name.clone();
+    let caller = Arc::new(Caller::new(Arc::clone(shared), Arc::clone(limits), name, origin.digest.clone()));
+    let ask = || {
+        let (caller, code) = (Arc::clone(&caller), Arc::clone(code));
+        async move { describe(&caller, &code).await }
+    };
+    let described = shared.lanes.run(standing, ask, |_| true).await.unwrap_or_else(|stopped| {
+        let reason = CallFailure::Host(stopped.to_string());
+        Err(CallError { plugin: origin.file_name.clone(), function: Function::Describe, reason })
+    });
+    described.map_err(LoadError::Describe)
 }
 
 fn link(shared: &Shared, component: &Component, compiled: Compiled) -> Result<Code, LoadError> {
@@ -99,10 +120,7 @@ fn link(shared: &Shared, component: &Component, compiled: Compiled) -> Result<Co
 }
 
 /// Says in plain words what is not a binary component, before the compiler sees it.
-fn check_form(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
-    if bytes.len() as u64 > limits.component_bytes {
-        return Err(LoadError::TooLarge { limit_bytes: limits.component_bytes });
-    }
+fn check_form(bytes: &[u8]) -> Result<(), LoadError> {
     if Engine::detect_precompiled(bytes).is_some() {
         return Err(LoadError::Precompiled);
     }

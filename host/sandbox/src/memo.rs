@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use catalyst_domain::Finding;
 use catalyst_domain::provider::{Advice, Bundle, Endpoints, Estimate, Probe, Verdict};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -23,6 +23,13 @@ const USUAL_BYTES: u64 = 16 * 1024;
 
 /// What an entry takes beside its answer.
 const ENTRY_BYTES: usize = 128;
+
+/// What a pair of a map takes beside its value and the letters of its name. A tree's nodes are half empty at worst.
+const PAIR_BYTES: usize = 2 * size_of::<String>() + size_of::<serde_json::Value>();
+
+/// Parts of the cache with a lock and a share of its bytes each. An answer that is larger than a share is not kept, so there
+/// are few: a bundle is some hundred KiB.
+const SHARDS: usize = 4;
 
 /// Component, function and input of a call, as a SHA-256: who sends requests must not be able to make two of them equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,7 +77,11 @@ impl Memo {
     /// Room for so many bytes; none at all for 0.
     pub fn new(bytes: u64) -> Option<Self> {
         let items = usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX);
-        (bytes > 0).then(|| Self(Cache::with_weighter(items, bytes, Weights)))
+        let mut options = OptionsBuilder::new();
+        options.shards(SHARDS).estimated_items_capacity(items).weight_capacity(bytes);
+        // What is not given has a usual value, so this is whole.
+        let options = options.build().ok().filter(|_| bytes > 0)?;
+        Some(Self(Cache::with_options(options, Weights, DefaultHashBuilder::default(), DefaultLifecycle::default())))
     }
 
     /// The answer to a call that was made before.
@@ -126,7 +137,7 @@ impl Answer for Finding {
 impl Answer for Bundle {
     fn bytes(&self) -> usize {
         let files = self.files.iter().map(|file| size_of_val(file) + file.path.len() + file.content.len());
-        let variables = self.variables.iter().map(|(name, value)| name.len() + value_bytes(value));
+        let variables = self.variables.iter().map(|(name, value)| PAIR_BYTES + name.len() + value_bytes(value));
         let secrets = self.secret_variables.iter().map(|s| size_of_val(s) + s.secret.len() + s.variable.len());
         let sizes = self.user_data.iter().map(|size| size_of_val(size) + size.node.len());
         let sum = files.chain(variables).chain(secrets).chain(sizes).sum::<usize>();
@@ -139,7 +150,7 @@ fn value_bytes(value: &serde_json::Value) -> usize {
     let inside = match value {
         Value::String(text) => text.len(),
         Value::Array(values) => values.iter().map(value_bytes).sum(),
-        Value::Object(values) => values.iter().map(|(name, value)| name.len() + value_bytes(value)).sum(),
+        Value::Object(values) => values.iter().map(|(name, value)| PAIR_BYTES + name.len() + value_bytes(value)).sum(),
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     };
     size_of::<Value>() + inside
@@ -209,6 +220,22 @@ mod tests {
         assert_eq!(memo.recall::<String>(&key).as_deref(), Some("kept"));
         assert_eq!(memo.recall::<Vec<Finding>>(&key), None);
         assert!(Memo::new(0).is_none(), "0 is off");
+    }
+
+    #[test]
+    fn a_large_bundle_is_kept_on_a_machine_of_any_size() {
+        let memo = Memo::new(crate::limits::MEMO_BYTES).unwrap();
+        let key = Key::of("a", Function::Render, &1).unwrap();
+        memo.keep(key, &"x".repeat(4 * 1024 * 1024));
+        assert!(memo.recall::<String>(&key).is_some());
+    }
+
+    #[test]
+    fn small_maps_weigh_what_they_take() {
+        let entries = (0..10_000).map(|number| (number.to_string(), serde_json::Value::Null));
+        let map = serde_json::Value::Object(entries.collect());
+        // A name and a value are 24 and 32 bytes, and the nodes of a tree are half full where names came in order.
+        assert!(value_bytes(&map) > 10_000 * (24 + 32) * 3 / 2, "{}", value_bytes(&map));
     }
 
     #[test]

@@ -1,16 +1,17 @@
-//! One plugin and its exports. Every answer is checked before a caller sees it.
+//! One plugin and its exports. Every answer is checked, and its words made plain, before a caller sees it.
 
 use std::sync::Arc;
 
 use catalyst_domain::provider::{
-    Advice, Asked, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
+    Advice, Asked as Wanted, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext,
+    Verdict,
 };
 use catalyst_domain::{Finding, Request};
 
 use wasmtime::component::InstancePre;
 
 use crate::bind::{Bound, Called, Failed, Settings};
-use crate::call::Caller;
+use crate::call::{Asked, Caller};
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
 use crate::lane;
@@ -20,6 +21,7 @@ use crate::meters::CallStats;
 use crate::policy::Known;
 use crate::signature::Signer;
 use crate::state::CallState;
+use crate::words;
 
 /// A compiled component, its imports proven and its exports bound.
 pub(crate) struct Code {
@@ -46,7 +48,7 @@ pub struct Plugin {
     caller: Caller,
     file_name: String,
     signer: Option<Signer>,
-    code: Code,
+    code: Arc<Code>,
     contract: String,
     descriptor: Descriptor,
     module: Arc<Known>,
@@ -63,18 +65,17 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// Asks a component who it is, and checks the answer. Until then it is called by its file.
-    pub(crate) async fn introduce(
+    /// A component that said who it is: its words are checked, and from now on it is called by its id.
+    pub(crate) fn new(
         shared: Arc<Shared>,
         limits: Arc<Limits>,
         origin: Origin,
-        code: Code,
+        code: Arc<Code>,
+        descriptor: Descriptor,
     ) -> Result<Self, LoadError> {
-        let Origin { file_name, digest, signer } = origin;
-        let mut caller = Caller::new(shared, limits, file_name.clone(), digest);
-        let descriptor = describe(&caller, &code.bound).await.map_err(LoadError::Describe)?;
         check::descriptor(&descriptor).map_err(LoadError::Descriptor)?;
-        caller.rename(&descriptor.id);
+        let Origin { file_name, digest, signer } = origin;
+        let caller = Caller::new(shared, limits, descriptor.id.clone(), digest);
         let contract = code.contract.to_string();
         Ok(Self { caller, file_name, signer, code, contract, descriptor, module: Arc::default() })
     }
@@ -132,105 +133,110 @@ impl Plugin {
         let mut call = self.caller.open(self.caller.ask(Function::Describe, &())).await?;
         let made = async { Ok(self.code.pre.instantiate_async(&mut call.store).await.map(|_| ())?) };
         let called = self.caller.bounded(made).await;
-        self.caller.ended(call, called, |()| Ok(()))
+        self.caller.ended(call, called, |_| Ok(()))
     }
 
-    /// All findings on a request.
-    ///
-    /// # Errors
-    /// When the plugin gives no answer, or one that breaks the rules; so for all calls below.
-    pub async fn validate(&self, request: &Request) -> Result<Vec<Finding>, CallError> {
-        let asked = self.caller.ask(Function::Validate, request);
-        if let Some(known) = self.caller.recall(&asked) {
-            return Ok(known);
-        }
+    /// What finds, compares and counts its calls.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub(crate) async fn validate(&self, asked: Asked, request: &Request) -> Result<Vec<Finding>, CallError> {
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.validate(&mut call.store, request)).await;
-        self.caller.close(call, called, |findings| check::findings(findings))
+        self.caller.close(call, called, |findings| {
+            check::findings(findings)?;
+            words::findings(findings);
+            Ok(())
+        })
     }
 
-    /// The bundle of a request, its paths, variables and configuration checked ([`crate::policy`]); or the findings that refuse the request.
-    pub async fn render(
+    pub(crate) async fn render(
         &self,
+        asked: Asked,
         request: &Request,
         context: &RenderContext,
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
-        let asked = self.caller.ask(Function::Render, &(request, context));
-        if let Some(known) = self.caller.recall(&asked) {
-            return Ok(known);
-        }
         let mut call = self.caller.open(asked).await?;
         let called = match self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await {
             // Still in the call's slot, so that what a plugin makes the host read is bounded as its own work is.
             Some(Ok(Ok(bundle))) => Some(self.admitted(bundle).await.map(Ok)),
             other => other,
         };
-        self.caller.close(call, called, |rendered| match rendered {
-            Ok(bundle) => check::bundle(bundle, &self.descriptor),
-            Err(findings) => check::refusal(findings),
+        self.caller.close(call, called, |rendered| {
+            match rendered {
+                Ok(bundle) => check::bundle(bundle, &self.descriptor)?,
+                Err(findings) => check::refusal(findings)?,
+            }
+            words::rendered(rendered);
+            Ok(())
         })
     }
 
-    /// Endpoints from the text of `tofu output -json`, from which the caller has removed the sensitive outputs; or the
-    /// plugin's reason why there are none.
-    pub async fn read_outputs(&self, outputs: &str) -> Result<Result<Endpoints, String>, CallError> {
-        let asked = self.caller.ask(Function::ReadOutputs, &outputs);
-        if let Some(known) = self.caller.recall(&asked) {
-            return Ok(known);
-        }
+    pub(crate) async fn read_outputs(
+        &self,
+        asked: Asked,
+        outputs: &str,
+    ) -> Result<Result<Endpoints, String>, CallError> {
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.read_outputs(&mut call.store, outputs)).await;
         self.caller.close(call, called, |read| value_or_reason(read, check::endpoints))
     }
 
-    /// Plain words for one diagnostic of OpenTofu, from a run that was to build what was asked for.
-    pub async fn diagnose(&self, diagnostic: &Diagnostic, wanted: &Asked) -> Result<Advice, CallError> {
-        let asked = self.caller.ask(Function::Diagnose, &(diagnostic, wanted));
-        if let Some(known) = self.caller.recall(&asked) {
-            return Ok(known);
-        }
+    pub(crate) async fn diagnose(
+        &self,
+        asked: Asked,
+        diagnostic: &Diagnostic,
+        wanted: &Wanted,
+    ) -> Result<Advice, CallError> {
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.diagnose(&mut call.store, diagnostic, wanted)).await;
-        self.caller.close(call, called, check::advice)
+        self.caller.close(call, called, |advice| {
+            check::advice(advice)?;
+            words::advice(advice);
+            Ok(())
+        })
     }
 
-    /// Monthly cost of a request, or the plugin's reason why it is not known.
-    pub async fn estimate(&self, request: &Request) -> Result<Result<Estimate, String>, CallError> {
-        let asked = self.caller.ask(Function::Estimate, request);
-        if let Some(known) = self.caller.recall(&asked) {
-            return Ok(known);
-        }
+    pub(crate) async fn estimate(
+        &self,
+        asked: Asked,
+        request: &Request,
+    ) -> Result<Result<Estimate, String>, CallError> {
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.estimate(&mut call.store, request)).await;
-        self.caller.close(call, called, |estimate| value_or_reason(estimate, check::estimate))
+        self.caller.close(call, called, |estimate| {
+            value_or_reason(estimate, check::estimate)?;
+            words::estimate(estimate);
+            Ok(())
+        })
     }
 
-    /// What to ask the cloud to prove a credential, only https to the declared hosts; or why that is not possible.
-    /// `settings` are the keys of the plugin's schema that came with the credential; they choose among those hosts.
-    pub async fn credential_probe(&self, settings: &Settings) -> Result<Result<Vec<Probe>, String>, CallError> {
-        let asked = self.caller.ask(Function::CredentialProbe, settings);
-        if let Some(known) = self.caller.recall(&asked) {
-            return Ok(known);
-        }
+    pub(crate) async fn credential_probe(
+        &self,
+        asked: Asked,
+        settings: &Settings,
+    ) -> Result<Result<Vec<Probe>, String>, CallError> {
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.credential_probe(&mut call.store, settings)).await;
         self.caller
             .close(call, called, |probes| value_or_reason(probes, |probes| check::probes(probes, &self.descriptor)))
     }
 
-    /// What the cloud's answers, in the order of the probes, prove.
-    pub async fn judge_credentials(&self, responses: &[ProbeResponse]) -> Result<Verdict, CallError> {
-        let asked = self.caller.ask(Function::JudgeCredentials, &responses);
-        if let Some(known) = self.caller.recall(&asked) {
-            return Ok(known);
-        }
+    pub(crate) async fn judge_credentials(
+        &self,
+        asked: Asked,
+        responses: &[ProbeResponse],
+    ) -> Result<Verdict, CallError> {
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.judge_credentials(&mut call.store, responses)).await;
-        self.caller.close(call, called, check::verdict)
+        self.caller.close(call, called, |verdict| {
+            check::verdict(verdict)?;
+            words::verdict(verdict);
+            Ok(())
+        })
     }
-}
 
-impl Plugin {
     /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls, and counts as the plugin's.
     async fn admitted(&self, bundle: Bundle) -> Called<Bundle> {
         if self.module.admits(&bundle) {
@@ -246,15 +252,21 @@ impl Plugin {
     }
 }
 
-async fn describe(caller: &Caller, bound: &Bound) -> Result<Descriptor, CallError> {
+/// Asks a component who it is. Until it has said so, it is called by its file.
+pub(crate) async fn describe(caller: &Caller, code: &Code) -> Result<Descriptor, CallError> {
     let mut call = caller.open(caller.ask(Function::Describe, &())).await?;
-    let called = caller.bounded(bound.describe(&mut call.store)).await;
+    let called = caller.bounded(code.bound.describe(&mut call.store)).await;
     caller.ended(call, called, |_| Ok(()))
 }
 
-fn value_or_reason<T>(answer: &Result<T, String>, check: impl FnOnce(&T) -> Checked) -> Checked {
+/// Checks a value, or the reason in its place, which people read.
+fn value_or_reason<T>(answer: &mut Result<T, String>, check: impl FnOnce(&T) -> Checked) -> Checked {
     match answer {
         Ok(value) => check(value),
-        Err(reason) => check::reason(reason),
+        Err(reason) => {
+            check::reason(reason)?;
+            words::clean(reason);
+            Ok(())
+        }
     }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, MutexGuard, Semaphore};
+use futures::{StreamExt, stream};
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::cache::Cache;
 use crate::engine::{self, Allocator};
 use crate::error::{LoadError, SandboxError};
+use crate::folder::{self, Outcome, Refusal, Refused};
 use crate::follow::Look;
 use crate::gate::Gate;
 use crate::lane::Lanes;
@@ -21,6 +23,9 @@ use crate::meters::SandboxStats;
 use crate::provider::Origin;
 use crate::served::Provider;
 use crate::words;
+
+/// Files that are loaded at the same time, so that one that keeps the compiler busy does not hold up all others.
+const AT_ONCE: usize = 2;
 
 /// Longest text on a file that does not serve.
 const ERROR_BYTES: usize = 2048;
@@ -45,14 +50,16 @@ pub struct LoadReport {
     pub failures: Vec<LoadFailure>,
 }
 
+/// Who serves, and who does not.
 #[derive(Default)]
-struct Loaded {
-    providers: BTreeMap<String, Arc<Provider>>,
-    failures: Vec<LoadFailure>,
+pub(crate) struct Loaded {
+    pub providers: BTreeMap<String, Arc<Provider>>,
+    pub failures: Vec<LoadFailure>,
 }
 
 impl Loaded {
-    fn serves_from(&self, path: &Path) -> bool {
+    /// Whether a plugin of this file serves.
+    pub fn serves_from(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default();
         self.providers.values().any(|provider| provider.file_name() == name)
     }
@@ -63,10 +70,17 @@ pub struct Sandbox {
     shared: Arc<Shared>,
     keys: Option<PathBuf>,
     loaded: ArcSwap<Loaded>,
-    /// What the folder looked like when it was last loaded. Held during a load: two at once would each miss what the other
-    /// found.
-    loading: Mutex<Look>,
+    /// Held during a load: two at once would each miss what the other found.
+    reading: Mutex<Reading>,
     counts: Counts,
+}
+
+/// What is kept from one load to the next.
+#[derive(Default)]
+struct Reading {
+    /// What the folder looked like.
+    look: Look,
+    refused: Refused,
 }
 
 /// See [`SandboxStats`].
@@ -111,7 +125,7 @@ impl Sandbox {
             shared: Arc::new(shared),
             keys: settings.keys,
             loaded: ArcSwap::default(),
-            loading: Mutex::default(),
+            reading: Mutex::default(),
             counts: Counts::default(),
         }))
     }
@@ -121,48 +135,41 @@ impl Sandbox {
         self.shared.target.allocator
     }
 
-    /// Loads every `*.wasm` of a folder in the order of their names, and serves those that pass. A component that is
-    /// unchanged is not loaded again; a bad new file leaves the old one of its name serving; a file that is gone ends its
-    /// plugin. Where the folder has a `plugins.lock`, only what it names is loaded, byte for byte; where there are keys, only
-    /// what one of them signed. A lock or keys that cannot be read let nothing new in.
+    /// Loads every `*.wasm` of a folder and serves those that pass. A component that is unchanged is not loaded again; a bad
+    /// new file leaves the old one of its name serving; a file that is gone ends its plugin. Where the folder has a
+    /// `plugins.lock`, only what it names is loaded, byte for byte; where there are keys, only what one of them signed. A lock
+    /// or keys that cannot be read let nothing new in.
     pub async fn load_folder(&self, dir: &Path) -> LoadReport {
-        let mut seen = self.loading.lock().await;
+        let mut reading = self.reading.lock().await;
         // Before the files are read: what changes meanwhile looks changed afterwards.
-        *seen = self.look(dir).await;
+        reading.look = self.look(dir).await;
         let old = self.loaded.load_full();
-        let files = match list(dir).await {
+        let files = match folder::list(dir, &old).await {
             Ok(files) => files,
             Err(error) => return self.unreadable(dir, &error, &old),
         };
-        let (folder, keys) = (dir.to_owned(), self.keys.clone());
-        let gate = match blocking(move || Ok(Gate::read(&folder, keys.as_deref()))).await {
+        let (path, keys) = (dir.to_owned(), self.keys.clone());
+        let gate = match blocking(move || Ok(Gate::read(&path, keys.as_deref()))).await {
             Ok(Ok(gate)) => Arc::new(gate),
             Ok(Err(failure)) => return self.unusable(failure, &old),
-            Err(error) => return self.unusable(LoadFailure::new(&dir.display().to_string(), &error), &old),
-        };
-        let mut files = files;
-        // Who serves an id keeps it: a file that comes later and claims the same is the one that is refused.
-        files.sort_by_key(|path| !old.serves_from(path));
-        let mut new = Loaded::default();
-        for (index, path) in files.into_iter().enumerate() {
-            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let loaded = if index < PLUGINS_IN_FOLDER {
-                self.load_file(path, &file, &old, &gate).await.and_then(|provider| {
-                    gate.admit_descriptor(provider.descriptor())?;
-                    unique(provider, &new)
-                })
-            } else {
-                Err(LoadError::TooMany { limit: PLUGINS_IN_FOLDER })
-            };
-            match loaded {
-                Ok(provider) => {
-                    new.providers.insert(provider.descriptor().id.clone(), provider);
-                }
-                Err(error) => new.failures.push(LoadFailure::new(&file, &error)),
+            Err(error) => {
+                return self.unusable(LoadFailure::new(&dir.display().to_string(), LoadFailure::text(&error)), &old);
             }
-        }
-        keep_previous(&old, &mut new, &gate);
-        self.publish(new, &old)
+        };
+        let old = self.revoke(old, &gate);
+        let files = stream::iter(files.into_iter().enumerate());
+        let outcomes: Vec<Outcome> = files
+            .map(|(index, path)| self.read(index, path, &old, &gate, &reading.refused))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        reading.refused = Refused::among(&outcomes);
+        self.publish(folder::settle(outcomes, &old, &gate), &old)
+    }
+
+    /// What was refused is looked at again, as if it had not been seen before.
+    pub(crate) async fn forget_refused(&self) {
+        self.reading.lock().await.refused = Refused::default();
     }
 
     /// The plugin with this id.
@@ -193,12 +200,23 @@ impl Sandbox {
         }
     }
 
-    pub(crate) async fn seen(&self) -> MutexGuard<'_, Look> {
-        self.loading.lock().await
+    /// Whether the folder looks as it did when it was last loaded.
+    pub(crate) async fn has_seen(&self, look: &Look) -> bool {
+        self.reading.lock().await.look == *look
     }
 
     pub(crate) fn keys_file(&self) -> Option<&Path> {
         self.keys.as_deref()
+    }
+
+    async fn read(&self, index: usize, path: PathBuf, old: &Loaded, gate: &Arc<Gate>, refused: &Refused) -> Outcome {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let plugin = if index < PLUGINS_IN_FOLDER {
+            self.load_file(path, &file, old, gate, refused).await
+        } else {
+            Err(Refusal::now(&LoadError::TooMany { limit: PLUGINS_IN_FOLDER }))
+        };
+        Outcome { file, plugin }
     }
 
     async fn load_file(
@@ -207,26 +225,51 @@ impl Sandbox {
         file: &str,
         old: &Loaded,
         gate: &Arc<Gate>,
-    ) -> Result<Arc<Provider>, LoadError> {
-        let (limit, gate, file_name) = (self.shared.limits.of(file).component_bytes, Arc::clone(gate), file.to_owned());
+        refused: &Refused,
+    ) -> Result<Arc<Provider>, Refusal> {
+        let (limit, asked, file_name) =
+            (self.shared.limits.of(file).component_bytes, Arc::clone(gate), file.to_owned());
         let (bytes, origin) = blocking(move || {
             let bytes = load::read(&path, limit)?;
             let digest = load::digest(&bytes);
-            let signer = gate.admit(&path, &file_name, &digest, &bytes)?;
+            let signer = asked.admit(&path, &file_name, &digest, &bytes)?;
             Ok((bytes, Origin { file_name, digest, signer }))
         })
-        .await?;
+        .await
+        .map_err(|error| Refusal::now(&error))?;
+        if let Some(refusal) = refused.recall(file, &origin.digest) {
+            return Err(refusal);
+        }
         let unchanged = |provider: &&Arc<Provider>| {
             provider.file_name() == file
                 && provider.digest() == origin.digest
                 && provider.signer() == origin.signer.as_ref()
         };
-        if let Some(provider) = old.providers.values().find(unchanged) {
-            return Ok(Arc::clone(provider));
+        let provider = match old.providers.values().find(unchanged) {
+            Some(provider) => Arc::clone(provider),
+            None => {
+                let digest = origin.digest.clone();
+                let loaded = load::load(&self.shared, origin, bytes).await;
+                let provider = loaded.map_err(|error| Refusal::of(digest, &error))?;
+                self.counts.loaded.fetch_add(1, Ordering::Relaxed);
+                Arc::new(provider)
+            }
+        };
+        gate.admit_descriptor(provider.descriptor()).map_err(|error| Refusal::now(&error))?;
+        Ok(provider)
+    }
+
+    /// Ends at once what the operator allows no more: loading what is new may take a minute.
+    fn revoke(&self, old: Arc<Loaded>, gate: &Gate) -> Arc<Loaded> {
+        let (allowed, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            old.providers.clone().into_iter().partition(|(_, provider)| gate.still_admits(provider));
+        if gone.is_empty() {
+            return old;
         }
-        let provider = load::load(&self.shared, origin, bytes).await?;
-        self.counts.loaded.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(provider))
+        let left = Arc::new(Loaded { providers: allowed, failures: old.failures.clone() });
+        tell(&old, &left);
+        self.loaded.store(Arc::clone(&left));
+        left
     }
 
     fn unreadable(&self, dir: &Path, error: &std::io::Error, old: &Loaded) -> LoadReport {
@@ -255,8 +298,12 @@ impl Sandbox {
 }
 
 impl LoadFailure {
+    pub(crate) fn new(file: &str, error: String) -> Self {
+        Self { file: file.to_owned(), error, previous_serves: false }
+    }
+
     /// The text of an error with its causes.
-    pub(crate) fn new(file: &str, error: &LoadError) -> Self {
+    pub(crate) fn text(error: &LoadError) -> String {
         let mut text = error.to_string();
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
@@ -267,7 +314,7 @@ impl LoadFailure {
         // The engine's words quote names of the component.
         words::clean(&mut text);
         text.truncate(text.floor_char_boundary(ERROR_BYTES));
-        Self { file: file.to_owned(), error: text, previous_serves: false }
+        text
     }
 }
 
@@ -298,44 +345,4 @@ fn tell(old: &Loaded, new: &Loaded) {
     for id in old.providers.keys().filter(|id| !new.providers.contains_key(*id)) {
         tracing::info!(plugin.id = id, "plugin gone");
     }
-}
-
-fn unique(provider: Arc<Provider>, new: &Loaded) -> Result<Arc<Provider>, LoadError> {
-    match new.providers.get(&provider.descriptor().id) {
-        Some(first) => {
-            Err(LoadError::DuplicateId { id: provider.descriptor().id.clone(), other: first.file_name().to_owned() })
-        }
-        None => Ok(provider),
-    }
-}
-
-/// A file that went bad leaves what it served before, unless another file took over its id or the operator allows it no more.
-fn keep_previous(old: &Loaded, new: &mut Loaded, gate: &Gate) {
-    for failure in &mut new.failures {
-        let previous = old.providers.values().find(|provider| provider.file_name() == failure.file);
-        if let Some(previous) = previous
-            && !new.providers.contains_key(&previous.descriptor().id)
-            && gate.still_admits(previous)
-        {
-            new.providers.insert(previous.descriptor().id.clone(), Arc::clone(previous));
-            failure.previous_serves = true;
-        }
-    }
-}
-
-async fn list(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let dir = dir.to_owned();
-    let list = move || {
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(&dir)? {
-            let path = entry?.path();
-            // Follows links: a mounted ConfigMap or Secret is made of them.
-            if path.extension().is_some_and(|ext| ext == "wasm") && path.is_file() {
-                files.push(path);
-            }
-        }
-        files.sort();
-        Ok(files)
-    };
-    tokio::task::spawn_blocking(list).await.map_err(std::io::Error::other)?
 }

@@ -4,16 +4,17 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use catalyst_domain::provider::{
-    Advice, Asked, Bundle, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
+    Advice, Asked as Wanted, Bundle, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
 
 use crate::bind::Settings;
+use crate::call::Asked;
 use crate::error::{CallError, CallFailure, Function};
 use crate::lane::Standing;
 use crate::load::Shared;
+use crate::memo::Answer;
 use crate::provider::Plugin;
-use crate::words;
 
 /// A plugin that serves. Cheap to share; each call is independent of all others, and dropping it ends it.
 pub struct Provider {
@@ -47,8 +48,12 @@ impl Provider {
     /// # Errors
     /// When the plugin gives no answer, or one that breaks the rules; so for all calls below.
     pub async fn validate(&self, request: &Request) -> Result<Vec<Finding>, CallError> {
-        let (plugin, request) = (Arc::clone(&self.plugin), request.clone());
-        self.run(Function::Validate, words::findings, async move { plugin.validate(&request).await }).await
+        let asked = self.caller().ask(Function::Validate, request);
+        let call = |plugin: Arc<Plugin>| {
+            let request = request.clone();
+            async move { plugin.validate(asked, &request).await }
+        };
+        self.call(asked, call).await
     }
 
     /// The bundle of a request, its paths, variables and configuration checked ([`crate::policy`]); or the findings that
@@ -58,57 +63,78 @@ impl Provider {
         request: &Request,
         context: &RenderContext,
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
-        let (plugin, request, context) = (Arc::clone(&self.plugin), request.clone(), context.clone());
-        self.run(Function::Render, words::rendered, async move { plugin.render(&request, &context).await }).await
+        let asked = self.caller().ask(Function::Render, &(request, context));
+        let call = |plugin: Arc<Plugin>| {
+            let (request, context) = (request.clone(), context.clone());
+            async move { plugin.render(asked, &request, &context).await }
+        };
+        self.call(asked, call).await
     }
 
     /// Endpoints from the text of `tofu output -json`, from which the caller has removed the sensitive outputs; or the
     /// plugin's reason why there are none.
     pub async fn read_outputs(&self, outputs: &str) -> Result<Result<Endpoints, String>, CallError> {
-        let (plugin, outputs) = (Arc::clone(&self.plugin), outputs.to_owned());
-        self.run(Function::ReadOutputs, words::reason, async move { plugin.read_outputs(&outputs).await }).await
+        let asked = self.caller().ask(Function::ReadOutputs, &outputs);
+        let call = |plugin: Arc<Plugin>| {
+            let outputs = outputs.to_owned();
+            async move { plugin.read_outputs(asked, &outputs).await }
+        };
+        self.call(asked, call).await
     }
 
-    /// Plain words for one diagnostic of OpenTofu, in a run that was to build what is in `asked`.
-    pub async fn diagnose(&self, diagnostic: &Diagnostic, asked: &Asked) -> Result<Advice, CallError> {
-        let (plugin, diagnostic, asked) = (Arc::clone(&self.plugin), diagnostic.clone(), asked.clone());
-        self.run(Function::Diagnose, words::advice, async move { plugin.diagnose(&diagnostic, &asked).await }).await
+    /// Plain words for one diagnostic of OpenTofu, in a run that was to build what was wanted.
+    pub async fn diagnose(&self, diagnostic: &Diagnostic, wanted: &Wanted) -> Result<Advice, CallError> {
+        let asked = self.caller().ask(Function::Diagnose, &(diagnostic, wanted));
+        let call = |plugin: Arc<Plugin>| {
+            let (diagnostic, wanted) = (diagnostic.clone(), wanted.clone());
+            async move { plugin.diagnose(asked, &diagnostic, &wanted).await }
+        };
+        self.call(asked, call).await
     }
 
     /// Monthly cost of a request, or the plugin's reason why it is not known.
     pub async fn estimate(&self, request: &Request) -> Result<Result<Estimate, String>, CallError> {
-        let (plugin, request) = (Arc::clone(&self.plugin), request.clone());
-        self.run(Function::Estimate, words::estimate, async move { plugin.estimate(&request).await }).await
+        let asked = self.caller().ask(Function::Estimate, request);
+        let call = |plugin: Arc<Plugin>| {
+            let request = request.clone();
+            async move { plugin.estimate(asked, &request).await }
+        };
+        self.call(asked, call).await
     }
 
     /// What to ask the cloud to prove a credential, only https to the declared hosts; or why that is not possible.
+    /// `settings` are the keys of the plugin's schema that came with the credential; they choose among those hosts.
     pub async fn credential_probe(&self, settings: &Settings) -> Result<Result<Vec<Probe>, String>, CallError> {
-        let (plugin, settings) = (Arc::clone(&self.plugin), settings.clone());
-        self.run(Function::CredentialProbe, words::reason, async move { plugin.credential_probe(&settings).await })
-            .await
+        let asked = self.caller().ask(Function::CredentialProbe, settings);
+        let call = |plugin: Arc<Plugin>| {
+            let settings = settings.clone();
+            async move { plugin.credential_probe(asked, &settings).await }
+        };
+        self.call(asked, call).await
     }
 
     /// What the cloud's answers, in the order of the probes, prove.
     pub async fn judge_credentials(&self, responses: &[ProbeResponse]) -> Result<Verdict, CallError> {
-        let (plugin, responses) = (Arc::clone(&self.plugin), responses.to_vec());
-        self.run(Function::JudgeCredentials, words::verdict, async move { plugin.judge_credentials(&responses).await })
-            .await
+        let asked = self.caller().ask(Function::JudgeCredentials, &responses);
+        let call = |plugin: Arc<Plugin>| {
+            let responses = responses.to_vec();
+            async move { plugin.judge_credentials(asked, &responses).await }
+        };
+        self.call(asked, call).await
     }
 
-    async fn run<T: Send + 'static>(
-        &self,
-        function: Function,
-        clean: impl FnOnce(&mut T),
-        call: impl Future<Output = Result<T, CallError>> + Send + 'static,
-    ) -> Result<T, CallError> {
+    /// What is remembered, and what the breaker refuses, waits for no lane.
+    async fn call<T: Answer, F>(&self, asked: Asked, make: impl Fn(Arc<Plugin>) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>> + Send + 'static,
+    {
+        if let Some(known) = self.caller().recall(&asked) {
+            return Ok(known);
+        }
+        self.caller().check(asked)?;
         let is_fault = |error: &CallError| !matches!(error.reason, CallFailure::Host(_));
-        let answer = self.shared.lanes.run(&self.standing, call, is_fault).await.unwrap_or_else(|stopped| {
-            let plugin = self.descriptor().id.clone();
-            Err(CallError { plugin, function, reason: CallFailure::Host(stopped.to_string()) })
-        });
-        answer.map(|mut value| {
-            clean(&mut value);
-            value
-        })
+        let call = || make(Arc::clone(&self.plugin));
+        let answer = self.shared.lanes.run(&self.standing, call, is_fault).await;
+        answer.unwrap_or_else(|stopped| Err(self.caller().failed(asked, CallFailure::Host(stopped.to_string()))))
     }
 }

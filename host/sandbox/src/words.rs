@@ -51,20 +51,14 @@ pub(crate) fn estimate(estimate: &mut Result<Estimate, String>) {
             [&mut estimate.currency, &mut estimate.as_of].into_iter().for_each(clean);
             estimate.lines.iter_mut().map(|line| &mut line.label).chain(&mut estimate.unknown).for_each(clean);
         }
-        Err(reason) => clean(reason),
+        // Made plain where it is checked.
+        Err(_) => {}
     }
 }
 
 pub(crate) fn verdict(verdict: &mut Verdict) {
     let (Verdict::Accepted(text) | Verdict::Rejected(text) | Verdict::Unreachable(text)) = verdict;
     clean(text);
-}
-
-/// What is said where a value would be.
-pub(crate) fn reason<T>(answer: &mut Result<T, String>) {
-    if let Err(reason) = answer {
-        clean(reason);
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use catalyst_sandbox::{CallFailure, Provider};
+use catalyst_sandbox::{CallFailure, Limits, Outcome, Provider};
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::fixtures::{asks, brisk, by_request, by_request_within, limits, validate_failure};
@@ -54,6 +54,21 @@ async fn a_loop_does_not_stop_a_single_thread() {
         }
     });
     assert!(matches!(failure, CallFailure::Timeout { .. }), "{failure:?}");
+}
+
+/// The one thread of this test is kept from the guest until its time on the clock is over.
+#[tokio::test]
+async fn a_guest_that_was_kept_from_its_cpu_time_is_not_blamed() {
+    let budget = Duration::from_millis(25);
+    let provider = by_request_within(Limits { call_timeout: budget, ..Limits::default() }).await;
+    let (failure, ()) = tokio::join!(validate_failure(&provider, "loop"), async {
+        tokio::task::yield_now().await;
+        std::thread::sleep(budget * 50);
+    });
+    let CallFailure::Host(text) = failure else { panic!("{failure:?}") };
+    assert!(text.starts_with("this machine gave it ") && text.ends_with(" ms of CPU time within 1000 ms"), "{text}");
+    let stats = provider.stats();
+    assert_eq!((stats.breaker.failures_in_a_row, stats.count(Outcome::Host)), (0, 1));
 }
 
 #[tokio::test]

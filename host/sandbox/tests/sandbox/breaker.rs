@@ -79,25 +79,35 @@ async fn a_caller_that_goes_away_leaves_the_trial_to_another() {
     let endless = varied("loop", 1);
     let abandoned = tokio::time::timeout(Duration::from_millis(50), provider.validate(&endless)).await;
     assert!(abandoned.is_err(), "the trial itself went on until its caller left");
-    assert!(!suspended(&provider).await);
+    // It ends where it runs, a moment after its caller left.
+    let begun = Instant::now();
+    while suspended(&provider).await {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody else may try");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test]
 async fn those_who_wait_for_a_slot_are_told_as_well() {
     let provider = by_request_within(Limits { call_timeout: Duration::from_millis(100), ..limits() }).await;
-    let callers: Vec<_> = (0..20)
-        .map(|number| {
-            let provider = Arc::clone(&provider);
-            tokio::spawn(async move { provider.validate(&varied("loop", number)).await.expect_err("no answer").reason })
+    let told = |number| {
+        let provider = Arc::clone(&provider);
+        tokio::spawn(async move {
+            loop {
+                match provider.validate(&varied("loop", number)).await.expect_err("no answer").reason {
+                    CallFailure::Timeout { budget_ms: 100 } => return false,
+                    CallFailure::Suspended { .. } => return true,
+                    // Starved, on a busy machine.
+                    CallFailure::Host(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
         })
-        .collect();
+    };
+    let callers: Vec<_> = (0..20).map(told).collect();
     let mut told = 0;
     for caller in callers {
-        match caller.await.expect("the task ends") {
-            CallFailure::Timeout { budget_ms: 100 } => {}
-            CallFailure::Suspended { .. } => told += 1,
-            other => panic!("{other:?}"),
-        }
+        told += usize::from(caller.await.expect("the task ends"));
     }
     assert!(told > 0, "twenty calls ran into their limit, eight at once, although the first five opened the breaker");
 }

@@ -2,7 +2,7 @@
 
 use catalyst_sandbox::Limits;
 
-use crate::fixtures::{asks, brisk, folder, guest, refusal, sandbox};
+use crate::fixtures::{asks, brisk, folder, guest, limits, rebuilt, refusal, sandbox};
 
 fn component(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("a component's text")
@@ -103,19 +103,49 @@ async fn the_others_serve() {
         ("a-loop.wasm", &guest("looping_start")),
         ("b-socket.wasm", &guest("opens_socket")),
         ("c-good.wasm", &good),
-        ("d-twin.wasm", &good),
         ("e-cut.wasm", &good[..good.len() / 3]),
         ("notes.txt", b"not looked at"),
     ]);
     let report = sandbox.load_folder(dir.path()).await;
     let failed: Vec<&str> = report.failures.iter().map(|failure| failure.file.as_str()).collect();
-    assert_eq!(failed, ["a-loop.wasm", "b-socket.wasm", "d-twin.wasm", "e-cut.wasm"]);
-    assert!(report.failures[2].error.contains("provider id hostile, which c-good.wasm already has"));
-    assert_eq!(sandbox.failures().len(), 4);
+    assert_eq!(failed, ["a-loop.wasm", "b-socket.wasm", "e-cut.wasm"]);
+    assert_eq!(sandbox.failures().len(), 3);
     let provider = sandbox.provider("hostile").expect("the good one serves");
     assert_eq!(provider.file_name(), "c-good.wasm");
     assert_eq!(provider.validate(&asks("behave")).await.expect("an answer").len(), 1);
     assert!(sandbox.provider("other").is_none());
+}
+
+#[tokio::test]
+async fn who_serves_an_id_keeps_it_and_of_two_newcomers_neither_gets_it() {
+    let good = guest("by_request");
+    let running = sandbox(limits());
+    let dir = folder(&[("m.wasm", &good)]);
+    running.load_folder(dir.path()).await;
+    for twin in ["a-first.wasm", "z-last.wasm"] {
+        std::fs::write(dir.path().join(twin), rebuilt(&good)).expect("a file");
+    }
+    for _ in 0..2 {
+        let report = running.load_folder(dir.path()).await;
+        let failed: Vec<&str> = report.failures.iter().map(|failure| failure.file.as_str()).collect();
+        assert_eq!(failed, ["a-first.wasm", "z-last.wasm"]);
+        let told = "has the provider id hostile, which m.wasm already has";
+        assert!(report.failures.iter().all(|failure| failure.error == told), "{:?}", report.failures);
+        assert_eq!(running.provider("hostile").expect("it serves").file_name(), "m.wasm");
+    }
+
+    // A start that finds all three cannot know which is meant.
+    let started = sandbox(limits());
+    let report = started.load_folder(dir.path()).await;
+    assert!(report.serving.is_empty());
+    let told: Vec<&str> = report.failures.iter().map(|failure| failure.error.as_str()).collect();
+    assert!(told[1].contains("provider id hostile, and so has a-first.wasm and z-last.wasm: none of them"), "{told:?}");
+
+    for twin in ["a-first.wasm", "z-last.wasm"] {
+        std::fs::remove_file(dir.path().join(twin)).expect("gone");
+    }
+    assert!(started.load_folder(dir.path()).await.failures.is_empty());
+    assert_eq!(started.provider("hostile").expect("it serves").file_name(), "m.wasm");
 }
 
 #[tokio::test]

@@ -14,5 +14,6 @@ mod loading;
 mod memo;
 mod pins;
 mod signatures;
+mod slow_loads;
 mod swap;
 mod versions;
