@@ -1,7 +1,7 @@
 //! What goes wrong around the main job: clients that leave, a trace that nobody reads, a damaged log, a shutdown in mid-apply.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use catalyst_tests::host::{Host, wait_for};
+use catalyst_tests::host::{Host, hostile_guests, wait_for};
 use catalyst_tests::world::{Gates, LIMIT, PULL_TOKEN, TOKEN, World};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -111,6 +111,55 @@ fn a_budget_that_is_spent_is_the_reason_that_is_named() {
     let state = host.api.get(&format!("/api/v1/deployments/{id}")).json();
     let error = state["error"].as_str().unwrap();
     assert!(error.starts_with("tofu apply: ") && error.contains("2 s"), "{error}");
+}
+
+/// The cloud is paid for once OpenTofu is through; that others make its plugin fail meanwhile must not lose it.
+#[test]
+fn outputs_are_read_by_a_plugin_that_others_made_fail_when_it_is_called_again() {
+    let plugins = tempfile::tempdir().unwrap();
+    std::fs::copy(hostile_guests().join("by_request.wasm"), plugins.path().join("hostile.wasm")).unwrap();
+    let host = Host::start(&[("CATALYST_PLUGINS_DIR", plugins.path().to_str().unwrap())]);
+    let hostile = |behaviour: &str, number: usize| {
+        let mut body = request("paid.example");
+        body["regions"] = json!([{"provider": "hostile", "cloudRegion": "r1", "controlPlaneSize": "s",
+                                  "workerSize": "s", "workerCount": number}]);
+        body["sovereignDomainMode"] = json!("byo-manual");
+        body["orgName"] = json!(behaviour);
+        body["hostileToken"] = json!("t".repeat(64));
+        let module = "main.tf\noutput \"a\" {\n  value = 1\n}\n";
+        body["module"] = json!(module.bytes().map(|byte| format!("{byte:02x}")).collect::<String>());
+        body.to_string()
+    };
+    let created = host.api.post("/api/v1/deployments", &hostile("module", 0));
+    assert_eq!(created.status, 201, "{}", created.body);
+    let created = created.json();
+    let id = created["id"].as_str().unwrap();
+    // The bundle is rendered; from here on its plugin is wanted only for the outputs.
+    let bundle = host.folder().join("state").join(id).join("bundle.json");
+    wait_for("the bundle", LIMIT, || bundle.exists().then_some(()));
+    let mut suspended = 0;
+    for number in 1..1_000 {
+        let failed = host.api.post("/api/v1/previews", &hostile("trap", number));
+        assert!(failed.status >= 500, "{} {}", failed.status, failed.body);
+        suspended += u64::from(failed.body.contains("is not called since"));
+        if status(&host, id) != "tofu-applying" && status(&host, id) != "provisioning" {
+            break;
+        }
+        // The run may be over, and its outputs wait.
+        if refused(&host) > suspended {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(refused(&host) > suspended, "the plugin was not called for the outputs while it was left alone");
+    wait_for("the endpoints", LIMIT, || (status(&host, id) == "flux-bootstrapping").then_some(()));
+}
+
+/// Calls of the hostile plugin that were not made.
+fn refused(host: &Host) -> u64 {
+    let metrics = host.api.get("/metrics").body;
+    let line = metrics.lines().find(|line| line.contains("hostile") && line.contains("refused")).unwrap_or_default();
+    line.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or_default()
 }
 
 #[test]
