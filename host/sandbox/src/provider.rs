@@ -180,7 +180,7 @@ impl Plugin {
     ) -> Result<Result<Endpoints, String>, CallError> {
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.read_outputs(&mut call.store, outputs)).await;
-        self.caller.close(call, called, |read| value_or_reason(read, check::endpoints))
+        self.caller.close(call, called, |read| value_or_reason(read, |endpoints| check::endpoints(endpoints)))
     }
 
     pub(crate) async fn diagnose(
@@ -205,10 +205,12 @@ impl Plugin {
     ) -> Result<Result<Estimate, String>, CallError> {
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(self.code.bound.estimate(&mut call.store, request)).await;
-        self.caller.close(call, called, |estimate| {
-            value_or_reason(estimate, check::estimate)?;
-            words::estimate(estimate);
-            Ok(())
+        self.caller.close(call, called, |answer| {
+            value_or_reason(answer, |estimate| {
+                check::estimate(estimate)?;
+                words::estimate(estimate);
+                Ok(())
+            })
         })
     }
 
@@ -259,10 +261,10 @@ pub(crate) async fn describe(caller: &Caller, code: &Code) -> Result<Descriptor,
     caller.ended(call, called, |_| Ok(()))
 }
 
-/// Checks a value, or the reason in its place, which people read.
-fn value_or_reason<T>(answer: &mut Result<T, String>, check: impl FnOnce(&T) -> Checked) -> Checked {
+/// Judges a value, or the reason in its place, which people read.
+fn value_or_reason<T>(answer: &mut Result<T, String>, judge: impl FnOnce(&mut T) -> Checked) -> Checked {
     match answer {
-        Ok(value) => check(value),
+        Ok(value) => judge(value),
         Err(reason) => {
             check::reason(reason)?;
             words::clean(reason);

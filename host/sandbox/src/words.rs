@@ -45,15 +45,9 @@ pub(crate) fn advice(advice: &mut Advice) {
     }
 }
 
-pub(crate) fn estimate(estimate: &mut Result<Estimate, String>) {
-    match estimate {
-        Ok(estimate) => {
-            [&mut estimate.currency, &mut estimate.as_of].into_iter().for_each(clean);
-            estimate.lines.iter_mut().map(|line| &mut line.label).chain(&mut estimate.unknown).for_each(clean);
-        }
-        // Made plain where it is checked.
-        Err(_) => {}
-    }
+pub(crate) fn estimate(estimate: &mut Estimate) {
+    [&mut estimate.currency, &mut estimate.as_of].into_iter().for_each(clean);
+    estimate.lines.iter_mut().map(|line| &mut line.label).chain(&mut estimate.unknown).for_each(clean);
 }
 
 pub(crate) fn verdict(verdict: &mut Verdict) {
