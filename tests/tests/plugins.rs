@@ -95,9 +95,12 @@ fn the_folder_is_followed_and_a_bad_file_is_told_in_status_log_and_count_while_t
         ("CATALYST_CACHE_DIR", cache.path().to_str().unwrap()),
     ]);
     let first = digest(&host);
+    let preview = host.api.post("/api/v1/previews", include_str!("../../scripts/rehearsal.json"));
+    assert_eq!(preview.status, 200, "{}", preview.body);
     let one = &providers(&host)["providers"][0]["running"];
     assert_eq!((&one["compiled"], &one["breaker"]["state"]), (&json!("now"), &json!("closed")), "{one}");
-    assert_eq!((&one["calls"]["answered"], &one["limits"]["memoryBytes"]), (&json!(1), &json!(67_108_864)), "{one}");
+    assert!(one["calls"]["answered"].as_u64().is_some_and(|calls| calls > 0), "{one}");
+    assert_eq!(one["limits"]["memoryBytes"], 67_108_864, "{one}");
     assert!(one["calls"]["p99Micros"].as_u64().is_some_and(|micros| micros > 0), "{one}");
 
     put(folder, "rehearsal.wasm", &rebuilt(&good));
