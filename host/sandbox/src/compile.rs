@@ -18,7 +18,7 @@ use crate::limits::Limits;
 /// Where components become machine code.
 #[derive(Debug, Clone, Default)]
 pub enum Compile {
-    /// In this process, without a limit: for tools that judge one component and end.
+    /// In this process, without a limit: for tests, whose components are their own.
     #[default]
     Here,
     /// In a process apart.
@@ -32,6 +32,17 @@ pub struct Target {
     pub allocator: Allocator,
     /// The largest memory of one of its instances, in bytes.
     pub memory_bytes: usize,
+    /// Whether that engine counts.
+    pub counting: Counting,
+}
+
+/// Whether an engine counts the instructions of its guests, which takes a part of their time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// It serves.
+    Off,
+    /// It measures ([`crate::Measure`]).
+    On,
 }
 
 /// Compiles apart from this process.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wasmtime::{Collector, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use crate::compile::Target;
+use crate::compile::{Counting, Target};
 use crate::error::SandboxError;
 use crate::limits::{
     ASYNC_STACK_BYTES, CALLS_AT_ONCE, MEMORIES, PluginLimits, TABLE_ELEMENTS, TABLES, TICK, WASM_STACK_BYTES,
@@ -39,12 +39,19 @@ pub(crate) fn start(limits: &PluginLimits) -> Result<(Engine, Target), SandboxEr
 }
 
 pub(crate) fn start_as(allocator: Allocator, limits: &PluginLimits) -> wasmtime::Result<(Engine, Target)> {
-    let target = Target { allocator, memory_bytes: limits.memory_bytes() };
+    let target = Target { allocator, memory_bytes: limits.memory_bytes(), counting: Counting::Off };
     let mut config = config(target);
     if allocator == Allocator::Pooling {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
     }
     Ok((Engine::new(&config)?, target))
+}
+
+/// An engine that counts instructions. Its calls are few, so it has no pool.
+pub(crate) fn start_counting(limits: &PluginLimits) -> wasmtime::Result<(Engine, Target)> {
+    let (allocator, memory_bytes) = (Allocator::OnDemand, limits.memory_bytes());
+    let target = Target { allocator, memory_bytes, counting: Counting::On };
+    Ok((Engine::new(&config(target))?, target))
 }
 
 /// An engine that compiles for one that was started, and runs nothing.
@@ -55,6 +62,7 @@ pub(crate) fn compiler(target: Target) -> wasmtime::Result<Engine> {
 /// What machine code depends on. A pool takes the engine's own reservation for each memory.
 fn config(target: Target) -> Config {
     let mut config = base_config();
+    config.consume_fuel(target.counting == Counting::On);
     if target.allocator == Allocator::OnDemand {
         // A memory never grows past its limit, so no more than that is reserved; bounds are then checked in code.
         config

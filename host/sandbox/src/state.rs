@@ -93,6 +93,11 @@ impl Meter {
         self.refused
     }
 
+    /// Bytes that the guest has: a memory never shrinks, so this is the most it ever had.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
     fn grow(&mut self, more: usize) -> bool {
         let granted = self.used.checked_add(more).is_some_and(|sum| sum <= self.limit);
         if granted {

@@ -17,7 +17,7 @@ mod test;
 use crate::config::Config;
 use clap::Subcommand;
 use page::Page;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -31,7 +31,9 @@ use example;
 
 /// Arguments of `catalyst plugin`.
 #[derive(clap::Args)]
-#[command(after_long_help = "Exit status: 0 all is well, 1 the plugin is not, 2 the command was used wrongly.")]
+#[command(after_long_help = "Exit status: 0 all is well, 1 the plugin is not, 2 the command was used wrongly.\n\
+    With --json an error is an object on standard output as well, {\"error\": …}, and standard error stays empty; only words \
+    that are no arguments at all are told as text.")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -73,6 +75,8 @@ struct Report {
     json: Value,
     /// Whether the exit status is 0.
     good: bool,
+    /// For standard error, so that standard output can go elsewhere. What it says is in the object as well.
+    aside: Page,
 }
 
 /// Runs the command that was given.
@@ -80,16 +84,35 @@ struct Report {
 /// # Errors
 /// [`Usage`], or what kept the command from its work, such as a disk that is full.
 pub async fn run(config: Config, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let report = match arguments.command {
-        Command::New(arguments) => new::new(&arguments)?,
-        Command::Check(arguments) => check::check(&config, &arguments).await?,
-        Command::Inspect(arguments) => inspect::inspect(&config, &arguments).await?,
-        Command::Render(arguments) => render::render(&config, &arguments).await?,
-        Command::Test(arguments) => test::test(&config, &arguments).await?,
-        Command::Bench(arguments) => bench::bench(&config, &arguments).await?,
-    };
-    let text = if arguments.json { format!("{:#}\n", report.json) } else { report.page.into_text() };
-    // Who reads may have had enough of it; the exit status tells the rest.
+    let json = arguments.json;
+    match report(&config, arguments).await {
+        Ok(report) => {
+            if !json {
+                let _ = anstream::stderr().write_all(report.aside.into_text().as_bytes());
+            }
+            print(&if json { format!("{:#}\n", report.json) } else { report.page.into_text() });
+            Ok(if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Err(error) if json => {
+            print(&format!("{:#}\n", json!({"error": super::words(&error)})));
+            Ok(super::exit_code(&error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn report(config: &Config, arguments: Arguments) -> anyhow::Result<Report> {
+    match arguments.command {
+        Command::New(arguments) => new::new(&arguments),
+        Command::Check(arguments) => check::check(config, &arguments).await,
+        Command::Inspect(arguments) => inspect::inspect(config, &arguments).await,
+        Command::Render(arguments) => render::render(config, &arguments).await,
+        Command::Test(arguments) => test::test(config, &arguments).await,
+        Command::Bench(arguments) => bench::bench(config, &arguments).await,
+    }
+}
+
+/// Who reads may have had enough of it; the exit status tells the rest.
+fn print(text: &str) {
     let _ = anstream::stdout().write_all(text.as_bytes());
-    Ok(if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,6 +6,7 @@
 
 use super::rehearse::empty_folder;
 use super::serve::{sandbox_settings, start_sandbox};
+use crate::compile::Apart;
 use crate::config::Config;
 use anyhow::Context;
 use cap_std::ambient_authority;
@@ -14,7 +15,7 @@ use catalyst_domain::finding::joined_errors;
 use catalyst_domain::provider::{Bundle, BundleFile, Descriptor, RenderContext, SecretSource};
 use catalyst_domain::request::Parsed;
 use catalyst_domain::{Finding, request};
-use catalyst_sandbox::{CallError, Provider, Sandbox};
+use catalyst_sandbox::{CallError, Compile, LoadFailure, Provider, Sandbox, Settings};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,11 +41,11 @@ pub struct Arguments {
 /// Everything that is wrong with the request, or why there is no module.
 pub async fn render(config: Config, arguments: Arguments) -> anyhow::Result<()> {
     let body = read(&arguments.request)?;
-    let settings = sandbox_settings(&config)?;
+    let settings = Settings { compile: Compile::Apart(Arc::new(Apart)), ..sandbox_settings(&config)? };
     let (sandbox, _) = start_sandbox(&config, settings).context("cannot start the sandbox")?;
-    sandbox.load_folder(&config.plugins_dir).await;
+    let failures = sandbox.load_folder(&config.plugins_dir).await.failures;
     let parsed = request::parse(&body).map_err(|error| refused(&error.0))?;
-    let provider = choose(&sandbox, parsed.provider().or(config.default_provider.as_deref()))?;
+    let provider = choose(&sandbox, parsed.provider().or(config.default_provider.as_deref()), &failures)?;
     let descriptor = provider.descriptor();
     let keys: Vec<String> = sandbox
         .providers()
@@ -118,10 +119,15 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(body)
 }
 
-fn choose(sandbox: &Sandbox, id: Option<&str>) -> anyhow::Result<Arc<Provider>> {
+/// Who is not there may be a file that was not loaded, so each of those is named with its reason.
+fn choose(sandbox: &Sandbox, id: Option<&str>, failures: &[LoadFailure]) -> anyhow::Result<Arc<Provider>> {
     let known = || sandbox.providers().iter().map(|p| p.descriptor().id.clone()).collect::<Vec<_>>().join(", ");
     let id = id.with_context(|| format!("name a provider in regions[0].provider: one of {}", known()))?;
-    sandbox.provider(id).with_context(|| format!("there is no provider {id}; loaded are: {}", known()))
+    sandbox.provider(id).with_context(|| {
+        let not_loaded: String =
+            failures.iter().map(|failure| format!("; {} was not loaded: it {}", failure.file, failure.error)).collect();
+        format!("there is no provider {id}; loaded are: {}{not_loaded}", known())
+    })
 }
 
 fn refused(findings: &[Finding]) -> anyhow::Error {

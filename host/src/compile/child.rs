@@ -1,7 +1,7 @@
 //! The child's side: bind oneself, read a component, write machine code, end.
 
 use super::LENGTH;
-use catalyst_sandbox::{Allocator, Limits, Target};
+use catalyst_sandbox::{Allocator, Counting, Limits, Target};
 use landlock::{ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use std::ffi::OsString;
@@ -21,6 +21,10 @@ const REFUSED_MEMORY: &str = "os error 12";
 const WANTED: ABI = ABI::V6;
 /// How far it steps back behind who serves, of 19.
 const NICENESS: i32 = 10;
+/// Where a process says whom a kernel that is short of memory is to end (proc_pid_oom_score_adj(5)).
+const OOM_SCORE: &str = "/proc/self/oom_score_adj";
+/// The most that it takes: before everybody else. A kernel ends the largest of a container, and that may be the host.
+const FIRST_TO_GO: &str = "1000";
 
 /// Arguments of the hidden command.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -28,6 +32,9 @@ pub struct Arguments {
     /// Whether the engine has a pool.
     #[arg(long)]
     pooling: bool,
+    /// Whether it counts instructions.
+    #[arg(long)]
+    counting: bool,
     /// Largest memory of an instance of that engine.
     #[arg(long)]
     memory_bytes: usize,
@@ -48,6 +55,7 @@ impl Arguments {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         Self {
             pooling: target.allocator == Allocator::Pooling,
+            counting: target.counting == Counting::On,
             memory_bytes: target.memory_bytes,
             component_bytes: limits.component_bytes,
             space_bytes: limits.compile_memory_bytes,
@@ -59,6 +67,7 @@ impl Arguments {
     pub(super) fn words(self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["compile-component".into()];
         words.extend(self.pooling.then(|| "--pooling".into()));
+        words.extend(self.counting.then(|| "--counting".into()));
         for (name, value) in [
             ("--memory-bytes", self.memory_bytes as u64),
             ("--component-bytes", self.component_bytes),
@@ -72,7 +81,8 @@ impl Arguments {
 
     fn target(self) -> Target {
         let allocator = if self.pooling { Allocator::Pooling } else { Allocator::OnDemand };
-        Target { allocator, memory_bytes: self.memory_bytes }
+        let counting = if self.counting { Counting::On } else { Counting::Off };
+        Target { allocator, memory_bytes: self.memory_bytes, counting }
     }
 }
 
@@ -104,6 +114,8 @@ pub fn child(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// Before the first byte of a stranger is read. Threads are started later, so they are bound as well.
 fn bind(arguments: &Arguments) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Raising one's own needs no right. Where there is no such file, the other limits hold all the same.
+    let _ = std::fs::write(OOM_SCORE, FIRST_TO_GO);
     let at_most = |bytes: u64| Rlimit { current: Some(bytes), maximum: Some(bytes) };
     setrlimit(Resource::As, at_most(arguments.space_bytes))?;
     let cpu = Rlimit { current: Some(arguments.cpu_seconds), maximum: Some(arguments.cpu_seconds.saturating_add(1)) };

@@ -1,8 +1,8 @@
 //! What is so now, read from the rooms at each scrape. A room gives a snapshot of its own and knows no metrics.
 
+use super::plugins;
 use crate::app::App;
 use catalyst_domain::Status;
-use catalyst_sandbox::Outcome;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,7 +19,7 @@ pub fn registry(app: &App) -> Registry {
     registry.register("build", "What runs here", version);
     deployments(app, &mut registry);
     runs(app, &mut registry);
-    plugins(app, &mut registry);
+    plugins::register(&app.sandbox, &mut registry);
     let usable = |works: bool| i64::from(works);
     registry.register(
         "store_usable",
@@ -58,29 +58,6 @@ fn runs(app: &App, registry: &mut Registry) {
     registry.register("tofu_runs", "OpenTofu runs that ended", ended);
 }
 
-/// The one place where the sandbox is read. Its plugins are the operator's, so their number is bounded.
-fn plugins(app: &App, registry: &mut Registry) {
-    let states = Family::<Word, Gauge>::default();
-    states.get_or_create(&[("state", "serving")]).set(whole(app.sandbox.providers().len()));
-    states.get_or_create(&[("state", "failed")]).set(whole(app.sandbox.failures().len()));
-    registry.register("plugins", "Plugins that serve, and files that could not be loaded", states);
-    let calls = Family::<Called, Counter>::default();
-    for provider in app.sandbox.providers() {
-        let stats = provider.stats();
-        for outcome in Outcome::ALL {
-            let labels = Called { plugin: provider.descriptor().id.clone(), outcome: outcome.name() };
-            calls.get_or_create(&labels).inc_by(stats.count(outcome));
-        }
-    }
-    registry.register("plugin_calls", "Calls of plugins by how they ended, since their bytes were loaded", calls);
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Called {
-    plugin: String,
-    outcome: &'static str,
-}
-
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Run {
     aim: &'static str,
@@ -99,6 +76,6 @@ fn counted(value: u64) -> impl Metric {
     counter
 }
 
-fn whole(count: usize) -> i64 {
+pub(super) fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

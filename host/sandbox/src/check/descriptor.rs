@@ -21,6 +21,14 @@ const MINTED: u32 = 64;
 /// Bytes of a settings schema.
 const SCHEMA: usize = 256 * 1024;
 
+/// Longest label of a host name (RFC 1035, 2.3.4).
+const LABEL: usize = 63;
+
+/// Zones without a public owner, whose names lead into the host's machine, network or cluster: multicast DNS (RFC 6762),
+/// loopback (RFC 6761), private use, in which clouds keep their metadata services, and Kubernetes' services in short and in
+/// full.
+const LOCAL_ZONES: [&str; 5] = ["cluster.local", "localhost", "local", "internal", "svc"];
+
 pub(crate) fn descriptor(descriptor: &Descriptor) -> Checked {
     if !is_id(&descriptor.id) {
         return Err(format!("the id is not a lower-case letter and up to {} letters, digits and hyphens", ID - 1));
@@ -147,14 +155,41 @@ fn catalogue(catalogue: &Catalogue) -> Checked {
     Ok(())
 }
 
+/// A probe carries a credential, and the host sends it from where it runs: inside of a cluster, beside a cloud's metadata
+/// service. So no plugin may point it at an address, or at a name that only this machine, this network or this cluster gives a
+/// meaning. Which address a public name leads to is not looked at: a private cloud's API has a private one, and behind a proxy
+/// there is none to see.
 fn api_hosts(hosts: &[String]) -> Checked {
     at_most("API hosts", hosts.len(), SECRETS)?;
-    let plain = |host: &String| {
-        !host.is_empty()
-            && host.len() <= NAME
-            && host.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
+    hosts.iter().try_for_each(|host| api_host(host))
+}
+
+fn api_host(host: &str) -> Checked {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= LABEL
+            && label.chars().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
-    if hosts.iter().all(plain) { Ok(()) } else { Err("an API host is not a lower-case host name".into()) }
+    if host.len() > NAME || !host.split('.').all(is_label) {
+        return Err("an API host is not a lower-case host name".into());
+    }
+    let last = host.rsplit('.').next().unwrap_or_default();
+    // What ends in a number is read as an IPv4 address (WHATWG URL, "ends in a number"): 127.1 and 10.0.0.0x1 as well.
+    if last.chars().all(|c| c.is_ascii_digit()) || last.starts_with("0x") {
+        return Err(format!(
+            "the API host {host} is an address; a name is needed, for which its certificate can vouch"
+        ));
+    }
+    if last == host {
+        return Err(format!("the API host {host} is a single label, which means something else on each network"));
+    }
+    if let Some(zone) = LOCAL_ZONES.iter().find(|zone| host.ends_with(&format!(".{zone}"))) {
+        return Err(format!("the API host {host} ends in .{zone}, which only this host's own surroundings know"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -235,12 +270,45 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_api_host_is_a_name_that_means_the_same_everywhere() {
+        for (host, rule) in [
+            ("", "not a lower-case host name"),
+            ("https://x.example", "not a lower-case host name"),
+            ("API.cloud.example", "not a lower-case host name"),
+            ("api.cloud.example:8443", "not a lower-case host name"),
+            ("api.cloud.example.", "not a lower-case host name"),
+            ("api..example", "not a lower-case host name"),
+            ("-a.example", "not a lower-case host name"),
+            ("[::1]", "not a lower-case host name"),
+            ("169.254.169.254", "is an address"),
+            ("127.1", "is an address"),
+            ("2130706433", "is an address"),
+            ("10.0.0.0x1", "is an address"),
+            ("localhost", "a single label"),
+            ("metadata", "a single label"),
+            ("api.localhost", "ends in .localhost"),
+            ("printer.local", "ends in .local,"),
+            ("metadata.google.internal", "ends in .internal"),
+            ("kubernetes.default.svc", "ends in .svc"),
+            ("kubernetes.default.svc.cluster.local", "ends in .cluster.local"),
+        ] {
+            refused(|d| d.api_hosts = vec!["api.cloud.example".into(), host.into()], rule);
+        }
+        let mut private = sample();
+        // Public, of a company's own zone, and one that only contains a word of the list.
+        private.api_hosts =
+            ["api.cloud.example", "keystone.cloud.corp.example", "internal.cloud.example", "svc.example"]
+                .map(str::to_owned)
+                .to_vec();
+        assert_eq!(descriptor(&private), Ok(()));
+    }
+
+    #[test]
     fn the_rest_has_a_shape() {
         refused(|d| d.version = "1.2".into(), "semantic version");
         refused(|d| d.display_name = "A\u{202e}cloud".into(), "the display name has a control character");
         refused(|d| d.secrets[0].label = "a\nb".into(), "label has a control character");
         refused(|d| d.settings_schema = "[]".into(), "JSON object");
-        refused(|d| d.api_hosts = vec!["https://x".into()], "API host");
         refused(|d| d.user_data_limit = 0, "user data");
         let provider = |source: &str, version: &str| catalyst_domain::provider::TofuProvider {
             source: source.into(),

@@ -11,6 +11,7 @@ mod fixtures;
 mod hostile;
 mod isolation;
 mod loading;
+mod measure;
 mod memo;
 mod pins;
 mod signatures;

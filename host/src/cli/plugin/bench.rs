@@ -1,16 +1,19 @@
-//! `catalyst plugin bench`: how long a component takes here. The figures are this machine's; they compare two builds of a
-//! plugin on one machine, and promise nothing of another.
+//! `catalyst plugin bench`: what a component takes. Its times are this machine's; they compare two builds of a plugin on one
+//! machine, and promise nothing of another. Its instructions and its memory are counted, and the same everywhere.
 
-use super::component::{Opened, open, open_loaded};
+use super::component::{Component, Opened, open, open_loaded};
 use super::page::{Page, Tone};
 use super::{Report, Usage, asked, check, example};
+use crate::compile::Apart;
 use crate::config::Config;
+use anyhow::Context as _;
 use catalyst_domain::Request;
 use catalyst_domain::provider::{Asked, Diagnostic};
-use catalyst_sandbox::Provider;
+use catalyst_sandbox::{Compile, Cost, Measure, Provider};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) const HELP: &str = concat!(
@@ -18,9 +21,11 @@ pub(super) const HELP: &str = concat!(
         "catalyst plugin bench acme.wasm",
         "catalyst plugin bench acme.wasm --request cases/solo.json --calls 2000"
     ),
-    "\nEvery call gets another request, so that no answer is one that was kept from before.\n\
+    "\nEvery call gets another request, so that no answer is one that was kept from before. Instructions and memory are those \
+     of one call each, counted apart from the times: the same component and request give the same figures on any machine.\n\
      JSON: machine (cores, arch, os, build), calls, bytes, digest, bundleBytes, and load, diagnose, validate, render, each \
-     with p50, p99 and max in microseconds.",
+     with p50, p99 and max in microseconds; counted, with diagnose, validate and render, each with instructions and \
+     memoryBytes.",
 );
 
 /// Loads that are measured; the first compiles where the cache has nothing yet, and is left out.
@@ -47,6 +52,27 @@ struct Series {
     max: u64,
 }
 
+/// One call of each function, counted.
+#[derive(Debug, Serialize)]
+struct Counted {
+    diagnose: Figures,
+    validate: Figures,
+    render: Figures,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Figures {
+    instructions: u64,
+    memory_bytes: usize,
+}
+
+impl From<Cost> for Figures {
+    fn from(cost: Cost) -> Self {
+        Self { instructions: cost.instructions, memory_bytes: cost.memory_bytes }
+    }
+}
+
 impl Series {
     fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
@@ -67,29 +93,67 @@ pub(super) async fn bench(config: &Config, arguments: &Arguments) -> anyhow::Res
     let diagnose = diagnoses(provider, arguments.calls).await?;
     let validate = validates(provider, &request, arguments.calls).await?;
     let (render, bundle_bytes) = renders(provider, &request, arguments.calls).await?;
+    let counted = counted(provider, &request, arguments).await?;
+    let page = page(&component, arguments.calls, bundle_bytes, [&load, &diagnose, &validate, &render], &counted);
+    let json = json!({
+        "machine": machine(), "calls": arguments.calls, "bytes": component.bytes,
+        "digest": super::inspect::digest(provider), "bundleBytes": bundle_bytes, "load": load, "diagnose": diagnose,
+        "validate": validate, "render": render, "counted": counted,
+    });
+    Ok(Report { page, json, good: true, aside: Page::default() })
+}
+
+/// Whose times they are.
+fn machine() -> Value {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
+    json!({"cores": cores, "arch": arch, "os": os, "build": build})
+}
+
+fn page(
+    component: &Component,
+    calls: u32,
+    bundle_bytes: usize,
+    [load, diagnose, validate, render]: [&Series; 4],
+    counted: &Counted,
+) -> Page {
     let mut page = Page::default();
-    let id = &provider.descriptor().id;
-    page.line(Tone::Head, &format!("{id}: {} calls of each function", arguments.calls));
-    page.field("figures of", &format!("this machine alone: {cores} cores, {arch} {os}, a {build} build of catalyst"));
+    let machine = machine();
+    let word = |key: &str| machine[key].as_str().unwrap_or_default().to_owned();
+    let (arch, os, build) = (word("arch"), word("os"), word("build"));
+    page.line(Tone::Head, &format!("{}: {calls} calls of each function", component.provider.descriptor().id));
+    page.field(
+        "times of",
+        &format!("this machine alone: {} cores, {arch} {os}, a {build} build of catalyst", machine["cores"]),
+    );
     for (name, what, series) in [
-        ("load", "read, digest, machine code from the cache, instantiate, describe", &load),
-        ("diagnose", "instantiate and a small call", &diagnose),
-        ("validate", "", &validate),
-        ("render", "the bundle policy included", &render),
+        ("load", "read, digest, machine code from the cache, instantiate, describe", load),
+        ("diagnose", "instantiate and a small call", diagnose),
+        ("validate", "", validate),
+        ("render", "the bundle policy included", render),
     ] {
         let figures = format!("p50 {} µs, p99 {} µs, max {} µs", series.p50, series.p99, series.max);
         page.field(name, &if what.is_empty() { figures } else { format!("{figures}   ({what})") });
     }
+    page.line(Tone::Head, "One call, counted: the same on any machine");
+    for (name, of) in [("diagnose", &counted.diagnose), ("validate", &counted.validate), ("render", &counted.render)] {
+        page.field(name, &format!("{} instructions, {} bytes of memory", of.instructions, of.memory_bytes));
+    }
     page.field("bytes", &format!("{} of the component, {bundle_bytes} of a bundle", component.bytes));
-    let json = json!({
-        "machine": {"cores": cores, "arch": arch, "os": os, "build": build},
-        "calls": arguments.calls, "bytes": component.bytes, "digest": super::inspect::digest(provider),
-        "bundleBytes": bundle_bytes, "load": load, "diagnose": diagnose, "validate": validate, "render": render,
-    });
-    Ok(Report { page, json, good: true })
+    page
+}
+
+/// In an engine that counts, so apart from the calls whose time was taken.
+async fn counted(provider: &Provider, request: &Request, arguments: &Arguments) -> anyhow::Result<Counted> {
+    let bytes = std::fs::read(&arguments.file).with_context(|| format!("cannot read {}", arguments.file.display()))?;
+    let measure = Measure::of(provider, bytes, &Compile::Apart(Arc::new(Apart))).await?;
+    let request = numbered(request, 0);
+    Ok(Counted {
+        diagnose: measure.diagnose(&failure(0), &Asked::default()).await?.into(),
+        validate: measure.validate(&request).await?.into(),
+        render: measure.render(&request, &asked::context(provider.descriptor())).await?.into(),
+    })
 }
 
 fn request(provider: &Provider, arguments: &Arguments) -> anyhow::Result<Request> {
@@ -118,7 +182,7 @@ async fn diagnoses(provider: &Provider, calls: u32) -> anyhow::Result<Series> {
     let asked = Asked::default();
     let mut times = Vec::new();
     for call in 0..calls {
-        let diagnostic = Diagnostic { summary: format!("failure {call}"), detail: String::new(), address: None };
+        let diagnostic = failure(call);
         let begun = Instant::now();
         provider.diagnose(&diagnostic, &asked).await?;
         times.push(begun.elapsed());
@@ -158,6 +222,10 @@ async fn renders(provider: &Provider, request: &Request, calls: u32) -> anyhow::
         }
     }
     Ok((Series::of(times), bytes))
+}
+
+fn failure(call: u32) -> Diagnostic {
+    Diagnostic { summary: format!("failure {call}"), detail: String::new(), address: None }
 }
 
 fn numbered(request: &Request, call: u32) -> Request {

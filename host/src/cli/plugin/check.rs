@@ -39,13 +39,18 @@ pub(super) struct Arguments {
 
 pub(super) async fn check(config: &Config, arguments: &Arguments) -> anyhow::Result<Report> {
     let mut ledger = Ledger::default();
-    let (component, twin) = match (open(config, &arguments.file).await?, open(config, &arguments.file).await?) {
-        (Opened::Loaded(component), Opened::Loaded(twin)) => (component, twin),
-        (Opened::Refused(why), _) | (_, Opened::Refused(why)) => {
-            ledger.hold(Rule::Load, Err(format!("it {why}")));
-            return Ok(unloaded(arguments, ledger));
+    let mut pair = Vec::new();
+    for _ in 0..2 {
+        match open(config, &arguments.file).await? {
+            Opened::Loaded(component) => pair.push(component),
+            // Not tried twice: a component may be refused because its compiler ran out of time.
+            Opened::Refused(why) => {
+                ledger.hold(Rule::Load, Err(format!("it {why}")));
+                return Ok(unloaded(arguments, ledger));
+            }
         }
-    };
+    }
+    let [component, twin] = <[Component; 2]>::try_from(pair).map_err(|_| anyhow::anyhow!("two loads gave not two"))?;
     ledger.hold(Rule::Load, Ok(()));
     let same = component.provider.descriptor() == twin.provider.descriptor();
     ledger.expect(Rule::Deterministic, same, || "describe: two calls gave two answers".to_owned());
@@ -74,7 +79,12 @@ fn unloaded(arguments: &Arguments, ledger: Ledger) -> Report {
     list(&mut page, &lines);
     page.gap();
     page.line(Tone::Bad, "fail: a host would not load it");
-    Report { page, json: json!({"file": arguments.file, "verdict": "fail", "rules": lines}), good: false }
+    Report {
+        page,
+        json: json!({"file": arguments.file, "verdict": "fail", "rules": lines}),
+        good: false,
+        aside: Page::default(),
+    }
 }
 
 fn report(arguments: &Arguments, component: &Component, twins: Twins) -> Report {
@@ -114,7 +124,7 @@ fn report(arguments: &Arguments, component: &Component, twins: Twins) -> Report 
         "slowestCallMilliseconds": milliseconds,
         "permissions": permissions,
     });
-    Report { page, json, good }
+    Report { page, json, good, aside: Page::default() }
 }
 
 fn list(page: &mut Page, lines: &[Line]) {

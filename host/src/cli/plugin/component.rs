@@ -1,10 +1,12 @@
-//! One component file, loaded exactly as a host loads those of its plugins folder.
+//! One component file, loaded exactly as a host loads those of its plugins folder: a stranger's bytes reach the compiler in a
+//! process apart, with its limits.
 
 use super::super::serve::{sandbox_settings, start_sandbox};
 use super::Usage;
+use crate::compile::Apart;
 use crate::config::Config;
 use anyhow::Context as _;
-use catalyst_sandbox::{Provider, Sandbox, Settings};
+use catalyst_sandbox::{Compile, Provider, Sandbox, Settings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,7 +40,8 @@ pub(super) async fn open(config: &Config, file: &Path) -> anyhow::Result<Opened>
         return Err(usage("is no file; give the .wasm of a component").into());
     }
     // A file that is judged here is not served: nobody has to have signed it.
-    let settings = Settings { keys: None, ..sandbox_settings(config)? };
+    let compile = Compile::Apart(Arc::new(Apart));
+    let settings = Settings { keys: None, compile, ..sandbox_settings(config)? };
     let (sandbox, _) = start_sandbox(config, settings).context("cannot start the sandbox")?;
     load(&sandbox, file, metadata.len()).await
 }

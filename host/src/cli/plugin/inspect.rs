@@ -50,7 +50,7 @@ pub(super) async fn inspect(config: &Config, arguments: &Arguments) -> anyhow::R
     catalogue(&mut page, provider.descriptor());
     page.gap();
     limits(&mut page, provider.limits(), provider.descriptor());
-    Ok(Report { page, json, good: true })
+    Ok(Report { page, json, good: true, aside: Page::default() })
 }
 
 /// `sha256:` and the digest, as `plugins.lock` has it.

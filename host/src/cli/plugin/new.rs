@@ -86,6 +86,7 @@ pub(super) fn new(arguments: &Arguments) -> anyhow::Result<Report> {
         page: next(page, &dir, arguments.lang),
         json: json!({"name": name, "folder": folder, "files": paths(&files), "sdk": used}),
         good: true,
+        aside: Page::default(),
     })
 }
 

@@ -20,7 +20,8 @@ pub(super) const HELP: &str = concat!(
         "tofu -chdir=/tmp/solo init"
     ),
     "\nBeside the module lies terraform.tfvars.json with what is known, and secrets.tfvars.example with a placeholder for \
-     each secret. Findings go to standard error; one that refuses the request ends with exit status 1 and writes nothing.\n\
+     each secret. Findings go to standard error, with --json into the object alone; one that refuses the request \
+     ends with exit status 1 and writes nothing.\n\
      JSON: folder, files, findings (pointer, code, message, severity), secretVariables, userData, warnings; refused is true \
      when there is no module.",
 );
@@ -45,12 +46,11 @@ pub(super) async fn render(config: &Config, arguments: &Arguments) -> anyhow::Re
     let component = open_loaded(config, &arguments.file).await?;
     let descriptor = component.provider.descriptor();
     let answer = asked::ask(&component.provider, &arguments.request).await?;
-    tell(&answer.findings);
-    let mut page = Page::default();
+    let (mut page, aside) = (Page::default(), told(&answer.findings));
     let Some(bundle) = answer.bundle else {
         page.line(Tone::Bad, "the request is refused; nothing was written");
         let json = json!({"refused": true, "findings": answer.findings});
-        return Ok(Report { page, json, good: false });
+        return Ok(Report { page, json, good: false, aside });
     };
     let folder = empty_folder(&arguments.out).map_err(|error| Usage(format!("{error:#}")))?;
     shared::write(&folder, &bundle)?;
@@ -65,7 +65,7 @@ pub(super) async fn render(config: &Config, arguments: &Arguments) -> anyhow::Re
         "userData": bundle.user_data,
         "warnings": bundle.warnings,
     });
-    Ok(Report { page, json, good: true })
+    Ok(Report { page, json, good: true, aside })
 }
 
 fn show(page: &mut Page, bundle: &Bundle, folder: &Path) {
@@ -78,15 +78,13 @@ fn show(page: &mut Page, bundle: &Bundle, folder: &Path) {
     }
 }
 
-/// To standard error, so that standard output can go elsewhere.
-fn tell(findings: &[Finding]) {
-    let mut out = anstream::stderr();
+fn told(findings: &[Finding]) -> Page {
+    let mut page = Page::default();
     for finding in findings {
         let (word, tone) = if finding.is_error() { ("error", Tone::Bad) } else { ("warning", Tone::Warn) };
-        let mut page = Page::default();
         page.line(tone, &format!("{word}: {}: {} ({})", finding.pointer, finding.message, finding.code));
-        let _ = out.write_all(page.into_text().as_bytes());
     }
+    page
 }
 
 fn write_secrets(folder: &Path, bundle: &Bundle, descriptor: &Descriptor) -> std::io::Result<()> {

@@ -78,7 +78,7 @@ pub(super) async fn test(config: &Config, arguments: &Arguments) -> anyhow::Resu
     }
     let good = cases.iter().all(|case| matches!(case.outcome, Outcome::Same | Outcome::Written));
     let json = json!({"verdict": if good { "pass" } else { "fail" }, "cases": cases});
-    Ok(Report { page: page(&cases, good), json, good })
+    Ok(Report { page: page(&cases, good), json, good, aside: Page::default() })
 }
 
 /// The request files of a folder, by name.

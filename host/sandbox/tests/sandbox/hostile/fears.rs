@@ -62,7 +62,11 @@ const ELSEWHERE: [(&str, &str, &str); 7] = [
     ),
     ("a log cut at its limit", "bounds.rs", "async fn a_flood_of_log_is_cut_and_said"),
     ("one caller's loop in another's way", "bounds.rs", "async fn a_loop_ends_with_its_budget_and_others_go_on"),
-    ("two files that claim one id", "loading.rs", "async fn the_others_serve"),
+    (
+        "two files that claim one id",
+        "loading.rs",
+        "async fn who_serves_an_id_keeps_it_and_of_two_newcomers_neither_gets_it",
+    ),
     (
         "a neighbour that burns the processor",
         "isolation.rs",
