@@ -1,8 +1,8 @@
 //! The compiler of plugins as a child process: this very program, started anew with limits on time and memory.
 //!
-//! Together with the engine this is the only place that spawns. A stranger's component reaches the compiler, so the child has
-//! an empty environment, no file, a budget of memory and of time, and a low priority; what it gives back is read from its own
-//! pipe. It knows nothing of folders, plugins' answers or deployments.
+//! Together with the engine this is the only place that spawns. A stranger's component reaches the compiler, so the
+//! child has an empty environment, no file, a budget of memory and of time, and a low priority; what it gives back is
+//! read from its own pipe. It knows nothing of folders, plugins' answers or deployments.
 
 mod child;
 

@@ -1,5 +1,5 @@
-//! Numbers for whoever runs this, as Prometheus reads them (OpenMetrics text). What happens is counted here when it does;
-//! what is so now is read from the rooms at each scrape. No label holds an id or anything that a client chose, so
+//! Numbers for whoever runs this, as Prometheus reads them (OpenMetrics text). What happens is counted here when it
+//! does; what is so now is read from the rooms at each scrape. No label holds an id or anything that a client chose, so
 //! that the number of series is bounded by the program and by the plugins that its operator put there.
 
 mod measured;

@@ -2,6 +2,7 @@
 //! answered; limits, signatures, and the compiler's own process.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use catalyst_tests::components::{compile_bomb, rebuilt};
 use catalyst_tests::host::{Host, built, wait_for};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -15,51 +16,10 @@ fn rehearsal() -> Vec<u8> {
     std::fs::read(built("plugins/rehearsal.wasm")).unwrap()
 }
 
-/// The same plugin with other bytes: a custom section at its end changes nothing but the digest.
-fn rebuilt(bytes: &[u8]) -> Vec<u8> {
-    [bytes, &[0, 3, 1, b'x', 0]].concat()
-}
-
 /// Puts a file in the place of another, whole or not at all.
 fn put(folder: &Path, name: &str, bytes: &[u8]) {
     std::fs::write(folder.join(".new"), bytes).unwrap();
     std::fs::rename(folder.join(".new"), folder.join(name)).unwrap();
-}
-
-fn leb(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = u8::try_from(value & 0x7f).unwrap();
-        value >>= 7;
-        bytes.push(if value == 0 { low } else { low | 0x80 });
-        if value == 0 {
-            return bytes;
-        }
-    }
-}
-
-fn section(id: u8, content: &[u8]) -> Vec<u8> {
-    [vec![id], leb(content.len()), content.to_vec()].concat()
-}
-
-/// A component of some megabytes that keeps a compiler busy for minutes: functions of hundreds of thousands of blocks, in each
-/// of which values meet.
-fn compile_bomb() -> Vec<u8> {
-    const FUNCTIONS: usize = 6;
-    const BLOCKS: usize = 400_000;
-    // block; local.get 0; br_if 0; local.get 1; local.get 0; i32.add; local.set 1; end
-    let block: &[u8] = &[0x02, 0x40, 0x20, 0x00, 0x0d, 0x00, 0x20, 0x01, 0x20, 0x00, 0x6a, 0x21, 0x01, 0x0b];
-    // One group of one local of type i32.
-    let body = [&[0x01, 0x01, 0x7f][..], &block.repeat(BLOCKS), &[0x0b]].concat();
-    let bodies = [leb(body.len()), body].concat().repeat(FUNCTIONS);
-    let module = [
-        b"\0asm\x01\0\0\0".to_vec(),
-        section(1, &[1, 0x60, 1, 0x7f, 0]),
-        section(3, &[leb(FUNCTIONS), vec![0; FUNCTIONS]].concat()),
-        section(10, &[leb(FUNCTIONS), bodies].concat()),
-    ]
-    .concat();
-    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module)].concat()
 }
 
 fn providers(host: &Host) -> Value {
@@ -112,10 +72,13 @@ fn the_folder_is_followed_and_a_bad_file_is_told_in_status_log_and_count_while_t
     assert_eq!(digest(&host), second, "the old one serves");
     assert!(providers(&host)["sandbox"]["loadFailures"].as_u64().is_some_and(|count| count >= 1));
     assert!(host.trace().contains("plugin not loaded"));
+    let named = "catalyst_plugin_file_failed{file=\"rehearsal.wasm\"} 1\n";
+    assert!(host.api.get("/metrics").body.contains(named), "{}", host.api.get("/metrics").body);
 
     put(folder, "rehearsal.wasm", &good);
     wait_for("the first plugin", SOON, || (digest(&host) == first).then_some(()));
     assert_eq!(failure(&host, "rehearsal.wasm"), None);
+    assert!(!host.api.get("/metrics").body.contains("catalyst_plugin_file_failed{"));
     let running = &providers(&host)["providers"][0]["running"];
     assert_eq!(running["compiled"], "cached", "known code is not made anew: {running}");
 

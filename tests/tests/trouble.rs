@@ -152,7 +152,17 @@ fn outputs_are_read_by_a_plugin_that_others_made_fail_when_it_is_called_again() 
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(refused(&host) > suspended, "the plugin was not called for the outputs while it was left alone");
+    assert!(series(&host, "catalyst_plugin_breaker_openings_total{plugin=\"hostile\"}") >= 1, "it is counted");
+    let standing =
+        |state: &str| series(&host, &format!("catalyst_plugin_breaker{{plugin=\"hostile\",state=\"{state}\"}}"));
+    assert_eq!(["closed", "open", "half-open"].map(standing).iter().sum::<u64>(), 1, "it stands at one place");
     wait_for("the endpoints", LIMIT, || (status(&host, id) == "flux-bootstrapping").then_some(()));
+}
+
+fn series(host: &Host, name: &str) -> u64 {
+    let metrics = host.api.get("/metrics").body;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().trim().parse().unwrap()
 }
 
 /// Calls of the hostile plugin that were not made.

@@ -1,8 +1,8 @@
 //! What another request would mean for servers that are there: only what the requests themselves tell.
 //!
-//! What OpenTofu would do is known from its plan alone. Here stands what holds on every cloud: a server cannot move, a size
-//! is the cloud's to change or to replace, counts add and remove, and user data reaches new servers only, because modules
-//! keep it under `ignore_changes`.
+//! What OpenTofu would do is known from its plan alone. Here stands what holds on every cloud: a server cannot move, a
+//! size is the cloud's to change or to replace, counts add and remove, and user data reaches new servers only, because
+//! modules keep it under `ignore_changes`.
 
 use crate::Request;
 use serde::Serialize;

@@ -1,5 +1,5 @@
-//! The pool name of a deployment: how far it is, what may happen to it, and what is due. A name that cannot be published does
-//! not undo a cluster, so none of this moves the status.
+//! The pool name of a deployment: how far it is, what may happen to it, and what is due. A name that cannot be
+//! published does not undo a cluster, so none of this moves the status.
 
 use crate::{Record, Refused, Status, Step};
 use serde::{Deserialize, Serialize};
@@ -130,8 +130,8 @@ pub(crate) fn applied(next: &mut Record, old_load_balancer_ip: &str) {
     }
 }
 
-/// A run of the earlier service that had ended had also ended with its commit; doing that once more would take a live name
-/// away for a while.
+/// A run of the earlier service that had ended had also ended with its commit; doing that once more would take a live
+/// name away for a while.
 pub(crate) fn watch_resumed(next: &mut Record) {
     if next.dns.is_none() && !next.pdm_pool_domain.is_empty() {
         say(next, DnsState::Published, "");

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// Eight random bytes as sixteen lower-case hex characters.
 ///
-/// The type is also the guard of file names: only this shape ever reaches a path. It is kept in place, for a process keeps
-/// several of each deployment's.
+/// The type is also the guard of file names: only this shape ever reaches a path. It is kept in place, for a process
+/// keeps several of each deployment's.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeploymentId([u8; LENGTH]);
 

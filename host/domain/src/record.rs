@@ -214,8 +214,8 @@ impl Record {
         self.phase0_finished_at.is_some() || (self.schema == 0 && addressed)
     }
 
-    /// Hosts that a kubeconfig may name; empty while the outputs are not known. The earlier service kept no list, but the
-    /// addresses.
+    /// Hosts that a kubeconfig may name; empty while the outputs are not known. The earlier service kept no list, but
+    /// the addresses.
     pub fn allowed_hosts(&self) -> Vec<String> {
         if !self.kubeconfig_hosts.is_empty() || !self.phase0_done() {
             return self.kubeconfig_hosts.clone();
@@ -231,8 +231,8 @@ impl Record {
         !leaving && !self.kubeconfig_bearer_hash.is_empty()
     }
 
-    /// Whether infrastructure was once seen to be there. With no state of it at hand nobody can say that nothing is left:
-    /// so it is with records of the earlier service, whose states are not kept here.
+    /// Whether infrastructure was once seen to be there. With no state of it at hand nobody can say that nothing is
+    /// left: so it is with records of the earlier service, whose states are not kept here.
     pub fn had_infrastructure(&self) -> bool {
         let addressed = self.result.as_ref().is_some_and(|r| !r.control_plane_ip.is_empty());
         addressed || self.phase0_done() || self.provider.is_none()

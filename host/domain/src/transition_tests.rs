@@ -317,8 +317,8 @@ fn a_kubeconfig_stays_while_its_server_may_and_goes_with_it() {
 }
 
 proptest! {
-    /// Random facts in random order never lose a kubeconfig, never make a ready without evidence, and never leave an error
-    /// on a healthy deployment.
+    /// Random facts in random order never lose a kubeconfig, never make a ready without evidence, and never leave an
+    /// error on a healthy deployment.
     #[test]
     fn invariants_hold_for_any_history(picks in proptest::collection::vec(0usize..22, 0..60), pooled: bool) {
         let all = facts();

@@ -1,29 +1,31 @@
 //! When a plugin is not called for a while: a pure state machine of one plugin's calls. Time is passed in.
 //!
-//! A plugin that traps or hits a limit on every call costs a slot and up to two seconds each time, and who waits for it gets
-//! nothing. After some such failures in a row its calls are answered at once; after a pause one call is let through, and its
-//! answer opens the way again.
+//! A plugin that traps or hits a limit on every call costs a slot and up to two seconds each time, and who waits for it
+//! gets nothing. After some such failures in a row its calls are answered at once; after a pause one call is let
+//! through, and its answer opens the way again.
 //!
-//! What counts. Traps, exits and limits do: the guest ended without an answer. Findings are answers. An answer that breaks a
-//! rule costs no more than a good one, and a host without a free slot is no plugin's fault: neither counts, neither clears.
+//! What counts. Traps, exits and limits do: the guest ended without an answer. Findings are answers. An answer that
+//! breaks a rule costs no more than a good one, and a host without a free slot is no plugin's fault: neither counts,
+//! neither clears.
 //!
-//! A plugin is pure, so the same input fails the same way for ever and says nothing new: an input counts once, and one that
-//! failed in this row is never the trial. Somebody who sends one bad request again and again thus takes nothing from others.
-//! Somebody who varies it can open the breaker, so the first pause is short, any answer closes it, and remembered answers are
-//! given meanwhile. New bytes are a new plugin and start closed.
+//! A plugin is pure, so the same input fails the same way for ever and says nothing new: an input counts once, and one
+//! that failed in this row is never the trial. Somebody who sends one bad request again and again thus takes nothing
+//! from others. Somebody who varies it can open the breaker, so the first pause is short, any answer closes it, and
+//! remembered answers are given meanwhile. New bytes are a new plugin and start closed.
 
 use std::time::{Duration, Instant};
 
 use crate::memo::Key;
 
-/// Failures in a row, of as many different inputs, that open the breaker. One weird input is an accident, and so are two of a
-/// person who changes it; five without one answer between them are a plugin that does not work.
+/// Failures in a row, of as many different inputs, that open the breaker. One weird input is an accident, and so are
+/// two of a person who changes it; five without one answer between them are a plugin that does not work.
 pub(crate) const FAILURES: usize = 5;
 
 /// The first pause: what a person barely notices.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause, reached after five trials that failed: a plugin that was broken and works again is not missed for long.
+/// The longest pause, reached after five trials that failed: a plugin that was broken and works again is not missed for
+/// long.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How a call ended, as far as it matters here.

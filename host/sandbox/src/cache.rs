@@ -1,9 +1,9 @@
 //! Machine code compiled ahead of time, kept between starts.
 //!
-//! Loading such code runs it unchecked, so the folder is ours alone (0700) and every entry carries a MAC under a key that
-//! never leaves the folder. An entry is for one component and one build of the engine; whatever does not match is
-//! compiled anew from the component. The cache is a convenience: when it fails, a load is slower and no more. It is bounded in
-//! entries and in bytes; what was not used for longest goes first.
+//! Loading such code runs it unchecked, so the folder is ours alone (0700) and every entry carries a MAC under a key
+//! that never leaves the folder. An entry is for one component and one build of the engine; whatever does not match is
+//! compiled anew from the component. The cache is a convenience: when it fails, a load is slower and no more. It is
+//! bounded in entries and in bytes; what was not used for longest goes first.
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::hash::{Hash, Hasher};
@@ -34,8 +34,9 @@ const MAC_DOMAIN: &[u8] = b"catalyst plugin machine code 1\0";
 /// Largest entry. Machine code is some three times its component.
 const ENTRY_BYTES: u64 = 256 * 1024 * 1024;
 
-/// What is kept. Twice the plugins of a folder, so that a swap and a way back compile nothing; and half of the volume that the
-/// chart gives (`sizes.cache`, 2Gi), whose other half is for OpenTofu's providers. A volume that is full ends the host's pod.
+/// What is kept. Twice the plugins of a folder, so that a swap and a way back compile nothing; and half of the volume
+/// that the chart gives (`sizes.cache`, 2Gi), whose other half is for OpenTofu's providers. A volume that is full ends
+/// the host's pod.
 const KEPT: Bounds = Bounds { entries: 128, bytes: 1024 * 1024 * 1024 };
 
 /// A file that is being written is younger than this; an older one was left by a host that ended in between.

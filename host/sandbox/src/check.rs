@@ -93,9 +93,9 @@ pub(crate) fn estimate(estimate: &Estimate) -> Checked {
     Ok(())
 }
 
-/// The sender checks the URL again. Both go by the name alone: to which address it leads is the resolver's and the proxy's
-/// business, so a descriptor may name no host that is an address or is known only around this host (`descriptor::api_hosts`),
-/// and who holds the secret is proven by the certificate of the name.
+/// The sender checks the URL again. Both go by the name alone: to which address it leads is the resolver's and the
+/// proxy's business, so a descriptor may name no host that is an address or is known only around this host
+/// (`descriptor::api_hosts`), and who holds the secret is proven by the certificate of the name.
 pub(crate) fn probes(probes: &[Probe], descriptor: &Descriptor) -> Checked {
     at_most("probes", probes.len(), PROBES)?;
     for probe in probes {

@@ -1,8 +1,8 @@
 //! From a component to machine code, here or apart.
 //!
-//! A component of a few kilobytes can keep the compiler busy for minutes or make it take all memory, and the engine does not
-//! count that as a fault of its own. A host that serves therefore compiles in a child process with limits. How such a child is
-//! started is not known here: a [`Compiler`] does it, and the child does its work with [`compile`].
+//! A component of a few kilobytes can keep the compiler busy for minutes or make it take all memory, and the engine
+//! does not count that as a fault of its own. A host that serves therefore compiles in a child process with limits. How
+//! such a child is started is not known here: a [`Compiler`] does it, and the child does its work with [`compile`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -81,8 +81,8 @@ pub enum CompileError {
     Broken(String),
 }
 
-/// Compiles a component for a host's engine: the whole work of a process apart. It starts no such engine, so it needs none of
-/// its address space.
+/// Compiles a component for a host's engine: the whole work of a process apart. It starts no such engine, so it needs
+/// none of its address space.
 ///
 /// # Errors
 /// What is wrong with the component, in the compiler's words.
@@ -123,9 +123,9 @@ fn here(engine: &Engine, bytes: &[u8]) -> Result<(Component, Vec<u8>), CompileEr
 
 fn trusted(engine: &Engine, code: &[u8]) -> Result<Component, CompileError> {
     #[expect(unsafe_code, reason = "the only way to take code that was compiled apart")]
-    // SAFETY: a `Compiler` gives only what `compile` wrote in a child of this host, the same program, through a pipe that
-    // nobody else holds; the engine checks that its settings and version are ours. A component that could make the compiler
-    // write other code could do so in this process as well.
+    // SAFETY: a `Compiler` gives only what `compile` wrote in a child of this host, the same program, through a pipe
+    // that nobody else holds; the engine checks that its settings and version are ours. A component that could make the
+    // compiler write other code could do so in this process as well.
     let component = unsafe { Component::deserialize(engine, code) };
     component.map_err(|error| CompileError::Broken(format!("the code of the compiler does not fit: {error:#}")))
 }

@@ -1,5 +1,6 @@
-//! The allow-list of imports, and the version of the contract, checked twice: as the bytes name them, before the compiler is given a stranger's component, and
-//! as the engine sees them, before anything is linked. The second is the proof.
+//! The allow-list of imports, and the version of the contract, checked twice: as the bytes name them, before the
+//! compiler is given a stranger's component, and as the engine sees them, before anything is linked. The second is the
+//! proof.
 //!
 //! A guest gets `log`, the contract's own types, and the part of WASI 0.2 that a standard library imports whether it is
 //! needed or not. Everything else is refused by name: `wasi:sockets` and `wasi:http` above all.
@@ -89,7 +90,8 @@ pub(crate) fn check(component: &Component, engine: &Engine) -> Result<Imports, L
     Ok(Imports { names, contract })
 }
 
-/// The version is that of the exported interface. The draft 0.1 exports bare functions; there it is that of the imported types.
+/// The version is that of the exported interface. The draft 0.1 exports bare functions; there it is that of the
+/// imported types.
 fn check_names(imports: &[String], exports: &[String]) -> Result<semver::Version, LoadError> {
     // `describe` returns a record of the contract, so a component of that draft always names one of its interfaces.
     allowed(imports, exported(exports))?.ok_or_else(|| LoadError::Interface { found: "another world".into() })

@@ -1,9 +1,10 @@
-//! What a call costs in figures that are the same on every machine and at every time: instructions and memory. For who writes a
-//! plugin, or compares two builds of one.
+//! What a call costs in figures that are the same on every machine and at every time: instructions and memory. For who
+//! writes a plugin, or compares two builds of one.
 //!
-//! The engine here is one of its own that counts, which makes each call slower, so a host that serves has none. It judges no
-//! answer and keeps none; a [`Provider`] does that. A plugin is pure, so what is counted depends on its bytes and its input
-//! alone: the engine counts one for nearly every operator that is executed, and nothing that the host does.
+//! The engine here is one of its own that counts, which makes each call slower, so a host that serves has none. It
+//! judges no answer and keeps none; a [`Provider`] does that. A plugin is pure, so what is counted depends on its bytes
+//! and its input alone: the engine counts one for nearly every operator that is executed, and nothing that the host
+//! does.
 
 use catalyst_domain::Request;
 use catalyst_domain::provider::{Asked, Diagnostic, RenderContext};

@@ -81,8 +81,8 @@ impl From<&CallFailure> for Outcome {
     }
 }
 
-/// Upper bounds of the buckets of call times, in microseconds: two to each doubling, from an instance alone to the longest
-/// that a call may take on the clock.
+/// Upper bounds of the buckets of call times, in microseconds: two to each doubling, from an instance alone to the
+/// longest that a call may take on the clock.
 const BOUNDS: [u64; 42] = bounds();
 
 const fn bounds() -> [u64; 42] {
@@ -139,7 +139,8 @@ impl Meters {
         self.openings.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The numbers now. They are read one after the other, so a call that ends meanwhile may be in one and not in another.
+    /// The numbers now. They are read one after the other, so a call that ends meanwhile may be in one and not in
+    /// another.
     pub fn snapshot(&self, breaker: BreakerStatus) -> CallStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         CallStats {
@@ -209,8 +210,8 @@ impl CallStats {
         self.times.iter().sum()
     }
 
-    /// The time that so many per cent of the calls did not exceed, to within 41 per cent: the upper bound of its bucket. None
-    /// before the first call, and above every bound.
+    /// The time that so many per cent of the calls did not exceed, to within 41 per cent: the upper bound of its
+    /// bucket. None before the first call, and above every bound.
     pub fn percentile(&self, percent: u64) -> Option<Duration> {
         let rank = (self.made() * percent).div_ceil(100).max(1);
         let buckets = self.buckets();

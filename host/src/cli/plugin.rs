@@ -1,7 +1,7 @@
 //! `catalyst plugin`: for who writes a provider plugin, or has to judge a stranger's.
 //!
-//! Each command makes one [`Report`]: a page for a person, one JSON object for a program, and whether all is well. It is
-//! printed here, in one place. Nothing here creates anything in a cloud, and no command needs a running host.
+//! Each command makes one [`Report`]: a page for a person, one JSON object for a program, and whether all is well. It
+//! is printed here, in one place. Nothing here creates anything in a cloud, and no command needs a running host.
 
 mod asked;
 mod bench;

@@ -1,5 +1,5 @@
-//! `catalyst render`: the module that a create would apply, as a folder for plain OpenTofu. Nothing is created, sent or kept
-//! elsewhere, and no secret is written: each stays a variable that its owner sets.
+//! `catalyst render`: the module that a create would apply, as a folder for plain OpenTofu. Nothing is created, sent or
+//! kept elsewhere, and no secret is written: each stays a variable that its owner sets.
 //!
 //! There is no deployment, so the first server is told of no host to call home to, and the join tokens are made by the
 //! module itself.
@@ -62,7 +62,8 @@ pub async fn render(config: Config, arguments: Arguments) -> anyhow::Result<()> 
 
 /// What a create would say to a body, and the module that it would apply.
 pub(super) struct Answer {
-    /// The host's and the plugin's, in that order; those of secrets are left out, for they may as well be given at the apply.
+    /// The host's and the plugin's, in that order; those of secrets are left out, for they may as well be given at the
+    /// apply.
     pub findings: Vec<Finding>,
     /// None when a finding refuses the request.
     pub bundle: Option<Bundle>,

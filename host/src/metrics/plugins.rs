@@ -1,5 +1,6 @@
-//! The plugins of this moment: who serves, how its calls go, and which file does not load. The one place where the sandbox is
-//! read. A label holds what the operator put into the folder, so the number of series is bounded by the folder's limit.
+//! The plugins of this moment: who serves, how its calls go, and which file does not load. The one place where the
+//! sandbox is read. A label holds what the operator put into the folder, so the number of series is bounded by the
+//! folder's limit.
 
 use catalyst_sandbox::{BreakerState, CallStats, LoadFailure, Outcome, Provider, Sandbox};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
@@ -14,7 +15,8 @@ use std::sync::Arc;
 /// Digits of a digest: enough to tell two builds apart and to find the line of `plugins.lock`.
 const DIGITS: usize = 12;
 
-/// Files that are named. A folder has no more plugins than this; what is beyond it is a mistake in the path, and counted.
+/// Files that are named. A folder has no more plugins than this; what is beyond it is a mistake in the path, and
+/// counted.
 const FILES: usize = 64;
 
 /// Every so many bounds of the sandbox make one of a scrape: 16 µs, 64 µs, … 16.8 s. Its own are two to each doubling.

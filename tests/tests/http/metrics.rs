@@ -106,3 +106,34 @@ async fn an_address_of_their_own_serves_them_to_everybody_and_nothing_else() {
     scene.server.stop();
     served.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_is_told_by_version_and_bytes_with_its_times_and_its_breaker() {
+    let server = Server::with(&[]).await;
+    let provider = server.app.sandbox.provider("rehearsal").unwrap();
+    let reply = server.post("/api/v1/previews", &create_body("measured.example")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let text = scrape(&server).await;
+    let (version, digest) = (&provider.descriptor().version, &provider.digest()[..12]);
+    let info = format!(
+        r#"catalyst_plugin_info{{plugin="rehearsal",version="{version}",interface="1.0.0",digest="{digest}"}}"#
+    );
+    for (series, expect) in [
+        (info.as_str(), 1.0),
+        (r#"catalyst_plugin_breaker{plugin="rehearsal",state="closed"}"#, 1.0),
+        (r#"catalyst_plugin_breaker{plugin="rehearsal",state="open"}"#, 0.0),
+        (r#"catalyst_plugin_breaker_openings_total{plugin="rehearsal"}"#, 0.0),
+    ] {
+        assert_eq!(value(&text, series), Some(expect), "{series} in\n{text}");
+    }
+    let times = |part: &str| value(&text, &format!("catalyst_plugin_call_duration_seconds_{part}")).unwrap();
+    let made = times(r#"count{plugin="rehearsal"}"#);
+    assert!(made >= 2.0 && times(r#"sum{plugin="rehearsal"}"#) > 0.0, "{text}");
+    let bounds = text.lines().filter(|line| {
+        line.starts_with("catalyst_plugin_call_duration_seconds_bucket{") && line.contains(r#"plugin="rehearsal""#)
+    });
+    let counts: Vec<f64> = bounds.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+    assert_eq!((counts.len(), counts.last()), (12, Some(&made)), "{text}");
+    assert!(counts.is_sorted(), "{counts:?}");
+    assert!(!text.contains("catalyst_plugin_file_failed{"), "{text}");
+}

@@ -71,9 +71,13 @@ fn but(change: impl FnOnce(&mut Request)) -> Request {
     request
 }
 
-/// Good ones, bad ones, and every text that one language could read in another way. None begins with a byte order mark: the
-/// JavaScript toolchain drops it before a plugin sees the text.
+/// Good ones, bad ones, and every text that one language could read in another way. None begins with a byte order mark:
+/// the JavaScript toolchain drops it before a plugin sees the text.
 fn requests() -> Vec<Request> {
+    [sizes(), ports(), words(), keys(), domains()].concat()
+}
+
+fn sizes() -> Vec<Request> {
     let mut made = vec![base(), but(|r| r.ha_enabled = true), but(|r| r.regions.clear()), Request::default()];
     made.push(but(|r| r.regions.push(r.regions[0].clone())));
     for count in [-1, 0, 1, 50, 51, i64::MAX, i64::MIN] {
@@ -87,6 +91,10 @@ fn requests() -> Vec<Request> {
             name.clone_into(&mut r.worker_size);
         }));
     }
+    made
+}
+
+fn ports() -> Vec<Request> {
     let odd = [
         json!(null),
         json!(1),
@@ -104,9 +112,11 @@ fn requests() -> Vec<Request> {
         json!([6443]),
         json!({}),
     ];
-    for port in odd {
-        made.push(but(|r| r.extra = Map::from_iter([("apiPort".to_owned(), port)])));
-    }
+    odd.map(|port| but(|r| r.extra = Map::from_iter([("apiPort".to_owned(), port)]))).to_vec()
+}
+
+fn words() -> Vec<Request> {
+    let mut made = Vec::new();
     let long = "ü".repeat(2049);
     for words in [
         "",
@@ -135,6 +145,11 @@ fn requests() -> Vec<Request> {
         made.push(but(|r| r.org_email = words.to_owned()));
         made.push(but(|r| r.ssh_public_key = format!("{KEY} {words}")));
     }
+    made
+}
+
+fn keys() -> Vec<Request> {
+    let mut made = Vec::new();
     for key in [
         "",
         " ",
@@ -152,6 +167,11 @@ fn requests() -> Vec<Request> {
     ] {
         made.push(but(|r| r.ssh_public_key = key.to_owned()));
     }
+    made
+}
+
+fn domains() -> Vec<Request> {
+    let mut made = Vec::new();
     let name = |parts: &[usize]| parts.iter().map(|length| "a".repeat(*length)).collect::<Vec<_>>().join(".");
     for fqdn in [
         "a",

@@ -148,9 +148,12 @@ fn render_writes_the_module_with_a_placeholder_for_each_secret() {
     std::fs::write(&request, body.to_string()).unwrap();
     let other = text(&folder.path().join("other"));
     let refused = plugin(&["render", &file, "--request", &request, "--out", &other, "--json"]);
-    assert_eq!(refused.ended(1).json()["refused"], true);
-    for pointer in ["error: /orgName: ", "error: /regions/0/cloudRegion: "] {
-        assert!(refused.stderr.contains(pointer), "{pointer}: {}", refused.stderr);
+    let told = refused.ended(1).json();
+    assert_eq!((&told["refused"], refused.stderr.as_str()), (&json!(true), ""));
+    let page = plugin(&["render", &file, "--request", &request, "--out", &other]);
+    for pointer in ["/orgName", "/regions/0/cloudRegion"] {
+        assert!(told["findings"].as_array().unwrap().iter().any(|finding| finding["pointer"] == pointer), "{told}");
+        assert!(page.ended(1).stderr.contains(&format!("error: {pointer}: ")), "{pointer}: {}", page.stderr);
     }
     assert!(!std::path::Path::new(&other).exists(), "nothing is written for a refused request");
 
@@ -169,6 +172,12 @@ fn bench_tells_percentiles_and_whose_they_are() {
     for series in ["load", "diagnose", "validate", "render"] {
         let figure = |name: &str| report[series][name].as_u64().unwrap();
         assert!(0 < figure("p50") && figure("p50") <= figure("p99") && figure("p99") <= figure("max"), "{series}");
+    }
+    let again = plugin(&["bench", &component("rehearsal"), "--calls", "2", "--json"]).ended(0).json();
+    assert_eq!(report["counted"], again["counted"], "what is counted does not depend on the run");
+    for function in ["diagnose", "validate", "render"] {
+        let figure = |name: &str| report["counted"][function][name].as_u64().unwrap();
+        assert!(figure("instructions") > 1000 && figure("memoryBytes") > 64 * 1024, "{function}: {report}");
     }
     let page = plugin(&["bench", &component("rehearsal"), "--calls", "3"]);
     assert!(page.ended(0).stdout.contains("this machine alone"), "{}", page.stdout);

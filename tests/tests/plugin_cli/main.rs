@@ -1,5 +1,5 @@
-//! `catalyst plugin` on the real binary: what each command prints and how it ends, well and badly, and the walk from an empty
-//! folder to a deployment.
+//! `catalyst plugin` on the real binary: what each command prints and how it ends, well and badly, and the walk from an
+//! empty folder to a deployment.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod examples;
@@ -7,7 +7,9 @@ mod guide;
 mod judging;
 mod languages;
 mod making;
+mod pins;
 mod snapshots;
+mod strangers;
 mod walk;
 
 use catalyst_tests::host::{built, target_dir};

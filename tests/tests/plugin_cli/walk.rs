@@ -1,5 +1,6 @@
-//! From an empty folder to a running cloud, by the commands of `docs/plugins.md`: new, build, check, into the plugins folder of
-//! a host that runs, a deployment that ends ready. Then the same plugin with faults, each of which `check` names.
+//! From an empty folder to a running cloud, by the commands of `docs/plugins.md`: new, build, check, into the plugins
+//! folder of a host that runs, a deployment that ends ready. Then the same plugin with faults, each of which `check`
+//! names.
 
 use super::guide::{self, Shell};
 use super::{plugin, ran, text};
@@ -8,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// From `new` to `ready` on two cores with warm caches; the words.
+/// From `new` to `ready` on two cores with warm caches: a person who tries it out stays with it so long.
 const WALK: Duration = Duration::from_secs(120);
 const COMPONENT: &str = "target/wasm32-wasip2/release/plugin.wasm";
 

@@ -14,15 +14,16 @@ pub struct BodyError(
     pub Vec<Finding>,
 );
 
-/// A body as far as its types were right. It may hold secrets until [`Parsed::split`] takes them out, so it cannot be printed.
+/// A body as far as its types were right. It may hold secrets until [`Parsed::split`] takes them out, so it cannot be
+/// printed.
 pub struct Parsed {
     request: Request,
     approved_render_digest: String,
     wrong_types: Vec<Finding>,
 }
 
-/// Reads a body. Keys match in any case, unknown keys are kept aside, `null` means "not given", and what follows the first
-/// JSON value is ignored, as the earlier service did.
+/// Reads a body. Keys match in any case, unknown keys are kept aside, `null` means "not given", and what follows the
+/// first JSON value is ignored, as the earlier service did.
 ///
 /// # Errors
 /// A finding for malformed JSON. Wrong types are [`Parsed::take_wrong_types`].
@@ -45,8 +46,8 @@ pub fn parse(body: &[u8]) -> Result<Parsed, BodyError> {
     Ok(Parsed { request, approved_render_digest, wrong_types: fields.findings })
 }
 
-/// All findings of a body that goes no further: wrong types first, then the rules and `more` in the contract's order, as far
-/// as they speak of what could be read.
+/// All findings of a body that goes no further: wrong types first, then the rules and `more` in the contract's order,
+/// as far as they speak of what could be read.
 pub fn refuse(wrong_types: Vec<Finding>, request: &Request, more: impl IntoIterator<Item = Finding>) -> Vec<Finding> {
     let readable = |finding: &Finding| !wrong_types.iter().any(|wrong| is_within(&finding.pointer, &wrong.pointer));
     let mut rest: Vec<Finding> = super::validate(request).into_iter().chain(more).filter(readable).collect();
@@ -91,8 +92,8 @@ impl Parsed {
     }
 
     /// Parts the body: secrets that the provider declares, and the request without them. Of the further keys only those
-    /// that the provider's settings schema names are kept, and none of `secret_keys`, which are the secrets of all clouds:
-    /// what is another one's secret goes no further, whatever a schema says.
+    /// that the provider's settings schema names are kept, and none of `secret_keys`, which are the secrets of all
+    /// clouds: what is another one's secret goes no further, whatever a schema says.
     ///
     /// # Errors
     /// Findings for a secret that is missing, too short or long, made up, or no string.

@@ -1,4 +1,5 @@
-//! One small file for each version of the contract that is served. A component is bound by the version it was built for.
+//! One small file for each version of the contract that is served. A component is bound by the version it was built
+//! for.
 
 mod convert_v0_1;
 mod convert_v1_0;
@@ -33,8 +34,8 @@ impl From<wasmtime::Error> for Failed {
     }
 }
 
-/// Longest text of a bundle's variables: that of a request's body. A parsed text takes up to ninety times its length, and that
-/// is the host's memory.
+/// Longest text of a bundle's variables: that of a request's body. A parsed text takes up to ninety times its length,
+/// and that is the host's memory.
 const VARIABLES_BYTES: usize = 256 * 1024;
 
 /// The variables of a bundle. The parser's message would quote the text, so it is left out.

@@ -24,9 +24,9 @@ const SCHEMA: usize = 256 * 1024;
 /// Longest label of a host name (RFC 1035, 2.3.4).
 const LABEL: usize = 63;
 
-/// Zones without a public owner, whose names lead into the host's machine, network or cluster: multicast DNS (RFC 6762),
-/// loopback (RFC 6761), private use, in which clouds keep their metadata services, and Kubernetes' services in short and in
-/// full.
+/// Zones without a public owner, whose names lead into the host's machine, network or cluster: multicast DNS (RFC
+/// 6762), loopback (RFC 6761), private use, in which clouds keep their metadata services, and Kubernetes' services in
+/// short and in full.
 const LOCAL_ZONES: [&str; 5] = ["cluster.local", "localhost", "local", "internal", "svc"];
 
 pub(crate) fn descriptor(descriptor: &Descriptor) -> Checked {
@@ -155,10 +155,10 @@ fn catalogue(catalogue: &Catalogue) -> Checked {
     Ok(())
 }
 
-/// A probe carries a credential, and the host sends it from where it runs: inside of a cluster, beside a cloud's metadata
-/// service. So no plugin may point it at an address, or at a name that only this machine, this network or this cluster gives a
-/// meaning. Which address a public name leads to is not looked at: a private cloud's API has a private one, and behind a proxy
-/// there is none to see.
+/// A probe carries a credential, and the host sends it from where it runs: inside of a cluster, beside a cloud's
+/// metadata service. So no plugin may point it at an address, or at a name that only this machine, this network or this
+/// cluster gives a meaning. Which address a public name leads to is not looked at: a private cloud's API has a private
+/// one, and behind a proxy there is none to see.
 fn api_hosts(hosts: &[String]) -> Checked {
     at_most("API hosts", hosts.len(), SECRETS)?;
     hosts.iter().try_for_each(|host| api_host(host))

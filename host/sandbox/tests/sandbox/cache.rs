@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use catalyst_sandbox::{Compiled, Sandbox, Settings};
 
@@ -92,4 +93,17 @@ async fn a_cache_that_is_a_link_is_refused() {
     let link = root.path().join("link");
     std::os::unix::fs::symlink(root.path(), &link).expect("a link");
     assert!(Sandbox::new(Settings { cache_dir: Some(link), limits: limits().into(), ..Settings::default() }).is_err());
+}
+
+#[tokio::test]
+async fn an_entry_that_is_loaded_counts_as_used_now() {
+    let root = tempfile::tempdir().expect("a folder");
+    load(root.path()).await;
+    let path = entry(root.path());
+    let file = std::fs::File::open(&path).expect("the entry");
+    let long_ago = SystemTime::now() - Duration::from_secs(86_400);
+    file.set_modified(long_ago).expect("aged");
+    assert_eq!(load(root.path()).await, Compiled::Cached);
+    let used = std::fs::metadata(&path).expect("metadata").modified().expect("a time");
+    assert!(used > long_ago + Duration::from_secs(3600), "{used:?}");
 }

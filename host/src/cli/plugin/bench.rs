@@ -1,5 +1,6 @@
-//! `catalyst plugin bench`: what a component takes. Its times are this machine's; they compare two builds of a plugin on one
-//! machine, and promise nothing of another. Its instructions and its memory are counted, and the same everywhere.
+//! `catalyst plugin bench`: what a component takes. Its times are this machine's; they compare two builds of a plugin
+//! on one machine, and promise nothing of another. Its instructions and its memory are counted, and the same
+//! everywhere.
 
 use super::component::{Component, Opened, open, open_loaded};
 use super::page::{Page, Tone};

@@ -1,5 +1,5 @@
-//! `catalyst plugin check`: loads a component as a host would, makes requests from what it says of itself, makes every call in
-//! two sandboxes, and holds all answers to the rules. No cloud is asked, and no request of a person is needed.
+//! `catalyst plugin check`: loads a component as a host would, makes requests from what it says of itself, makes every
+//! call in two sandboxes, and holds all answers to the rules. No cloud is asked, and no request of a person is needed.
 
 mod files;
 mod ledger;

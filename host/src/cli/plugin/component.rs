@@ -1,5 +1,5 @@
-//! One component file, loaded exactly as a host loads those of its plugins folder: a stranger's bytes reach the compiler in a
-//! process apart, with its limits.
+//! One component file, loaded exactly as a host loads those of its plugins folder: a stranger's bytes reach the
+//! compiler in a process apart, with its limits.
 
 use super::super::serve::{sandbox_settings, start_sandbox};
 use super::Usage;

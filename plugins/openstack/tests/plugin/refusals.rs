@@ -245,6 +245,11 @@ fn settings() -> Vec<Field> {
                 &"a".repeat(201),
             ]),
         },
+    ]
+}
+
+fn versions() -> Vec<Field> {
+    vec![
         Field {
             variable: "k3s_version",
             put: |r, v| set(r, "k3sVersion", v),

@@ -1,0 +1,42 @@
+//! Component files that tests put before a host: other bytes of the same plugin, and one that no compiler should be let loose on.
+
+/// The same plugin with other bytes: a custom section at its end changes nothing but the digest.
+pub fn rebuilt(bytes: &[u8]) -> Vec<u8> {
+    [bytes, &[0, 3, 1, b'x', 0]].concat()
+}
+
+/// A component of some megabytes that keeps a compiler busy for minutes: functions of hundreds of thousands of blocks, in each
+/// of which values meet.
+pub fn compile_bomb() -> Vec<u8> {
+    const FUNCTIONS: usize = 6;
+    const BLOCKS: usize = 400_000;
+    // block; local.get 0; br_if 0; local.get 1; local.get 0; i32.add; local.set 1; end
+    let block: &[u8] = &[0x02, 0x40, 0x20, 0x00, 0x0d, 0x00, 0x20, 0x01, 0x20, 0x00, 0x6a, 0x21, 0x01, 0x0b];
+    // One group of one local of type i32.
+    let body = [&[0x01, 0x01, 0x7f][..], &block.repeat(BLOCKS), &[0x0b]].concat();
+    let bodies = [leb(body.len()), body].concat().repeat(FUNCTIONS);
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &[1, 0x60, 1, 0x7f, 0]),
+        section(3, &[leb(FUNCTIONS), vec![0; FUNCTIONS]].concat()),
+        section(10, &[leb(FUNCTIONS), bodies].concat()),
+    ]
+    .concat();
+    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module)].concat()
+}
+
+fn leb(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(value & 0x7f).unwrap();
+        value >>= 7;
+        bytes.push(if value == 0 { low } else { low | 0x80 });
+        if value == 0 {
+            return bytes;
+        }
+    }
+}
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [vec![id], leb(content.len()), content.to_vec()].concat()
+}
