@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::common::{MODULE, content, context, ha, hole_value, module_accepts, solo, with_token};
+use crate::common::{MODULE, content, context, ha, hole_value, module, solo, with_token};
 use catalyst_plugin_hetzner::{Hetzner, template_variables};
 use catalyst_plugin_sdk::testing::{self, Case};
 use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RenderContext};
@@ -178,7 +178,7 @@ fn the_module_takes_the_variables_of_every_bundle() {
         let bundle = Hetzner::render(&request, &context()).unwrap();
         let variables = with_token(&bundle.variables);
         assert!(variables["regions"].is_array(), "{}", request.sovereign_fqdn);
-        module_accepts(&variables).unwrap();
+        module().accepts(&variables).unwrap();
         let variables: serde_json::Value = serde_json::from_str(&bundle.variables).unwrap();
         let all_said = variables.as_object().unwrap().values().all(|value| !value.is_null() && *value != "");
         assert!(all_said, "{variables}");

@@ -1,9 +1,6 @@
 //! A request for Hetzner Cloud, the context of a host, and the module as the judge of variables.
 
-use std::process::Command;
-
-use catalyst_plugin_sdk::testing;
-
+use catalyst_plugin_sdk::testing::Module;
 use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, RegionSlot, RenderContext, Rendered};
 
 /// A well-formed key of no one.
@@ -70,26 +67,15 @@ pub fn context() -> RenderContext {
 /// Where the module lies.
 pub const MODULE: &str = "../../infra/hetzner";
 
+pub fn module() -> Module {
+    Module::at(MODULE)
+}
+
 /// Variables of the module that a host adds to those of a bundle.
 pub fn with_token(variables: &str) -> serde_json::Value {
     let mut variables: serde_json::Value = serde_json::from_str(variables).unwrap();
     variables["hcloud_token"] = "a".repeat(64).into();
     variables
-}
-
-/// Plans the module's variables alone: no resource, so no provider, but every validation.
-///
-/// # Errors
-/// OpenTofu's words.
-pub fn module_accepts(variables: &serde_json::Value) -> Result<(), String> {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::copy(format!("{MODULE}/variables.tf"), folder.path().join("variables.tf")).unwrap();
-    std::fs::write(folder.path().join("terraform.tfvars.json"), variables.to_string()).unwrap();
-    let mut plan = Command::new(testing::tofu_binary());
-    plan.args(["plan", "-input=false", "-no-color", "-compact-warnings"]).current_dir(folder.path());
-    let output = plan.output().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() { Ok(()) } else { Err(words) }
 }
 
 /// What the apply would put into a hole.

@@ -1,31 +1,11 @@
-//! The plugin and the module refuse the same: a value that the module would refuse at plan is a finding when the request is
-//! made, and nothing is refused that the module takes. OpenTofu itself judges for the module.
+//! The plugin and the module refuse the same: the values of this cloud, and those of every cloud from the SDK's test
+//! kit.
 
-use crate::common::{SSH_KEY, context, module_accepts, solo, with_token};
+use crate::common::{context, module, solo, with_token};
 use catalyst_plugin_hetzner::Hetzner;
-use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RenderContext};
+use catalyst_plugin_sdk::testing::bounds::{self, Field, Judge, set, text, texts};
+use catalyst_plugin_sdk::{DomainMode, Provisioner};
 use serde_json::{Value, json};
-
-/// A variable of the module, how a request says it, and values on both sides of every bound.
-struct Field {
-    variable: &'static str,
-    put: fn(&mut DeploymentRequest, &Value),
-    values: Vec<Value>,
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
-}
-
-fn texts<const N: usize>(values: [&str; N]) -> Vec<Value> {
-    values.into_iter().map(Value::from).collect()
-}
-
-fn set(request: &mut DeploymentRequest, key: &str, value: &Value) {
-    let mut extra: Value = serde_json::from_str(&request.extra).unwrap();
-    extra[key] = value.clone();
-    request.extra = extra.to_string();
-}
 
 fn names() -> Vec<Field> {
     let label = "a".repeat(63);
@@ -129,29 +109,6 @@ fn sizes() -> Vec<Field> {
     ]
 }
 
-/// Well-formed keys of no one, by name and the bytes of the blob behind the name.
-fn keys() -> Vec<Value> {
-    use base64::Engine as _;
-    let part = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
-    let key = |name: &str, parts: &[&[u8]]| {
-        let blob: Vec<u8> = std::iter::once(name.as_bytes()).chain(parts.iter().copied()).flat_map(part).collect();
-        format!("{name} {}", base64::engine::general_purpose::STANDARD.encode(blob))
-    };
-    let point = |length: usize| [&[4_u8][..], &vec![7; length]].concat();
-    let modulus = |bits: usize| [&[0_u8, 0x80][..], &vec![7; bits / 8 - 1]].concat();
-    let mut keys = vec![key("ssh-ed25519", &[&[7; 32]]), key("ssh-ed25519", &[&[7; 31]]), key("ssh-dss", &[&[7; 32]])];
-    for (curve, length) in [("nistp256", 64), ("nistp384", 96), ("nistp521", 132)] {
-        let name = format!("ecdsa-sha2-{curve}");
-        keys.push(key(&name, &[curve.as_bytes(), &point(length)]));
-        keys.push(key(&name, &[curve.as_bytes(), &point(length - 2)]));
-    }
-    keys.extend([2048, 3072, 4096, 1024].map(|bits| key("ssh-rsa", &[&[1, 0, 1], &modulus(bits)])));
-    keys.push(format!("{} me@example.test", keys[0]));
-    keys.extend(["ssh-ed25519 AAAA", "nonsense", "-----BEGIN OPENSSH PRIVATE KEY-----"].map(str::to_owned));
-    keys.push(SSH_KEY.replacen("ssh-ed25519", "ssh-rsa", 1));
-    keys.into_iter().map(Value::from).collect()
-}
-
 fn settings() -> Vec<Field> {
     let network = |index: usize| format!("10.{}.{}.0/24", index / 200, index % 200);
     let networks = |count: usize| json!((0..count).map(network).collect::<Vec<_>>());
@@ -178,7 +135,7 @@ fn settings() -> Vec<Field> {
     let mut all: Vec<Value> = cidrs.map(one).to_vec();
     all.extend([json!([]), networks(100), networks(101)]);
     vec![
-        Field { variable: "ssh_public_key", put: |r, v| r.ssh_public_key = text(v), values: keys() },
+        Field { variable: "ssh_public_key", put: |r, v| r.ssh_public_key = text(v), values: bounds::ssh_keys() },
         Field {
             variable: "ssh_key_name",
             put: |r, v| set(r, "sshKeyName", v),
@@ -203,71 +160,13 @@ fn settings() -> Vec<Field> {
     ]
 }
 
-fn versions() -> Vec<Field> {
-    vec![
-        Field {
-            variable: "k3s_version",
-            put: |r, v| set(r, "k3sVersion", v),
-            values: texts([
-                "v1.32.1+k3s1",
-                "v1.32.1",
-                "1.32.1+k3s1",
-                "v1.32+k3s1",
-                "v1.32.1+k3s",
-                "latest",
-                "v1.32.1+k3s1;id",
-                &format!("v1.32.{}1+k3s1", "0".repeat(20)),
-                &format!("v1.32.{}1+k3s1", "0".repeat(21)),
-            ]),
-        },
-        Field {
-            variable: "helm_version",
-            put: |r, v| set(r, "helmVersion", v),
-            values: texts([
-                "v3.17.0",
-                "3.17.0",
-                "v3.17",
-                "latest",
-                &format!("v3.{}1.0", "0".repeat(26)),
-                &format!("v3.{}1.0", "0".repeat(27)),
-            ]),
-        },
-        Field {
-            variable: "cilium_version",
-            put: |r, v| set(r, "ciliumVersion", v),
-            values: texts([
-                "1.16.5", "1.17.0", "1.15.9", "1.9.1", "1.100.0", "v1.16.5", "2.0.0", "1.016.5", "01.16.5", "1.16.05",
-            ]),
-        },
-        Field {
-            variable: "flux_version",
-            put: |r, v| set(r, "fluxVersion", v),
-            values: texts(["v2.5.0", "v1.5.0", "2.5.0", "v2.5", "v02.5.0", "v2.05.0", "v2.5.99999999999"]),
-        },
-    ]
-}
-
 /// What is refused by one of the two alone.
 fn disagreements(fields: &[Field]) -> Vec<String> {
-    let good = Hetzner::render(&solo(), &context()).unwrap();
-    let mut found = Vec::new();
-    for Field { variable, put, values } in fields {
-        for value in values {
-            let mut request = solo();
-            put(&mut request, value);
-            let findings = Hetzner::validate(&request);
-            let mut variables = with_token(&good.variables);
-            variables[*variable] = value.clone();
-            let said = if findings.has_errors() {
-                module_accepts(&variables).err().map_or(Some(format!("only the plugin: {findings:?}")), |_| None)
-            } else {
-                let bundle = Hetzner::render(&request, &context()).unwrap();
-                module_accepts(&with_token(&bundle.variables)).err().map(|words| format!("only the module: {words}"))
-            };
-            found.extend(said.map(|words| format!("{variable} = {value}: {words}")));
-        }
-    }
-    found
+    judge().disagreements::<Hetzner>(fields).unwrap()
+}
+
+fn judge() -> Judge {
+    Judge { module: module(), request: solo(), context: context(), complete: with_token }
 }
 
 #[test]
@@ -284,7 +183,7 @@ fn pool_names_of_a_domain_of_ones_own_stop_nothing() {
     let findings = Hetzner::validate(&request);
     assert!(!findings.has_errors(), "{findings:?}");
     let bundle = Hetzner::render(&request, &context()).unwrap();
-    module_accepts(&with_token(&bundle.variables)).unwrap();
+    module().accepts(&with_token(&bundle.variables)).unwrap();
     let told = bundle.files.iter().any(|file| String::from_utf8_lossy(&file.content).contains("Acme Corp"));
     assert!(!told, "neither does a node");
 }
@@ -297,80 +196,13 @@ fn f7_sizes_and_places_are_refused_by_plugin_and_module_alike() {
 #[test]
 fn f7_g14_g16_keys_networks_and_versions_are_refused_by_plugin_and_module_alike() {
     assert_eq!(disagreements(&settings()), Vec::<String>::new());
+    assert_eq!(disagreements(&bounds::versions()), Vec::<String>::new());
 }
 
 /// What the host itself supplies: its own address and the repository.
 #[test]
 fn f7_what_a_host_supplies_is_refused_by_plugin_and_module_alike() {
-    type Put = fn(&mut RenderContext, String);
-    let long = |start: &str, length: usize| format!("{start}{}", "a".repeat(length - start.len()));
-    let branch = |length: usize| "b".repeat(length);
-    let fields: [(&str, Put, Vec<String>); 3] = [
-        (
-            "catalyst_api_url",
-            |host, url| host.public_url = url,
-            [
-                "https://a.test/x",
-                "https://[2001:db8::1]:8443",
-                "http://127.0.0.1:8080/x",
-                "http://[::1]:80",
-                "http://localhost",
-                "http://a.test",
-                "http://localhost.a.test",
-                "http://127.0.0.1@a.test",
-                "https://a.test/x?y",
-                "https://a@b.test",
-                "https://a.test/é",
-                "ftp://a.test",
-                "https://",
-            ]
-            .map(str::to_owned)
-            .into_iter()
-            .chain([long("https://", 256), long("https://", 257)])
-            .collect(),
-        ),
-        (
-            "gitops_repo_url",
-            |host, url| host.gitops_repo_url = url,
-            [
-                "https://a.test/x.git",
-                "http://a.test",
-                "ssh://git@a.test/x",
-                "git@a.test:x",
-                "file:///x",
-                "https://a b",
-                "https://a\"b",
-                "https://a\\b",
-                "https://a<b",
-                "https://é.test",
-                "https://",
-            ]
-            .map(str::to_owned)
-            .into_iter()
-            .chain([long("https://", 256), long("https://", 257)])
-            .collect(),
-        ),
-        (
-            "gitops_branch",
-            |host, branch| host.gitops_branch = branch,
-            ["main", "release/1.2", "-x", "a b", "a\"b"]
-                .map(str::to_owned)
-                .into_iter()
-                .chain([branch(200), branch(201)])
-                .collect(),
-        ),
-    ];
-    let good = Hetzner::render(&solo(), &context()).unwrap();
-    for (variable, put, values) in fields {
-        for value in values {
-            let mut host = context();
-            put(&mut host, value.clone());
-            let rendered = Hetzner::render(&solo(), &host);
-            let mut variables = with_token(&good.variables);
-            variables[variable] = value.clone().into();
-            assert_eq!(rendered.is_ok(), module_accepts(&variables).is_ok(), "{variable} = {value}");
-        }
-    }
+    assert_eq!(judge().host_disagreements::<Hetzner>().unwrap(), Vec::<String>::new());
 }
 
 /// The wizard has three ways to say it, and who runs the module alone may take any of them.
@@ -382,7 +214,7 @@ fn f6_the_module_takes_every_way_to_say_byo() {
         [("byo-manual", true), ("byo-api", true), ("byo", true), ("pool", true), ("", true), ("own", false)]
     {
         variables["domain_mode"] = mode.into();
-        assert_eq!(module_accepts(&variables).is_ok(), taken, "{mode}");
+        assert_eq!(module().accepts(&variables).is_ok(), taken, "{mode}");
     }
 }
 
@@ -402,13 +234,13 @@ fn f4_f5_null_and_blank_are_the_modules_own_defaults() {
     for variable in blank {
         variables[variable] = "".into();
     }
-    module_accepts(&variables).unwrap();
+    module().accepts(&variables).unwrap();
     for variable in
         ["regions", "worker_count", "ha_enabled", "ssh_allowed_cidrs", "control_plane_size", "artifact_sha256"]
     {
         variables[variable] = Value::Null;
     }
-    module_accepts(&variables).unwrap();
+    module().accepts(&variables).unwrap();
     variables["region"] = Value::Null;
-    assert!(module_accepts(&variables).is_err(), "there is no default for a place");
+    assert!(module().accepts(&variables).is_err(), "there is no default for a place");
 }

@@ -5,9 +5,10 @@
 //! | no request makes a render fail, or two renders differ | [`requests`]: valid in form, hostile in every text that is free |
 //! | what changed in a bundle, as a diff | [`check_golden`]; `CATALYST_UPDATE_GOLDENS=1` writes the folder anew |
 //! | a staged template gives the original's bytes | [`templatefile`]: the real `tofu console` |
+//! | plugin and module refuse the same | [`bounds::Judge`]: values on both sides of every bound, and the real `tofu plan` |
 //! | a node can read its user data | [`check_user_data`]: cloud-init's own schema, and shellcheck on each script |
 //!
-//! The last two need `tofu` (or `CATALYST_TOFU_BIN`), `cloud-init` and `shellcheck` on the machine, and fail without them.
+//! The last three need `tofu` (or `CATALYST_TOFU_BIN`), `cloud-init` and `shellcheck` on the machine, and fail without them.
 //!
 //! ```
 //! use catalyst_plugin_sdk::testing::requests;
@@ -20,6 +21,7 @@
 //! assert!(made.iter().any(|request| request.org_name.contains("${")));
 //! ```
 
+pub mod bounds;
 mod cloud_init;
 mod console;
 mod generate;
