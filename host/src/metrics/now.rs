@@ -19,7 +19,7 @@ pub fn registry(app: &App) -> Registry {
     registry.register("build", "What runs here", version);
     deployments(app, &mut registry);
     runs(app, &mut registry);
-    plugins::register(&app.sandbox, &mut registry);
+    plugins::add(&app.sandbox, &mut registry);
     let usable = |works: bool| i64::from(works);
     registry.register(
         "store_usable",

@@ -54,7 +54,7 @@ struct Failed {
     file: String,
 }
 
-pub(super) fn register(sandbox: &Sandbox, registry: &mut Registry) {
+pub(super) fn add(sandbox: &Sandbox, registry: &mut Registry) {
     let (providers, failures) = (sandbox.providers(), sandbox.failures());
     let states = ByState::default();
     states.get_or_create(&[("state", "serving")]).set(super::now::whole(providers.len()));

@@ -106,7 +106,9 @@ fn registered(code: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn the_list_of_metrics_is_the_hosts_own() {
-    let code = read("host/src/metrics.rs") + &read("host/src/metrics/now.rs") + &read("host/src/metrics/plugins.rs");
+    let files = ["host/src/metrics.rs", "host/src/metrics/now.rs", "host/src/metrics/plugins.rs"];
+    let code: String =
+        files.map(|file| read(file).split("#[cfg(test)]").next().unwrap_or_default().to_owned()).concat();
     // What runs here is for looking up, not for a curve.
     let exported: BTreeSet<&str> = registered(&code).filter(|name| *name != "build").collect();
     let listed = known();
