@@ -141,7 +141,7 @@ fn render_writes_the_module_with_a_placeholder_for_each_secret() {
         assert!(!std::fs::read_to_string(&path).unwrap().contains("goes-nowhere"), "{}", path.display());
     }
     let again = plugin(&arguments);
-    assert!(again.ended(2).stderr.contains("is not empty"), "{}", again.stderr);
+    assert!(again.ended(2).json()["error"].as_str().unwrap().contains("is not empty"), "{}", again.stdout);
 
     body["regions"][0]["cloudRegion"] = json!("nowhere");
     body["orgName"] = json!(7);

@@ -36,7 +36,7 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) {
 
 fn serving(host: &Host) -> Vec<String> {
     let providers = host.api.get("/api/v1/providers").json();
-    let id = |provider: &Value| provider["descriptor"]["id"].as_str().unwrap().to_owned();
+    let id = |provider: &Value| provider["id"].as_str().unwrap().to_owned();
     providers["providers"].as_array().unwrap().iter().map(id).collect()
 }
 
