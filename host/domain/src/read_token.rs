@@ -1,13 +1,12 @@
-//! Tokens that open one deployment: whoever creates one gets such a token, so that a browser can follow it without one
-//! that opens anything else. Only digests are kept.
+//! Tokens that open one deployment: whoever creates one gets such a token, so that a browser can follow it without one that
+//! opens anything else. Only digests are kept.
 
 use crate::Record;
 use crate::kubeconfig::sha256_hex;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-/// Tokens of one deployment. There is one, and one more for each create that was sent again because its answer was
-/// lost.
+/// Tokens of one deployment. There is one, and one more for each create that was sent again because its answer was lost.
 pub const MOST: usize = 8;
 
 /// One token.
