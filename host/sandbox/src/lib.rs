@@ -26,6 +26,7 @@ mod meters;
 mod pins;
 pub mod policy;
 mod provider;
+mod reading;
 mod sandbox;
 mod served;
 mod signature;

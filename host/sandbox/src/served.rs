@@ -20,7 +20,7 @@ use crate::provider::Plugin;
 pub struct Provider {
     plugin: Arc<Plugin>,
     shared: Arc<Shared>,
-    standing: Standing,
+    standing: Arc<Standing>,
 }
 
 impl std::fmt::Debug for Provider {
@@ -39,7 +39,7 @@ impl Deref for Provider {
 }
 
 impl Provider {
-    pub(crate) fn new(plugin: Plugin, shared: Arc<Shared>, standing: Standing) -> Self {
+    pub(crate) fn new(plugin: Plugin, shared: Arc<Shared>, standing: Arc<Standing>) -> Self {
         Self { plugin: Arc::new(plugin), shared, standing }
     }
 
