@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::kinds::{Fear, Guest};
-use super::{ambient, forms, loops, memory, secrets, stops, words};
-
-const FAMILIES: [&[Fear]; 7] =
-    [loops::FEARS, memory::FEARS, stops::FEARS, forms::FEARS, words::FEARS, secrets::FEARS, ambient::FEARS];
+use crate::hostile::all;
+use crate::hostile::kinds::Guest;
 
 /// What every plugin host has to fear. Further entries of the table are welcome; none of these may go.
 const LIST: [&str; 39] = [
@@ -53,8 +50,8 @@ const LIST: [&str; 39] = [
 
 /// Fears that need more than one file or call, and the tests that face them.
 const ELSEWHERE: [(&str, &str, &str); 7] = [
-    ("truncated", "hostile/forms.rs", "async fn damaged_bytes_are_refused_or_harmless"),
-    ("lying digest", "hostile/forms.rs", "async fn a_pin_of_other_bytes_lets_nothing_in"),
+    ("truncated", "faced.rs", "async fn damaged_bytes_are_refused_or_harmless"),
+    ("lying digest", "faced.rs", "async fn a_pin_of_other_bytes_lets_nothing_in"),
     (
         "compile bomb",
         "../../../../tests/tests/plugins.rs",
@@ -62,17 +59,17 @@ const ELSEWHERE: [(&str, &str, &str); 7] = [
     ),
     ("a log cut at its limit", "bounds.rs", "async fn a_flood_of_log_is_cut_and_said"),
     ("one caller's loop in another's way", "bounds.rs", "async fn a_loop_ends_with_its_budget_and_others_go_on"),
-    ("two files that claim one id", "loading.rs", "async fn the_others_serve"),
+    (
+        "two files that claim one id",
+        "loading.rs",
+        "async fn who_serves_an_id_keeps_it_and_of_two_newcomers_neither_gets_it",
+    ),
     (
         "a neighbour that burns the processor",
-        "isolation.rs",
+        "../neighbour/main.rs",
         "async fn a_neighbours_calls_stay_quick_while_guests_misbehave",
     ),
 ];
-
-fn all() -> impl Iterator<Item = &'static Fear> {
-    FAMILIES.into_iter().flatten()
-}
 
 fn source(path: &str) -> String {
     let path = format!("{}/tests/{path}", env!("CARGO_MANIFEST_DIR"));
