@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::{Extension, Json};
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::read_token::{Opens, ReadToken};
-use catalyst_domain::{DeploymentId, Finding, SecretValue, Status};
+use catalyst_domain::{DeploymentId, Finding, SecretValue, Status, Timestamp};
 use std::sync::Arc;
 
 /// By which a sender names its create.
@@ -38,9 +38,10 @@ pub async fn create(
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     // The body may have taken long.
     accepting(&app)?;
-    let token = read_token(&whoever)?;
+    let now = jiff::Timestamp::now();
+    let token = read_token(&whoever, now)?;
     let kept = token.as_ref().map(|(_, kept)| kept.clone());
-    let created = app.driver.create(body, key, kept.clone(), jiff::Timestamp::now()).await?;
+    let created = app.driver.create(body, key, kept.clone(), now).await?;
     let mut headers = HeaderMap::new();
     let record = match created {
         Created::Now(record) => record,
@@ -61,13 +62,13 @@ pub async fn create(
 }
 
 /// A token of this deployment alone, where callers are known at all. Who may take kubeconfigs may let it take this one.
-fn read_token(whoever: &Whoever) -> Result<Option<(SecretValue, ReadToken)>, ApiError> {
+fn read_token(whoever: &Whoever, now: Timestamp) -> Result<Option<(SecretValue, ReadToken)>, ApiError> {
     if !whoever.is_known() {
         return Ok(None);
     }
     let token = mint_for_reading().map_err(|NoRandomness| ApiError::NoRandomness)?;
     let opens = if whoever.0.may(Scope::Kubeconfig) { Opens::ReadingAndKubeconfig } else { Opens::Reading };
-    let kept = ReadToken { sha256: sha256_hex(token.expose().as_bytes()), opens };
+    let kept = ReadToken { sha256: sha256_hex(token.expose().as_bytes()), opens, given_at: Some(now) };
     Ok(Some((token, kept)))
 }
 

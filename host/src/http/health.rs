@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use crate::app::App;
+use crate::auth::Trouble;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -49,6 +50,9 @@ fn not_ready(app: &App) -> Vec<String> {
     }
     reasons.extend(app.store.unusable().map(|error| error.to_string()));
     reasons.extend(app.audit.unusable().map(|error| error.to_string()));
+    if let Some(Trouble::Blind(why)) = app.auth.trouble() {
+        reasons.push(why);
+    }
     if app.sandbox.providers().is_empty() {
         reasons.push("no provider plugin is loaded".to_owned());
     }
