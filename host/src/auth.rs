@@ -89,6 +89,11 @@ pub trait Authenticator: Send + Sync + 'static {
         None
     }
 
+    /// Whether there is nobody whom it could know.
+    fn knows_nobody(&self) -> bool {
+        false
+    }
+
     /// Who has this token.
     ///
     /// # Errors

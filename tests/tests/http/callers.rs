@@ -139,9 +139,10 @@ fn scope_map() -> ScopeMap {
 pub fn records() -> Vec<Record> {
     let token =
         |text: &str, opens| ReadToken { sha256: sha256_hex(text.as_bytes()), opens, given_at: Some(Timestamp::now()) };
-    let mut one = record(1, Status::Destroyed);
+    let destroyed = |n| Record { finished_at: Some(Timestamp::now()), ..record(n, Status::Destroyed) };
+    let mut one = destroyed(1);
     one.read_tokens = vec![token(READING, Opens::Reading), token(READING_KUBECONFIG, Opens::ReadingAndKubeconfig)];
-    let mut two = record(2, Status::Destroyed);
+    let mut two = destroyed(2);
     two.read_tokens = vec![token(READING_OTHER, Opens::ReadingAndKubeconfig)];
     assert_eq!((&one.id, &two.id), (&id(1), &id(2)));
     vec![one, two]

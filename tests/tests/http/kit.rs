@@ -252,7 +252,6 @@ pub fn record(n: u8, status: Status) -> Record {
     let at = Timestamp::from_second(1_750_000_000).unwrap();
     let mut record = Record::new(NewRecord { id: id(n), request, kubeconfig_bearer_hash: hash, provider, at });
     record.status = status;
-    record.finished_at = status.is_terminal().then(Timestamp::now);
     record
 }
 
