@@ -26,6 +26,7 @@ mod path;
 mod previews;
 mod providers;
 mod query;
+mod read_tokens;
 mod registrar;
 mod request_id;
 mod rest;
@@ -140,6 +141,7 @@ pub fn router(app: Arc<App>, settings: Settings) -> Router {
         .route(&format!("{deployment}/logs"), get(logs::logs))
         .route(&format!("{deployment}/kubeconfig"), get(kubeconfig::get).put(kubeconfig::put))
         .route(&format!("{deployment}/phases/{{phase}}/retry"), post(retry::retry))
+        .route(&format!("{deployment}/read-tokens"), post(read_tokens::give).delete(read_tokens::end))
         .route("/api/v1/previews", post(previews::preview))
         .route("/api/v1/providers", get(providers::list))
         .route("/api/v1/providers/{id}", get(providers::get))

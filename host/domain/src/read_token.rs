@@ -113,6 +113,8 @@ mod tests {
             }
             let text = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+            let ended = apply(&record, &Fact::ReadTokensEnded, NOW).unwrap();
+            assert_eq!((ended.status, opened(&ended, "a", NOW), opened(&ended, "b", NOW)), (status, None, None));
         }
     }
 

@@ -49,8 +49,7 @@ pub async fn guard(State(served): State<Served>, request: Request, next: Next) -
     parts.extensions.insert(Whoever(Arc::new(caller.clone())));
     parts.extensions.insert(authority);
     parts.extensions.insert(sender);
-    let action =
-        rule.action.filter(|action| is_about_something(&served.app, rule, id.as_ref(), &caller, sender, *action));
+    let action = rule.action.filter(|_| is_about_something(&served.app, rule, id.as_ref(), &caller, sender));
     let about = action.map(|action| {
         let request = parts.extensions.get::<request_id::RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         About { caller, peer: sender.peer, client: sender.client, request, action, deployment: id }
@@ -64,16 +63,10 @@ pub async fn guard(State(served): State<Served>, request: Request, next: Next) -
 
 /// Whether it can change anything. What is asked of a deployment that does not exist cannot, so it is counted like a refusal,
 /// which it becomes: else anybody who may ask could write two lines a time for ids that he makes up.
-fn is_about_something(
-    app: &App,
-    rule: &Rule,
-    id: Option<&DeploymentId>,
-    caller: &Caller,
-    sender: Sender,
-    action: &'static str,
-) -> bool {
+fn is_about_something(app: &App, rule: &Rule, id: Option<&DeploymentId>, caller: &Caller, sender: Sender) -> bool {
     let known = !rule.path.contains("{id}") || id.is_some_and(|id| app.store.get(id).is_some());
     if !known {
+        let action = rule.action.unwrap_or("read");
         app.audit.refused(sender.address(), "unknown-deployment", Some(&caller.subject), action);
     }
     known

@@ -48,6 +48,8 @@ pub enum ApiError {
     AuthUnavailable,
     /// What the operator gave to know callers by cannot be used.
     AuthBlind,
+    /// A token is asked for where nobody needs one.
+    NobodyIsKnown,
     /// It cannot be written down who asked for it, so it is not begun.
     AuditUnavailable(AuditError),
     /// The kubeconfig was not accepted.
@@ -229,6 +231,10 @@ impl ApiError {
                 "authentication-unavailable",
                 "the host cannot read its list of tokens; GET /readyz says why, and its operator has to mend it",
             ),
+            Self::NobodyIsKnown => {
+                let detail = "no token is needed here: CATALYST_AUTH is none, so everybody may read";
+                coded(S::CONFLICT, "no-authentication", detail)
+            }
             Self::AuditUnavailable(error) => coded(S::SERVICE_UNAVAILABLE, "audit-unavailable", error),
             Self::Accept(error) => accept(error),
             Self::KubeconfigTooLarge(limit) => {

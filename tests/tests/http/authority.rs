@@ -87,6 +87,35 @@ async fn a_stream_that_a_read_token_or_its_cookie_opened_ends_with_that_token() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_gets_another_read_token_and_an_admin_ends_them_all_with_their_streams() {
+    let scene = scene(vec![running()]).await;
+    let path = format!("/api/v1/deployments/{}", id(1));
+    let at = async |method: &str, tail: &str, bearer: &str| {
+        scene.server.ask(method, &format!("{path}{tail}"), &[("authorization", bearer)], b"").await
+    };
+    let given = at("POST", "/read-tokens", &scene.bearer("read")).await;
+    assert_eq!((given.status, given.header("cache-control")), (201, Some("no-store")), "{given:?}");
+    assert!(given.header("set-cookie").unwrap().contains(&format!("Path={path};")), "{given:?}");
+    let bearer = format!("Bearer {}", given.json()["readToken"].as_str().unwrap());
+    assert_eq!(at("GET", "", &bearer).await.status, 200);
+    assert_eq!(at("GET", "/kubeconfig", &bearer).await.status, 403, "a reader lets nobody take the kubeconfig");
+    assert_eq!(at("POST", "/read-tokens", &bearer).await.status, 403, "a read token makes no other");
+    let by_admin = at("POST", "/read-tokens", &scene.bearer("admin")).await.json();
+    let of_admin = format!("Bearer {}", by_admin["readToken"].as_str().unwrap());
+    assert_eq!(at("GET", "/kubeconfig", &of_admin).await.refusal(), (409, "not-implemented".into()));
+    let mut stream = follow(&scene, ("authorization", &bearer)).await;
+    assert_eq!(at("DELETE", "/read-tokens", &scene.bearer("read")).await.status, 403);
+    assert_eq!(at("DELETE", "/read-tokens", &scene.bearer("admin")).await.status, 204);
+    assert_eq!(last_event(&mut stream).await.0, "access-ended");
+    for bearer in [&bearer, &of_admin, &format!("Bearer {READING}")] {
+        assert_eq!(at("GET", "", bearer).await.status, 401);
+    }
+    let text = serde_json::to_string(&scene.server.audited()).unwrap();
+    assert!(text.contains("give-read-token") && text.contains("end-read-tokens"), "{text}");
+    assert!(!text.contains(bearer.trim_start_matches("Bearer ")), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_authentication_no_stream_is_ended() {
     let setup = Setup { records: vec![running()], recheck: Duration::from_millis(1), ..Setup::default() };
     let scene = Scene::under(Mode::None, setup).await;
