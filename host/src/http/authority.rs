@@ -75,9 +75,13 @@ impl Lease {
     /// Why it is over, if so. Asks nobody before it is due.
     pub async fn over(&mut self) -> Option<ApiError> {
         let held = self.held.clone().filter(|_| Instant::now() >= self.next)?;
-        let asked = held.ask().await;
+        let answer = held.ask().await;
         self.next = Instant::now() + self.every;
-        match asked {
+        self.heard(answer)
+    }
+
+    fn heard(&mut self, answer: Result<(), ApiError>) -> Option<ApiError> {
+        match answer {
             Ok(()) => self.unanswered = 0,
             // Nobody can tell just now, and it was right before.
             Err(ApiError::AuthUnavailable) if self.unanswered < UNANSWERED => self.unanswered += 1,
@@ -109,4 +113,27 @@ impl Held {
 /// What a read token opens now.
 pub(super) fn opens(app: &App, id: &DeploymentId, token: &SecretValue) -> Option<Opens> {
     opened(&*app.store.get(id)?, token.expose(), Timestamp::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_outage_ends_a_stream_after_minutes_and_a_verdict_at_once() {
+        let mut lease = Authority::UNASKED.lease(EVERY);
+        for _ in 0..3 {
+            for _ in 0..UNANSWERED {
+                assert!(lease.heard(Err(ApiError::AuthUnavailable)).is_none());
+            }
+            assert!(lease.heard(Ok(())).is_none(), "each answer begins the count anew");
+        }
+        for _ in 0..UNANSWERED {
+            assert!(lease.heard(Err(ApiError::AuthUnavailable)).is_none());
+        }
+        assert!(matches!(lease.heard(Err(ApiError::AuthUnavailable)), Some(ApiError::AuthUnavailable)));
+        for verdict in [ApiError::InvalidToken, ApiError::AuthBlind] {
+            assert!(Authority::UNASKED.lease(EVERY).heard(Err(verdict)).is_some());
+        }
+    }
 }
