@@ -93,7 +93,10 @@ impl Audit {
             self.writer.send(job).await;
             written.await.unwrap_or_else(|_| Err(AuditError("its writer has ended".to_owned())))
         };
-        let late = |_| Err(writer::does_not_answer(within));
+        let late = |_| {
+            self.writer.gave_up();
+            Err(writer::does_not_answer(within))
+        };
         tokio::time::timeout(within, written).await.unwrap_or_else(late)
     }
 

@@ -185,5 +185,5 @@ async fn a_disk_that_answers_again_makes_the_log_usable_or_says_why_not() {
     }
     // A pipe cannot be synced, so what is on disk is unknown, and that is what is told now.
     let why = audit.unusable().map(|error| error.to_string()).unwrap_or_default();
-    assert!(why.contains("a sync failed"), "{why}");
+    assert!(why.contains("sync failed"), "{why}");
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -39,9 +39,15 @@ pub struct Writer {
 struct State {
     trouble: Mutex<Option<AuditError>>,
     lost: AtomicU64,
-    /// Since when the thread is at the disk.
-    busy: Mutex<Option<Instant>>,
+    /// The thread is at the disk.
+    busy: Mutex<Option<Busy>>,
     deadline: Duration,
+}
+
+struct Busy {
+    since: Instant,
+    /// Somebody whose line is there, or behind it, has given up.
+    given_up: bool,
 }
 
 /// The words for a disk that is stuck.
@@ -90,8 +96,17 @@ impl Writer {
 
     /// Whether the disk holds the thread longer than it may.
     pub fn stuck(&self) -> Option<AuditError> {
-        let since = *self.state.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        since.filter(|since| since.elapsed() >= self.state.deadline).map(|_| does_not_answer(self.state.deadline))
+        let busy = self.state.busy();
+        let late = busy.as_ref().is_some_and(|busy| busy.given_up || busy.since.elapsed() >= self.state.deadline);
+        late.then(|| does_not_answer(self.state.deadline))
+    }
+
+    /// A line was not on disk in time.
+    pub fn gave_up(&self) {
+        // Where the thread is done by now, it is well again.
+        if let Some(busy) = self.state.busy().as_mut() {
+            busy.given_up = true;
+        }
     }
 
     /// Why the last line could not be written, or why the next one could not.
@@ -140,11 +155,14 @@ fn run(path: PathBuf, mut file: Log, mut jobs: mpsc::Receiver<Job>, state: &Stat
 impl State {
     /// Does something that may take as long as the disk wants.
     fn at_the_disk<T>(&self, work: impl FnOnce() -> T) -> T {
-        let busy = |since| *self.busy.lock().unwrap_or_else(PoisonError::into_inner) = since;
-        busy(Some(Instant::now()));
+        *self.busy() = Some(Busy { since: Instant::now(), given_up: false });
         let done = work();
-        busy(None);
+        *self.busy() = None;
         done
+    }
+
+    fn busy(&self) -> MutexGuard<'_, Option<Busy>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,13 +187,16 @@ impl Batch {
             self.waiting.into_iter().for_each(|done| drop(done.send(Ok(()))));
             return;
         }
-        let outcome = state.at_the_disk(|| file.append(self.text.as_bytes()));
-        let outcome = outcome.map_err(|error| AuditError(error.to_string()));
+        // What came of it is known before the disk counts as free: in between nobody would know of any trouble.
+        let outcome = state.at_the_disk(|| {
+            let outcome = file.append(self.text.as_bytes()).map_err(|error| AuditError(error.to_string()));
+            *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = outcome.clone().err();
+            outcome
+        });
         if let Err(error) = &outcome {
             state.lost.fetch_add(self.lines, Ordering::Relaxed);
             tracing::error!(%error, lines = self.lines, "lines of the audit log are lost");
         }
-        *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = outcome.clone().err();
         for done in self.waiting {
             // Who does not wait any more needs no word.
             let _ = done.send(outcome.clone());
