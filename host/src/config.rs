@@ -8,7 +8,7 @@ pub use vars::{VARIABLES, Variable};
 use crate::dns::managed::ManagedDomains;
 use crate::dns::pdm;
 use crate::engine::Confine;
-use crate::http::AllowedOrigin;
+use crate::http::{AllowedOrigin, TrustedProxies};
 use crate::outbound::ProxyConfig;
 use catalyst_store::StateKey;
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who may call.
     pub auth: crate::auth::Settings,
+    /// Proxies whose word on their client counts.
+    pub trusted_proxies: TrustedProxies,
     /// Origin whose pages may call.
     pub cors_origin: AllowedOrigin,
     /// Folder of plugins.
@@ -179,6 +181,7 @@ impl Config {
             auth: env.auth(listen)?,
             audit_log: env.get("CATALYST_AUDIT_LOG").map_or_else(|| beside("audit.jsonl"), PathBuf::from),
             metrics_listen: env.metrics_listen()?,
+            trusted_proxies: env.trusted_proxies()?,
             cors_origin: env.origin()?,
             plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),
             plugin_limits: env.get("CATALYST_PLUGIN_LIMITS").map(PathBuf::from),

@@ -187,6 +187,14 @@ impl Driver {
         self.store.record(id, &Fact::ReadTokenGiven(token), at).await.map(drop)
     }
 
+    /// Ends all tokens that open a deployment for reading. When this returns, none does.
+    ///
+    /// # Errors
+    /// [`RecordError`]; they open it still.
+    pub async fn end_read_tokens(&self, id: &DeploymentId, at: Timestamp) -> Result<(), RecordError> {
+        self.store.record(id, &Fact::ReadTokensEnded, at).await.map(drop)
+    }
+
     /// Ends all tasks: OpenTofu gets its signal and its grace, and what happened is recorded.
     pub async fn drain(&self) {
         self.stop.cancel();

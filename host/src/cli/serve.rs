@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long OpenTofu may take to stop and keep its state when the process goes down.
 const STOP_GRACE: Duration = Duration::from_secs(20);
+/// How long the last lines of the audit log may take: a sync of a slow disk, and far within what is left of a Pod's grace.
+const LAST_LINES: Duration = Duration::from_secs(5);
 /// Largest log of one deployment in bytes; a long apply with a long watch writes a few MiB.
 const LOG_CAP: u64 = 64 * 1024 * 1024;
 
@@ -77,12 +79,18 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tokio::spawn(reopen_on_hangup(audit.clone(), stopping.child_token()));
     tokio::spawn(audit.clone().heal(stopping.child_token()));
     let (stop, running) = (stopping.clone(), driver.clone());
+    let last_lines = audit.clone();
     let app = Arc::new(App { store, sandbox, outbound, names, driver: running, auth, audit, metrics, stopping: stop });
     if let Some(listener) = scraped {
         tokio::spawn(http::serve_metrics(listener, app.clone()));
     }
-    let served =
-        tokio::spawn(http::serve(listener, app, http::Settings { allowed_origin: config.cors_origin.clone(), limits }));
+    let settings = http::Settings {
+        allowed_origin: config.cors_origin.clone(),
+        limits,
+        trusted_proxies: config.trusted_proxies.clone(),
+        ..http::Settings::default()
+    };
+    let served = tokio::spawn(http::serve(listener, app, settings));
     tokio::select! {
         ended = wait_for_signal() => ended?,
         ended = follow_plugins(&app_sandbox, &config) => ended?,
@@ -90,7 +98,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!("going down: no new work is taken, runs are stopped and recorded");
     stopping.cancel();
     driver.drain().await;
-    served.await.context("the server broke")??;
+    let served = served.await.context("the server broke");
+    // Whatever became of it: what was refused or left open must be on record.
+    if let Err(error) = last_lines.flush(LAST_LINES).await {
+        tracing::error!(%error, "the last lines of the audit log may be lost");
+    }
+    served??;
     tracing::info!("down");
     Ok(())
 }

@@ -45,6 +45,11 @@ pub const VARIABLES: &[Variable] = &[
     var("CATALYST_OIDC_AUDIENCE", "", "oidc: what `aud` must name"),
     var("CATALYST_OIDC_ALGORITHMS", "RS256,ES256", "oidc: signatures that count"),
     var("CATALYST_OIDC_GROUPS_CLAIM", "groups", "oidc: claim with the groups"),
+    var(
+        "CATALYST_TRUSTED_PROXIES",
+        "",
+        "networks of proxies whose X-Forwarded-For or Forwarded is believed, such as 10.0.0.0/8; between commas",
+    ),
     var("CATALYST_AUDIT_LOG", "`audit.jsonl` beside the deployments", "file in which is written who did what"),
     var("CATALYST_METRICS_LISTEN", "", "address that serves /metrics without authentication, beside the API's own"),
     var("CATALYST_API_PUBLIC_URL", "https://console.openova.io/sovereign", "base URL that nodes call back"),

@@ -29,6 +29,7 @@ pub async fn trace(mut request: Request, next: Next) -> Response {
         http.method = %request.method(),
         http.route = route,
         peer.addr = peer,
+        client.addr = tracing::field::Empty,
     );
     let reads = request.method() == Method::GET;
     request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));

@@ -1,6 +1,8 @@
 //! A viewer is a cursor into the log: read, send, wait for a change, read again. No viewer can steal, miss or double an
 //! entry, and a slow one costs only itself.
 
+use super::authority::Lease;
+use super::error::ApiError;
 use super::wire;
 use crate::app::App;
 use crate::metrics::Viewing;
@@ -28,6 +30,7 @@ struct Viewer {
     after: u64,
     progress: watch::Receiver<Progress>,
     stop: CancellationToken,
+    lease: Lease,
     at: Stage,
     _counted: Viewing,
 }
@@ -39,16 +42,17 @@ enum Stage {
     Ended,
 }
 
-/// The stream of a deployment's entries after number `after`; `None` for an unknown id.
+/// The stream of a deployment's entries after number `after`, as long as the lease holds; `None` for an unknown id.
 pub fn stream(
     app: &App,
     id: DeploymentId,
     after: u64,
+    lease: Lease,
 ) -> Option<impl Stream<Item = Result<Bytes, Infallible>> + use<>> {
     let progress = app.store.watch(&id)?;
     let stop = app.stopping.clone();
     let _counted = app.metrics.viewer();
-    let viewer = Viewer { store: app.store.clone(), id, after, progress, stop, at: Stage::Opening, _counted };
+    let viewer = Viewer { store: app.store.clone(), id, after, progress, stop, lease, at: Stage::Opening, _counted };
     Some(stream::unfold(viewer, |mut viewer| async move {
         let chunk = viewer.next().await?;
         Some((Ok(Bytes::from(chunk)), viewer))
@@ -66,6 +70,10 @@ impl Viewer {
             Stage::Following => {}
         }
         loop {
+            if let Some(why) = self.lease.over().await {
+                self.at = Stage::Ended;
+                return Some(access_ended(why));
+            }
             // Marked as seen before reading, so that a change during the read wakes the next wait.
             self.progress.borrow_and_update();
             // The record before the log: what ended the run was logged before the record said so.
@@ -87,6 +95,7 @@ impl Viewer {
                 biased;
                 () = self.stop.cancelled() => return None,
                 changed = self.progress.changed() => changed.ok()?,
+                () = self.lease.due() => {}
                 () = tokio::time::sleep(HEARTBEAT) => return Some(": keep-alive\n\n".to_owned()),
             }
         }
@@ -111,6 +120,11 @@ impl Viewer {
     }
 }
 
-fn frame(event: &str, state: &wire::State) -> String {
-    format!("event: {event}\ndata: {}\n\n", serde_json::to_string(state).unwrap_or_default())
+/// The client may come again with another token; with this one it learns the same as a status.
+fn access_ended(why: ApiError) -> String {
+    frame("access-ended", &why.parts().1)
+}
+
+fn frame(event: &str, data: &impl serde::Serialize) -> String {
+    format!("event: {event}\ndata: {}\n\n", serde_json::to_string(data).unwrap_or_default())
 }

@@ -51,6 +51,18 @@ fn a_token_of_the_cluster_is_there_only_where_it_is_needed() {
 }
 
 #[test]
+fn the_host_does_not_warn_of_the_mode_that_the_chart_gives_the_file_of_tokens() {
+    for set in ["default", "ingress"] {
+        let objects = objects(set);
+        let volumes = pod(&objects)["volumes"].as_array().unwrap();
+        let tokens = volumes.iter().find(|volume| volume["name"] == "catalyst-auth-tokens").unwrap();
+        let mode = u32::try_from(tokens["secret"]["defaultMode"].as_u64().unwrap()).unwrap();
+        assert!(mode & 0o040 != 0, "{set}: {mode:o}: the Pod's user reads it by its group (fsGroup)");
+        assert!(!catalyst::auth::is_too_open(mode), "{set}: {mode:o}");
+    }
+}
+
+#[test]
 fn no_secret_is_made_and_none_stands_in_an_object() {
     for set in SETS {
         let objects = objects(set);
