@@ -7,6 +7,8 @@ use catalyst_domain::provider::{
     Advice, Asked, Bundle, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::bind::Settings;
 use crate::error::{CallError, CallFailure, Function};
@@ -14,6 +16,9 @@ use crate::lane::Standing;
 use crate::load::Shared;
 use crate::provider::Plugin;
 use crate::words;
+
+/// Where the spans of plugin calls come from. They say which plugin and which function, and nothing of what it was asked.
+pub const CALL_SPANS: &str = "catalyst_sandbox::calls";
 
 /// A plugin that serves. Cheap to share; each call is independent of all others, and dropping it ends it.
 pub struct Provider {
@@ -102,10 +107,16 @@ impl Provider {
         call: impl Future<Output = Result<T, CallError>> + Send + 'static,
     ) -> Result<T, CallError> {
         let is_fault = |error: &CallError| !matches!(error.reason, CallFailure::Host(_));
-        let answer = self.shared.lanes.run(&self.standing, call, is_fault).await.unwrap_or_else(|stopped| {
+        let id = &self.descriptor().id;
+        let span = tracing::info_span!(target: CALL_SPANS, "plugin call", plugin.id = id, plugin.function = %function, otel.status_code = Empty);
+        let run = self.shared.lanes.run(&self.standing, call, is_fault).instrument(span.clone());
+        let answer = run.await.unwrap_or_else(|stopped| {
             let plugin = self.descriptor().id.clone();
             Err(CallError { plugin, function, reason: CallFailure::Host(stopped.to_string()) })
         });
+        if answer.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
         answer.map(|mut value| {
             clean(&mut value);
             value

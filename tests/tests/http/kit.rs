@@ -133,7 +133,7 @@ impl Server {
         });
         let settings =
             http::Settings { allowed_origin: AllowedOrigin::parse(setup.origin).unwrap(), limits: setup.limits };
-        let served = tokio::spawn(http::serve(listener, app.clone(), settings));
+        let served = tokio::spawn(http::serve(listener, app.clone(), settings, app.stopping.clone()));
         Self { address, store, app, driver, folder, stop, served }
     }
 
