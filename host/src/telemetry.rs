@@ -16,8 +16,8 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Where the spans of the host come from.
-pub const TARGET: &str = "catalyst::telemetry";
+/// Where the spans of the host come from: no module's path, so that it can be told from the lines of one.
+pub const TARGET: &str = "catalyst::spans";
 /// Header of the caller's own span.
 const TRACEPARENT: &str = "traceparent";
 

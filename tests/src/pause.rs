@@ -34,6 +34,7 @@ impl Pause {
 
     /// The next run of this command is held still as soon as it wrote a line that holds these words.
     pub fn at(&self, command: &str, words: &str) {
+        let _none_yet = std::fs::remove_file(self.file("paused"));
         std::fs::write(self.file("pause"), format!("{command} {words}")).unwrap();
     }
 
@@ -45,8 +46,10 @@ impl Pause {
         let pid = wait_for("OpenTofu to stand still", LIMIT, || {
             std::fs::read_to_string(self.file("paused")).ok().filter(|pid| pid.ends_with('\n'))
         });
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
-        assert!(stat.rsplit_once(')').unwrap().1.trim_start().starts_with('T'), "not held in mid-command: {stat}");
+        wait_for("OpenTofu to stand in mid-command", LIMIT, || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
+            stat.rsplit_once(')').unwrap().1.trim_start().starts_with('T').then_some(())
+        });
     }
 
     /// A signal is written down and kept back until [`Self::release`].

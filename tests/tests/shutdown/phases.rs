@@ -15,24 +15,32 @@ struct InTofu {
     /// A word of the line after which it is held still.
     after: &'static str,
     status: &'static str,
+    /// Words of the error that stays.
+    says: &'static str,
 }
 
 /// Enough that OpenTofu is not done before it is held.
 const WORKERS: u64 = 40;
 
+const CREATED: &str = "catalyst-api restarted during provisioning";
+const DESTROYED: &str = "destroy it again to go on from the kept state";
+
 const IN_TOFU: [InTofu; 4] = [
-    InTofu { command: "init", after: "{", status: "provisioning" },
-    InTofu { command: "plan", after: "\"type\":\"version\"", status: "provisioning" },
-    InTofu { command: "apply", after: "\"type\":\"apply_complete\"", status: "tofu-applying" },
-    InTofu { command: "destroy", after: "\"type\":\"apply_complete\"", status: "destroying" },
+    InTofu { command: "init", after: "{", status: "provisioning", says: CREATED },
+    InTofu { command: "plan", after: "\"type\":\"version\"", status: "provisioning", says: CREATED },
+    InTofu { command: "apply", after: "\"type\":\"apply_complete\"", status: "tofu-applying", says: CREATED },
+    InTofu { command: "destroy", after: "\"type\":\"apply_complete\"", status: "destroying", says: DESTROYED },
 ];
 
 #[test]
 fn a_host_that_runs_tofu_interrupts_it_once_and_records_what_became_of_it() {
     let pause = Pause::new();
-    let mut host = Host::start(&[("CATALYST_TOFU_BIN", pause.tofu().to_str().unwrap())]);
+    let scraped = format!("127.0.0.1:{}", catalyst_tests::host::free_port());
+    let tofu = pause.tofu().display().to_string();
+    let mut host = Host::start(&[("CATALYST_TOFU_BIN", &tofu), ("CATALYST_METRICS_LISTEN", &scraped)]);
+    let scraper = catalyst_tests::api::Api::new(&scraped);
     for row in IN_TOFU {
-        let InTofu { command, after, status } = row;
+        let InTofu { command, after, status, says } = row;
         let told = pause.signals().len();
         let id = if command == "destroy" {
             let id = create(&host, "destroy.example", WORKERS);
@@ -53,6 +61,7 @@ fn a_host_that_runs_tofu_interrupts_it_once_and_records_what_became_of_it() {
         let asked = terminate(&host);
         wait_for("the interrupt", LIMIT, || (pause.signals().len() > told).then_some(()));
         refuses_what_is_new(&host, &id);
+        assert_eq!(scraper.get("/metrics").status, 200, "{command}: who watches the way down sees it to its end");
         let stream = viewer.join().unwrap();
         pause.release();
         let took = ends_well(&mut host, asked);
@@ -64,7 +73,7 @@ fn a_host_that_runs_tofu_interrupts_it_once_and_records_what_became_of_it() {
         host.up();
         until(&host, &id, "failed");
         let error = state(&host, &id)["error"].as_str().unwrap().to_owned();
-        assert!(error.contains("catalyst-api restarted during provisioning"), "{command}: {error}");
+        assert!(error.contains(says), "{command}: {error}");
         lost_nothing(&host, &id, &before, &[stream]);
         let all = events(&host, &id);
         let said = |words: &str| all.iter().any(|entry| entry["message"].as_str().unwrap().contains(words));
@@ -150,4 +159,29 @@ async fn a_host_that_watches_a_cluster_goes_on_watching_after_the_next_start() {
     world.install_releases().await;
     world.until(&id, "ready");
     lost_nothing(&world.host, &id, &before, &[]);
+}
+
+#[test]
+fn a_tofu_that_does_not_end_is_killed_within_the_grace_of_the_chart_and_its_deployment_can_be_retried() {
+    let pause = Pause::new();
+    let mut host = Host::start(&[("CATALYST_TOFU_BIN", pause.tofu().to_str().unwrap())]);
+    pause.at("apply", "\"type\":\"apply_complete\"");
+    let id = create(&host, "stuck.example", WORKERS);
+    pause.stands();
+    until(&host, &id, "tofu-applying");
+    pause.keep_back();
+    let (viewer, before) = (watch(&host, &id), events(&host, &id));
+    let asked = terminate(&host);
+    let took = ends_well(&mut host, asked);
+    println!("SIGTERM while OpenTofu does not end: down after {took:?}");
+    assert!(took >= Duration::from_secs(25), "it had its grace and a second interrupt: {took:?}");
+    host.up();
+    until(&host, &id, "failed");
+    lost_nothing(&host, &id, &before, &[viewer.join().unwrap()]);
+    let all = events(&host, &id);
+    for words in ["interrupting it again", "OpenTofu ignored two interrupts; killing it", CREATED] {
+        assert!(all.iter().any(|entry| entry["message"].as_str().unwrap().contains(words)), "{words}: {all:?}");
+    }
+    pause.release();
+    goes_on(&host, &id, "apply");
 }
