@@ -1,6 +1,6 @@
 //! OpenTelemetry spans of the real binary, as a real collector gets them: off unless asked for, the tree of one deployment, no
 //! secret, and a collector that is gone costs nobody anything.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use catalyst_tests::double::Double;
 use catalyst_tests::host::{Host, wait_for};
