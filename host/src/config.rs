@@ -1,6 +1,7 @@
 //! The only reader of the environment. It binds nothing and opens nothing, so it can be tested from a map.
 
 mod auth;
+mod spans;
 mod vars;
 
 pub use vars::{VARIABLES, Variable};
@@ -82,6 +83,8 @@ pub struct Config {
     pub trust_store: Option<PathBuf>,
     /// Proxy variables, as programs commonly read them.
     pub proxy: ProxyConfig,
+    /// Where spans go; nowhere unless somebody asked.
+    pub spans: Option<crate::telemetry::Settings>,
     /// Filter of the trace.
     pub log_filter: String,
     /// Remarks on the environment that are worth a warning.
@@ -219,6 +222,7 @@ impl Config {
                 https_proxy: env.either("HTTPS_PROXY", "https_proxy"),
                 no_proxy: env.either("NO_PROXY", "no_proxy"),
             },
+            spans: env.spans()?,
             log_filter: env.get("RUST_LOG").unwrap_or("info").to_owned(),
             warnings: env.warnings(),
         })

@@ -54,11 +54,13 @@ pub use openapi::document;
 use routes::method_not_allowed;
 pub use routes::{Needs, ROUTES, RULES, Rule};
 pub use sender::TrustedProxies;
+use serve::Ends;
 pub use serve::Limits;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use wrong_bearers::WrongBearers;
 use wrong_tokens::WrongTokens;
@@ -168,24 +170,31 @@ fn dressed<S: Clone + Send + Sync + 'static>(routes: Router<S>, allowed_origin: 
         .layer(middleware::from_fn(request_id::trace))
 }
 
-/// Serves until the app is stopping, then lets the requests in flight end.
+/// Serves until `close` is cancelled, then lets the requests in flight end. From the moment at which the app is stopping, what
+/// would begin something is refused.
 ///
 /// # Errors
 /// The listener is not usable.
-pub async fn serve(listener: TcpListener, app: Arc<App>, settings: Settings) -> std::io::Result<()> {
-    let (stop, limits) = (app.stopping.clone(), settings.limits);
-    serve::serve(listener, router(app, settings), limits, stop).await
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    settings: Settings,
+    close: CancellationToken,
+) -> std::io::Result<()> {
+    let ends = Ends { stop: app.stopping.clone(), close };
+    let limits = settings.limits;
+    serve::serve(listener, router(app, settings), limits, ends).await
 }
 
 /// Serves the metrics alone, to whoever can reach the address.
 ///
 /// # Errors
 /// The listener is not usable.
-pub async fn serve_metrics(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> {
-    let stop = app.stopping.clone();
+pub async fn serve_metrics(listener: TcpListener, app: Arc<App>, close: CancellationToken) -> std::io::Result<()> {
+    let ends = Ends { stop: app.stopping.clone(), close };
     let routes = Router::new().route("/metrics", get(metrics::metrics)).fallback(async || ApiError::NoRoute);
     let limits = Limits { connections: SCRAPERS, ..Limits::default() };
-    serve::serve(listener, routes.with_state(app), limits, stop).await
+    serve::serve(listener, routes.with_state(app), limits, ends).await
 }
 
 // The contract serves no HEAD, which axum would answer for every GET.

@@ -44,6 +44,13 @@ pub(crate) struct Asked {
 /// A plugin's slot and one of all. Who works for a call holds them, even when nobody waits for it any more.
 pub(crate) type Slots = Arc<[OwnedSemaphorePermit; 2]>;
 
+impl Asked {
+    /// The export that it is for.
+    pub fn function(&self) -> Function {
+        self.function
+    }
+}
+
 /// The right to run and the store to run in. The store goes first, so that a slot is free only when its memory is.
 pub(crate) struct Call<'a> {
     pub store: Store<CallState>,

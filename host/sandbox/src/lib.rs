@@ -42,5 +42,5 @@ pub use limits::{Limits, MEMO_BYTES, PluginLimits, Settings};
 pub use load::Compiled;
 pub use meters::{BreakerState, BreakerStatus, CallStats, Outcome, SandboxStats};
 pub use sandbox::{LoadFailure, LoadReport, Sandbox};
-pub use served::Provider;
+pub use served::{CALL_SPANS, Provider};
 pub use signature::Signer;

@@ -17,7 +17,7 @@ use crate::metrics::AuthFailure;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use catalyst_domain::read_token::Opens;
@@ -35,6 +35,10 @@ pub async fn guard(State(served): State<Served>, request: Request, next: Next) -
     let Some(rule) = rule(request.method(), path.as_str()) else {
         return method_not_allowed(path.as_str()).into_response();
     };
+    // Whoever may call: what is begun now would not be brought to its end. Reading goes on to the last.
+    if served.app.stopping.is_cancelled() && request.method() != Method::GET {
+        return ApiError::Draining.into_response();
+    }
     let (mut parts, body) = request.into_parts();
     let id = deployment(&mut parts).await;
     let sender = served.proxies.sender(peer(&parts), &parts.headers);

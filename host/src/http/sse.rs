@@ -65,9 +65,12 @@ impl Viewer {
             Stage::Ended => return None,
             Stage::Opening => {
                 self.at = Stage::Following;
-                return Some(format!("retry: {RETRY_MILLIS}\n\n"));
+                return Some(come_again());
             }
             Stage::Following => {}
+        }
+        if self.stop.is_cancelled() {
+            return self.parted();
         }
         loop {
             if let Some(why) = self.lease.over().await {
@@ -93,7 +96,7 @@ impl Viewer {
             }
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return None,
+                () = self.stop.cancelled() => return self.parted(),
                 changed = self.progress.changed() => changed.ok()?,
                 () = self.lease.due() => {}
                 () = tokio::time::sleep(HEARTBEAT) => return Some(": keep-alive\n\n".to_owned()),
@@ -112,12 +115,22 @@ impl Viewer {
         text
     }
 
+    /// The process goes down. What was not sent yet is read when the browser connects again, from its last number.
+    fn parted(&mut self) -> Option<String> {
+        self.at = Stage::Ended;
+        Some(come_again())
+    }
+
     // The browser connects again and goes on from its last number.
     fn broken(&mut self, error: &dyn std::fmt::Display) -> Option<String> {
         tracing::error!(deployment.id = %self.id, %error, "cannot read the log for a viewer");
         self.at = Stage::Ended;
         None
     }
+}
+
+fn come_again() -> String {
+    format!("retry: {RETRY_MILLIS}\n\n")
 }
 
 /// The client may come again with another token; with this one it learns the same as a status.

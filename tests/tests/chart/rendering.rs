@@ -137,10 +137,16 @@ fn seconds(file: &str, name: &str) -> u64 {
 
 #[test]
 fn the_grace_of_the_pod_covers_everything_that_the_host_waits_for() {
-    let host = seconds("host/src/cli/serve.rs", "STOP_GRACE")
+    let tofu = seconds("host/src/cli/serve.rs", "STOP_GRACE")
         + seconds("host/src/engine/child.rs", "HARD_STOP_LONGEST")
-        + seconds("host/src/engine/child.rs", "DRAIN")
+        // Once to read on, once more after the kill of what holds the pipes.
+        + 2 * seconds("host/src/engine/child.rs", "DRAIN")
         + seconds("host/src/engine/run.rs", "LAST_WORDS");
+    // Viewers have their time while OpenTofu has its own.
+    let viewers = catalyst::http::Limits::default().drain.as_secs();
+    let host = viewers.max(tofu + seconds("host/src/http/serve.rs", "LAST_ANSWERS"))
+        + seconds("host/src/telemetry/export.rs", "FLUSH")
+        + seconds("host/src/cli.rs", "LEFT_BEHIND");
     let least: Value = serde_json::from_str(&read("chart/values.schema.json")).unwrap();
     let least = least["properties"]["terminationGracePeriodSeconds"]["minimum"].as_u64().unwrap();
     for set in SETS {

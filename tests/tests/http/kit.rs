@@ -151,7 +151,7 @@ impl Server {
             trusted_proxies: TrustedProxies::parse(setup.trusted_proxies).unwrap(),
             recheck: setup.recheck,
         };
-        let served = tokio::spawn(http::serve(listener, app.clone(), settings));
+        let served = tokio::spawn(http::serve(listener, app.clone(), settings, app.stopping.clone()));
         Self { address, store, app, driver, folder, stop, served }
     }
 
