@@ -145,6 +145,7 @@ fn the_grace_of_the_pod_covers_everything_that_the_host_waits_for() {
     // Viewers have their time while OpenTofu has its own.
     let viewers = catalyst::http::Limits::default().drain.as_secs();
     let host = viewers.max(tofu + seconds("host/src/http/serve.rs", "LAST_ANSWERS"))
+        + seconds("host/src/cli/serve.rs", "LAST_LINES")
         + seconds("host/src/telemetry/export.rs", "FLUSH")
         + seconds("host/src/cli.rs", "LEFT_BEHIND");
     let least: Value = serde_json::from_str(&read("chart/values.schema.json")).unwrap();
