@@ -5,6 +5,10 @@
 //! disk before the next step, so nothing is done of which no line tells, whenever the process dies. What was refused is
 //! counted by peer and told together, so nobody can fill the disk from outside.
 //!
+//! A disk that does not answer holds nobody up for long: a line has a time to be written in, and while one is stuck no other
+//! is tried. A line that was given up may still come to stand there, so it may tell of what was refused in the end, and never
+//! the other way about.
+//!
 //! The file is left to the operator: move it away, send SIGHUP, and a new one is begun.
 
 mod line;
@@ -38,8 +42,10 @@ pub struct AuditError(pub String);
 pub struct About {
     /// Who asked.
     pub caller: Caller,
-    /// From where.
+    /// The other end of the connection.
     pub peer: SocketAddr,
+    /// Whom a trusted proxy speaks for.
+    pub client: Option<IpAddr>,
     /// Name of the request in the trace.
     pub request: String,
     /// What was asked for.
@@ -69,9 +75,43 @@ impl Audit {
     /// # Errors
     /// [`AuditError`].
     pub async fn write(&self, line: &Line) -> Result<(), AuditError> {
-        let (done, written) = oneshot::channel();
-        self.writer.send(Job::Line(line.text(), Some(done))).await;
-        written.await.unwrap_or_else(|_| Err(AuditError("its writer has ended".to_owned())))
+        if let Some(stuck) = self.writer.stuck() {
+            self.writer.has_lost(1);
+            return Err(stuck);
+        }
+        self.on_disk(Some(line.text()), self.writer.deadline()).await
+    }
+
+    /// Waits until the lines so far, and this one, are on disk.
+    async fn on_disk(&self, line: Option<String>, within: Duration) -> Result<(), AuditError> {
+        let written = async {
+            let (done, written) = oneshot::channel();
+            let job = match line {
+                Some(line) => Job::Line(line, Some(done)),
+                None => Job::Barrier(done),
+            };
+            self.writer.send(job).await;
+            written.await.unwrap_or_else(|_| Err(AuditError("its writer has ended".to_owned())))
+        };
+        let late = |_| {
+            self.writer.gave_up();
+            Err(writer::does_not_answer(within))
+        };
+        tokio::time::timeout(within, written).await.unwrap_or_else(late)
+    }
+
+    /// Writes down what was counted and not told yet, and waits until everything so far is on disk; for the end of the process.
+    ///
+    /// # Errors
+    /// [`AuditError`] where it is not within that time.
+    pub async fn flush(&self, within: Duration) -> Result<(), AuditError> {
+        let all = async {
+            for line in self.refusals.take_all() {
+                self.writer.send(Job::Line(line.text(), None)).await;
+            }
+            self.on_disk(None, within).await
+        };
+        tokio::time::timeout(within, all).await.unwrap_or_else(|_| Err(writer::does_not_answer(within)))
     }
 
     /// Writes a line some time soon, where nobody can wait for it any more.
@@ -92,12 +132,19 @@ impl Audit {
     /// Tries again and again while lines cannot be written, until the process stops: nothing that is audited is begun
     /// meanwhile, and a host that is not ready gets no request that would try. A failed sync is never tried again.
     pub async fn heal(self: Arc<Self>, stop: CancellationToken) {
+        let mut was_stuck = false;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(HEAL) => {}
             }
-            if self.unusable().is_some() && self.write(&Line::resumed(self.lost())).await.is_ok() {
+            if self.writer.stuck().is_some() {
+                // Another line would only stand behind the one that is stuck.
+                was_stuck = true;
+                continue;
+            }
+            if (was_stuck || self.unusable().is_some()) && self.write(&Line::resumed(self.lost())).await.is_ok() {
+                was_stuck = false;
                 tracing::info!("the audit log can be written again");
             }
         }

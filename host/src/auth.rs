@@ -26,7 +26,7 @@ pub use scope::{Scope, Scopes};
 pub use scope_map::ScopeMap;
 pub use settings::{CookieSettings, OidcSettings, ReviewSettings, Settings, Way};
 pub use token::{TokenKind, digest, mint, mint_for_reading};
-pub use tokens::{Tokens, TokensError, line};
+pub use tokens::{GRACE, Tokens, TokensError, is_too_open, line};
 
 use crate::outbound::{self, Outbound, SetupError};
 use async_trait::async_trait;
@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often the file of tokens is looked at: a mounted Secret changes without a signal.
+/// How often the file of tokens, or the age of keys, is looked at: a mounted Secret changes without a signal.
 const LOOK: Duration = Duration::from_secs(2);
 /// Longest token that is looked at, in bytes: a JWT with many groups has a few KiB.
 const LONGEST: usize = 16 * 1024;
@@ -61,6 +61,18 @@ pub enum Fault {
     /// Who could tell does not answer.
     #[error("{0}")]
     Unavailable(String),
+    /// What the operator gave to tell by cannot be used. The reason is for the trace.
+    #[error("{0}")]
+    Blind(String),
+}
+
+/// What keeps a way from knowing callers. The words are for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// Callers are known by what was known before, for a while.
+    Lasting(String),
+    /// Nobody is known.
+    Blind(String),
 }
 
 /// A way to know a caller by a token.
@@ -68,6 +80,19 @@ pub enum Fault {
 pub trait Authenticator: Send + Sync + 'static {
     /// Which way it is.
     fn mode(&self) -> Mode;
+
+    /// Looks whether what it rests on has changed; asked for every few seconds.
+    async fn look(self: Arc<Self>) {}
+
+    /// What keeps it from knowing callers.
+    fn trouble(&self) -> Option<Trouble> {
+        None
+    }
+
+    /// Whether there is nobody whom it could know.
+    fn knows_nobody(&self) -> bool {
+        false
+    }
 
     /// Who has this token.
     ///
@@ -90,7 +115,6 @@ pub enum AuthError {
 /// How the API knows its callers.
 pub struct Auth {
     by: Option<Arc<dyn Authenticator>>,
-    tokens: Option<Arc<Tokens>>,
     /// How a browser carries a read token.
     pub cookie: CookieSettings,
 }
@@ -98,7 +122,7 @@ pub struct Auth {
 impl Auth {
     /// Everybody may do everything.
     pub fn none() -> Self {
-        Self { by: None, tokens: None, cookie: CookieSettings::default() }
+        Self { by: None, cookie: CookieSettings::default() }
     }
 
     /// What the operator chose. Nothing is asked over the network yet.
@@ -109,10 +133,8 @@ impl Auth {
         let mut auth = Self { cookie: settings.cookie, ..Self::none() };
         match settings.way {
             Way::None => {}
-            Way::Token { file } => {
-                let tokens = Arc::new(Tokens::open(file).map_err(AuthError::Tokens)?);
-                auth.by = Some(tokens.clone());
-                auth.tokens = Some(tokens);
+            Way::Token { file, grace } => {
+                auth.by = Some(Arc::new(Tokens::open(file, grace).map_err(AuthError::Tokens)?));
             }
             Way::Kubernetes(review) => {
                 auth.by = Some(Arc::new(Kubernetes::new(review, how).map_err(AuthError::Review)?));
@@ -132,17 +154,20 @@ impl Auth {
         self.by.as_ref().map_or(Mode::None, |by| by.mode())
     }
 
-    /// Reads the file of tokens again whenever it changes, until the process stops. A file that cannot be used changes
-    /// nothing.
+    /// What keeps callers from being known.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.by.as_ref()?.trouble()
+    }
+
+    /// Looks every few seconds whether tokens or keys have changed, until the process stops.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        let Some(tokens) = self.tokens.clone() else { return };
+        let Some(by) = self.by.clone() else { return };
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let tokens = tokens.clone();
-            let _ = tokio::task::spawn_blocking(move || tokens.reload_if_changed()).await;
+            by.clone().look().await;
         }
     }
 }

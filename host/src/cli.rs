@@ -9,21 +9,29 @@ mod plugin;
 mod rehearse;
 mod render;
 mod serve;
+mod signals;
 mod token;
 mod trace;
 
 use crate::compile;
 use crate::config::{Config, VARIABLES};
+use crate::outbound::Outbound;
+use crate::telemetry::Spans;
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// What a shell takes for wrong usage, and clap ends with.
 const WRONG_USAGE: u8 = 2;
 /// The trace's filter where nobody set another.
 const DEFAULT_FILTER: &str = "info";
+
+/// How long threads that still wait for something, as for the lock of another process, may hold up the end.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 /// The name under which the binary is `catalyst dns`, as the earlier service's image has it.
 const DNS_HOOK: &str = "catalyst-dns";
@@ -88,14 +96,19 @@ pub fn main() -> anyhow::Result<ExitCode> {
         (Err(error), Command::Doctor(arguments)) => return Ok(doctor::without_settings(&error, arguments)),
         (config, _) => config.context("the environment is not usable")?,
     };
-    trace::init(filter(&cli.command, &config))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let spans = spans(&cli.command, &config, runtime.handle())?;
+    trace::init(filter(&cli.command, &config), spans.as_ref())?;
     match cli.command {
         Command::CompileComponent(arguments) => return compile::child(&arguments),
         Command::Plugin(arguments) => return runtime.block_on(plugin::run(config, arguments)),
         Command::Doctor(arguments) => return Ok(runtime.block_on(doctor::doctor(&config, &arguments))),
-        Command::Serve => runtime.block_on(serve::serve(config)),
+        Command::Serve => {
+            let served = runtime.block_on(serve::serve(config, spans));
+            runtime.shutdown_timeout(LEFT_BEHIND);
+            served
+        }
         Command::Dns => runtime.block_on(dns::dns(config)),
         Command::Openapi => openapi::print(),
         Command::Token(arguments) => token::run(&arguments),
@@ -103,6 +116,14 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Rehearse(arguments) => runtime.block_on(rehearse::rehearse(config, arguments)),
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The way out for spans: only what serves has any.
+fn spans(command: &Command, config: &Config, runtime: &Handle) -> anyhow::Result<Option<Spans>> {
+    let Some(settings) = config.spans.as_ref().filter(|_| matches!(command, Command::Serve)) else { return Ok(None) };
+    let outbound = Outbound::new(&serve::outbound_settings(config)).context("cannot set up the way out for spans")?;
+    let spans = Spans::new(settings, outbound, runtime.clone()).map_err(anyhow::Error::msg);
+    spans.map(Some).context("cannot set up spans")
 }
 
 /// The exit status of a command that ended with an error: 2 for wrong usage, as where the arguments cannot be read at all.

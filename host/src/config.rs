@@ -1,6 +1,7 @@
 //! The only reader of the environment. It binds nothing and opens nothing, so it can be tested from a map.
 
 mod auth;
+mod spans;
 mod vars;
 
 pub use vars::{VARIABLES, Variable};
@@ -8,7 +9,7 @@ pub use vars::{VARIABLES, Variable};
 use crate::dns::managed::ManagedDomains;
 use crate::dns::pdm;
 use crate::engine::Confine;
-use crate::http::AllowedOrigin;
+use crate::http::{AllowedOrigin, TrustedProxies};
 use crate::outbound::ProxyConfig;
 use catalyst_store::StateKey;
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who may call.
     pub auth: crate::auth::Settings,
+    /// Proxies whose word on their client counts.
+    pub trusted_proxies: TrustedProxies,
     /// Origin whose pages may call.
     pub cors_origin: AllowedOrigin,
     /// Folder of plugins.
@@ -80,6 +83,8 @@ pub struct Config {
     pub trust_store: Option<PathBuf>,
     /// Proxy variables, as programs commonly read them.
     pub proxy: ProxyConfig,
+    /// Where spans go; nowhere unless somebody asked.
+    pub spans: Option<crate::telemetry::Settings>,
     /// Filter of the trace.
     pub log_filter: String,
     /// Remarks on the environment that are worth a warning.
@@ -179,6 +184,7 @@ impl Config {
             auth: env.auth(listen)?,
             audit_log: env.get("CATALYST_AUDIT_LOG").map_or_else(|| beside("audit.jsonl"), PathBuf::from),
             metrics_listen: env.metrics_listen()?,
+            trusted_proxies: env.trusted_proxies()?,
             cors_origin: env.origin()?,
             plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),
             plugin_limits: env.get("CATALYST_PLUGIN_LIMITS").map(PathBuf::from),
@@ -216,6 +222,7 @@ impl Config {
                 https_proxy: env.either("HTTPS_PROXY", "https_proxy"),
                 no_proxy: env.either("NO_PROXY", "no_proxy"),
             },
+            spans: env.spans()?,
             log_filter: env.get("RUST_LOG").unwrap_or("info").to_owned(),
             warnings: env.warnings(),
         })

@@ -23,6 +23,7 @@ mod watching;
 
 use crate::dns::names::Names;
 use crate::engine::{Engine, Load, Reaped};
+use crate::telemetry;
 use bytes::Bytes;
 use catalyst_domain::provider::RenderContext;
 use catalyst_domain::read_token::ReadToken;
@@ -39,6 +40,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use turns::Turns;
 use vault::Vault;
 
@@ -148,8 +150,8 @@ impl Driver {
             return;
         }
         if self.lives().insert(id.clone()) {
-            let (driver, id) = (self.clone(), id.clone());
-            self.tasks.spawn(async move { driver.drive(id).await });
+            let (driver, id, span) = (self.clone(), id.clone(), telemetry::deployment(id));
+            self.tasks.spawn(async move { driver.drive(id).await }.instrument(span));
         }
     }
 
@@ -165,11 +167,12 @@ impl Driver {
         at: Timestamp,
     ) -> Result<(), AcceptError> {
         let driver = self.clone();
-        let whole = self.tasks.spawn(async move {
+        let whole = async move {
             driver.store.accept_kubeconfig(&id, bearer.expose(), &body, at).await?;
             driver.wake(&id);
             Ok(())
-        });
+        };
+        let whole = self.tasks.spawn(whole.in_current_span());
         let broken = StorageError { doing: "accept the kubeconfig", why: "its task broke".to_owned() };
         whole.await.unwrap_or(Err(AcceptError::Storage(broken)))
     }
@@ -185,6 +188,14 @@ impl Driver {
     /// [`RecordError`]; the token opens nothing.
     pub async fn give_read_token(&self, id: &DeploymentId, token: ReadToken, at: Timestamp) -> Result<(), RecordError> {
         self.store.record(id, &Fact::ReadTokenGiven(token), at).await.map(drop)
+    }
+
+    /// Ends all tokens that open a deployment for reading. When this returns, none does.
+    ///
+    /// # Errors
+    /// [`RecordError`]; they open it still.
+    pub async fn end_read_tokens(&self, id: &DeploymentId, at: Timestamp) -> Result<(), RecordError> {
+        self.store.record(id, &Fact::ReadTokensEnded, at).await.map(drop)
     }
 
     /// Ends all tasks: OpenTofu gets its signal and its grace, and what happened is recorded.
@@ -280,7 +291,7 @@ impl Driver {
         loop {
             // In a task of its own, so that even a panic leaves the place free.
             let (driver, own) = (self.clone(), id.clone());
-            if let Err(error) = tokio::spawn(async move { driver.run(&own).await }).await {
+            if let Err(error) = tokio::spawn(async move { driver.run(&own).await }.in_current_span()).await {
                 tracing::error!(deployment.id = %id, %error, "a deployment's task broke; it begins anew");
                 self.pause(PAUSE).await;
             }
@@ -312,7 +323,7 @@ impl Driver {
                 if let hash_map::Entry::Vacant(free) = running.entry(step) {
                     let stop = self.stop.child_token();
                     let hand = Hand { driver: self.clone(), id: id.clone(), stop: stop.clone() };
-                    let task = hands.spawn(async move { hand.take(step).await });
+                    let task = hands.spawn(async move { hand.take(step).await }.instrument(telemetry::step(step)));
                     free.insert((stop, task.id()));
                 }
             }

@@ -37,6 +37,7 @@ pub use outputs::Outputs;
 pub use progress::Progress;
 pub use tally::Load;
 
+use crate::telemetry;
 use backend::Backend;
 use catalyst_domain::provider::{Bundle, SecretVariable};
 use catalyst_domain::record::Child;
@@ -56,6 +57,7 @@ use std::time::Duration;
 use tally::Tally;
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError, mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// What the engine is told once. Only `config` reads the environment, so the children's is part of it. No
 /// `Debug`: a proxy's address may hold a password.
@@ -290,7 +292,11 @@ impl Engine {
         stop: CancellationToken,
     ) -> Result<Outputs, RunError> {
         let _claim = self.claim(&run.id)?;
-        let ended = self.run_claimed(run, aim, progress, stop).await;
+        let span = telemetry::tofu_run(aim.as_str());
+        let ended = self.run_claimed(run, aim, progress, stop).instrument(span.clone()).await;
+        if let Err(error) = &ended {
+            telemetry::tofu_failed(&span, error.kind);
+        }
         self.tally.ended(aim, &ended);
         ended
     }

@@ -3,6 +3,7 @@
 
 mod access;
 mod audited;
+mod authority;
 mod bearer;
 mod body;
 mod cookie;
@@ -25,11 +26,13 @@ mod path;
 mod previews;
 mod providers;
 mod query;
+mod read_tokens;
 mod registrar;
 mod request_id;
 mod rest;
 mod retry;
 mod routes;
+mod sender;
 mod serve;
 mod sse;
 mod sshkey;
@@ -50,10 +53,14 @@ pub use error::ApiError;
 pub use openapi::document;
 use routes::method_not_allowed;
 pub use routes::{Needs, ROUTES, RULES, Rule};
+pub use sender::TrustedProxies;
+use serve::Ends;
 pub use serve::Limits;
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use wrong_bearers::WrongBearers;
 use wrong_tokens::WrongTokens;
@@ -68,7 +75,26 @@ pub struct Settings {
     pub allowed_origin: AllowedOrigin,
     /// What connections may cost.
     pub limits: Limits,
+    /// Proxies whose word on their client counts.
+    pub trusted_proxies: TrustedProxies,
+    /// How often the right to follow a deployment is asked again.
+    pub recheck: Duration,
 }
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allowed_origin: AllowedOrigin::Any,
+            limits: Limits::default(),
+            trusted_proxies: TrustedProxies::default(),
+            recheck: authority::EVERY,
+        }
+    }
+}
+
+/// How often the right to follow a deployment is asked again.
+#[derive(Clone, Copy)]
+struct Recheck(Duration);
 
 /// What handlers work with: the handles of the process, and what the API itself remembers.
 #[derive(Clone)]
@@ -76,6 +102,14 @@ struct Served {
     app: Arc<App>,
     wrong_bearers: Arc<WrongBearers>,
     wrong_tokens: Arc<WrongTokens>,
+    proxies: Arc<TrustedProxies>,
+    recheck: Recheck,
+}
+
+impl FromRef<Served> for Recheck {
+    fn from_ref(served: &Served) -> Self {
+        served.recheck
+    }
 }
 
 impl FromRef<Served> for Arc<App> {
@@ -91,7 +125,7 @@ impl FromRef<Served> for Arc<WrongBearers> {
 }
 
 /// The router over the long-lived handles.
-pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
+pub fn router(app: Arc<App>, settings: Settings) -> Router {
     let deployment = "/api/v1/deployments/{id}";
     let routes = Router::new()
         .route("/healthz", get(health::healthz))
@@ -109,14 +143,21 @@ pub fn router(app: Arc<App>, allowed_origin: AllowedOrigin) -> Router {
         .route(&format!("{deployment}/logs"), get(logs::logs))
         .route(&format!("{deployment}/kubeconfig"), get(kubeconfig::get).put(kubeconfig::put))
         .route(&format!("{deployment}/phases/{{phase}}/retry"), post(retry::retry))
+        .route(&format!("{deployment}/read-tokens"), post(read_tokens::give).delete(read_tokens::end))
         .route("/api/v1/previews", post(previews::preview))
         .route("/api/v1/providers", get(providers::list))
         .route("/api/v1/providers/{id}", get(providers::get))
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(wrong_method);
-    let served = Served { app, wrong_bearers: Arc::default(), wrong_tokens: Arc::default() };
+    let served = Served {
+        app,
+        wrong_bearers: Arc::default(),
+        wrong_tokens: Arc::default(),
+        proxies: Arc::new(settings.trusted_proxies),
+        recheck: Recheck(settings.recheck),
+    };
     let guarded = routes.layer(middleware::from_fn_with_state(served.clone(), access::guard));
-    let dressed = dressed(guarded, allowed_origin);
+    let dressed = dressed(guarded, settings.allowed_origin);
     dressed.layer(middleware::from_fn_with_state(served.clone(), measure::measure)).with_state(served)
 }
 
@@ -129,24 +170,31 @@ fn dressed<S: Clone + Send + Sync + 'static>(routes: Router<S>, allowed_origin: 
         .layer(middleware::from_fn(request_id::trace))
 }
 
-/// Serves until the app is stopping, then lets the requests in flight end.
+/// Serves until `close` is cancelled, then lets the requests in flight end. From the moment at which the app is stopping, what
+/// would begin something is refused.
 ///
 /// # Errors
 /// The listener is not usable.
-pub async fn serve(listener: TcpListener, app: Arc<App>, settings: Settings) -> std::io::Result<()> {
-    let stop = app.stopping.clone();
-    serve::serve(listener, router(app, settings.allowed_origin), settings.limits, stop).await
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    settings: Settings,
+    close: CancellationToken,
+) -> std::io::Result<()> {
+    let ends = Ends { stop: app.stopping.clone(), close };
+    let limits = settings.limits;
+    serve::serve(listener, router(app, settings), limits, ends).await
 }
 
 /// Serves the metrics alone, to whoever can reach the address.
 ///
 /// # Errors
 /// The listener is not usable.
-pub async fn serve_metrics(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> {
-    let stop = app.stopping.clone();
+pub async fn serve_metrics(listener: TcpListener, app: Arc<App>, close: CancellationToken) -> std::io::Result<()> {
+    let ends = Ends { stop: app.stopping.clone(), close };
     let routes = Router::new().route("/metrics", get(metrics::metrics)).fallback(async || ApiError::NoRoute);
     let limits = Limits { connections: SCRAPERS, ..Limits::default() };
-    serve::serve(listener, routes.with_state(app), limits, stop).await
+    serve::serve(listener, routes.with_state(app), limits, ends).await
 }
 
 // The contract serves no HEAD, which axum would answer for every GET.

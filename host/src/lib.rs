@@ -16,6 +16,7 @@ pub mod http;
 pub mod metrics;
 pub mod outbound;
 pub mod rehearse;
+pub mod telemetry;
 
 #[cfg(test)]
 mod test_server;

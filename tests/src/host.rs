@@ -196,6 +196,25 @@ impl Host {
         assert!(status.success(), "the host ended with {status}:\n{}", self.trace());
     }
 
+    /// Starts the process and does not wait for it.
+    pub fn begin(&mut self) {
+        let trace = std::fs::File::options().create(true).append(true).open(self.trace_file()).unwrap();
+        self.spawn(trace.into());
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success(), "SIG{name} could not be sent");
+    }
+
+    /// How the process ended, once it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+        self.child.take_if(|_| ended.is_some());
+        ended
+    }
+
     /// `host:port`.
     pub fn address(&self) -> &str {
         &self.address

@@ -249,3 +249,21 @@ fn a_viewer_from_beyond_the_end_sees_what_comes() {
     assert!(text.contains("event: done") && text.contains(&format!("\"numEvents\":{count}")), "{text}");
     assert!(text.contains("did not") || text.contains("never handed in"), "{text}");
 }
+
+#[test]
+fn what_was_refused_in_the_last_minute_is_on_record_after_an_orderly_end() {
+    let mut host = Host::start(&[]);
+    for number in 0..50_u64 {
+        let mut stream = TcpStream::connect(host.address()).unwrap();
+        let head = format!("DELETE /api/v1/deployments/{number:016x} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    }
+    host.down();
+    let text = std::fs::read_to_string(host.folder().join("audit.jsonl")).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count: u64 = lines.iter().map(|line| line["count"].as_u64().unwrap()).sum();
+    assert_eq!((count, lines.len()), (50, 2), "{text}");
+}

@@ -71,6 +71,8 @@ pub enum Fact {
     Dns(DnsFact),
     /// Somebody was given a token that opens the deployment for reading.
     ReadTokenGiven(ReadToken),
+    /// All such tokens were ended.
+    ReadTokensEnded,
 }
 
 /// How a watch ended. `ready` needs evidence; everything else is a failure with a reason.

@@ -92,6 +92,7 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
         }
         Fact::Dns(fact) => dns::apply(&mut next, fact)?,
         Fact::ReadTokenGiven(token) => read_token::given(&mut next, token),
+        Fact::ReadTokensEnded => next.read_tokens.clear(),
     }
     Ok(next)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use catalyst_domain::Timestamp;
 use serde::Serialize;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::bind::{Called, Failed};
@@ -28,7 +28,7 @@ pub(crate) struct Caller {
     plugin: String,
     /// Digest of its bytes.
     digest: String,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     breaker: Mutex<Breaker>,
     meters: Meters,
 }
@@ -41,10 +41,20 @@ pub(crate) struct Asked {
     key: Option<Key>,
 }
 
+/// A plugin's slot and one of all. Who works for a call holds them, even when nobody waits for it any more.
+pub(crate) type Slots = Arc<[OwnedSemaphorePermit; 2]>;
+
+impl Asked {
+    /// The export that it is for.
+    pub fn function(&self) -> Function {
+        self.function
+    }
+}
+
 /// The right to run and the store to run in. The store goes first, so that a slot is free only when its memory is.
 pub(crate) struct Call<'a> {
     pub store: Store<CallState>,
-    _slots: [SemaphorePermit<'a>; 2],
+    pub slots: Slots,
     begun: Instant,
     admitted: Admitted<'a>,
 }
@@ -77,7 +87,7 @@ impl Drop for Admitted<'_> {
 
 impl Caller {
     pub fn new(shared: Arc<Shared>, limits: Arc<Limits>, plugin: String, digest: String) -> Self {
-        let slots = Semaphore::new(CALLS_PER_PLUGIN);
+        let slots = Arc::new(Semaphore::new(CALLS_PER_PLUGIN));
         Self { shared, limits, plugin, digest, slots, breaker: Mutex::default(), meters: Meters::default() }
     }
 
@@ -112,13 +122,13 @@ impl Caller {
     pub async fn open(&self, asked: Asked) -> Result<Call<'_>, CallError> {
         let closed = |_| self.failed(asked, CallFailure::Host("the sandbox is closed".into()));
         // One's own slots first: who waits there holds nothing that another plugin needs.
-        let own = self.slots.acquire().await.map_err(closed)?;
-        let common = self.shared.slots.acquire().await.map_err(closed)?;
+        let own = Arc::clone(&self.slots).acquire_owned().await.map_err(closed)?;
+        let common = Arc::clone(&self.shared.slots).acquire_owned().await.map_err(closed)?;
         self.passes(asked, Breaker::admit)?;
         let admitted = Admitted { caller: self, asked, ended: Ended::Unclear };
         let begun = Instant::now();
         let store = state::open(&self.shared.engine, &self.limits, &self.plugin, asked.function);
-        Ok(Call { store, _slots: [own, common], begun, admitted })
+        Ok(Call { store, slots: Arc::new([own, common]), begun, admitted })
     }
 
     /// The engine counts CPU time; this bounds what a starved machine makes of it.

@@ -221,19 +221,12 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Whether the same bytes would come to the same again. A compiler that ran out of time would most likely do so again,
-    /// after a minute; whoever knows better asks for another try.
-    pub(crate) fn is_final(&self) -> bool {
+    /// Whether the same file may come to more another time: a disk, a compiler or the machine had trouble of its own. Time on
+    /// the clock is such trouble, for a busy machine makes it short.
+    pub(crate) fn passes(&self) -> bool {
         match self {
-            Self::NotWasm
-            | Self::Precompiled
-            | Self::CoreModule
-            | Self::ForbiddenImport { .. }
-            | Self::Interface { .. }
-            | Self::World(_)
-            | Self::Descriptor(_) => true,
-            Self::Compile(error) => !matches!(error, CompileError::Broken(_)),
-            Self::Describe(error) => !error.passes(),
+            Self::Read(_) | Self::Compile(CompileError::Broken(_) | CompileError::Timeout { .. }) => true,
+            Self::Describe(error) => error.passes(),
             _ => false,
         }
     }

@@ -1,4 +1,4 @@
-//! One reading of the folder of plugins: what became of each file, and who serves then.
+//! The files of the folder of plugins: what became of each, and who serves then.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,22 @@ use crate::gate::Gate;
 use crate::sandbox::{LoadFailure, Loaded};
 use crate::served::Provider;
 
-/// What a file came to.
-pub(crate) struct Outcome {
+/// A component file.
+pub(crate) struct Candidate {
     /// Its name.
-    pub file: String,
-    /// The plugin, or why there is none.
-    pub plugin: Result<Arc<Provider>, Refusal>,
+    pub name: String,
+    pub path: PathBuf,
+    pub judged: Judged,
+}
+
+/// What a file came to.
+pub(crate) enum Judged {
+    /// Nothing yet: what it served before goes on.
+    NotYet,
+    /// It may serve.
+    Fit(Arc<Provider>),
+    /// It may not.
+    Refused(Refusal),
 }
 
 /// Why a file does not serve.
@@ -22,19 +32,31 @@ pub(crate) struct Outcome {
 pub(crate) struct Refusal {
     /// In words, causes included.
     pub text: String,
-    /// Digest of the bytes, where they will never do better.
-    pub never: Option<String>,
+    pub holds: Holds,
+}
+
+/// For how long a refusal holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// As long as the file has the bytes with this digest.
+    WithBytes(String),
+    /// Until something in the folder changes.
+    InFolder,
+    /// Nobody knows: a disk, a compiler or a machine had trouble of its own.
+    Unknown,
 }
 
 impl Refusal {
     /// One that depends on more than the bytes.
-    pub fn now(error: &LoadError) -> Self {
-        Self { text: LoadFailure::text(error), never: None }
+    pub fn here(error: &LoadError) -> Self {
+        let holds = if error.passes() { Holds::Unknown } else { Holds::InFolder };
+        Self { text: LoadFailure::text(error), holds }
     }
 
     /// One of these bytes.
     pub fn of(digest: String, error: &LoadError) -> Self {
-        Self { never: error.is_final().then_some(digest), ..Self::now(error) }
+        let here = Self::here(error);
+        if here.holds == Holds::Unknown { here } else { Self { holds: Holds::WithBytes(digest), ..here } }
     }
 }
 
@@ -45,77 +67,23 @@ pub(crate) struct Refused(HashMap<(String, String), Refusal>);
 
 impl Refused {
     /// What these bytes came to before, under this name: limits go by the name.
-    pub fn recall(&self, file: &str, digest: &str) -> Option<Refusal> {
-        self.0.get(&(file.to_owned(), digest.to_owned())).cloned()
+    pub fn recall(&self, name: &str, digest: &str) -> Option<Refusal> {
+        self.0.get(&(name.to_owned(), digest.to_owned())).cloned()
     }
 
     /// Those of a reading; what is gone is forgotten.
-    pub fn among(outcomes: &[Outcome]) -> Self {
-        let refused = outcomes.iter().filter_map(|outcome| {
-            let refusal = outcome.plugin.as_ref().err()?;
-            Some(((outcome.file.clone(), refusal.never.clone()?), refusal.clone()))
+    pub fn among(candidates: &[Candidate]) -> Self {
+        let refused = candidates.iter().filter_map(|candidate| {
+            let Judged::Refused(refusal) = &candidate.judged else { return None };
+            let Holds::WithBytes(digest) = &refusal.holds else { return None };
+            Some(((candidate.name.clone(), digest.clone()), refusal.clone()))
         });
         Self(refused.collect())
     }
 }
 
-/// Who serves after a reading. Who serves an id keeps it: a file that comes later and claims the same is refused. Where none
-/// of those that claim it serves, none will: the order of names must not decide who gets a cloud's secrets.
-pub(crate) fn settle(mut outcomes: Vec<Outcome>, old: &Loaded, gate: &Gate) -> Loaded {
-    outcomes.sort_by(|one, other| one.file.cmp(&other.file));
-    let mut new = Loaded::default();
-    let mut claims: BTreeMap<String, Vec<Arc<Provider>>> = BTreeMap::new();
-    for Outcome { file, plugin } in outcomes {
-        match plugin {
-            Ok(provider) => claims.entry(provider.descriptor().id.clone()).or_default().push(provider),
-            Err(refusal) => new.failures.push(LoadFailure::new(&file, refusal.text)),
-        }
-    }
-    for (id, claimants) in claims {
-        let serves = |provider: &&Arc<Provider>| {
-            old.providers.get(&id).is_some_and(|serving| serving.file_name() == provider.file_name())
-        };
-        let winner = if let [only] = claimants.as_slice() { Some(only) } else { claimants.iter().find(serves) };
-        for loser in claimants.iter().filter(|claimant| winner.is_none_or(|winner| !Arc::ptr_eq(winner, claimant))) {
-            let error = twice(&id, loser, winner, &claimants);
-            new.failures.push(LoadFailure::new(loser.file_name(), LoadFailure::text(&error)));
-        }
-        if let Some(winner) = winner {
-            new.providers.insert(id, Arc::clone(winner));
-        }
-    }
-    new.failures.sort_by(|one, other| one.file.cmp(&other.file));
-    keep_previous(old, &mut new, gate);
-    new
-}
-
-fn twice(id: &str, loser: &Provider, winner: Option<&Arc<Provider>>, claimants: &[Arc<Provider>]) -> LoadError {
-    let id = id.to_owned();
-    match winner {
-        Some(winner) => LoadError::DuplicateId { id, other: winner.file_name().to_owned() },
-        None => {
-            let others = claimants.iter().map(|other| other.file_name()).filter(|file| *file != loser.file_name());
-            LoadError::ClaimedTwice { id, others: others.collect::<Vec<_>>().join(" and ") }
-        }
-    }
-}
-
-/// A file that went bad leaves what it served before, unless another file took over its id or the operator allows it no more.
-fn keep_previous(old: &Loaded, new: &mut Loaded, gate: &Gate) {
-    for failure in &mut new.failures {
-        let previous = old.providers.values().find(|provider| provider.file_name() == failure.file);
-        if let Some(previous) = previous
-            && !new.providers.contains_key(&previous.descriptor().id)
-            && gate.still_admits(previous)
-        {
-            new.providers.insert(previous.descriptor().id.clone(), Arc::clone(previous));
-            failure.previous_serves = true;
-        }
-    }
-}
-
 /// Component files, those that serve first and else by name.
-pub(crate) async fn list(dir: &Path, old: &Loaded) -> std::io::Result<Vec<PathBuf>> {
+pub(crate) async fn list(dir: &Path, current: &Loaded) -> std::io::Result<Vec<Candidate>> {
     let dir = dir.to_owned();
     let list = move || {
         let mut files = Vec::new();
@@ -123,12 +91,68 @@ pub(crate) async fn list(dir: &Path, old: &Loaded) -> std::io::Result<Vec<PathBu
             let path = entry?.path();
             // Follows links: a mounted ConfigMap or Secret is made of them.
             if path.extension().is_some_and(|ext| ext == "wasm") && path.is_file() {
-                files.push(path);
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                files.push(Candidate { name, path, judged: Judged::NotYet });
             }
         }
         Ok::<_, std::io::Error>(files)
     };
     let mut files = tokio::task::spawn_blocking(list).await.map_err(std::io::Error::other)??;
-    files.sort_by_cached_key(|path| (!old.serves_from(path), path.clone()));
+    files.sort_by_cached_key(|file| (current.of_file(&file.name).is_none(), file.name.clone()));
     Ok(files)
+}
+
+/// Who serves, as far as the files are judged. A file that is not fit leaves what it served before, unless the operator allows
+/// that no more. Who serves an id keeps it: another file that claims it is refused. Where none of those that claim it serves
+/// it, none will: the order of names must not decide who gets a cloud's secrets.
+pub(crate) fn settle(candidates: &[Candidate], current: &Loaded, gate: &Gate) -> Loaded {
+    let mut new = Loaded::default();
+    let mut claims: BTreeMap<&str, Vec<&Arc<Provider>>> = BTreeMap::new();
+    for candidate in candidates {
+        let previous = current.of_file(&candidate.name).filter(|provider| gate.still_admits(provider));
+        match &candidate.judged {
+            Judged::Fit(provider) => claims.entry(&provider.descriptor().id).or_default().push(provider),
+            Judged::NotYet => {
+                new.failures.extend(current.failures.iter().filter(|old| old.file == candidate.name).cloned())
+            }
+            Judged::Refused(refusal) => {
+                let failure = LoadFailure::new(&candidate.name, refusal.text.clone());
+                new.failures.push(LoadFailure { previous_serves: previous.is_some(), ..failure });
+            }
+        }
+        if !matches!(candidate.judged, Judged::Fit(_))
+            && let Some(previous) = previous
+        {
+            claims.entry(&previous.descriptor().id).or_default().push(previous);
+        }
+    }
+    for (id, claimants) in claims {
+        let holder = current.providers.get(id).map(|holder| holder.file_name());
+        let winner = match claimants.as_slice() {
+            [only] => Some(*only),
+            several => several.iter().copied().find(|claimant| Some(claimant.file_name()) == holder),
+        };
+        for loser in claimants.iter().filter(|claimant| winner.is_none_or(|winner| !Arc::ptr_eq(winner, claimant))) {
+            let error = twice(id, loser, winner, &claimants);
+            new.failures.push(LoadFailure::new(loser.file_name(), LoadFailure::text(&error)));
+        }
+        if let Some(winner) = winner {
+            new.providers.insert(id.to_owned(), Arc::clone(winner));
+        }
+    }
+    new.failures.sort_by(|one, other| one.file.cmp(&other.file));
+    new
+}
+
+fn twice(id: &str, loser: &Provider, winner: Option<&Arc<Provider>>, claimants: &[&Arc<Provider>]) -> LoadError {
+    let id = id.to_owned();
+    match winner {
+        Some(winner) => LoadError::DuplicateId { id, other: winner.file_name().to_owned() },
+        None => {
+            let others = claimants.iter().map(|other| other.file_name()).filter(|file| *file != loser.file_name());
+            let mut others: Vec<&str> = others.collect();
+            others.sort_unstable();
+            LoadError::ClaimedTwice { id, others: others.join(" and ") }
+        }
+    }
 }

@@ -21,6 +21,9 @@ use crate::sandbox::Sandbox;
 /// A folder that never holds still is read all the same.
 const LONGEST_SETTLE: Duration = Duration::from_secs(30);
 
+/// The longest pause between two tries of what failed for a reason that may pass. A try may keep a core busy for a minute.
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
+
 /// Room for a few hundred events at once; more are read in turn.
 const EVENTS_BYTES: usize = 8 * 1024;
 
@@ -41,24 +44,31 @@ impl Default for Follow {
 
 impl Sandbox {
     /// Loads a folder anew whenever it, or the file of keys, has changed since it was last loaded. `again` asks for a load at
-    /// once, and for another try of what was refused. Runs until it is dropped.
+    /// once, and for another look at what was refused. Runs until it is dropped.
     pub async fn follow(&self, dir: &Path, pace: Follow, again: &Notify) {
-        let mut watch = Watch::default();
+        let (mut watch, mut retry) = (Watch::default(), Retry::after(pace.rescan));
         loop {
             watch.renew(dir);
             if !self.is_current(dir).await {
                 tokio::select! {
                     () = self.settled(dir, pace) => {}
-                    () = again.notified() => {}
+                    () = again.notified() => self.forget().await,
                 }
                 self.load_folder(dir).await;
+                retry = Retry::after(pace.rescan);
             }
+            let trouble = self.has_trouble().await;
             tokio::select! {
                 () = watch.event() => {}
                 () = tokio::time::sleep(pace.rescan) => {}
                 () = again.notified() => {
-                    self.forget_refused().await;
+                    self.forget().await;
                     self.load_folder(dir).await;
+                    retry = Retry::after(pace.rescan);
+                }
+                () = tokio::time::sleep_until(retry.due), if trouble => {
+                    self.load_folder(dir).await;
+                    retry = Retry::after((retry.pause * 2).min(LONGEST_RETRY));
                 }
             }
         }
@@ -88,6 +98,18 @@ impl Sandbox {
         let (dir, keys) = (dir.to_owned(), self.keys_file().map(Path::to_owned));
         let looked = tokio::task::spawn_blocking(move || Look::at(&dir, keys.as_deref())).await;
         looked.unwrap_or_default()
+    }
+}
+
+/// The next try of what failed for a reason that may pass.
+struct Retry {
+    pause: Duration,
+    due: tokio::time::Instant,
+}
+
+impl Retry {
+    fn after(pause: Duration) -> Self {
+        Self { pause, due: tokio::time::Instant::now() + pause }
     }
 }
 

@@ -19,17 +19,23 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Reads the lock of a folder and the file of keys.
+    /// Reads the lock of a folder, where it had one before or has one now, and the file of keys.
     ///
     /// # Errors
     /// Names the file that cannot be used. Nothing new may serve then.
-    pub fn read(folder: &Path, keys: Option<&Path>) -> Result<Self, LoadFailure> {
-        let pins = Pins::read(folder).map_err(|error| LoadFailure::new(pins::FILE, LoadFailure::text(&error)))?;
+    pub fn read(folder: &Path, keys: Option<&Path>, locked: bool) -> Result<Self, LoadFailure> {
+        let pins =
+            Pins::read(folder, locked).map_err(|error| LoadFailure::new(pins::FILE, LoadFailure::text(&error)))?;
         let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let keys = keys
             .map(|file| Keys::read(file).map_err(|error| LoadFailure::new(&name(file), LoadFailure::text(&error))))
             .transpose()?;
         Ok(Self { pins, keys: keys.unwrap_or_default() })
+    }
+
+    /// Whether there is a lock.
+    pub fn is_locked(&self) -> bool {
+        self.pins != Pins::None
     }
 
     /// Whether these bytes may serve, and who signed them.

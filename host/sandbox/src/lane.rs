@@ -106,21 +106,20 @@ impl Lanes {
     /// twice when it was long and had to make way, which a call without effects allows.
     pub(crate) async fn run<T: Send + 'static, E: Send + 'static, F>(
         &self,
-        standing: &Standing,
+        standing: &Arc<Standing>,
         call: impl Fn() -> F,
         is_fault: impl FnOnce(&E) -> bool,
     ) -> Result<Result<T, E>, Stopped>
     where
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let begin = || Metered::new(call());
-        let (spent, done) = if standing.is_slow() {
+        let begin = || Metered::new(call(), standing);
+        let done = if standing.is_slow() {
             self.slowly(standing, begin).await?
         } else {
             match quickly(begin()).await {
-                Ended::Here(spent, answer) => (spent, answer),
+                Ended::Here(answer) => answer,
                 Ended::Long(call) => {
-                    standing.strike();
                     match (standing.turns.try_acquire(), Arc::clone(&self.slots).try_acquire_owned()) {
                         (Ok(_turn), Ok(slot)) => self.in_slot(slot, call).await?,
                         // It gives back all that it holds before it waits.
@@ -132,7 +131,7 @@ impl Lanes {
                 }
             }
         };
-        if spent.is_long() || done.as_ref().is_err_and(is_fault) {
+        if done.as_ref().is_err_and(is_fault) {
             standing.strike();
         }
         Ok(done)
@@ -142,27 +141,22 @@ impl Lanes {
         &self,
         standing: &Standing,
         begin: impl FnOnce() -> Metered<T>,
-    ) -> Result<(Arc<Spent>, T), Stopped> {
+    ) -> Result<T, Stopped> {
         let _turn = standing.turns.acquire().await.map_err(|_| Stopped)?;
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Stopped)?;
         self.in_slot(slot, begin()).await
     }
 
     /// Who stops waiting ends the call.
-    async fn in_slot<T: Send + 'static>(
-        &self,
-        slot: OwnedSemaphorePermit,
-        call: Metered<T>,
-    ) -> Result<(Arc<Spent>, T), Stopped> {
+    async fn in_slot<T: Send + 'static>(&self, slot: OwnedSemaphorePermit, call: Metered<T>) -> Result<T, Stopped> {
         let slow = self.slow.as_ref().ok_or(Stopped)?;
-        let spent = Arc::clone(&call.spent);
         let task = async move {
             let answer = call.await;
             drop(slot);
             answer
         };
         let task = AbortOnDropHandle::new(slow.spawn(task.with_current_subscriber()));
-        Ok((spent, task.await.map_err(|_| Stopped)?))
+        task.await.map_err(|_| Stopped)
     }
 }
 
@@ -176,7 +170,7 @@ impl Drop for Lanes {
 }
 
 enum Ended<T> {
-    Here(Arc<Spent>, T),
+    Here(T),
     Long(Metered<T>),
 }
 
@@ -185,8 +179,8 @@ async fn quickly<T>(call: Metered<T>) -> Ended<T> {
     let mut held = Some(call);
     std::future::poll_fn(move |context| {
         let Some(call) = &mut held else { return Poll::Pending };
-        match Pin::new(&mut *call).poll(context) {
-            Poll::Ready(answer) => Poll::Ready(Ended::Here(Arc::clone(&call.spent), answer)),
+        match Pin::new(call).poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Ended::Here(answer)),
             Poll::Pending => match held.take_if(|call| call.spent.is_long()) {
                 Some(call) => Poll::Ready(Ended::Long(call)),
                 None => Poll::Pending,
@@ -203,8 +197,8 @@ struct Metered<T> {
 }
 
 impl<T: 'static> Metered<T> {
-    fn new(call: impl Future<Output = T> + Send + 'static) -> Self {
-        let spent = Arc::new(Spent::default());
+    fn new(call: impl Future<Output = T> + Send + 'static, standing: &Arc<Standing>) -> Self {
+        let spent = Arc::new(Spent { nanos: AtomicU64::new(0), standing: Arc::clone(standing) });
         Self { work: Box::pin(SPENT.scope(Arc::clone(&spent), call)), spent }
     }
 }
@@ -221,23 +215,28 @@ impl<T> Future for Metered<T> {
     }
 }
 
-/// CPU time of one call so far, in nanoseconds.
-#[derive(Default)]
-struct Spent(AtomicU64);
+/// CPU time of one call so far, and whose it is: work that goes on when nobody waits for it any more counts as well.
+struct Spent {
+    nanos: AtomicU64,
+    standing: Arc<Standing>,
+}
 
 impl Spent {
     fn add(&self, time: Duration) {
-        self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        if self.is_long() {
+            self.standing.strike();
+        }
     }
 
     fn is_long(&self) -> bool {
-        u128::from(self.0.load(Ordering::Relaxed)) > QUICK_SLICE.as_nanos()
+        u128::from(self.nanos.load(Ordering::Relaxed)) > QUICK_SLICE.as_nanos()
     }
 }
 
 /// CPU time of the call that runs on this thread, up to now; `None` outside of the lanes.
 pub(crate) fn spent() -> Option<Duration> {
-    let before = SPENT.try_with(|spent| Duration::from_nanos(spent.0.load(Ordering::Relaxed))).ok()?;
+    let before = SPENT.try_with(|spent| Duration::from_nanos(spent.nanos.load(Ordering::Relaxed))).ok()?;
     Some(before + thread_time().saturating_sub(BEGUN.get()))
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub cache: Option<Cache>,
     pub memo: Option<Memo>,
     /// Bounds the calls of all plugins by the slots there are.
-    pub slots: tokio::sync::Semaphore,
+    pub slots: Arc<tokio::sync::Semaphore>,
     /// Where calls run.
     pub lanes: Lanes,
 }
@@ -72,9 +72,22 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// Loads a component and asks it who it is. Compiling takes a second for a large component and uses this machine's cores,
-/// so it runs apart from the calls.
-pub(crate) async fn load(shared: &Arc<Shared>, origin: Origin, bytes: Vec<u8>) -> Result<Provider, LoadError> {
+/// How much is done to load a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// No more than a start with machine code from the cache takes.
+    Glance,
+    /// It is compiled if need be, which takes a second for a large component, or a minute for a hostile one.
+    Whole,
+}
+
+/// Loads a component and asks it who it is. None where that takes more effort.
+pub(crate) async fn load(
+    shared: &Arc<Shared>,
+    origin: Origin,
+    bytes: Vec<u8>,
+    effort: Effort,
+) -> Result<Option<Provider>, LoadError> {
     let limits = Arc::clone(shared.limits.of(&origin.file_name));
     let bytes = blocking(move || {
         check_form(&bytes)?;
@@ -82,18 +95,29 @@ pub(crate) async fn load(shared: &Arc<Shared>, origin: Origin, bytes: Vec<u8>) -
         Ok(bytes)
     })
     .await?;
-    let (component, compiled) = machine_code(shared, &limits, &origin.digest, bytes).await?;
-    let linking = Arc::clone(shared);
+    let (component, made) = match (cached(shared, &origin.digest).await?, effort) {
+        (Some(component), _) => (component, None),
+        (None, Effort::Glance) => return Ok(None),
+        (None, Effort::Whole) => {
+            let (component, code) = shared.compile.run(&shared.engine, shared.target, &limits, bytes).await?;
+            (component, Some(code))
+        }
+    };
+    let (linking, compiled) = (Arc::clone(shared), if made.is_some() { Compiled::Now } else { Compiled::Cached });
     let code = Arc::new(blocking(move || link(&linking, &component, compiled)).await?);
-    let standing = Standing::default();
+    let (standing, digest) = (Arc::<Standing>::default(), origin.digest.clone());
     let descriptor = introduce(shared, &standing, &origin, &limits, &code).await?;
     let plugin = Plugin::new(Arc::clone(shared), limits, origin, code, descriptor)?;
-    Ok(Provider::new(plugin, Arc::clone(shared), standing))
+    // Only now: what is in the cache has said who it is before, and will not keep a start waiting.
+    if let Some(made) = made {
+        keep(shared, digest, made).await?;
+    }
+    Ok(Some(Provider::new(plugin, Arc::clone(shared), standing)))
 }
 
 async fn introduce(
     shared: &Arc<Shared>,
-    standing: &Standing,
+    standing: &Arc<Standing>,
     origin: &Origin,
     limits: &Arc<Limits>,
     code: &Arc<Code>,
@@ -132,29 +156,22 @@ fn check_form(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-async fn machine_code(
-    shared: &Arc<Shared>,
-    limits: &Limits,
-    digest: &str,
-    bytes: Vec<u8>,
-) -> Result<(Component, Compiled), LoadError> {
+async fn cached(shared: &Arc<Shared>, digest: &str) -> Result<Option<Component>, LoadError> {
     let (from, of) = (Arc::clone(shared), digest.to_owned());
-    let cached = blocking(move || Ok(from.cache.as_ref().and_then(|cache| cache.load(&from.engine, &of)))).await?;
-    if let Some(component) = cached {
-        return Ok((component, Compiled::Cached));
-    }
-    let (component, code) = shared.compile.run(&shared.engine, shared.target, limits, bytes).await?;
-    let (to, of) = (Arc::clone(shared), digest.to_owned());
+    blocking(move || Ok(from.cache.as_ref().and_then(|cache| cache.load(&from.engine, &of)))).await
+}
+
+async fn keep(shared: &Arc<Shared>, digest: String, code: Vec<u8>) -> Result<(), LoadError> {
+    let to = Arc::clone(shared);
     blocking(move || {
         if let Some(cache) = &to.cache
-            && let Err(error) = cache.store(&to.engine, &of, &code)
+            && let Err(error) = cache.store(&to.engine, &digest, &code)
         {
-            tracing::warn!(plugin.digest = of, %error, "a compiled plugin could not be kept; the next start compiles it anew");
+            tracing::warn!(plugin.digest = digest, %error, "a compiled plugin could not be kept; the next start compiles it anew");
         }
         Ok(())
     })
-    .await?;
-    Ok((component, Compiled::Now))
+    .await
 }
 
 /// Runs what blocks apart from the calls.

@@ -45,15 +45,17 @@ pub(crate) struct Named {
 }
 
 impl Pins {
-    /// Reads the lock of a folder.
+    /// Reads the lock of a folder. An editor may take it away for a moment, which must not open the door: where it was there
+    /// before, it has to be there.
     ///
     /// # Errors
     /// [`LoadError::Lock`] when it is there and cannot be used as a whole: half a list would allow the wrong half.
-    pub(crate) fn read(folder: &Path) -> Result<Self, LoadError> {
+    pub(crate) fn read(folder: &Path, was_there: bool) -> Result<Self, LoadError> {
         let mut text = String::new();
         let file = match File::open(folder.join(FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link(&folder.join(FILE)) => {
-                return Ok(Self::None);
+                let gone = LoadError::Lock("was there and is gone (SIGHUP, or a start, goes on without)".into());
+                return if was_there { Err(gone) } else { Ok(Self::None) };
             }
             file => file,
         };
@@ -203,14 +205,16 @@ mod tests {
     #[test]
     fn a_lock_that_is_there_and_cannot_be_read_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Pins::read(folder.path()).unwrap(), Pins::None);
+        let read = || Pins::read(folder.path(), false);
+        assert_eq!(read().unwrap(), Pins::None);
+        assert!(Pins::read(folder.path(), true).unwrap_err().to_string().contains("was there and is gone"));
         std::os::unix::fs::symlink("gone", folder.path().join(FILE)).unwrap();
-        assert!(Pins::read(folder.path()).is_err());
+        assert!(read().is_err());
         std::fs::remove_file(folder.path().join(FILE)).unwrap();
         std::fs::create_dir(folder.path().join(FILE)).unwrap();
-        assert!(Pins::read(folder.path()).is_err());
+        assert!(read().is_err());
         std::fs::remove_dir(folder.path().join(FILE)).unwrap();
         std::fs::write(folder.path().join(FILE), "#".repeat(70_000)).unwrap();
-        assert!(Pins::read(folder.path()).unwrap_err().to_string().contains("larger than"));
+        assert!(read().unwrap_err().to_string().contains("larger than"));
     }
 }

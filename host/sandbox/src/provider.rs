@@ -11,7 +11,7 @@ use catalyst_domain::{Finding, Request};
 use wasmtime::component::InstancePre;
 
 use crate::bind::{Bound, Called, Failed, Settings};
-use crate::call::{Asked, Caller};
+use crate::call::{Asked, Caller, Slots};
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
 use crate::lane;
@@ -159,8 +159,8 @@ impl Plugin {
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
         let mut call = self.caller.open(asked).await?;
         let called = match self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await {
-            // Still in the call's slot, so that what a plugin makes the host read is bounded as its own work is.
-            Some(Ok(Ok(bundle))) => Some(self.admitted(bundle).await.map(Ok)),
+            // In the call's slot to its end, so that what a plugin makes the host read is bounded as its own work is.
+            Some(Ok(Ok(bundle))) => Some(self.admitted(bundle, Arc::clone(&call.slots)).await.map(Ok)),
             other => other,
         };
         self.caller.close(call, called, |rendered| {
@@ -240,13 +240,14 @@ impl Plugin {
     }
 
     /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls, and counts as the plugin's.
-    async fn admitted(&self, bundle: Bundle) -> Called<Bundle> {
+    async fn admitted(&self, bundle: Bundle, slots: Slots) -> Called<Bundle> {
         if self.module.admits(&bundle) {
             return Ok(bundle);
         }
         let (descriptor, module) = (self.descriptor.clone(), Arc::clone(&self.module));
         let read = move || {
             let allowed = module.check(&bundle, &descriptor);
+            drop(slots);
             allowed.map(|()| bundle).map_err(|refused| Failed::Output(refused.to_string()))
         };
         let broken = |_| Failed::Output("its bundle could not be read".into());

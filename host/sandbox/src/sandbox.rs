@@ -6,26 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use futures::{StreamExt, stream};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use crate::cache::Cache;
 use crate::engine::{self, Allocator};
 use crate::error::{LoadError, SandboxError};
-use crate::folder::{self, Outcome, Refusal, Refused};
-use crate::follow::Look;
-use crate::gate::Gate;
 use crate::lane::Lanes;
-use crate::limits::{CALLS_AT_ONCE, PLUGINS_IN_FOLDER, Settings};
-use crate::load::{self, Shared, blocking};
+use crate::limits::{CALLS_AT_ONCE, Settings};
+use crate::load::{self, Shared};
 use crate::memo::Memo;
 use crate::meters::SandboxStats;
-use crate::provider::Origin;
+use crate::reading::Readings;
 use crate::served::Provider;
 use crate::words;
-
-/// Files that are loaded at the same time, so that one that keeps the compiler busy does not hold up all others.
-const AT_ONCE: usize = 2;
 
 /// Longest text on a file that does not serve.
 const ERROR_BYTES: usize = 2048;
@@ -58,10 +51,9 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Whether a plugin of this file serves.
-    pub fn serves_from(&self, path: &Path) -> bool {
-        let name = path.file_name().unwrap_or_default();
-        self.providers.values().any(|provider| provider.file_name() == name)
+    /// The plugin that this file serves.
+    pub fn of_file(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.values().find(|provider| provider.file_name() == name)
     }
 }
 
@@ -71,16 +63,8 @@ pub struct Sandbox {
     keys: Option<PathBuf>,
     loaded: ArcSwap<Loaded>,
     /// Held during a load: two at once would each miss what the other found.
-    reading: Mutex<Reading>,
+    readings: Mutex<Readings>,
     counts: Counts,
-}
-
-/// What is kept from one load to the next.
-#[derive(Default)]
-struct Reading {
-    /// What the folder looked like.
-    look: Look,
-    refused: Refused,
 }
 
 /// See [`SandboxStats`].
@@ -118,14 +102,14 @@ impl Sandbox {
             compile: settings.compile,
             cache,
             memo: Memo::new(settings.memo_bytes),
-            slots: Semaphore::new(CALLS_AT_ONCE as usize),
+            slots: Arc::new(Semaphore::new(CALLS_AT_ONCE as usize)),
             lanes: Lanes::start().map_err(SandboxError::Lanes)?,
         };
         Ok(Arc::new(Self {
             shared: Arc::new(shared),
             keys: settings.keys,
             loaded: ArcSwap::default(),
-            reading: Mutex::default(),
+            readings: Mutex::default(),
             counts: Counts::default(),
         }))
     }
@@ -133,43 +117,6 @@ impl Sandbox {
     /// How memory for instances is given out on this machine.
     pub fn allocator(&self) -> Allocator {
         self.shared.target.allocator
-    }
-
-    /// Loads every `*.wasm` of a folder and serves those that pass. A component that is unchanged is not loaded again; a bad
-    /// new file leaves the old one of its name serving; a file that is gone ends its plugin. Where the folder has a
-    /// `plugins.lock`, only what it names is loaded, byte for byte; where there are keys, only what one of them signed. A lock
-    /// or keys that cannot be read let nothing new in.
-    pub async fn load_folder(&self, dir: &Path) -> LoadReport {
-        let mut reading = self.reading.lock().await;
-        // Before the files are read: what changes meanwhile looks changed afterwards.
-        reading.look = self.look(dir).await;
-        let old = self.loaded.load_full();
-        let files = match folder::list(dir, &old).await {
-            Ok(files) => files,
-            Err(error) => return self.unreadable(dir, &error, &old),
-        };
-        let (path, keys) = (dir.to_owned(), self.keys.clone());
-        let gate = match blocking(move || Ok(Gate::read(&path, keys.as_deref()))).await {
-            Ok(Ok(gate)) => Arc::new(gate),
-            Ok(Err(failure)) => return self.unusable(failure, &old),
-            Err(error) => {
-                return self.unusable(LoadFailure::new(&dir.display().to_string(), LoadFailure::text(&error)), &old);
-            }
-        };
-        let old = self.revoke(old, &gate);
-        let files = stream::iter(files.into_iter().enumerate());
-        let outcomes: Vec<Outcome> = files
-            .map(|(index, path)| self.read(index, path, &old, &gate, &reading.refused))
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
-        reading.refused = Refused::among(&outcomes);
-        self.publish(folder::settle(outcomes, &old, &gate), &old)
-    }
-
-    /// What was refused is looked at again, as if it had not been seen before.
-    pub(crate) async fn forget_refused(&self) {
-        self.reading.lock().await.refused = Refused::default();
     }
 
     /// The plugin with this id.
@@ -200,100 +147,47 @@ impl Sandbox {
         }
     }
 
-    /// Whether the folder looks as it did when it was last loaded.
-    pub(crate) async fn has_seen(&self, look: &Look) -> bool {
-        self.reading.lock().await.look == *look
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Who serves now.
+    pub(crate) fn current(&self) -> Arc<Loaded> {
+        self.loaded.load_full()
+    }
+
+    pub(crate) async fn readings(&self) -> MutexGuard<'_, Readings> {
+        self.readings.lock().await
+    }
+
+    pub(crate) fn count_loaded(&self) {
+        self.counts.loaded.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn keys_file(&self) -> Option<&Path> {
         self.keys.as_deref()
     }
 
-    async fn read(&self, index: usize, path: PathBuf, old: &Loaded, gate: &Arc<Gate>, refused: &Refused) -> Outcome {
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let plugin = if index < PLUGINS_IN_FOLDER {
-            self.load_file(path, &file, old, gate, refused).await
-        } else {
-            Err(Refusal::now(&LoadError::TooMany { limit: PLUGINS_IN_FOLDER }))
-        };
-        Outcome { file, plugin }
-    }
-
-    async fn load_file(
-        &self,
-        path: PathBuf,
-        file: &str,
-        old: &Loaded,
-        gate: &Arc<Gate>,
-        refused: &Refused,
-    ) -> Result<Arc<Provider>, Refusal> {
-        let (limit, asked, file_name) =
-            (self.shared.limits.of(file).component_bytes, Arc::clone(gate), file.to_owned());
-        let (bytes, origin) = blocking(move || {
-            let bytes = load::read(&path, limit)?;
-            let digest = load::digest(&bytes);
-            let signer = asked.admit(&path, &file_name, &digest, &bytes)?;
-            Ok((bytes, Origin { file_name, digest, signer }))
-        })
-        .await
-        .map_err(|error| Refusal::now(&error))?;
-        if let Some(refusal) = refused.recall(file, &origin.digest) {
-            return Err(refusal);
-        }
-        let unchanged = |provider: &&Arc<Provider>| {
-            provider.file_name() == file
-                && provider.digest() == origin.digest
-                && provider.signer() == origin.signer.as_ref()
-        };
-        let provider = match old.providers.values().find(unchanged) {
-            Some(provider) => Arc::clone(provider),
-            None => {
-                let digest = origin.digest.clone();
-                let loaded = load::load(&self.shared, origin, bytes).await;
-                let provider = loaded.map_err(|error| Refusal::of(digest, &error))?;
-                self.counts.loaded.fetch_add(1, Ordering::Relaxed);
-                Arc::new(provider)
-            }
-        };
-        gate.admit_descriptor(provider.descriptor()).map_err(|error| Refusal::now(&error))?;
-        Ok(provider)
-    }
-
-    /// Ends at once what the operator allows no more: loading what is new may take a minute.
-    fn revoke(&self, old: Arc<Loaded>, gate: &Gate) -> Arc<Loaded> {
-        let (allowed, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            old.providers.clone().into_iter().partition(|(_, provider)| gate.still_admits(provider));
-        if gone.is_empty() {
-            return old;
-        }
-        let left = Arc::new(Loaded { providers: allowed, failures: old.failures.clone() });
-        tell(&old, &left);
-        self.loaded.store(Arc::clone(&left));
-        left
-    }
-
-    fn unreadable(&self, dir: &Path, error: &std::io::Error, old: &Loaded) -> LoadReport {
-        let failure = LoadFailure {
-            file: dir.display().to_string(),
-            error: format!("cannot be read: {error}"),
-            previous_serves: false,
-        };
-        self.unusable(failure, old)
-    }
-
     /// Nothing can be said of the files, so what served goes on.
-    fn unusable(&self, failure: LoadFailure, old: &Loaded) -> LoadReport {
-        let failure = LoadFailure { previous_serves: !old.providers.is_empty(), ..failure };
-        self.publish(Loaded { providers: old.providers.clone(), failures: vec![failure] }, old)
+    pub(crate) fn unusable(&self, failure: LoadFailure) -> LoadReport {
+        let current = self.current();
+        let failure = LoadFailure { previous_serves: !current.providers.is_empty(), ..failure };
+        self.publish(Loaded { providers: current.providers.clone(), failures: vec![failure] })
     }
 
-    fn publish(&self, new: Loaded, old: &Loaded) -> LoadReport {
+    /// What a reading came to.
+    pub(crate) fn publish(&self, new: Loaded) -> LoadReport {
         self.counts.loads.fetch_add(1, Ordering::Relaxed);
         self.counts.load_failures.fetch_add(new.failures.len() as u64, Ordering::Relaxed);
-        tell(old, &new);
         let report = LoadReport { serving: new.providers.values().cloned().collect(), failures: new.failures.clone() };
-        self.loaded.store(Arc::new(new));
+        self.serve(new);
         report
+    }
+
+    /// From now on these serve.
+    pub(crate) fn serve(&self, new: Loaded) {
+        tell(&self.current(), &new);
+        self.loaded.store(Arc::new(new));
     }
 }
 

@@ -7,6 +7,8 @@ use catalyst_domain::provider::{
     Advice, Asked as Wanted, Bundle, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::bind::Settings;
 use crate::call::Asked;
@@ -16,11 +18,14 @@ use crate::load::Shared;
 use crate::memo::Answer;
 use crate::provider::Plugin;
 
+/// Where the spans of plugin calls come from. They say which plugin and which function, and nothing of what it was asked.
+pub const CALL_SPANS: &str = "catalyst_sandbox::calls";
+
 /// A plugin that serves. Cheap to share; each call is independent of all others, and dropping it ends it.
 pub struct Provider {
     plugin: Arc<Plugin>,
     shared: Arc<Shared>,
-    standing: Standing,
+    standing: Arc<Standing>,
 }
 
 impl std::fmt::Debug for Provider {
@@ -39,7 +44,7 @@ impl Deref for Provider {
 }
 
 impl Provider {
-    pub(crate) fn new(plugin: Plugin, shared: Arc<Shared>, standing: Standing) -> Self {
+    pub(crate) fn new(plugin: Plugin, shared: Arc<Shared>, standing: Arc<Standing>) -> Self {
         Self { plugin: Arc::new(plugin), shared, standing }
     }
 
@@ -131,6 +136,19 @@ impl Provider {
         if let Some(known) = self.caller().recall(&asked) {
             return Ok(known);
         }
+        let (id, function) = (&self.descriptor().id, asked.function());
+        let span = tracing::info_span!(target: CALL_SPANS, "plugin call", plugin.id = id, plugin.function = %function, otel.status_code = Empty);
+        let answer = self.made(asked, make).instrument(span.clone()).await;
+        if answer.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        answer
+    }
+
+    async fn made<T: Answer, F>(&self, asked: Asked, make: impl Fn(Arc<Plugin>) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>> + Send + 'static,
+    {
         self.caller().check(asked)?;
         let is_fault = |error: &CallError| !matches!(error.reason, CallFailure::Host(_));
         let call = || make(Arc::clone(&self.plugin));

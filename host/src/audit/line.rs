@@ -3,6 +3,7 @@
 use super::About;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::net::IpAddr;
 
 /// What a line tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -35,6 +36,8 @@ pub struct Line {
     #[serde(skip_serializing_if = "String::is_empty")]
     peer: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     deployment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
@@ -55,6 +58,7 @@ impl Line {
             subject: about.caller.subject.clone(),
             mode: Some(about.caller.mode.as_str()),
             peer: about.peer.to_string(),
+            client: about.client,
             deployment: about.deployment.as_ref().map(ToString::to_string),
             status,
             reason: None,
@@ -78,6 +82,7 @@ impl Line {
             subject,
             mode: None,
             peer,
+            client: None,
             deployment: None,
             status: None,
             reason: Some(reason),

@@ -28,6 +28,13 @@ struct Untold {
     action: &'static str,
 }
 
+impl Untold {
+    fn line(&self, (peer, reason, subject): &Key) -> Line {
+        let peer = if peer.is_unspecified() { "others".to_owned() } else { peer.to_string() };
+        Line::refused(peer, reason, subject.clone(), self.action, self.count)
+    }
+}
+
 impl Refusals {
     pub fn new(writer: Writer, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self { writer, stop, untold: Mutex::default() })
@@ -59,15 +66,16 @@ impl Refusals {
         }
     }
 
+    /// Everything that is still to be told.
+    pub fn take_all(&self) -> Vec<Line> {
+        self.untold().drain().filter(|(_, untold)| untold.count > 0).map(|(key, untold)| untold.line(&key)).collect()
+    }
+
     /// What there is to tell. When there is nothing, the kind is forgotten.
     fn take(&self, key: &Key) -> Option<Line> {
         let mut all = self.untold();
         match all.get_mut(key).map(std::mem::take) {
-            Some(Untold { count, action }) if count > 0 => {
-                let (peer, reason, subject) = key;
-                let peer = if peer.is_unspecified() { "others".to_owned() } else { peer.to_string() };
-                Some(Line::refused(peer, reason, subject.clone(), action, count))
-            }
+            Some(untold) if untold.count > 0 => Some(untold.line(key)),
             _ => {
                 all.remove(key);
                 None

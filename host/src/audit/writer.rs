@@ -6,16 +6,25 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Lines on their way: as many as there may be requests at once that change something.
 const QUEUE: usize = 1_024;
 
+/// Longest time for a line: volumes over a network sync in a second or two when they are busy, and who asks for something
+/// has long given up by then.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+type Done = oneshot::Sender<Result<(), AuditError>>;
+
 /// Something to do.
 pub enum Job {
     /// A line, and whom to tell that it is on disk.
-    Line(String, Option<oneshot::Sender<Result<(), AuditError>>>),
+    Line(String, Option<Done>),
+    /// Whom to tell that everything before it is.
+    Barrier(Done),
     /// The file was moved away.
     Reopen,
 }
@@ -27,20 +36,38 @@ pub struct Writer {
     state: Arc<State>,
 }
 
-#[derive(Default)]
 struct State {
     trouble: Mutex<Option<AuditError>>,
     lost: AtomicU64,
+    /// The thread is at the disk.
+    busy: Mutex<Option<Busy>>,
+    deadline: Duration,
+}
+
+struct Busy {
+    since: Instant,
+    /// Somebody whose line is there, or behind it, has given up.
+    given_up: bool,
+}
+
+/// The words for a disk that is stuck.
+pub fn does_not_answer(within: Duration) -> AuditError {
+    AuditError(format!("the disk did not answer within {} s", within.as_secs_f32()))
 }
 
 impl Writer {
     /// Opens the file and starts the thread, which ends with the last handle.
     pub fn open(path: PathBuf) -> io::Result<Self> {
-        let file = Log::open(&path)?;
+        let log = Log::open(&path)?;
+        Self::start(path, log, DEADLINE)
+    }
+
+    pub(super) fn start(path: PathBuf, log: Log, deadline: Duration) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let state = Arc::new(State::default());
+        let (trouble, lost, busy) = Default::default();
+        let state = Arc::new(State { trouble, lost, busy, deadline });
         let shared = state.clone();
-        std::thread::Builder::new().name("audit".to_owned()).spawn(move || run(path, file, jobs, &shared))?;
+        std::thread::Builder::new().name("audit".to_owned()).spawn(move || run(path, log, jobs, &shared))?;
         Ok(Self { queue, state })
     }
 
@@ -53,13 +80,38 @@ impl Writer {
     /// Hands a job over if there is room.
     pub fn try_send(&self, job: Job) {
         if self.queue.try_send(job).is_err() {
-            self.state.lost.fetch_add(1, Ordering::Relaxed);
+            self.has_lost(1);
         }
     }
 
-    /// Why the last line could not be written.
+    /// Counts lines that were not even tried.
+    pub fn has_lost(&self, lines: u64) {
+        self.state.lost.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// Longest time for a line.
+    pub fn deadline(&self) -> Duration {
+        self.state.deadline
+    }
+
+    /// Whether the disk holds the thread longer than it may.
+    pub fn stuck(&self) -> Option<AuditError> {
+        let busy = self.state.busy();
+        let late = busy.as_ref().is_some_and(|busy| busy.given_up || busy.since.elapsed() >= self.state.deadline);
+        late.then(|| does_not_answer(self.state.deadline))
+    }
+
+    /// A line was not on disk in time.
+    pub fn gave_up(&self) {
+        // Where the thread is done by now, it is well again.
+        if let Some(busy) = self.state.busy().as_mut() {
+            busy.given_up = true;
+        }
+    }
+
+    /// Why the last line could not be written, or why the next one could not.
     pub fn unusable(&self) -> Option<AuditError> {
-        self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stuck().or_else(|| self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// As after a line that the disk had no room for.
@@ -81,9 +133,10 @@ fn run(path: PathBuf, mut file: Log, mut jobs: mpsc::Receiver<Job>, state: &Stat
         for job in jobs_now.drain(..) {
             match job {
                 Job::Line(line, done) => batch.add(&line, done),
+                Job::Barrier(done) => batch.waiting.push(done),
                 Job::Reopen => {
                     std::mem::take(&mut batch).write(&mut file, state);
-                    match Log::open(&path) {
+                    match state.at_the_disk(|| Log::open(&path)) {
                         Ok(fresh) => {
                             file = fresh;
                             *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -99,16 +152,30 @@ fn run(path: PathBuf, mut file: Log, mut jobs: mpsc::Receiver<Job>, state: &Stat
     }
 }
 
+impl State {
+    /// Does something that may take as long as the disk wants.
+    fn at_the_disk<T>(&self, work: impl FnOnce() -> T) -> T {
+        *self.busy() = Some(Busy { since: Instant::now(), given_up: false });
+        let done = work();
+        *self.busy() = None;
+        done
+    }
+
+    fn busy(&self) -> MutexGuard<'_, Option<Busy>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Lines that are synced together.
 #[derive(Default)]
 struct Batch {
     text: String,
     lines: u64,
-    waiting: Vec<oneshot::Sender<Result<(), AuditError>>>,
+    waiting: Vec<Done>,
 }
 
 impl Batch {
-    fn add(&mut self, line: &str, done: Option<oneshot::Sender<Result<(), AuditError>>>) {
+    fn add(&mut self, line: &str, done: Option<Done>) {
         self.text.push_str(line);
         self.lines += 1;
         self.waiting.extend(done);
@@ -116,14 +183,20 @@ impl Batch {
 
     fn write(self, file: &mut Log, state: &State) {
         if self.lines == 0 {
+            // Each line before was synced when it was written.
+            self.waiting.into_iter().for_each(|done| drop(done.send(Ok(()))));
             return;
         }
-        let outcome = file.append(self.text.as_bytes()).map_err(|error| AuditError(error.to_string()));
+        // What came of it is known before the disk counts as free: in between nobody would know of any trouble.
+        let outcome = state.at_the_disk(|| {
+            let outcome = file.append(self.text.as_bytes()).map_err(|error| AuditError(error.to_string()));
+            *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = outcome.clone().err();
+            outcome
+        });
         if let Err(error) = &outcome {
             state.lost.fetch_add(self.lines, Ordering::Relaxed);
             tracing::error!(%error, lines = self.lines, "lines of the audit log are lost");
         }
-        *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = outcome.clone().err();
         for done in self.waiting {
             // Who does not wait any more needs no word.
             let _ = done.send(outcome.clone());
@@ -132,7 +205,7 @@ impl Batch {
 }
 
 /// The file at its end.
-struct Log {
+pub(super) struct Log {
     file: File,
     /// The last write ended in the middle of a line.
     torn: bool,
@@ -141,6 +214,12 @@ struct Log {
 }
 
 impl Log {
+    /// Over a file that is open already.
+    #[cfg(test)]
+    pub(super) fn over(file: File) -> Self {
+        Self { file, torn: false, unknown: false }
+    }
+
     fn open(path: &Path) -> io::Result<Self> {
         let mut file = File::options().create(true).append(true).read(true).mode(0o600).open(path)?;
         let torn = !ends_with_a_line(&mut file)?;
@@ -191,12 +270,7 @@ mod tests {
         let path = folder.path().join("log");
         std::fs::write(&path, "").unwrap();
         // A file that takes nothing, as a disk that is full.
-        let file = Log { file: File::open(&path).unwrap(), torn: false, unknown: false };
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let state = Arc::new(State::default());
-        let (shared, own) = (state.clone(), path.clone());
-        let thread = std::thread::spawn(move || run(own, file, jobs, &shared));
-        let writer = Writer { queue, state };
+        let writer = Writer::start(path.clone(), Log::over(File::open(&path).unwrap()), DEADLINE).unwrap();
         let write = async |text: &str| {
             let (done, written) = oneshot::channel();
             writer.send(Job::Line(text.to_owned(), Some(done))).await;
@@ -208,8 +282,6 @@ mod tests {
         write("b\n").await.unwrap();
         assert_eq!((writer.unusable(), writer.lost()), (None, 1));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "b\n");
-        drop(writer);
-        thread.join().unwrap();
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The public keys of an OpenID provider (OpenID Connect Discovery 1.0, RFC 7517): fetched when they are first needed,
 //! again when a token names another key or they are old, and never more often than every few seconds, whoever asks.
+//!
+//! A fetch is a task of its own: who asked for it may hang up, and it still ends. Keys that are old go on proving tokens
+//! while it goes on or fails, for a bounded time; only who names a key that is not there waits for it.
 
 use super::{Fault, Standing};
 use crate::outbound::{Call, HeaderMap, Method, Outbound, Url};
@@ -9,7 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::JoinHandle;
 
 /// Age at which keys are fetched again, so that one that was withdrawn does not work for long.
 const OLD: Duration = Duration::from_secs(3600);
@@ -24,14 +28,34 @@ const LARGEST: usize = 256 * 1024;
 /// Keys that are kept of a set.
 const MOST: usize = 64;
 
-/// The keys.
-pub struct Keys {
+/// How old keys may get.
+#[derive(Debug, Clone, Copy)]
+pub struct Ages {
+    /// From when on they are fetched again.
+    pub old: Duration,
+    /// From when on they prove nothing.
+    pub too_old: Duration,
+    /// Shortest time between two tries.
+    pub between: Duration,
+}
+
+impl Default for Ages {
+    fn default() -> Self {
+        Self { old: OLD, too_old: TOO_OLD, between: BETWEEN }
+    }
+}
+
+/// The keys. Cheap to share.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
     outbound: Outbound,
     issuer: String,
+    ages: Ages,
     set: RwLock<Option<Set>>,
-    /// When they were last tried to fetch, held while somebody does.
-    tried: Mutex<Option<Instant>>,
-    between: Duration,
+    /// When they were last tried to fetch, held by the task that does.
+    tried: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Clone)]
@@ -42,14 +66,8 @@ struct Set {
 
 impl Keys {
     /// Keys of this issuer. Nothing is fetched yet.
-    pub fn new(outbound: Outbound, issuer: String) -> Self {
-        Self { outbound, issuer, set: RwLock::default(), tried: Mutex::default(), between: BETWEEN }
-    }
-
-    /// The same with another time between two tries.
-    #[cfg(test)]
-    pub fn fetched_every(self, between: Duration) -> Self {
-        Self { between, ..self }
+    pub fn new(outbound: Outbound, issuer: String, ages: Ages) -> Self {
+        Self(Arc::new(Inner { outbound, issuer, ages, set: RwLock::default(), tried: Arc::default() }))
     }
 
     /// The key of a token's head.
@@ -57,19 +75,17 @@ impl Keys {
     /// # Errors
     /// [`Fault::Wrong`] when the provider has no such key, [`Fault::Unavailable`] when nobody could tell.
     pub async fn find(&self, kid: Option<&str>, alg: Algorithm, standing: Standing) -> Result<DecodingKey, Fault> {
-        let before = self.set();
-        let found = before.as_ref().and_then(|set| set.find(kid, alg));
-        if let (Some(set), Some(key)) = (&before, &found)
-            && set.fetched.elapsed() < OLD
-        {
-            return decoding(key);
+        let before = self.0.usable();
+        if let Some(key) = before.as_ref().and_then(|set| set.find(kid, alg)) {
+            self.keep_fresh();
+            return decoding(&key);
         }
         // Who tries many tokens waits for no key that is not there yet.
-        if before.is_some() && found.is_none() && standing == Standing::Suspect {
+        if before.is_some() && standing == Standing::Suspect {
             return Err(Fault::Wrong("its key is not known"));
         }
         let fetched = self.fetch_once(before.map(|set| set.fetched)).await;
-        let set = self.set().filter(|set| set.fetched.elapsed() < TOO_OLD);
+        let set = self.0.usable();
         match (set.as_ref().and_then(|set| set.find(kid, alg)), set, fetched) {
             (Some(key), _, _) => decoding(&key),
             (None, Some(_), _) => Err(Fault::Wrong("its key is not known")),
@@ -80,18 +96,54 @@ impl Keys {
         }
     }
 
-    fn set(&self) -> Option<Set> {
-        self.set.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Begins to fetch keys that are old, and waits for nothing.
+    pub fn keep_fresh(&self) {
+        let Some(old) = self.0.set().filter(|set| set.fetched.elapsed() >= self.0.ages.old) else { return };
+        // Held: somebody fetches just now.
+        if let Ok(tried) = self.0.tried.clone().try_lock_owned() {
+            drop(self.begin(tried, Some(old.fetched)));
+        }
     }
 
     /// Fetches the keys unless somebody else just did. `seen` is when those that will not do were fetched.
     async fn fetch_once(&self, seen: Option<Instant>) -> Result<(), String> {
-        let mut tried = self.tried.lock().await;
-        let newer = self.set().is_some_and(|set| Some(set.fetched) != seen);
-        if newer || tried.is_some_and(|at| at.elapsed() < self.between) {
-            return Ok(());
+        let tried = self.0.tried.clone().lock_owned().await;
+        match self.begin(tried, seen) {
+            Some(fetching) => fetching.await.unwrap_or_else(|_| Err("the fetch of the keys broke".to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// The fetch as a task, where there is a reason for one.
+    fn begin(
+        &self,
+        mut tried: OwnedMutexGuard<Option<Instant>>,
+        seen: Option<Instant>,
+    ) -> Option<JoinHandle<Result<(), String>>> {
+        let newer = self.0.set().is_some_and(|set| Some(set.fetched) != seen);
+        if newer || tried.is_some_and(|at| at.elapsed() < self.0.ages.between) {
+            return None;
         }
         *tried = Some(Instant::now());
+        let inner = self.0.clone();
+        Some(tokio::spawn(async move {
+            let _nobody_else_meanwhile = tried;
+            inner.renew().await
+        }))
+    }
+}
+
+impl Inner {
+    fn set(&self) -> Option<Set> {
+        self.set.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys, as long as they prove anything.
+    fn usable(&self) -> Option<Set> {
+        self.set().filter(|set| set.fetched.elapsed() < self.ages.too_old)
+    }
+
+    async fn renew(&self) -> Result<(), String> {
         let keys =
             self.fetch().await.inspect_err(|why| tracing::warn!(error = why, "no keys of the OpenID provider"))?;
         tracing::info!(keys = keys.len(), "keys of the OpenID provider were fetched");

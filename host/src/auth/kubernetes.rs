@@ -26,6 +26,8 @@ const AT_ONCE: usize = 16;
 const SUSPECT_AT_ONCE: usize = 2;
 /// Suspect tokens that may wait for that; the next ones are told to come again.
 const SUSPECT_WAITING: usize = 32;
+/// Other tokens that may wait: what the places can review within the budget of one, where the API takes some 100 ms each.
+const WAITING: usize = 512;
 
 /// Reviews tokens.
 pub struct Kubernetes {
@@ -34,8 +36,9 @@ pub struct Kubernetes {
     settings: ReviewSettings,
     known: Known,
     places: Semaphore,
-    suspect: Semaphore,
     waiting: Semaphore,
+    suspect: Semaphore,
+    suspect_waiting: Semaphore,
 }
 
 impl Kubernetes {
@@ -52,16 +55,19 @@ impl Kubernetes {
             "{}/apis/authentication.k8s.io/v1/tokenreviews",
             settings.api.path().trim_end_matches('/')
         ));
-        let [places, suspect, waiting] = [AT_ONCE, SUSPECT_AT_ONCE, SUSPECT_WAITING].map(Semaphore::new);
-        Ok(Self { outbound, url, settings, known: Known::default(), places, suspect, waiting })
+        let sizes = [AT_ONCE, WAITING, SUSPECT_AT_ONCE, SUSPECT_WAITING];
+        let [places, waiting, suspect, suspect_waiting] = sizes.map(Semaphore::new);
+        Ok(Self { outbound, url, settings, known: Known::default(), places, waiting, suspect, suspect_waiting })
     }
 
     async fn place(&self, standing: Standing) -> Result<SemaphorePermit<'_>, Fault> {
         let closed = |_| Fault::Busy;
         if standing == Standing::Good {
+            let full = |_| Fault::Unavailable("too many tokens wait for a review".to_owned());
+            let _in_line = self.waiting.try_acquire().map_err(full)?;
             return self.places.acquire().await.map_err(closed);
         }
-        let _in_line = self.waiting.try_acquire().map_err(|_| Fault::Busy)?;
+        let _in_line = self.suspect_waiting.try_acquire().map_err(|_| Fault::Busy)?;
         self.suspect.acquire().await.map_err(closed)
     }
 

@@ -100,3 +100,22 @@ async fn suspect_peers_wait_in_a_short_line_of_their_own_and_hold_nobody_up() {
     assert!(busy >= 8, "{busy} were told to come again");
     assert_eq!(scene.api.seen().len(), SUSPECT_AT_ONCE + 1);
 }
+
+#[tokio::test]
+async fn the_line_for_reviews_has_an_end_for_everybody() {
+    let hang = (0..AT_ONCE).map(|_| Reply::Hang);
+    let scene = std::sync::Arc::new(scene(None, hang).await);
+    let asked: Vec<_> = (0..AT_ONCE + WAITING)
+        .map(|n| {
+            let scene = scene.clone();
+            tokio::spawn(async move { ask(&scene, &format!("unknown.{n}")).await })
+        })
+        .collect();
+    scene.api.wait_for(AT_ONCE).await;
+    while scene.reviewer.waiting.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let next = ask(&scene, "one.more").await;
+    assert!(matches!(&next, Err(Fault::Unavailable(why)) if why.contains("too many")), "{next:?}");
+    assert!(asked.iter().all(|one| !one.is_finished()), "those in the line wait on");
+}

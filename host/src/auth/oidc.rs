@@ -1,7 +1,7 @@
 //! Tokens that an OpenID provider signed (RFC 7519, RFC 8725): issuer, audience, time and an algorithm of a list that holds
 //! public-key signatures only. What the operator allowed decides, never what a token's head wishes.
 
-use super::jwks::Keys;
+use super::jwks::{Ages, Keys};
 use super::known::{Known, Recall};
 use super::refuse::nonsense;
 use super::token::digest;
@@ -13,6 +13,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a checked token is taken without another check; its own end comes first.
@@ -38,7 +39,7 @@ impl Oidc {
     /// A checker. Keys are fetched when the first token comes.
     pub fn new(settings: OidcSettings, outbound: Outbound) -> Self {
         signatures::install();
-        let keys = Keys::new(outbound, settings.issuer.clone());
+        let keys = Keys::new(outbound, settings.issuer.clone(), Ages::default());
         Self { settings, keys, known: Known::default() }
     }
 
@@ -76,6 +77,10 @@ impl Oidc {
 impl Authenticator for Oidc {
     fn mode(&self) -> Mode {
         Mode::Oidc
+    }
+
+    async fn look(self: Arc<Self>) {
+        self.keys.keep_fresh();
     }
 
     async fn identify(&self, token: &SecretValue, standing: Standing) -> Result<Caller, Fault> {

@@ -80,7 +80,13 @@ async fn scene(sets: &[Vec<Value>]) -> Scene {
     scripted(sets.iter().map(|keys| say(200, json!({"keys": keys}).to_string())).collect()).await
 }
 
+const AGES: Ages = Ages { between: Duration::from_millis(200), old: Duration::MAX, too_old: Duration::MAX };
+
 async fn scripted(sets: Vec<Reply>) -> Scene {
+    aged(sets, AGES).await
+}
+
+async fn aged(sets: Vec<Reply>, ages: Ages) -> Scene {
     // The address stands in what the provider says of itself, so it is known before the script.
     let provider = TestServer::start([]).await;
     let url = provider.url();
@@ -96,7 +102,7 @@ async fn scripted(sets: Vec<Reply>) -> Scene {
         scopes: ScopeMap::parse("group:dev=create+read; user:root=admin").unwrap(),
     };
     signatures::install();
-    let keys = Keys::new(outbound(), url).fetched_every(Duration::from_millis(200));
+    let keys = Keys::new(outbound(), url, ages);
     Scene { provider, oidc: Oidc { settings, keys, known: Known::default() } }
 }
 
@@ -212,6 +218,62 @@ async fn a_provider_that_does_not_answer_is_no_verdict_and_is_asked_again_later(
     assert_eq!(scene.provider.seen().len(), 2, "one try");
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(scene.ask(&token).await.is_ok(), "keys that cannot be read spoil no other");
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_ends_no_fetch_that_others_wait_for() {
+    let signer = Signer::new("k1");
+    let keys = json!({"keys": [signer.jwk()]}).to_string();
+    let ages = Ages { between: Duration::from_secs(3600), ..AGES };
+    let scene = Arc::new(aged(vec![Reply::Late(Duration::from_millis(400), 200, keys)], ages).await);
+    let token = signer.token(&scene.claims(json!({})));
+    let (first, given) = (scene.clone(), token.clone());
+    let caller = tokio::spawn(async move { first.ask(&given).await });
+    scene.provider.wait_for(2).await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    assert!(scene.ask(&token).await.is_ok(), "the fetch went on without who asked for it");
+    assert_eq!(scene.provider.seen().len(), 2, "it was one fetch");
+}
+
+#[tokio::test]
+async fn old_keys_prove_tokens_while_new_ones_are_fetched_or_cannot_be_and_too_old_ones_do_not() {
+    let signer = Signer::new("k1");
+    let keys = say(200, json!({"keys": [signer.jwk()]}).to_string());
+    let ages = Ages { old: Duration::ZERO, too_old: Duration::from_millis(900), between: Duration::from_millis(50) };
+    let scene = aged(vec![keys, say(500, ""), Reply::Hang], ages).await;
+    let token = |n: usize| signer.token(&scene.claims(json!({"n": n})));
+    let begun = Instant::now();
+    let mut asked = 0;
+    // Through a fetch that fails and well into one that hangs.
+    while begun.elapsed() < Duration::from_millis(700) {
+        let at = Instant::now();
+        assert!(scene.ask(&token(asked)).await.is_ok(), "{asked}");
+        assert!(at.elapsed() < Duration::from_millis(200), "nobody waits: {:?}", at.elapsed());
+        asked += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(scene.provider.seen().len(), 6, "three fetches, the last of which hangs");
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let last = token(asked);
+    let late = tokio::time::timeout(Duration::from_millis(300), scene.ask(&last)).await;
+    assert!(!matches!(late, Ok(Ok(_))), "what is too old proves nothing: {late:?}");
+}
+
+#[tokio::test]
+async fn old_keys_are_fetched_again_without_a_caller_and_none_before_the_first_one() {
+    let (old, new) = (Signer::new("k1"), Signer::new("k2"));
+    let sets = [&old, &new].map(|signer| say(200, json!({"keys": [signer.jwk()]}).to_string()));
+    let scene = aged(sets.to_vec(), Ages { old: Duration::from_millis(300), ..AGES }).await;
+    scene.oidc.keys.keep_fresh();
+    assert_eq!(scene.provider.seen().len(), 0);
+    assert!(scene.ask(&old.token(&scene.claims(json!({})))).await.is_ok());
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    scene.oidc.keys.keep_fresh();
+    scene.provider.wait_for(4).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(scene.reason(&old.token(&scene.claims(json!({"n": 1})))).await, "its key is not known", "withdrawn");
+    assert!(scene.ask(&new.token(&scene.claims(json!({})))).await.is_ok());
 }
 
 #[tokio::test]

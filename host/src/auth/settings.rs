@@ -4,6 +4,7 @@ use super::ScopeMap;
 use crate::outbound::Url;
 use jsonwebtoken::Algorithm;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// All of it.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,8 @@ pub enum Way {
     Token {
         /// The file.
         file: PathBuf,
+        /// How long its last good list counts where it cannot be used.
+        grace: Duration,
     },
     /// By a Kubernetes API.
     Kubernetes(ReviewSettings),

@@ -1,5 +1,6 @@
-//! `catalyst serve`: config → store → plugins → bind → run → drain.
+//! `catalyst serve`: signals → store → plugins → bind → run → drain → spans.
 
+use super::signals::Signals;
 use super::{banner, descriptors};
 use crate::app::App;
 use crate::audit::Audit;
@@ -12,102 +13,160 @@ use crate::engine::{self, Engine};
 use crate::http;
 use crate::metrics::{Measured, Metrics};
 use crate::outbound::{self, Outbound};
+use crate::telemetry::Spans;
 use anyhow::Context;
 use catalyst_sandbox::{Compile, Follow, MEMO_BYTES, PluginLimits, Sandbox, SandboxError};
 use catalyst_store::{FileStore, HeldFolder, Store};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How long OpenTofu may take to stop and keep its state when the process goes down.
 const STOP_GRACE: Duration = Duration::from_secs(20);
+/// How long a start waits for plugins: a component made from Python is compiled in ten seconds.
+const FIRST_LOAD: Duration = Duration::from_secs(20);
+/// How long the last lines of the audit log may take: a sync of a slow disk, and far within what is left of a Pod's grace.
+const LAST_LINES: Duration = Duration::from_secs(5);
 /// Largest log of one deployment in bytes; a long apply with a long watch writes a few MiB.
 const LOG_CAP: u64 = 64 * 1024 * 1024;
 
-/// Serves until SIGTERM or SIGINT.
-pub async fn serve(config: Config) -> anyhow::Result<()> {
+/// Serves until SIGTERM or SIGINT. `spans` are sent off last of all.
+pub async fn serve(config: Config, spans: Option<Spans>) -> anyhow::Result<()> {
+    let mut signals = Signals::take().context("cannot receive signals")?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    // Before anything is opened.
-    let limits = http::Limits::default();
-    let limits = http::Limits { connections: descriptors::room_for(limits.connections), ..limits };
     let stopping = CancellationToken::new();
-    let metrics = Arc::new(Metrics::default());
-    let store = FileStore::open(store_settings(&config)).context("cannot open the store")?;
-    let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
-    let audit = Audit::open(config.audit_log.clone(), stopping.clone());
-    let audit = audit.with_context(|| format!("cannot open the audit log {}", config.audit_log.display()))?;
-    let _work_folders =
-        HeldFolder::take(&config.tofu.workdir, config.lock_wait).context("cannot take OpenTofu's work folders")?;
-    let settings = sandbox_settings(&config)?;
-    let settings =
-        catalyst_sandbox::Settings { memo_bytes: MEMO_BYTES, compile: Compile::Apart(Arc::new(Apart)), ..settings };
-    let (sandbox, cache_dir) = start_sandbox(&config, settings).context("cannot start the sandbox")?;
-    sandbox.load_folder(&config.plugins_dir).await;
-    let outbound = Outbound::new(&outbound_settings(&config)).context("cannot set up outgoing calls")?;
-    let auth = Auth::new(config.auth.clone(), &outbound, &outbound_settings(&config));
-    let auth = Arc::new(auth.context("cannot set up authentication")?);
-    let names = Names::new(&outbound, config.pool_domain_manager_url.clone(), config.managed_domains.clone());
-    let engine =
-        Engine::new(engine_settings(&config, cache_dir), store.clone()).await.context("cannot use OpenTofu")?;
-    let tofu = engine.version().to_owned();
-    let driver = Driver::new(
-        store.clone(),
-        sandbox.clone(),
-        engine,
-        names.clone(),
-        driver_settings(&config),
-        stopping.child_token(),
-    );
-    let listener = TcpListener::bind(config.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let scraped = match config.metrics_listen {
-        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?),
-        None => None,
+    // Nothing was taken up yet, so a start may be left where it stands, as in a crash.
+    let rooms = tokio::select! {
+        biased;
+        () = signals.end.asked() => {
+            tracing::info!("asked to end before the start was done: down");
+            return Ok(());
+        }
+        rooms = open(&config, &stopping) => rooms?,
     };
-    driver.start().await;
-    banner::show(&config, &sandbox, &tofu, listener.local_addr()?);
-    let app_sandbox = sandbox.clone();
-    tokio::spawn(auth.clone().follow(stopping.child_token()));
-    tokio::spawn(reopen_on_hangup(audit.clone(), stopping.child_token()));
-    tokio::spawn(audit.clone().heal(stopping.child_token()));
-    let (stop, running) = (stopping.clone(), driver.clone());
-    let app = Arc::new(App { store, sandbox, outbound, names, driver: running, auth, audit, metrics, stopping: stop });
-    if let Some(listener) = scraped {
-        tokio::spawn(http::serve_metrics(listener, app.clone()));
+    run(&config, signals, rooms, stopping).await?;
+    if let Some(spans) = spans {
+        spans.flush().await;
     }
-    let served =
-        tokio::spawn(http::serve(listener, app, http::Settings { allowed_origin: config.cors_origin.clone(), limits }));
-    tokio::select! {
-        ended = wait_for_signal() => ended?,
-        ended = follow_plugins(&app_sandbox, &config) => ended?,
-    }
-    tracing::info!("going down: no new work is taken, runs are stopped and recorded");
-    stopping.cancel();
-    driver.drain().await;
-    served.await.context("the server broke")??;
     tracing::info!("down");
     Ok(())
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+/// What a start opens before it takes anything up.
+struct Rooms {
+    app: Arc<App>,
+    listener: TcpListener,
+    scraped: Option<TcpListener>,
+    limits: http::Limits,
+    tofu: String,
+    /// Held for as long as this process lives.
+    _work_folders: HeldFolder,
+}
+
+async fn open(config: &Config, stopping: &CancellationToken) -> anyhow::Result<Rooms> {
+    // Before anything is opened.
+    let limits = http::Limits::default();
+    let limits = http::Limits { connections: descriptors::room_for(limits.connections), ..limits };
+    let metrics = Arc::new(Metrics::default());
+    // Both may wait for the process before this one, and that must hold up no signal.
+    let (settings, workdir, wait) = (store_settings(config), config.tofu.workdir.clone(), config.lock_wait);
+    let store = apart(move || FileStore::open(settings)).await?.context("cannot open the store")?;
+    let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
+    let audit = Audit::open(config.audit_log.clone(), stopping.clone());
+    let audit = audit.with_context(|| format!("cannot open the audit log {}", config.audit_log.display()))?;
+    let _work_folders =
+        apart(move || HeldFolder::take(&workdir, wait)).await?.context("cannot take OpenTofu's work folders")?;
+    let settings = sandbox_settings(config)?;
+    let settings =
+        catalyst_sandbox::Settings { memo_bytes: MEMO_BYTES, compile: Compile::Apart(Arc::new(Apart)), ..settings };
+    let (sandbox, cache_dir) = start_sandbox(config, settings).context("cannot start the sandbox")?;
+    first_load(&sandbox, &config.plugins_dir).await;
+    let outbound = Outbound::new(&outbound_settings(config)).context("cannot set up outgoing calls")?;
+    let auth = Auth::new(config.auth.clone(), &outbound, &outbound_settings(config));
+    let auth = Arc::new(auth.context("cannot set up authentication")?);
+    let names = Names::new(&outbound, config.pool_domain_manager_url.clone(), config.managed_domains.clone());
+    let engine = Engine::new(engine_settings(config, cache_dir), store.clone()).await.context("cannot use OpenTofu")?;
+    let tofu = engine.version().to_owned();
+    let settings = driver_settings(config);
+    let driver = Driver::new(store.clone(), sandbox.clone(), engine, names.clone(), settings, stopping.child_token());
+    let listener = listen(config.listen).await?;
+    let scraped = match config.metrics_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let stopping = stopping.clone();
+    let app = Arc::new(App { store, sandbox, outbound, names, driver, auth, audit, metrics, stopping });
+    Ok(Rooms { app, listener, scraped, limits, tofu, _work_folders })
+}
+
+async fn run(config: &Config, signals: Signals, rooms: Rooms, stopping: CancellationToken) -> anyhow::Result<()> {
+    let Signals { mut end, plugins, audit: hangup } = signals;
+    let Rooms { app, listener, scraped, limits, tofu, _work_folders } = rooms;
+    let (driver, audit, sandbox) = (app.driver.clone(), app.audit.clone(), app.sandbox.clone());
+    driver.start().await;
+    banner::show(config, &sandbox, &tofu, listener.local_addr()?);
+    tokio::spawn(app.auth.clone().follow(stopping.child_token()));
+    tokio::spawn(reopen_on_hangup(audit.clone(), hangup, stopping.child_token()));
+    tokio::spawn(audit.clone().heal(stopping.child_token()));
+    let closing = CancellationToken::new();
+    let scraped = scraped.map(|listener| tokio::spawn(http::serve_metrics(listener, app.clone(), closing.clone())));
+    let settings = http::Settings {
+        allowed_origin: config.cors_origin.clone(),
+        limits,
+        trusted_proxies: config.trusted_proxies.clone(),
+        ..http::Settings::default()
+    };
+    let served = tokio::spawn(http::serve(listener, app, settings, closing.clone()));
     tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+        () = end.asked() => {}
+        () = follow_plugins(&sandbox, config, plugins) => {}
+    }
+    tracing::info!("going down: no new work is taken, runs are stopped and recorded");
+    stopping.cancel();
+    driver.drain().await;
+    // Until here whoever asked was told why not; now nobody needs an answer any more.
+    closing.cancel();
+    let served = served.await.context("the server broke");
+    // Whatever became of it: what was refused or left open must be on record.
+    if let Err(error) = audit.flush(LAST_LINES).await {
+        tracing::error!(%error, "the last lines of the audit log may be lost");
+    }
+    served??;
+    if let Some(scraped) = scraped {
+        scraped.await.context("the server of the metrics broke")??;
     }
     Ok(())
 }
 
+/// Waits for the plugins, but not for ever: what was compiled before serves at once, and a component that keeps the compiler busy
+/// must not keep the host from serving.
+async fn first_load(sandbox: &Arc<Sandbox>, plugins_dir: &Path) {
+    let (loading, dir) = (Arc::clone(sandbox), plugins_dir.to_owned());
+    let load = tokio::spawn(async move { loading.load_folder(&dir).await });
+    if tokio::time::timeout(FIRST_LOAD, load).await.is_err() {
+        tracing::warn!(
+            "plugins take long to load: this host serves those that it has, and the others when they are compiled"
+        );
+    }
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await.context("a part of the start broke")
+}
+
 /// Loads the plugins anew when their folder changes, and at once on SIGHUP. Ends only when there can be no such signal.
-async fn follow_plugins(sandbox: &Sandbox, config: &Config) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
+async fn follow_plugins(sandbox: &Sandbox, config: &Config, mut hangup: Signal) {
     let again = Notify::new();
     let heard = async {
         while hangup.recv().await.is_some() {
@@ -119,15 +178,10 @@ async fn follow_plugins(sandbox: &Sandbox, config: &Config) -> anyhow::Result<()
         () = sandbox.follow(&config.plugins_dir, Follow::default(), &again) => {}
         () = heard => {}
     }
-    Ok(())
 }
 
 /// SIGHUP is how an operator says that the audit log was moved away.
-async fn reopen_on_hangup(audit: Arc<Audit>, stop: CancellationToken) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::error!("SIGHUP cannot be received, so the audit log is never opened again");
-        return;
-    };
+async fn reopen_on_hangup(audit: Arc<Audit>, mut hangup: Signal, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

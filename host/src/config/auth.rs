@@ -2,8 +2,9 @@
 
 use super::{ConfigError, Env, invalid};
 use crate::auth::{
-    CookieSettings, OidcSettings, ReviewSettings, ScopeMap, Settings, Way, algorithm, is_private_on_the_way,
+    CookieSettings, GRACE, OidcSettings, ReviewSettings, ScopeMap, Settings, Way, algorithm, is_private_on_the_way,
 };
+use crate::http::TrustedProxies;
 use crate::outbound::Url;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ impl Env<'_> {
             "token" => {
                 let file = self
                     .needed("CATALYST_AUTH_TOKENS", "must name the file of tokens; `catalyst token new` makes one")?;
-                Ok(Way::Token { file: PathBuf::from(file) })
+                Ok(Way::Token { file: PathBuf::from(file), grace: GRACE })
             }
             "kubernetes" => Ok(Way::Kubernetes(ReviewSettings {
                 api: self.kubernetes_api()?,
@@ -92,6 +93,11 @@ impl Env<'_> {
         let parse =
             |text: &str| text.parse().map_err(|_| invalid(name, "must be an address and a port such as 0.0.0.0:9090"));
         self.get(name).map(parse).transpose()
+    }
+
+    pub(super) fn trusted_proxies(&self) -> Result<TrustedProxies, ConfigError> {
+        let name = "CATALYST_TRUSTED_PROXIES";
+        TrustedProxies::parse(self.get(name).unwrap_or_default()).map_err(|why| ConfigError { name, why })
     }
 
     pub(super) fn unused_auth(&self) -> Vec<String> {

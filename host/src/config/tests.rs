@@ -47,6 +47,8 @@ fn go_durations_are_read_and_bad_values_name_the_variable() {
         ("CATALYST_AUTH", "basic"),
         ("CATALYST_METRICS_LISTEN", "9090"),
         ("CATALYST_STATE_KEY", "k"),
+        ("CATALYST_TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0.0/99"),
+        ("CATALYST_TRUSTED_PROXIES", "0.0.0.0/0"),
         ("CATALYST_API_PUBLIC_URL", "ftp://x"),
         ("CATALYST_TOFU_PASS_ENV", "CATALYST_GHCR_PULL_TOKEN"),
         ("CATALYST_TOFU_CONFINE", "on"),

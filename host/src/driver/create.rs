@@ -16,6 +16,7 @@ use catalyst_domain::{DeploymentId, Entry, Finding, Level, Record, Request, Secr
 use catalyst_sandbox::Provider;
 use catalyst_store::CreateError;
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// Why no deployment was created.
 #[derive(Debug)]
@@ -89,7 +90,8 @@ impl Driver {
         at: Timestamp,
     ) -> Result<Created, CreateFault> {
         let driver = self.clone();
-        let whole = self.tasks.spawn(async move { driver.create_whole(&body, key.as_ref(), read_token, at).await });
+        let whole = async move { driver.create_whole(&body, key.as_ref(), read_token, at).await };
+        let whole = self.tasks.spawn(whole.in_current_span());
         whole.await.unwrap_or(Err(CreateFault::Broken))
     }
 

@@ -12,6 +12,7 @@ use catalyst_store::RecordError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 /// Lines on their way from OpenTofu to the log; what does not fit is counted as dropped.
 const QUEUE: usize = 4_096;
@@ -35,7 +36,7 @@ impl Hand {
             Err(error) => return self.failed(phase::TOFU_INIT, error).await,
         };
         let (progress, lines) = mpsc::channel(QUEUE);
-        let scribe = tokio::spawn(self.clone().scribe(lines));
+        let scribe = tokio::spawn(self.clone().scribe(lines).in_current_span());
         let run = Run { id: self.id.clone(), bundle, secrets };
         let ended = self.driver.engine.apply(run, progress, self.stop.clone()).await;
         // Every line is in the log before the end is told.
@@ -214,7 +215,7 @@ fn marker_text(marker: &str) -> &'static str {
 pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: Secrets) -> Result<(), RunError> {
     let driver: &Arc<Driver> = &hand.driver;
     let (progress, lines) = mpsc::channel(QUEUE);
-    let scribe = tokio::spawn(hand.clone().scribe(lines));
+    let scribe = tokio::spawn(hand.clone().scribe(lines).in_current_span());
     let run = Run { id: hand.id.clone(), bundle, secrets };
     let ended = driver.engine.destroy(run, progress, hand.stop.clone()).await;
     if let Err(error) = scribe.await {

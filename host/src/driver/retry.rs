@@ -14,6 +14,7 @@ use catalyst_domain::transition::apply;
 use catalyst_domain::{DeploymentId, Entry, Fact, Level, Record, Secrets, Timestamp};
 use catalyst_store::RecordError;
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// What a retry did.
 #[derive(Debug)]
@@ -60,7 +61,8 @@ impl Driver {
     ) -> Result<Retried, RetryError> {
         // In a task of its own: a caller that leaves must part neither a claim from its task nor a name from its owner.
         let driver = self.clone();
-        let whole = self.tasks.spawn(async move { driver.retry_now(&id, &phase, &body, at).await });
+        let whole = async move { driver.retry_now(&id, &phase, &body, at).await };
+        let whole = self.tasks.spawn(whole.in_current_span());
         whole.await.unwrap_or_else(|_| Err(TakeUpFault::Broken.into()))
     }
 

@@ -8,6 +8,7 @@ use catalyst_domain::{Entry, Fact, Level, Outcome, Record, Timestamp, phase};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 /// Shortest watch beside the quiet time that ends one: enough to connect and list.
 const LOOK: Duration = Duration::from_secs(60);
@@ -23,7 +24,7 @@ impl Hand {
         };
         self.say(phase::MONITOR, Level::Info, "the kubeconfig is there; watching the new cluster's releases").await;
         let (out, seen) = mpsc::channel(QUEUE);
-        let scribe = tokio::spawn(self.clone().observe(seen));
+        let scribe = tokio::spawn(self.clone().observe(seen).in_current_span());
         let ended = cluster::watch(&kubeconfig, self.watch_settings(&record), out, self.stop.clone()).await;
         if let Err(error) = scribe.await {
             tracing::error!(deployment.id = %self.id, %error, "the scribe of a watch broke");

@@ -10,6 +10,7 @@ use super::outputs::{self, Outputs};
 use super::progress::{Outlet, Progress};
 use super::stage::{SecretsOnDisk, WorkFolder};
 use super::{Engine, Run, leftover, unkept};
+use crate::telemetry;
 use catalyst_domain::DeploymentId;
 use catalyst_domain::provider::Diagnostic;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 /// How long a run waits at its end for somebody to take its last entries.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -45,6 +47,16 @@ pub(super) struct Going<'a> {
 pub(super) enum Aim {
     Apply,
     Destroy,
+}
+
+impl Aim {
+    /// Its name in spans.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Destroy => "destroy",
+        }
+    }
 }
 
 /// Does a whole run. The secrets are on disk only inside of this function.
@@ -163,9 +175,12 @@ impl Going<'_> {
             own: &own,
             confinement: &self.engine.confinement,
         };
+        let span = telemetry::tofu(step);
         let end = child::run(order, &self.masker, &mut self.outlet, &self.limits)
+            .instrument(span.clone())
             .await
             .map_err(|why| RunError::new(step, RunErrorKind::Failed, format!("it cannot be run: {why}")))?;
+        telemetry::tofu_ended(&span, end.status);
         if end.status.success() { Ok(end) } else { Err(self.failed(step, end)) }
     }
 

@@ -2,10 +2,12 @@
 //! begun only when a line says so.
 
 use super::audited;
+use super::authority::{Authority, opens};
 use super::bearer::parse;
 use super::cookie;
 use super::error::ApiError;
 use super::routes::{Needs, Rule, method_not_allowed, rule};
+use super::sender::Sender;
 use super::wrong_tokens::WrongTokens;
 use super::{Served, request_id};
 use crate::app::App;
@@ -15,10 +17,10 @@ use crate::metrics::AuthFailure;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use catalyst_domain::read_token::{Opens, opened};
+use catalyst_domain::read_token::Opens;
 use catalyst_domain::{DeploymentId, SecretValue};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -33,22 +35,45 @@ pub async fn guard(State(served): State<Served>, request: Request, next: Next) -
     let Some(rule) = rule(request.method(), path.as_str()) else {
         return method_not_allowed(path.as_str()).into_response();
     };
+    // Whoever may call: what is begun now would not be brought to its end. Reading goes on to the last.
+    if served.app.stopping.is_cancelled() && request.method() != Method::GET {
+        return ApiError::Draining.into_response();
+    }
     let (mut parts, body) = request.into_parts();
-    let (id, peer) = (deployment(&mut parts).await, peer(&parts));
-    let caller = match caller(&served, rule, &parts.headers, id.as_ref(), peer.ip()).await {
-        Ok(caller) => caller,
-        Err(refusal) => return refuse(&served.app, rule, peer.ip(), refusal).into_response(),
+    let id = deployment(&mut parts).await;
+    let sender = served.proxies.sender(peer(&parts), &parts.headers);
+    if let Some(client) = sender.client {
+        tracing::Span::current().record("client.addr", tracing::field::display(client));
+    }
+    let Admitted { caller, authority } = match admit(&served, rule, &parts.headers, id.as_ref(), sender.address()).await
+    {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refuse(&served.app, rule, sender.address(), refusal).into_response(),
     };
     parts.extensions.insert(Whoever(Arc::new(caller.clone())));
-    let about = rule.action.map(|action| {
+    parts.extensions.insert(authority);
+    parts.extensions.insert(sender);
+    let action = rule.action.filter(|_| is_about_something(&served.app, rule, id.as_ref(), &caller, sender));
+    let about = action.map(|action| {
         let request = parts.extensions.get::<request_id::RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        About { caller, peer, request, action, deployment: id }
+        About { caller, peer: sender.peer, client: sender.client, request, action, deployment: id }
     });
     let request = Request::from_parts(parts, body);
     match about {
         Some(about) => audited::run(&served.app, about, request, next).await,
         None => next.run(request).await,
     }
+}
+
+/// Whether it can change anything. What is asked of a deployment that does not exist cannot, so it is counted like a refusal,
+/// which it becomes: else anybody who may ask could write two lines a time for ids that he makes up.
+fn is_about_something(app: &App, rule: &Rule, id: Option<&DeploymentId>, caller: &Caller, sender: Sender) -> bool {
+    let known = !rule.path.contains("{id}") || id.is_some_and(|id| app.store.get(id).is_some());
+    if !known {
+        let action = rule.action.unwrap_or("read");
+        app.audit.refused(sender.address(), "unknown-deployment", Some(&caller.subject), action);
+    }
+    known
 }
 
 /// The caller of a request, for handlers that look closer.
@@ -83,9 +108,15 @@ fn nobody() -> Caller {
     Caller::new("nobody", Mode::None, Scopes::NONE)
 }
 
+/// Who was let in, and by what.
+struct Admitted {
+    caller: Caller,
+    authority: Authority,
+}
+
 /// A refusal, with whom it concerns where that is known.
-struct Refusal {
-    error: ApiError,
+pub(super) struct Refusal {
+    pub(super) error: ApiError,
     failure: AuthFailure,
     subject: Option<String>,
 }
@@ -101,48 +132,55 @@ impl Refusal {
     }
 }
 
-fn refuse(app: &App, rule: &Rule, peer: IpAddr, refusal: Refusal) -> ApiError {
+fn refuse(app: &App, rule: &Rule, from: IpAddr, refusal: Refusal) -> ApiError {
     let Refusal { error, failure, subject } = refusal;
     app.metrics.auth_failed(failure);
     if failure != AuthFailure::Unavailable {
-        app.audit.refused(peer, failure.as_str(), subject.as_deref(), rule.action.unwrap_or("read"));
+        app.audit.refused(from, failure.as_str(), subject.as_deref(), rule.action.unwrap_or("read"));
     }
     error
 }
 
-async fn caller(
+async fn admit(
     served: &Served,
-    rule: &Rule,
+    rule: &'static Rule,
     headers: &HeaderMap,
     id: Option<&DeploymentId>,
-    peer: IpAddr,
-) -> Result<Caller, Refusal> {
+    from: IpAddr,
+) -> Result<Admitted, Refusal> {
     let app = &served.app;
-    let Some(authenticator) = app.auth.authenticator() else { return Ok(Caller::anybody()) };
+    let unasked = |caller| Ok(Admitted { caller, authority: Authority::UNASKED });
+    let Some(authenticator) = app.auth.authenticator() else { return unasked(Caller::anybody()) };
     if matches!(rule.needs, Needs::Nothing | Needs::NodeBearer) {
-        return Ok(nobody());
+        return unasked(nobody());
     }
-    let wrong = || wrong(&served.wrong_tokens, peer);
-    match bearer(headers) {
+    let wrong = || wrong(&served.wrong_tokens, from);
+    let (caller, token) = match bearer(headers) {
         Some(token) if TokenKind::of(&token) == TokenKind::Reading => {
             let opens = id.and_then(|id| opens(app, id, &token)).ok_or_else(wrong)?;
-            by_read_token(rule, id, opens)
+            (by_read_token(rule, id, opens)?, token)
         }
         Some(token) => {
-            let caller = identify(served, authenticator, &token, peer).await?;
-            if rule.needs.met_by(&caller) { Ok(caller) } else { Err(Refusal::forbidden(rule.needs, &caller.subject)) }
+            let caller = identify(served, authenticator, &token, from).await?;
+            if !rule.needs.met_by(&caller) {
+                return Err(Refusal::forbidden(rule.needs, &caller.subject));
+            }
+            (caller, token)
         }
         None => {
             let (Needs::OrReadToken(..), Some(id)) = (rule.needs, id) else { return Err(missing()) };
             let mut given = cookie::given(headers).peekable();
             given.peek().ok_or_else(missing)?;
-            let opens = given.find_map(|token| opens(app, id, &token)).ok_or_else(wrong)?;
-            by_read_token(rule, Some(id), opens)
+            let found = given.find_map(|token| Some((opens(app, id, &token)?, token)));
+            let (opens, token) = found.ok_or_else(wrong)?;
+            (by_read_token(rule, Some(id), opens)?, token)
         }
-    }
+    };
+    let authority = Authority::of(app, rule, id, caller.mode, token);
+    Ok(Admitted { caller, authority })
 }
 
-fn by_read_token(rule: &Rule, id: Option<&DeploymentId>, opens: Opens) -> Result<Caller, Refusal> {
+pub(super) fn by_read_token(rule: &Rule, id: Option<&DeploymentId>, opens: Opens) -> Result<Caller, Refusal> {
     let subject = id.map(ToString::to_string).unwrap_or_default();
     if rule.needs.met_by_read_token(opens) {
         return Ok(Caller::new(&subject, Mode::ReadToken, Scopes::NONE));
@@ -154,19 +192,21 @@ async fn identify(
     served: &Served,
     authenticator: &Arc<dyn Authenticator>,
     token: &SecretValue,
-    peer: IpAddr,
+    from: IpAddr,
 ) -> Result<Caller, Refusal> {
-    let standing = served.wrong_tokens.standing(peer);
+    let standing = served.wrong_tokens.standing(from);
     authenticator.identify(token, standing).await.map_err(|fault| match fault {
         Fault::Wrong(reason) => {
-            tracing::debug!(peer.addr = %peer, reason, "a wrong token");
-            wrong(&served.wrong_tokens, peer)
+            tracing::debug!(client.addr = %from, reason, "a wrong token");
+            wrong(&served.wrong_tokens, from)
         }
         Fault::Busy => Refusal::new(ApiError::TooManyWrongTokens(BUSY), AuthFailure::Limited),
         Fault::Unavailable(why) => {
             tracing::warn!(error = why, "nobody can tell whose a token is");
             Refusal::new(ApiError::AuthUnavailable, AuthFailure::Unavailable)
         }
+        // Said where the file is looked at, and not for each request.
+        Fault::Blind(_) => Refusal::new(ApiError::AuthBlind, AuthFailure::Unavailable),
     })
 }
 
@@ -174,15 +214,11 @@ fn missing() -> Refusal {
     Refusal::new(ApiError::MissingToken, AuthFailure::Missing)
 }
 
-fn wrong(tokens: &WrongTokens, peer: IpAddr) -> Refusal {
-    match tokens.note(peer) {
+fn wrong(tokens: &WrongTokens, from: IpAddr) -> Refusal {
+    match tokens.note(from) {
         None => Refusal::new(ApiError::InvalidToken, AuthFailure::Invalid),
         Some(wait) => Refusal::new(ApiError::TooManyWrongTokens(wait), AuthFailure::Limited),
     }
-}
-
-fn opens(app: &App, id: &DeploymentId, token: &SecretValue) -> Option<Opens> {
-    opened(&*app.store.get(id)?, token.expose())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<SecretValue> {

@@ -4,12 +4,13 @@
 use crate::auth::CookieSettings;
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
+use catalyst_domain::read_token::LASTS;
 use catalyst_domain::{DeploymentId, SecretValue};
 
 /// Its name.
 pub const NAME: &str = "catalyst-read";
-/// How long a browser keeps it, in seconds: a week, longer than any deployment takes.
-const MAX_AGE: u32 = 7 * 24 * 3600;
+/// How long a browser keeps it, in seconds: as long as it opens anything.
+const MAX_AGE: i64 = LASTS.as_secs();
 /// Cookies of the name that are looked at: paths keep them apart, so there is one.
 const MOST: usize = 4;
 

@@ -3,21 +3,18 @@
 use super::access::Whoever;
 use super::audited::Made;
 use super::body;
-use super::cookie;
 use super::error::ApiError;
 use super::health::accepting;
+use super::read_tokens;
 use super::wire::Begun;
 use crate::app::App;
-use crate::auth::{NoRandomness, Scope, mint_for_reading};
 use crate::driver::create::{CreateFault, Created};
 use crate::driver::idempotency::{IdempotencyKey, KEY_LENGTH};
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::{Extension, Json};
-use catalyst_domain::kubeconfig::sha256_hex;
-use catalyst_domain::read_token::{Opens, ReadToken};
-use catalyst_domain::{DeploymentId, Finding, SecretValue, Status};
+use catalyst_domain::{Finding, Status};
 use std::sync::Arc;
 
 /// By which a sender names its create.
@@ -38,9 +35,10 @@ pub async fn create(
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     // The body may have taken long.
     accepting(&app)?;
-    let token = read_token(&whoever)?;
+    let now = jiff::Timestamp::now();
+    let token = read_tokens::minted(&whoever, now)?;
     let kept = token.as_ref().map(|(_, kept)| kept.clone());
-    let created = app.driver.create(body, key, kept.clone(), jiff::Timestamp::now()).await?;
+    let created = app.driver.create(body, key, kept.clone(), now).await?;
     let mut headers = HeaderMap::new();
     let record = match created {
         Created::Now(record) => record,
@@ -54,28 +52,10 @@ pub async fn create(
     };
     let mut body = Begun::new(&record.id, Status::Provisioning);
     if let Some((token, _)) = token {
-        carry(&app, &record.id, &token, &mut headers);
+        read_tokens::carry(&app, &record.id, &token, &mut headers);
         body = body.with_read_token(&token);
     }
     Ok((StatusCode::CREATED, headers, Extension(Made(record.id.clone())), Json(body)))
-}
-
-/// A token of this deployment alone, where callers are known at all. Who may take kubeconfigs may let it take this one.
-fn read_token(whoever: &Whoever) -> Result<Option<(SecretValue, ReadToken)>, ApiError> {
-    if !whoever.is_known() {
-        return Ok(None);
-    }
-    let token = mint_for_reading().map_err(|NoRandomness| ApiError::NoRandomness)?;
-    let opens = if whoever.0.may(Scope::Kubeconfig) { Opens::ReadingAndKubeconfig } else { Opens::Reading };
-    let kept = ReadToken { sha256: sha256_hex(token.expose().as_bytes()), opens };
-    Ok(Some((token, kept)))
-}
-
-fn carry(app: &App, id: &DeploymentId, token: &SecretValue, headers: &mut HeaderMap) {
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(cookie) = cookie::set(&app.auth.cookie, id, token) {
-        headers.insert(header::SET_COOKIE, cookie);
-    }
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {

@@ -46,6 +46,10 @@ pub enum ApiError {
     Forbidden(Needs),
     /// Who could tell whose the token is does not answer.
     AuthUnavailable,
+    /// What the operator gave to know callers by cannot be used.
+    AuthBlind,
+    /// A token is asked for where nobody needs one.
+    NobodyIsKnown,
     /// It cannot be written down who asked for it, so it is not begun.
     AuditUnavailable(AuditError),
     /// The kubeconfig was not accepted.
@@ -174,7 +178,7 @@ impl ApiError {
         match self {
             Self::Draining => Some(10),
             Self::TooManyWrongBearers(wait) | Self::TooManyWrongTokens(wait) => Some(wait.as_secs().saturating_add(1)),
-            Self::AuthUnavailable | Self::AuditUnavailable(_) => Some(5),
+            Self::AuthUnavailable | Self::AuthBlind | Self::AuditUnavailable(_) => Some(5),
             _ => None,
         }
     }
@@ -222,6 +226,15 @@ impl ApiError {
                 "authentication-unavailable",
                 "who could tell whose token it is does not answer; try again shortly",
             ),
+            Self::AuthBlind => coded(
+                S::SERVICE_UNAVAILABLE,
+                "authentication-unavailable",
+                "the host cannot read its list of tokens; GET /readyz says why, and its operator has to mend it",
+            ),
+            Self::NobodyIsKnown => {
+                let detail = "no token is needed here: CATALYST_AUTH is none, so everybody may read";
+                coded(S::CONFLICT, "no-authentication", detail)
+            }
             Self::AuditUnavailable(error) => coded(S::SERVICE_UNAVAILABLE, "audit-unavailable", error),
             Self::Accept(error) => accept(error),
             Self::KubeconfigTooLarge(limit) => {

@@ -6,19 +6,19 @@ use super::body;
 use super::error::ApiError;
 use super::path::Id;
 use super::request_id::RequestId;
+use super::sender::Sender;
 use super::wrong_bearers::{Verdict, WrongBearers};
 use crate::app::App;
 use crate::audit::About;
 use crate::auth::{Caller, Mode, Scopes};
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use catalyst_domain::kubeconfig::{BearerFault, MAX_BYTES, authorise};
 use catalyst_domain::{DeploymentId, Record, SecretValue};
 use catalyst_store::AcceptError;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What the audit log calls it.
@@ -28,7 +28,7 @@ const ACTION: &str = "hand-in-kubeconfig";
 pub async fn put(
     State(app): State<Arc<App>>,
     State(wrong_bearers): State<Arc<WrongBearers>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(sender): Extension<Sender>,
     Extension(request): Extension<RequestId>,
     Id(id): Id,
     bearer: Result<Bearer, ApiError>,
@@ -37,16 +37,23 @@ pub async fn put(
     let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     let Bearer(bearer) = bearer?;
     // Before the body is read: who has no right bearer sends no megabyte, and writes no line of the audit log.
-    authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &wrong_bearers, &id, peer, fault))?;
+    authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &wrong_bearers, &id, sender, fault))?;
     if record.has_kubeconfig() {
         // Nothing can change any more, so it is told as what it is: a refusal.
-        app.audit.refused(peer.ip(), "already-set", Some(id.as_str()), ACTION);
-        return take(&app, &record, bearer, id, peer, body).await.map(IntoResponse::into_response);
+        app.audit.refused(sender.address(), "already-set", Some(id.as_str()), ACTION);
+        return take(&app, &record, bearer, id, sender, body).await.map(IntoResponse::into_response);
     }
     let caller = Caller::new(id.as_str(), Mode::NodeBearer, Scopes::NONE);
-    let about = About { caller, peer, request: request.0, action: ACTION, deployment: Some(id.clone()) };
+    let about = About {
+        caller,
+        peer: sender.peer,
+        client: sender.client,
+        request: request.0,
+        action: ACTION,
+        deployment: Some(id.clone()),
+    };
     let open = audited::begin(&app.audit, about).await?;
-    let answer = take(&app, &record, bearer, id, peer, body).await.into_response();
+    let answer = take(&app, &record, bearer, id, sender, body).await.into_response();
     open.answered(answer.status().as_u16(), None).await;
     Ok(answer)
 }
@@ -56,7 +63,7 @@ async fn take(
     record: &Record,
     bearer: SecretValue,
     id: DeploymentId,
-    peer: SocketAddr,
+    sender: Sender,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let body = match body::read_within(body, MAX_BYTES, body::KUBECONFIG_DEADLINE, ApiError::KubeconfigTooLarge).await {
@@ -67,22 +74,22 @@ async fn take(
     };
     let accepted = app.driver.accept_kubeconfig(id.clone(), bearer, body, jiff::Timestamp::now()).await;
     accepted.map_err(|error| {
-        tracing::warn!(deployment.id = %id, peer.addr = %peer, %error, "kubeconfig refused");
+        tracing::warn!(deployment.id = %id, client.addr = %sender.address(), %error, "kubeconfig refused");
         ApiError::Accept(error)
     })?;
-    tracing::info!(deployment.id = %id, peer.addr = %peer, "kubeconfig accepted");
+    tracing::info!(deployment.id = %id, client.addr = %sender.address(), "kubeconfig accepted");
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// A wrong bearer is limited only here, after it was compared: a right one never comes this way.
-fn refuse(app: &App, wrong: &Arc<WrongBearers>, id: &DeploymentId, peer: SocketAddr, fault: BearerFault) -> ApiError {
-    tracing::warn!(deployment.id = %id, peer.addr = %peer, error = %fault, "kubeconfig refused");
+fn refuse(app: &App, wrong: &Arc<WrongBearers>, id: &DeploymentId, sender: Sender, fault: BearerFault) -> ApiError {
+    tracing::warn!(deployment.id = %id, client.addr = %sender.address(), error = %fault, "kubeconfig refused");
     if fault == BearerFault::Invalid {
         app.metrics.wrong_bearer();
-        app.audit.refused(peer.ip(), "invalid-bearer", Some(id.as_str()), ACTION);
+        app.audit.refused(sender.address(), "invalid-bearer", Some(id.as_str()), ACTION);
     }
     if fault == BearerFault::Invalid
-        && let Verdict::Limited { retry_after } = wrong.note(&app.store, id, peer.ip(), &app.stopping)
+        && let Verdict::Limited { retry_after } = wrong.note(&app.store, id, sender.address(), &app.stopping)
     {
         return ApiError::TooManyWrongBearers(retry_after);
     }
@@ -92,13 +99,13 @@ fn refuse(app: &App, wrong: &Arc<WrongBearers>, id: &DeploymentId, peer: SocketA
 /// The stored kubeconfig, byte for byte.
 pub async fn get(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(sender): Extension<Sender>,
     Id(id): Id,
 ) -> Result<([(HeaderName, String); 3], Vec<u8>), ApiError> {
     let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     let bytes = app.store.kubeconfig(&id).await.map_err(ApiError::Kubeconfig)?;
     // It opens the cluster, so each time is told, as other reads are not.
-    tracing::info!(deployment.id = %id, peer.addr = %peer, "kubeconfig handed out");
+    tracing::info!(deployment.id = %id, client.addr = %sender.address(), "kubeconfig handed out");
     // A name of our own records is a DNS name; an imported one may be anything.
     let plain = |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '-' };
     let name: String = record.request.sovereign_fqdn.chars().map(plain).collect();

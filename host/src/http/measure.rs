@@ -20,7 +20,7 @@ pub async fn measure(State(app): State<Arc<App>>, request: Request, next: Next) 
 }
 
 /// A client may make up methods, so only ours have a name of their own.
-fn word(method: &Method) -> &'static str {
+pub(super) fn word(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",

@@ -1,18 +1,23 @@
 //! One request in the trace: an id that client, proxy and operator share, a span for everything that is logged on the way,
 //! and one line when it is answered. Only the route's pattern is logged, never a path or a header of the client.
 
+use super::measure::word;
+use crate::telemetry;
 use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::net::SocketAddr;
 use std::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// Header of the id, in requests and answers.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over, in bytes: a UUID has 36, trace ids of proxies under 100.
 const LONGEST: usize = 128;
+
+/// Asked every few seconds by machines: a span of each would hide the others.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// In a request: its id.
 #[derive(Clone)]
@@ -27,14 +32,17 @@ pub async fn trace(mut request: Request, next: Next) -> Response {
         "request",
         request.id = id.to_str().unwrap_or_default(),
         http.method = %request.method(),
-        http.route = route,
+        http.route = route.as_str(),
         peer.addr = peer,
+        client.addr = tracing::field::Empty,
     );
+    let leaving = if PROBES.contains(&route.as_str()) { Span::none() } else { span_of(&request, &route) };
     let reads = request.method() == Method::GET;
     request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
     async move {
         let begun = Instant::now();
-        let mut response = next.run(request).await;
+        let mut response = next.run(request).instrument(leaving.clone()).await;
+        telemetry::answered(&leaving, response.status().as_u16());
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let http_status = response.status().as_u16();
         // Probes and polls come every few seconds and change nothing; who was limited is counted and told otherwise.
@@ -48,6 +56,11 @@ pub async fn trace(mut request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await
+}
+
+fn span_of(request: &Request, route: &str) -> Span {
+    let caller = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    telemetry::request(word(request.method()), route, caller)
 }
 
 /// The client's id, when it can go into a trace as it is.

@@ -99,6 +99,9 @@ pub const RULES: &[Rule] = &[
     // Its handler audits it, once the bearer was found right.
     open("PUT", "/api/v1/deployments/{id}/kubeconfig", Needs::NodeBearer),
     audited("POST", "/api/v1/deployments/{id}/phases/{phase}/retry", CREATE, "retry"),
+    // Who creates without reading has the token of the create, and may send that again: another deployment's it must not get.
+    audited("POST", "/api/v1/deployments/{id}/read-tokens", READ, "give-read-token"),
+    audited("DELETE", "/api/v1/deployments/{id}/read-tokens", Needs::Scope(Scope::Admin), "end-read-tokens"),
     open("POST", "/api/v1/previews", CREATE),
     open("GET", "/api/v1/providers", Needs::Either(Scope::Read, Scope::Create)),
     open("GET", "/api/v1/providers/{id}", Needs::Either(Scope::Read, Scope::Create)),

@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -30,7 +30,7 @@ pub struct Limits {
     pub connections: usize,
     /// Time for the whole head of a request, and for a connection to stay idle between two.
     pub head: Duration,
-    /// Time for requests in flight to end when the process goes down.
+    /// Time for requests in flight to end, from the moment at which the process is asked to go down.
     pub drain: Duration,
 }
 
@@ -53,6 +53,8 @@ const HEAD_BYTES: usize = 64 * 1024;
 const REFUSALS: usize = 64;
 /// How long a refused client may take to read why.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
+/// Time for the last answers once everything else has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How long to wait when the system has no file descriptor left: until some request has ended.
 const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
 
@@ -62,19 +64,35 @@ const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: applica
                        connection: close\r\ncontent-length: 76\r\n\r\n\
                        {\"error\":\"too-many-connections\",\"detail\":\"no place is free; try again soon\"}";
 
-/// Serves until `stop` is cancelled, then lets the requests in flight end, for a bounded time.
+/// How the serving ends.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    /// The process goes down: each connection gets the answer it waits for and no other.
+    pub stop: CancellationToken,
+    /// Nothing is worth an answer any more: no connection is taken.
+    pub close: CancellationToken,
+}
+
+/// Serves until `stop` is cancelled; tells whoever comes then how it stands, one answer a connection, until `close` is; then
+/// lets the requests in flight end, for a bounded time.
 ///
 /// # Errors
 /// The listener cannot be asked for its address.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, ends: Ends) -> io::Result<()> {
     listener.local_addr()?;
+    let Ends { stop, close } = ends;
+    let mut stopped_at: Option<Instant> = None;
     let places = Arc::new(Semaphore::new(limits.connections));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            () = close.cancelled() => break,
+            () = stop.cancelled(), if stopped_at.is_none() => {
+                stopped_at = Some(Instant::now());
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -104,7 +122,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(limits.drain, connections.wait()).await.is_err() {
+    // Whoever had time while the rest of the process ended has had it.
+    let gone = stopped_at.map(|at| at.elapsed()).unwrap_or_default();
+    let left = limits.drain.saturating_sub(gone).max(LAST_ANSWERS);
+    if tokio::time::timeout(left, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "connections did not end in time and are cut");
         cut.cancel();
         connections.wait().await;
@@ -124,13 +145,16 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits:
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // Who comes while the process goes down gets one answer.
+        .keep_alive(!stop.is_cancelled())
         .header_read_timeout(limits.head)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(HEAD_BYTES);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let came_late = stop.is_cancelled();
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
+        () = stop.cancelled(), if !came_late => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

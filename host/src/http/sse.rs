@@ -1,6 +1,8 @@
 //! A viewer is a cursor into the log: read, send, wait for a change, read again. No viewer can steal, miss or double an
 //! entry, and a slow one costs only itself.
 
+use super::authority::Lease;
+use super::error::ApiError;
 use super::wire;
 use crate::app::App;
 use crate::metrics::Viewing;
@@ -28,6 +30,7 @@ struct Viewer {
     after: u64,
     progress: watch::Receiver<Progress>,
     stop: CancellationToken,
+    lease: Lease,
     at: Stage,
     _counted: Viewing,
 }
@@ -39,16 +42,17 @@ enum Stage {
     Ended,
 }
 
-/// The stream of a deployment's entries after number `after`; `None` for an unknown id.
+/// The stream of a deployment's entries after number `after`, as long as the lease holds; `None` for an unknown id.
 pub fn stream(
     app: &App,
     id: DeploymentId,
     after: u64,
+    lease: Lease,
 ) -> Option<impl Stream<Item = Result<Bytes, Infallible>> + use<>> {
     let progress = app.store.watch(&id)?;
     let stop = app.stopping.clone();
     let _counted = app.metrics.viewer();
-    let viewer = Viewer { store: app.store.clone(), id, after, progress, stop, at: Stage::Opening, _counted };
+    let viewer = Viewer { store: app.store.clone(), id, after, progress, stop, lease, at: Stage::Opening, _counted };
     Some(stream::unfold(viewer, |mut viewer| async move {
         let chunk = viewer.next().await?;
         Some((Ok(Bytes::from(chunk)), viewer))
@@ -61,11 +65,18 @@ impl Viewer {
             Stage::Ended => return None,
             Stage::Opening => {
                 self.at = Stage::Following;
-                return Some(format!("retry: {RETRY_MILLIS}\n\n"));
+                return Some(come_again());
             }
             Stage::Following => {}
         }
+        if self.stop.is_cancelled() {
+            return self.parted();
+        }
         loop {
+            if let Some(why) = self.lease.over().await {
+                self.at = Stage::Ended;
+                return Some(access_ended(why));
+            }
             // Marked as seen before reading, so that a change during the read wakes the next wait.
             self.progress.borrow_and_update();
             // The record before the log: what ended the run was logged before the record said so.
@@ -85,8 +96,9 @@ impl Viewer {
             }
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return None,
+                () = self.stop.cancelled() => return self.parted(),
                 changed = self.progress.changed() => changed.ok()?,
+                () = self.lease.due() => {}
                 () = tokio::time::sleep(HEARTBEAT) => return Some(": keep-alive\n\n".to_owned()),
             }
         }
@@ -103,6 +115,12 @@ impl Viewer {
         text
     }
 
+    /// The process goes down. What was not sent yet is read when the browser connects again, from its last number.
+    fn parted(&mut self) -> Option<String> {
+        self.at = Stage::Ended;
+        Some(come_again())
+    }
+
     // The browser connects again and goes on from its last number.
     fn broken(&mut self, error: &dyn std::fmt::Display) -> Option<String> {
         tracing::error!(deployment.id = %self.id, %error, "cannot read the log for a viewer");
@@ -111,6 +129,15 @@ impl Viewer {
     }
 }
 
-fn frame(event: &str, state: &wire::State) -> String {
-    format!("event: {event}\ndata: {}\n\n", serde_json::to_string(state).unwrap_or_default())
+fn come_again() -> String {
+    format!("retry: {RETRY_MILLIS}\n\n")
+}
+
+/// The client may come again with another token; with this one it learns the same as a status.
+fn access_ended(why: ApiError) -> String {
+    frame("access-ended", &why.parts().1)
+}
+
+fn frame(event: &str, data: &impl serde::Serialize) -> String {
+    format!("event: {event}\ndata: {}\n\n", serde_json::to_string(data).unwrap_or_default())
 }

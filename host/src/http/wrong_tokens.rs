@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Wrong tokens a minute from one peer: a few pages whose token has expired ask on until somebody looks.
 const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
-/// Peers that are remembered: under 1 MiB. When they are all in use, others count as limited.
+/// Peers that are remembered: under 1 MiB. When they are all in use, others count as limited and as suspect: so many at once
+/// are one attacker with many addresses, and a token that was right a short while ago is right still.
 const PEERS: usize = 10_000;
 /// How often peers that are forgiven are looked for, when the memory is full.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -52,8 +53,11 @@ impl WrongTokens {
         Some(wait)
     }
 
-    /// How a peer has behaved.
+    /// How a peer has behaved. Where the memory is full nobody can tell, and the limit must not end there.
     pub fn standing(&self, peer: IpAddr) -> Standing {
+        if self.is_full() {
+            return Standing::Suspect;
+        }
         let mut suspects = self.suspects();
         let peer = network(peer);
         match suspects.get(&peer) {
@@ -102,6 +106,18 @@ mod tests {
         assert_eq!(tokens.note(good), None);
         std::thread::sleep(wait);
         assert_eq!(tokens.standing(bad), Standing::Good, "it is forgiven in time");
+    }
+
+    #[test]
+    fn a_full_memory_does_not_switch_the_limit_off() {
+        let tokens = WrongTokens::default();
+        for n in 0..PEERS as u32 {
+            tokens.note(IpAddr::from(n.to_be_bytes()));
+        }
+        let next: IpAddr = "203.0.113.9".parse().unwrap();
+        for _ in 0..BURST.get() * 2 {
+            assert_eq!((tokens.note(next), tokens.standing(next)), (Some(SWEEP), Standing::Suspect));
+        }
     }
 
     #[test]

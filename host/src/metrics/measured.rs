@@ -2,6 +2,7 @@
 //! status. It changes nothing of what the store says.
 
 use super::{Failed, Metrics};
+use crate::telemetry;
 use async_trait::async_trait;
 use catalyst_domain::{DeploymentId, Entry, Fact, Record, Status, Timestamp};
 use catalyst_store::{
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 /// A measured store.
 pub struct Measured {
@@ -26,9 +28,18 @@ impl Measured {
         Arc::new(Self { inner, metrics, since: Mutex::default() })
     }
 
-    fn took<T, E: Fault>(&self, operation: &'static str, begun: Instant, outcome: Result<T, E>) -> Result<T, E> {
+    async fn took<T, E: Fault>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let (begun, span) = (Instant::now(), telemetry::store(operation));
+        let outcome = work.instrument(span.clone()).await;
         let failed = outcome.as_ref().err().map_or(Failed::No, Fault::of_the_store);
         self.metrics.stored(operation, begun.elapsed(), failed);
+        if failed == Failed::Yes {
+            telemetry::failed(&span);
+        }
         outcome
     }
 
@@ -98,8 +109,7 @@ impl Fault for StateError {
 #[async_trait]
 impl Store for Measured {
     async fn create(&self, record: Record) -> Result<Arc<Record>, CreateError> {
-        let begun = Instant::now();
-        let created = self.took("create", begun, self.inner.create(record).await)?;
+        let created = self.took("create", self.inner.create(record)).await?;
         self.stands(&created);
         Ok(created)
     }
@@ -113,20 +123,17 @@ impl Store for Measured {
     }
 
     async fn record(&self, id: &DeploymentId, fact: &Fact, at: Timestamp) -> Result<Arc<Record>, RecordError> {
-        let begun = Instant::now();
-        let record = self.took("record", begun, self.inner.record(id, fact, at).await)?;
+        let record = self.took("record", self.inner.record(id, fact, at)).await?;
         self.stands(&record);
         Ok(record)
     }
 
     async fn append(&self, id: &DeploymentId, entries: Vec<Entry>) -> Result<u64, RecordError> {
-        let begun = Instant::now();
-        self.took("append", begun, self.inner.append(id, entries).await)
+        self.took("append", self.inner.append(id, entries)).await
     }
 
     async fn read(&self, id: &DeploymentId, after: u64, limit: usize) -> Result<Vec<Numbered>, RecordError> {
-        let begun = Instant::now();
-        self.took("read", begun, self.inner.read(id, after, limit).await)
+        self.took("read", self.inner.read(id, after, limit)).await
     }
 
     fn watch(&self, id: &DeploymentId) -> Option<watch::Receiver<Progress>> {
@@ -134,8 +141,7 @@ impl Store for Measured {
     }
 
     async fn count(&self, id: &DeploymentId) -> Result<u64, RecordError> {
-        let begun = Instant::now();
-        self.took("count", begun, self.inner.count(id).await)
+        self.took("count", self.inner.count(id)).await
     }
 
     async fn accept_kubeconfig(
@@ -145,15 +151,13 @@ impl Store for Measured {
         body: &[u8],
         at: Timestamp,
     ) -> Result<Arc<Record>, AcceptError> {
-        let begun = Instant::now();
-        let record = self.took("accept_kubeconfig", begun, self.inner.accept_kubeconfig(id, bearer, body, at).await)?;
+        let record = self.took("accept_kubeconfig", self.inner.accept_kubeconfig(id, bearer, body, at)).await?;
         self.stands(&record);
         Ok(record)
     }
 
     async fn kubeconfig(&self, id: &DeploymentId) -> Result<Vec<u8>, KubeconfigError> {
-        let begun = Instant::now();
-        self.took("kubeconfig", begun, self.inner.kubeconfig(id).await)
+        self.took("kubeconfig", self.inner.kubeconfig(id)).await
     }
 
     fn kubeconfig_present(&self, id: &DeploymentId) -> bool {
@@ -161,38 +165,31 @@ impl Store for Measured {
     }
 
     async fn put_bundle(&self, id: &DeploymentId, bundle: &[u8]) -> Result<(), StorageError> {
-        let begun = Instant::now();
-        self.took("put_bundle", begun, self.inner.put_bundle(id, bundle).await)
+        self.took("put_bundle", self.inner.put_bundle(id, bundle)).await
     }
 
     async fn bundle(&self, id: &DeploymentId) -> Result<Option<Vec<u8>>, StorageError> {
-        let begun = Instant::now();
-        self.took("bundle", begun, self.inner.bundle(id).await)
+        self.took("bundle", self.inner.bundle(id)).await
     }
 
     async fn state(&self, id: &DeploymentId) -> Result<Option<Vec<u8>>, StateError> {
-        let begun = Instant::now();
-        self.took("state", begun, self.inner.state(id).await)
+        self.took("state", self.inner.state(id)).await
     }
 
     async fn state_is_empty(&self, id: &DeploymentId) -> Result<bool, StorageError> {
-        let begun = Instant::now();
-        self.took("state_is_empty", begun, self.inner.state_is_empty(id).await)
+        self.took("state_is_empty", self.inner.state_is_empty(id)).await
     }
 
     async fn put_state(&self, id: &DeploymentId, state: &[u8], lock: Option<&str>) -> Result<(), StateError> {
-        let begun = Instant::now();
-        self.took("put_state", begun, self.inner.put_state(id, state, lock).await)
+        self.took("put_state", self.inner.put_state(id, state, lock)).await
     }
 
     async fn lock_state(&self, id: &DeploymentId, info: &[u8]) -> Result<(), StateError> {
-        let begun = Instant::now();
-        self.took("lock_state", begun, self.inner.lock_state(id, info).await)
+        self.took("lock_state", self.inner.lock_state(id, info)).await
     }
 
     async fn unlock_state(&self, id: &DeploymentId, lock: Option<&str>) -> Result<(), StateError> {
-        let begun = Instant::now();
-        self.took("unlock_state", begun, self.inner.unlock_state(id, lock).await)
+        self.took("unlock_state", self.inner.unlock_state(id, lock)).await
     }
 
     fn unusable(&self) -> Option<StorageError> {

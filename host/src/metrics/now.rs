@@ -31,6 +31,11 @@ pub fn registry(app: &App) -> Registry {
         "Whether the audit log can be written",
         number(usable(app.audit.unusable().is_none())),
     );
+    registry.register(
+        "auth_usable",
+        "Whether callers are known by what the operator gives; 0 also while an earlier list still counts",
+        number(usable(app.auth.trouble().is_none())),
+    );
     registry.register("audit_lost_lines", "Lines that the audit log could not take", counted(app.audit.lost()));
     registry
 }

@@ -51,6 +51,18 @@ fn a_token_of_the_cluster_is_there_only_where_it_is_needed() {
 }
 
 #[test]
+fn the_host_does_not_warn_of_the_mode_that_the_chart_gives_the_file_of_tokens() {
+    for set in ["default", "ingress"] {
+        let objects = objects(set);
+        let volumes = pod(&objects)["volumes"].as_array().unwrap();
+        let tokens = volumes.iter().find(|volume| volume["name"] == "catalyst-auth-tokens").unwrap();
+        let mode = u32::try_from(tokens["secret"]["defaultMode"].as_u64().unwrap()).unwrap();
+        assert!(mode & 0o040 != 0, "{set}: {mode:o}: the Pod's user reads it by its group (fsGroup)");
+        assert!(!catalyst::auth::is_too_open(mode), "{set}: {mode:o}");
+    }
+}
+
+#[test]
 fn no_secret_is_made_and_none_stands_in_an_object() {
     for set in SETS {
         let objects = objects(set);
@@ -125,10 +137,17 @@ fn seconds(file: &str, name: &str) -> u64 {
 
 #[test]
 fn the_grace_of_the_pod_covers_everything_that_the_host_waits_for() {
-    let host = seconds("host/src/cli/serve.rs", "STOP_GRACE")
+    let tofu = seconds("host/src/cli/serve.rs", "STOP_GRACE")
         + seconds("host/src/engine/child.rs", "HARD_STOP_LONGEST")
-        + seconds("host/src/engine/child.rs", "DRAIN")
+        // Once to read on, once more after the kill of what holds the pipes.
+        + 2 * seconds("host/src/engine/child.rs", "DRAIN")
         + seconds("host/src/engine/run.rs", "LAST_WORDS");
+    // Viewers have their time while OpenTofu has its own.
+    let viewers = catalyst::http::Limits::default().drain.as_secs();
+    let host = viewers.max(tofu + seconds("host/src/http/serve.rs", "LAST_ANSWERS"))
+        + seconds("host/src/cli/serve.rs", "LAST_LINES")
+        + seconds("host/src/telemetry/export.rs", "FLUSH")
+        + seconds("host/src/cli.rs", "LEFT_BEHIND");
     let least: Value = serde_json::from_str(&read("chart/values.schema.json")).unwrap();
     let least = least["properties"]["terminationGracePeriodSeconds"]["minimum"].as_u64().unwrap();
     for set in SETS {

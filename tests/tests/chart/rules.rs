@@ -3,11 +3,13 @@
 use super::*;
 
 /// What is set, and what Helm must say of it.
-const REFUSED: [(&str, &str); 24] = [
+const REFUSED: [(&str, &str); 26] = [
     (r#"replicas=3"#, "replicas"),
     (r#"env.CATALYST_APPLY_TIMEOUT="soon""#, "CATALYST_APPLY_TIMEOUT"),
     (r#"env.CATALYST_TOFU_CONFINE="on""#, "CATALYST_TOFU_CONFINE"),
     (r#"env.CATALYST_AUTH="basic""#, "CATALYST_AUTH"),
+    (r#"env.CATALYST_TRUSTED_PROXIES="the ingress""#, "CATALYST_TRUSTED_PROXIES"),
+    (r#"env.CATALYST_TRUSTED_PROXIES="0.0.0.0/0""#, "CATALYST_TRUSTED_PROXIES"),
     (r#"env.CATALYST_MAX_RUNS=0"#, "CATALYST_MAX_RUNS"),
     (r#"env.CATALYST_PUBLIC_URL="https://x.example""#, "CATALYST_PUBLIC_URL"),
     (r#"env.CATALYST_API_PUBLIC_URL="console.example.org""#, "CATALYST_API_PUBLIC_URL"),
@@ -50,7 +52,9 @@ fn good_values_beside_them_are_taken() {
         r#"env.CATALYST_LISTEN="[::]:8081""#,
         r#"env.CATALYST_AUTH="none""#,
         r#"secretEnv.CATALYST_STATE_KEY={"name":"x","key":"y"}"#,
-        r#"extraEnv=[{"name":"OTEL_EXPORTER_OTLP_ENDPOINT","value":"http://otel:4317"}]"#,
+        r#"env.OTEL_EXPORTER_OTLP_ENDPOINT="http://otel:4318""#,
+        r#"secretEnv.OTEL_EXPORTER_OTLP_HEADERS={"name":"otel","key":"headers"}"#,
+        r#"extraEnv=[{"name":"OTEL_BSP_SCHEDULE_DELAY","value":"1000"}]"#,
         r#"providerMirror.source="built-in""#,
         r#"plugins={"source":"claim","claim":{"name":"plugins"}}"#,
         r#"global={"anything":"a parent chart says"}"#,

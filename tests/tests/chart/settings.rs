@@ -48,6 +48,7 @@ fn every_setting_arrives_in_the_container() {
         "CATALYST_LISTEN" => "0.0.0.0:9999",
         "CATALYST_METRICS_LISTEN" => "0.0.0.0:9090",
         "CATALYST_AUTH" => "none",
+        "CATALYST_TRUSTED_PROXIES" => "10.0.0.0/8, fd00::/8",
         "CATALYST_TOFU_CONFINE" => "off",
         "CATALYST_MAX_RUNS" | "CATALYST_PHASE1_EXPECTED" => "7",
         name if name.contains("TIMEOUT")

@@ -95,4 +95,6 @@ fn broken_a_file_of_tokens_that_is_not_there() {
     set_up.set("CATALYST_AUTH", "token");
     set_up.set("CATALYST_AUTH_TOKENS", set_up.path("tokens").display());
     set_up.examine().shows("authentication", "fail", "CATALYST_AUTH_TOKENS");
+    std::fs::write(set_up.path("tokens"), "# nobody yet\n").unwrap();
+    set_up.examine().shows("authentication", "warn", "nobody is let in");
 }

@@ -27,6 +27,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api/v1/deployments/{id}/kubeconfig", "k2"),
     ("PUT", "/api/v1/deployments/{id}/kubeconfig", "n"),
     ("POST", "/api/v1/deployments/{id}/phases/{phase}/retry", "c"),
+    ("POST", "/api/v1/deployments/{id}/read-tokens", "r"),
+    ("DELETE", "/api/v1/deployments/{id}/read-tokens", ""),
     ("POST", "/api/v1/previews", "c"),
     ("GET", "/api/v1/providers", "rc"),
     ("GET", "/api/v1/providers/{id}", "rc"),
@@ -92,6 +94,17 @@ async fn h1_each_route_lets_in_whom_the_table_says_in_every_way_to_know_callers(
             let cell = |who: &str| format!("{mode:?}: {method} {route} by {who}");
             assert_eq!(met_without_bearer(&ask(&scene, 1, at, None).await), expect(Met::Missing), "{}", cell("nobody"));
             assert_eq!(met(&ask(&scene, 2, at, Some("wrong")).await), expect(Met::Wrong), "{}", cell("a wrong token"));
+            // Read tokens first: an admin ends them all.
+            let of_a_deployment = route.contains("/deployments/{id}");
+            for (from, token, letter) in [(4, READING, '1'), (5, READING_KUBECONFIG, '2'), (6, READING_OTHER, '-')] {
+                let wanted = match (of_a_deployment && letter != '-', opens.contains(letter)) {
+                    (false, _) => Met::Wrong,
+                    (true, true) => Met::Let,
+                    (true, false) => Met::Forbidden,
+                };
+                assert_eq!(met(&ask(&scene, from, at, Some(token)).await), expect(wanted), "{}", cell(token));
+                cells += 1;
+            }
             for scopes in SCOPES {
                 let Some(token) = scene.token(scopes) else { continue };
                 let letter = scopes.chars().next();
@@ -102,16 +115,6 @@ async fn h1_each_route_lets_in_whom_the_table_says_in_every_way_to_know_callers(
                 if reply.status == 403 && !free {
                     names_what_is_missing(&reply, opens);
                 }
-                cells += 1;
-            }
-            let of_a_deployment = route.contains("/deployments/{id}");
-            for (from, token, letter) in [(4, READING, '1'), (5, READING_KUBECONFIG, '2'), (6, READING_OTHER, '-')] {
-                let wanted = match (of_a_deployment && letter != '-', opens.contains(letter)) {
-                    (false, _) => Met::Wrong,
-                    (true, true) => Met::Let,
-                    (true, false) => Met::Forbidden,
-                };
-                assert_eq!(met(&ask(&scene, from, at, Some(token)).await), expect(wanted), "{}", cell(token));
                 cells += 1;
             }
             cells += 2;

@@ -4,6 +4,7 @@ use crate::callers::{Mode, READING_KUBECONFIG, Scene, records};
 use crate::kit::{BEARER, create_body, id, kubeconfig, record};
 use catalyst_domain::Status;
 use serde_json::Value;
+use std::time::Duration;
 
 fn of<'a>(lines: &'a [Value], action: &str) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["action"] == action).collect()
@@ -79,4 +80,34 @@ async fn what_is_refused_is_counted_and_told_without_a_flood() {
     let [one] = forbidden[..] else { panic!("{refused:?}") };
     assert_eq!((one["subject"].as_str(), one["action"].as_str()), (Some("of-read"), Some("destroy")));
     assert!(refused.iter().any(|line| line["reason"] == "invalid-token"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_are_made_up_fill_no_log_in_whatever_way_callers_are_known() {
+    for mode in [Mode::None, Mode::Token] {
+        let scene = Scene::start(mode).await;
+        let bearer = scene.token("admin").map(|token| format!("Bearer {token}")).unwrap_or_default();
+        let admin = [("authorization", bearer.as_str())];
+        for n in 0..100_u8 {
+            let made_up = format!("/api/v1/deployments/{}", id(n.saturating_add(100)));
+            for (method, path) in [
+                ("DELETE", made_up.clone()),
+                ("POST", format!("{made_up}/phases/cilium/retry")),
+                ("GET", format!("{made_up}/kubeconfig")),
+                ("DELETE", format!("/api/v1/deployments/no-id-{n}")),
+            ] {
+                let reply = scene.server.ask(method, &path, &admin, b"").await;
+                assert_eq!(reply.refusal(), (404, "deployment-not-found".into()), "{method} {path}");
+            }
+        }
+        scene.server.app.audit.flush(Duration::from_secs(5)).await.unwrap();
+        let lines = scene.server.audited();
+        assert!(lines.len() <= 2, "{mode:?}: {lines:?}");
+        let count: u64 = lines.iter().map(|line| line["count"].as_u64().unwrap()).sum();
+        assert_eq!(count, 400, "{mode:?}: {lines:?}");
+        assert!(lines.iter().all(|line| line["reason"] == "unknown-deployment"), "{lines:?}");
+        // What there is, is written as ever.
+        scene.server.ask("DELETE", &format!("/api/v1/deployments/{}", id(1)), &admin, b"").await;
+        assert_eq!(of(&scene.server.audited(), "destroy").iter().filter(|line| line["event"] == "asked").count(), 1);
+    }
 }

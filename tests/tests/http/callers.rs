@@ -6,13 +6,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use catalyst::auth::{self, CookieSettings, OidcSettings, ReviewSettings, ScopeMap, Scopes, Way, algorithm};
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::read_token::{Opens, ReadToken};
-use catalyst_domain::{Record, SecretValue, Status};
+use catalyst_domain::{Record, SecretValue, Status, Timestamp};
 use catalyst_tests::double::Double;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How callers are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,9 @@ impl Mode {
 /// The scopes that somebody has in these tests; the last one has none.
 pub const SCOPES: [&str; 5] = ["read", "create", "kubeconfig", "admin", ""];
 
+/// How long a list of tokens counts whose file is gone; longer than it takes until somebody looks.
+pub const TOKENS_GRACE: Duration = Duration::from_secs(3);
+
 /// What opens deployment 1 for reading, and its kubeconfig too.
 pub const READING: &str = "catalyst-read_one";
 pub const READING_KUBECONFIG: &str = "catalyst-read_two";
@@ -42,7 +46,7 @@ pub struct Scene {
     mode: Mode,
     signer: Option<Signer>,
     _provider: Option<Double>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Scene {
@@ -51,6 +55,11 @@ impl Scene {
     }
 
     pub async fn with(mode: Mode, records: Vec<Record>) -> Self {
+        Self::under(mode, Setup { records, ..Setup::default() }).await
+    }
+
+    /// With everything else as it is set up.
+    pub async fn under(mode: Mode, setup: Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (mut signer, mut provider) = (None, None);
         let way = match mode {
@@ -63,7 +72,7 @@ impl Scene {
                 let lines: Vec<String> = SCOPES.into_iter().filter_map(line).collect();
                 let file = folder.path().join("tokens");
                 std::fs::write(&file, lines.join("\n")).unwrap();
-                Way::Token { file }
+                Way::Token { file, grace: TOKENS_GRACE }
             }
             Mode::Kubernetes => {
                 std::fs::write(folder.path().join("token"), "own").unwrap();
@@ -91,8 +100,13 @@ impl Scene {
             }
         };
         let settings = auth::Settings { way, cookie: CookieSettings::default() };
-        let server = Server::start(Setup { records, auth: settings, ..Setup::default() }).await;
-        Self { server, mode, signer, _provider: provider, _folder: folder }
+        let server = Server::start(Setup { auth: settings, ..setup }).await;
+        Self { server, mode, signer, _provider: provider, folder }
+    }
+
+    /// The file of tokens.
+    pub fn tokens(&self) -> PathBuf {
+        self.folder.path().join("tokens")
     }
 
     /// The token of whoever has these scopes; `None` where this way knows nobody without any.
@@ -123,10 +137,12 @@ fn scope_map() -> ScopeMap {
 
 /// Two deployments at their end, so that no route that is let through begins anything.
 pub fn records() -> Vec<Record> {
-    let token = |text: &str, opens| ReadToken { sha256: sha256_hex(text.as_bytes()), opens };
-    let mut one = record(1, Status::Destroyed);
+    let token =
+        |text: &str, opens| ReadToken { sha256: sha256_hex(text.as_bytes()), opens, given_at: Some(Timestamp::now()) };
+    let destroyed = |n| Record { finished_at: Some(Timestamp::now()), ..record(n, Status::Destroyed) };
+    let mut one = destroyed(1);
     one.read_tokens = vec![token(READING, Opens::Reading), token(READING_KUBECONFIG, Opens::ReadingAndKubeconfig)];
-    let mut two = record(2, Status::Destroyed);
+    let mut two = destroyed(2);
     two.read_tokens = vec![token(READING_OTHER, Opens::ReadingAndKubeconfig)];
     assert_eq!((&one.id, &two.id), (&id(1), &id(2)));
     vec![one, two]

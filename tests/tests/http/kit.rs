@@ -8,7 +8,7 @@ use catalyst::dns::managed::ManagedDomains;
 use catalyst::dns::names::Names;
 use catalyst::driver::{self, Driver};
 use catalyst::engine::{self, Engine};
-use catalyst::http::{self, AllowedOrigin, Limits};
+use catalyst::http::{self, AllowedOrigin, Limits, TrustedProxies};
 use catalyst::metrics::{Measured, Metrics};
 use catalyst::outbound::Outbound;
 use catalyst_domain::kubeconfig::sha256_hex;
@@ -56,13 +56,26 @@ pub struct Setup {
     pub auth: auth::Settings,
     /// A file lies where the folder of kubeconfigs should be.
     pub kubeconfigs_blocked: bool,
+    /// Networks of proxies that are believed.
+    pub trusted_proxies: &'static str,
+    /// How often the right to follow a deployment is asked again.
+    pub recheck: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let limits = Limits::default();
         let auth = auth::Settings::default();
-        Self { records: Vec::new(), limits, origin: "*", pull_token: PULL_TOKEN, auth, kubeconfigs_blocked: false }
+        Self {
+            records: Vec::new(),
+            limits,
+            origin: "*",
+            pull_token: PULL_TOKEN,
+            auth,
+            kubeconfigs_blocked: false,
+            trusted_proxies: "",
+            recheck: http::Settings::default().recheck,
+        }
     }
 }
 
@@ -131,9 +144,14 @@ impl Server {
             metrics,
             stopping: stop.clone(),
         });
-        let settings =
-            http::Settings { allowed_origin: AllowedOrigin::parse(setup.origin).unwrap(), limits: setup.limits };
-        let served = tokio::spawn(http::serve(listener, app.clone(), settings));
+        tokio::spawn(app.auth.clone().follow(stop.child_token()));
+        let settings = http::Settings {
+            allowed_origin: AllowedOrigin::parse(setup.origin).unwrap(),
+            limits: setup.limits,
+            trusted_proxies: TrustedProxies::parse(setup.trusted_proxies).unwrap(),
+            recheck: setup.recheck,
+        };
+        let served = tokio::spawn(http::serve(listener, app.clone(), settings, app.stopping.clone()));
         Self { address, store, app, driver, folder, stop, served }
     }
 

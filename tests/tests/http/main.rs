@@ -5,6 +5,7 @@
 mod abuse;
 mod access;
 mod audit;
+mod authority;
 mod basics;
 mod bearers;
 mod callers;
@@ -15,6 +16,7 @@ mod defects;
 mod kit;
 mod kubeconfig;
 mod metrics;
+mod proxies;
 mod races;
 mod reading;
 mod retry;

@@ -96,7 +96,8 @@ async fn an_address_of_their_own_serves_them_to_everybody_and_nothing_else() {
     let scene = Scene::start(Mode::Token).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let served = tokio::spawn(catalyst::http::serve_metrics(listener, scene.server.app.clone()));
+    let app = scene.server.app.clone();
+    let served = tokio::spawn(catalyst::http::serve_metrics(listener, app.clone(), app.stopping.clone()));
     let numbers = raw(address, &request("GET", "/metrics", &[], b"")).await;
     assert!(numbers.status == 200 && numbers.text().contains("catalyst_build_info"), "{numbers:?}");
     for path in ["/", "/healthz", "/api/v1/deployments"] {

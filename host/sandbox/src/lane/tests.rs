@@ -14,7 +14,7 @@ fn place() -> String {
 }
 
 /// The names of the threads on which a call begins and ends, with this much work before it yields.
-async fn places(lanes: &Lanes, standing: &Standing, work: Duration, end: Result<(), ()>) -> Vec<String> {
+async fn places(lanes: &Lanes, standing: &Arc<Standing>, work: Duration, end: Result<(), ()>) -> Vec<String> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let call = || {
         let see = Arc::clone(&seen);
@@ -32,7 +32,7 @@ async fn places(lanes: &Lanes, standing: &Standing, work: Duration, end: Result<
 
 #[tokio::test]
 async fn a_long_call_moves_and_the_next_one_begins_aside() {
-    let (lanes, standing) = (Lanes::start().unwrap(), Standing::default());
+    let (lanes, standing) = (Lanes::start().unwrap(), Arc::<Standing>::default());
     let here = place();
     let short = places(&lanes, &standing, Duration::ZERO, Ok(())).await;
     assert_eq!(short, [here.clone(), here.clone()]);
@@ -41,14 +41,14 @@ async fn a_long_call_moves_and_the_next_one_begins_aside() {
     assert!(standing.is_slow());
     assert_eq!(places(&lanes, &standing, Duration::ZERO, Ok(())).await, ["plugin-slow", "plugin-slow"]);
     // Another plugin's calls stay where they are.
-    let other = Standing::default();
+    let other = Arc::<Standing>::default();
     assert_eq!(places(&lanes, &other, Duration::ZERO, Err(())).await[1], here, "it failed after it ran");
     assert!(other.is_slow(), "a failure counts too");
 }
 
 #[tokio::test]
 async fn waiting_is_no_work_and_work_elsewhere_is() {
-    let (lanes, standing) = (Lanes::start().unwrap(), Standing::default());
+    let (lanes, standing) = (Lanes::start().unwrap(), Arc::<Standing>::default());
     let waits = || async {
         tokio::time::sleep(QUICK_SLICE * 4).await;
         Ok::<(), ()>(())
@@ -64,6 +64,23 @@ async fn waiting_is_no_work_and_work_elsewhere_is() {
 }
 
 #[tokio::test]
+async fn work_that_goes_on_when_its_caller_has_left_counts() {
+    let (lanes, standing) = (Lanes::start().unwrap(), Arc::<Standing>::default());
+    let reads = || async {
+        blocking(|| burn(QUICK_SLICE * 2)).await.unwrap();
+        Ok::<(), ()>(())
+    };
+    let mut call = Box::pin(lanes.run(&standing, reads, |()| true));
+    assert!(poll(&mut call).await.is_none());
+    drop(call);
+    let begun = Instant::now();
+    while !standing.is_slow() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nobody counted it");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_long_call_that_finds_the_slow_lane_full_begins_again_when_there_is_room() {
     let lanes = Lanes::start().unwrap();
     let forever = || async {
@@ -71,7 +88,7 @@ async fn a_long_call_that_finds_the_slow_lane_full_begins_again_when_there_is_ro
         tokio::task::yield_now().await;
         std::future::pending::<Result<(), ()>>().await
     };
-    let standings: Vec<Standing> = (0..SLOW_CALLS_AT_ONCE).map(|_| Standing::default()).collect();
+    let standings: Vec<Arc<Standing>> = (0..SLOW_CALLS_AT_ONCE).map(|_| Arc::<Standing>::default()).collect();
     let mut long = Vec::new();
     for standing in &standings {
         let mut call = Box::pin(lanes.run(standing, forever, |()| true));
@@ -79,7 +96,7 @@ async fn a_long_call_that_finds_the_slow_lane_full_begins_again_when_there_is_ro
         long.push(call);
     }
     // The first long call of a plugin that did nothing wrong.
-    let (honest, seen, held) = (Standing::default(), Arc::new(Mutex::new(Vec::new())), Arc::new(()));
+    let (honest, seen, held) = (Arc::<Standing>::default(), Arc::new(Mutex::new(Vec::new())), Arc::new(()));
     let begin = || {
         let (see, held) = (Arc::clone(&seen), Arc::clone(&held));
         async move {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use catalyst_sandbox::{Compiled, Sandbox, Settings};
 
-use crate::fixtures::{folder, guest, limits};
+use crate::fixtures::{folder, guest, limits, rebuilt};
 
 async fn load(cache: &Path) -> Compiled {
     let sandbox =
@@ -77,7 +77,7 @@ async fn an_entry_of_another_component_or_key_is_never_run() {
         ..Settings::default()
     })
     .expect("a sandbox");
-    sandbox.load_folder(folder(&[("p.wasm", &guest("lies_about_itself"))]).path()).await;
+    sandbox.load_folder(folder(&[("p.wasm", &rebuilt(&guest("by_request")))]).path()).await;
     let stranger = std::fs::read_dir(root.path())
         .expect("the cache")
         .map(|entry| entry.expect("an entry").path())

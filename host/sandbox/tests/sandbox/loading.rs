@@ -1,6 +1,7 @@
 //! Which files serve, which do not, and what is said of them.
 
 use catalyst_sandbox::Limits;
+use sha2::{Digest as _, Sha256};
 
 use crate::fixtures::{asks, brisk, folder, guest, limits, rebuilt, refusal, sandbox};
 
@@ -133,6 +134,13 @@ async fn who_serves_an_id_keeps_it_and_of_two_newcomers_neither_gets_it() {
         assert!(report.failures.iter().all(|failure| failure.error == told), "{:?}", report.failures);
         assert_eq!(running.provider("hostile").expect("it serves").file_name(), "m.wasm");
     }
+
+    // Nor does a twin get it when that file goes bad.
+    std::fs::write(dir.path().join("m.wasm"), b"broken").expect("a file");
+    let report = running.load_folder(dir.path()).await;
+    assert_eq!(running.provider("hostile").expect("it serves").digest(), hex::encode(Sha256::digest(&good)));
+    assert_eq!(report.failures.iter().map(|failure| failure.previous_serves).collect::<Vec<_>>(), [false, true, false]);
+    std::fs::write(dir.path().join("m.wasm"), &good).expect("a file");
 
     // A start that finds all three cannot know which is meant.
     let started = sandbox(limits());

@@ -1,12 +1,14 @@
 //! What a component that keeps the compiler busy does to the loading of others: nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use catalyst_sandbox::{Compile, CompileError, Compiler, Follow, Limits, Sandbox, Settings, Target, compile};
+use catalyst_sandbox::{
+    Compile, CompileError, Compiler, Follow, Limits, LoadReport, Sandbox, Settings, Target, compile,
+};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, Semaphore};
 
@@ -21,25 +23,43 @@ const BOMB: &[u8] = &[0, 3, 1, b'b', 0];
 struct Slow {
     let_go: Semaphore,
     begun: AtomicUsize,
+    end: CompileError,
 }
 
 #[async_trait]
 impl Compiler for Slow {
-    async fn compile(&self, component: Vec<u8>, target: Target, limits: &Limits) -> Result<Vec<u8>, CompileError> {
+    async fn compile(&self, component: Vec<u8>, target: Target, _: &Limits) -> Result<Vec<u8>, CompileError> {
         if component.ends_with(BOMB) {
             self.begun.fetch_add(1, Ordering::Relaxed);
             let _gone = self.let_go.acquire().await;
-            return Err(CompileError::Timeout { limit_ms: limits.compile_timeout.as_millis() });
+            return Err(self.end.clone());
         }
         compile(&component, target).map_err(CompileError::Invalid)
     }
 }
 
-fn slow() -> (Arc<Slow>, Arc<Sandbox>) {
-    let slow = Arc::new(Slow { let_go: Semaphore::new(0), begun: AtomicUsize::new(0) });
+const TOO_LARGE: CompileError = CompileError::Memory { limit_bytes: 2_000 };
+const TOO_SLOW: CompileError = CompileError::Timeout { limit_ms: 3_000 };
+
+fn slow(end: CompileError) -> (Arc<Slow>, Arc<Sandbox>) {
+    slow_with(end, None)
+}
+
+fn slow_with(end: CompileError, cache_dir: Option<PathBuf>) -> (Arc<Slow>, Arc<Sandbox>) {
+    let slow = Arc::new(Slow { let_go: Semaphore::new(0), begun: AtomicUsize::new(0), end });
     let compile = Compile::Apart(Arc::clone(&slow) as Arc<dyn Compiler>);
-    let sandbox = Sandbox::new(Settings { limits: limits().into(), compile, ..Settings::default() });
+    let sandbox = Sandbox::new(Settings { limits: limits().into(), compile, cache_dir, ..Settings::default() });
     (slow, sandbox.expect("a sandbox"))
+}
+
+/// Loads a folder apart from the test.
+fn loading(sandbox: &Arc<Sandbox>, dir: &Path) -> tokio::task::JoinHandle<LoadReport> {
+    let (sandbox, dir) = (Arc::clone(sandbox), dir.to_owned());
+    tokio::spawn(async move { sandbox.load_folder(&dir).await })
+}
+
+fn serves(sandbox: &Sandbox, id: &str, bytes: &[u8]) -> bool {
+    sandbox.provider(id).is_some_and(|provider| provider.digest() == hex::encode(Sha256::digest(bytes)))
 }
 
 fn bomb() -> Vec<u8> {
@@ -66,16 +86,13 @@ fn lock(dir: &Path, pinned: &[(&str, &[u8])]) {
 
 #[tokio::test]
 async fn what_is_allowed_no_more_ends_before_anything_new_is_compiled() {
-    let (slow, sandbox) = slow();
+    let (slow, sandbox) = slow(TOO_LARGE);
     let (good, bomb) = (guest("by_request"), bomb());
     let dir = folder(&[("good.wasm", &good)]);
     sandbox.load_folder(dir.path()).await;
     std::fs::write(dir.path().join("a-bomb.wasm"), &bomb).expect("a file");
     lock(dir.path(), &[("a-bomb.wasm", &bomb)]);
-    let loading = tokio::spawn({
-        let (sandbox, dir) = (Arc::clone(&sandbox), dir.path().to_owned());
-        async move { sandbox.load_folder(&dir).await }
-    });
+    let loading = loading(&sandbox, dir.path());
     until("the end of what is not pinned", || sandbox.providers().is_empty()).await;
     assert!(!loading.is_finished());
     slow.let_go.add_permits(1);
@@ -84,48 +101,85 @@ async fn what_is_allowed_no_more_ends_before_anything_new_is_compiled() {
 }
 
 #[tokio::test]
-async fn a_bomb_is_compiled_once_and_again_when_somebody_asks() {
-    let (slow, sandbox) = slow();
-    slow.let_go.add_permits(10);
-    let dir = folder(&[("a-bomb.wasm", &bomb()), ("good.wasm", &guest("by_request"))]);
-    let begun = || slow.begun.load(Ordering::Relaxed);
-    for changes in 0..3 {
-        std::fs::write(
-            dir.path().join("good.wasm"),
-            vec![rebuilt(&guest("by_request")), other()][changes % 2].as_slice(),
-        )
-        .expect("a file");
-        let report = sandbox.load_folder(dir.path()).await;
-        let [failure] = report.failures.as_slice() else { panic!("{:?}", report.failures) };
-        assert_eq!((failure.file.as_str(), report.serving.len()), ("a-bomb.wasm", 1));
-        assert!(failure.error.contains("could not be compiled within 60000 ms"), "{failure:?}");
-    }
-    assert_eq!(begun(), 1);
+async fn updates_serve_and_what_is_gone_ends_while_a_bomb_keeps_the_compiler_busy() {
+    let (slow, sandbox) = slow(TOO_LARGE);
+    let good = guest("by_request");
+    let dir = folder(&[("b.wasm", &good), ("c.wasm", &other())]);
+    assert_eq!(sandbox.load_folder(dir.path()).await.serving.len(), 2);
+    std::fs::write(dir.path().join("a-bomb.wasm"), bomb()).expect("a file");
+    std::fs::write(dir.path().join("b.wasm"), rebuilt(&good)).expect("a file");
+    std::fs::remove_file(dir.path().join("c.wasm")).expect("gone");
+    let loading = loading(&sandbox, dir.path());
+    until("the update", || serves(&sandbox, "hostile", &rebuilt(&good))).await;
+    assert!(sandbox.provider("another").is_none());
+    until("the bomb", || slow.begun.load(Ordering::Relaxed) == 1).await;
+    assert!(!loading.is_finished());
+    slow.let_go.add_permits(1);
+    assert_eq!(loading.await.expect("it ends").serving.len(), 1);
+}
 
-    // The same bytes under another name may have other limits; bytes that changed are others.
-    std::fs::rename(dir.path().join("a-bomb.wasm"), dir.path().join("b-bomb.wasm")).expect("renamed");
-    sandbox.load_folder(dir.path()).await;
-    assert_eq!(begun(), 2);
-
-    let again = Notify::new();
-    again.notify_one();
-    let never = Follow { settle: Duration::from_secs(3600), rescan: Duration::from_secs(3600) };
-    tokio::select! {
-        () = sandbox.follow(dir.path(), never, &again) => panic!("it ended by itself"),
-        () = until("another try", || begun() == 3) => {}
+#[tokio::test]
+async fn a_start_serves_what_was_compiled_before_while_a_bomb_keeps_the_compiler_busy() {
+    let (good, cache) = (guest("by_request"), tempfile::tempdir().expect("a folder"));
+    let dir = folder(&[("a-bomb.wasm", &bomb()), ("b.wasm", &good)]);
+    for start in 0..2 {
+        let (slow, sandbox) = slow_with(TOO_LARGE, Some(cache.path().to_owned()));
+        let loading = loading(&sandbox, dir.path());
+        if start == 1 {
+            until("the one from the cache", || serves(&sandbox, "hostile", &good)).await;
+            assert!(!loading.is_finished());
+        }
+        slow.let_go.add_permits(1);
+        assert_eq!(loading.await.expect("it ends").serving.len(), 1);
     }
 }
 
 #[tokio::test]
-async fn others_are_loaded_while_a_bomb_keeps_the_compiler_busy() {
-    let (slow, sandbox) = slow();
-    let dir = folder(&[("a-bomb.wasm", &bomb()), ("b.wasm", &guest("by_request")), ("c.wasm", &other())]);
-    let loading = tokio::spawn({
-        let (sandbox, dir) = (Arc::clone(&sandbox), dir.path().to_owned());
-        async move { sandbox.load_folder(&dir).await }
-    });
-    until("the others", || sandbox.stats().loaded == 2).await;
-    assert!(!loading.is_finished());
-    slow.let_go.add_permits(1);
-    assert_eq!(loading.await.expect("it ends").serving.len(), 2);
+async fn a_bomb_is_compiled_once_and_again_when_somebody_asks() {
+    let (slow, sandbox) = slow(TOO_LARGE);
+    slow.let_go.add_permits(10);
+    let good = guest("by_request");
+    let dir = folder(&[("a-bomb.wasm", &bomb()), ("good.wasm", &good)]);
+    let begun = || slow.begun.load(Ordering::Relaxed);
+    for bytes in [rebuilt(&good), other(), good] {
+        std::fs::write(dir.path().join("good.wasm"), bytes).expect("a file");
+        let report = sandbox.load_folder(dir.path()).await;
+        let [failure] = report.failures.as_slice() else { panic!("{:?}", report.failures) };
+        assert_eq!((failure.file.as_str(), report.serving.len()), ("a-bomb.wasm", 1));
+        assert!(failure.error.contains("could not be compiled within 2000 bytes"), "{failure:?}");
+    }
+    assert_eq!(begun(), 1);
+
+    // The same bytes under another name may have other limits.
+    std::fs::rename(dir.path().join("a-bomb.wasm"), dir.path().join("b-bomb.wasm")).expect("renamed");
+    sandbox.load_folder(dir.path()).await;
+    assert_eq!(begun(), 2);
+
+    let (again, never) = (Notify::new(), Duration::from_secs(3600));
+    tokio::select! {
+        () = sandbox.follow(dir.path(), Follow { settle: never, rescan: never }, &again) => panic!("it ended by itself"),
+        () = async {
+            again.notify_one();
+            until("another try", || begun() == 3).await;
+            // And where it is asked for while a change settles.
+            std::fs::write(dir.path().join("good.wasm"), other()).expect("a file");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            again.notify_one();
+            until("another try", || begun() == 4).await;
+        } => {}
+    }
+}
+
+#[tokio::test]
+async fn trouble_that_may_pass_is_tried_again_by_itself() {
+    let (slow, sandbox) = slow(TOO_SLOW);
+    slow.let_go.add_permits(10);
+    let dir = folder(&[("a-bomb.wasm", &bomb()), ("good.wasm", &guest("by_request"))]);
+    let (again, pace) = (Notify::new(), Follow { settle: Duration::ZERO, rescan: Duration::from_millis(50) });
+    let begun = Instant::now();
+    tokio::select! {
+        () = sandbox.follow(dir.path(), pace, &again) => panic!("it ended by itself"),
+        () = until("other tries", || slow.begun.load(Ordering::Relaxed) == 4) => {}
+    }
+    assert!(begun.elapsed() > Duration::from_millis(50 + 100 + 200), "they come ever slower");
 }

@@ -121,7 +121,8 @@ async fn components_that_come_change_and_go_and_locks_are_followed() {
     let good = guest("by_request");
     let (sandbox, dir) = (sandbox(limits()), folder(&[]));
     let path = dir.path();
-    following(&sandbox, path, &Notify::new(), async {
+    let again = Notify::new();
+    following(&sandbox, path, &again, async {
         put(path, "p.wasm", &good);
         serves(&sandbox, &good).await;
         put(path, "p.wasm", &rebuilt(&good));
@@ -129,7 +130,14 @@ async fn components_that_come_change_and_go_and_locks_are_followed() {
 
         put(path, "plugins.lock", b"# nobody\n");
         until("the end of what is not pinned", || sandbox.providers().is_empty()).await;
+        // That it is gone may be an accident; that somebody says so is not.
         std::fs::remove_file(path.join("plugins.lock")).expect("gone");
+        until("a word on the lock", || {
+            sandbox.failures().iter().any(|failure| failure.error.contains("was there and is gone"))
+        })
+        .await;
+        assert!(sandbox.providers().is_empty());
+        again.notify_one();
         serves(&sandbox, &rebuilt(&good)).await;
 
         std::fs::remove_file(path.join("p.wasm")).expect("gone");

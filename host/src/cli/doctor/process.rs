@@ -55,11 +55,15 @@ pub(super) fn authentication(config: &Config, outbound: Option<&Outbound>) -> Ve
     }
     // Without a way out nothing can be said; that has its own finding.
     let Some(outbound) = outbound else { return Vec::new() };
+    let makes_lines = "`catalyst token new` makes the lines of a file of tokens";
     vec![match Auth::new(config.auth.clone(), outbound, &outbound_settings(config)) {
+        Ok(auth) if auth.authenticator().is_some_and(|by| by.knows_nobody()) => {
+            Finding::warn(check, "the file of tokens holds none, so nobody is let in", makes_lines)
+        }
         Ok(auth) => Finding::ok(check, format!("callers are known by {}", auth.mode().as_str())),
         Err(error) => {
-            let advice = "`catalyst token new` makes the lines of a file of tokens; for kubernetes see CATALYST_AUTH_KUBERNETES_*";
-            Finding::fail(check, format!("{:#}", anyhow::Error::from(error)), advice)
+            let advice = format!("{makes_lines}; for kubernetes see CATALYST_AUTH_KUBERNETES_*");
+            Finding::fail(check, format!("{:#}", anyhow::Error::from(error)), &advice)
         }
     }]
 }

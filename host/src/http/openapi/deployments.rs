@@ -11,6 +11,7 @@ use crate::http::error::ApiError;
 use crate::http::events::Events;
 use crate::http::list::{LIMITS, List};
 use crate::http::previews::PreviewAnswer;
+use crate::http::read_tokens::Given;
 use crate::http::retry::RetryAnswer;
 use crate::http::wire::{Begun, State};
 use catalyst_domain::Refused;
@@ -27,8 +28,23 @@ const COLLECTION: &str = "/api/v1/deployments";
 const ONE: &str = "/api/v1/deployments/{id}";
 const KUBECONFIG: &str = "/api/v1/deployments/{id}/kubeconfig";
 
+const READ_TOKENS: &str = "/api/v1/deployments/{id}/read-tokens";
+
 pub fn routes() -> Vec<Route> {
-    vec![list(), create(), get(), destroy(), events(), logs(), kubeconfig(), put_kubeconfig(), retry(), preview()]
+    vec![
+        list(),
+        create(),
+        get(),
+        destroy(),
+        events(),
+        logs(),
+        kubeconfig(),
+        put_kubeconfig(),
+        retry(),
+        give(),
+        end(),
+        preview(),
+    ]
 }
 
 fn tagged(place: (&'static str, &'static str), id: &str, summary: &str) -> Route {
@@ -107,7 +123,7 @@ fn logs() -> Route {
     one(("GET", "/api/v1/deployments/{id}/logs"), "followDeployment", "The log of a deployment as server-sent events")
         .says(
             "Each entry is an event with its number as `id` and an `Entry` as `data`. The last event is `done` with the \
-             `State`; a stream that ends without it is to be taken up again. Comments keep a quiet stream open.",
+             `State`, or `access-ended` with a `Problem` where the token that opened it has ended; a stream that ends without it is to be taken up again. Comments keep a quiet stream open.",
         )
         .takes(in_header("Last-Event-ID", "Number of the last entry that was seen; the stream goes on after it.", number(0, None)))
         .answers_other(200, "From there to the end of the run.", Some(("text/event-stream", event())))
@@ -168,6 +184,22 @@ fn retry() -> Route {
         ])
 }
 
+fn give() -> Route {
+    one(("POST", READ_TOKENS), "giveReadToken", "Another read token of a deployment")
+        .says("It lasts a week. It opens the kubeconfig too where its asker has that scope. Eight are kept; the oldest goes.")
+        .answers::<Given>(201, "It is told this once.")
+        .with_header(201, "Set-Cookie", "The read token, for this deployment's routes alone.")
+        .with_header(201, "Cache-Control", "`no-store`.")
+        .fails([ApiError::NobodyIsKnown, ApiError::NoRandomness, storage(), ApiError::Draining])
+}
+
+fn end() -> Route {
+    one(("DELETE", READ_TOKENS), "endReadTokens", "Ends every read token of a deployment")
+        .says("Streams that they opened end within half a minute. Pages of other origins are never allowed to call it.")
+        .answers_other(204, "None opens it any more.", None)
+        .fails([storage(), ApiError::Draining])
+}
+
 fn preview() -> Route {
     let against = in_query("against", "A deployment to compare with.", text_like(ID));
     tagged(("POST", "/api/v1/previews"), "previewDeployment", "What a create would do; nothing is created")
@@ -191,7 +223,7 @@ fn event() -> Object {
     let known = "An `Entry`, or for `done` the `State`, as JSON.";
     ObjectBuilder::new()
         .property("id", field("Number of the entry; `Last-Event-ID` of a stream that goes on after it."))
-        .property("event", field("`done` for the last one."))
+        .property("event", field("`done`, or `access-ended`, for the last one."))
         .property("data", field(known))
         .required("data")
         .build()

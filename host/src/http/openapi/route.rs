@@ -68,6 +68,7 @@ impl Route {
             ApiError::TooManyWrongTokens(Duration::from_secs(1)),
             ApiError::Forbidden(rule.needs),
             ApiError::AuthUnavailable,
+            ApiError::AuthBlind,
         ])
     }
 

@@ -16,8 +16,3 @@ pub const FEARS: &[Fear] = &[
     fear("non-determinism by NaN", Guest::Asked("nan"), End::Harmless, "7ff8000000000000"),
     fear("memory of an earlier call", Guest::Asked("remembers"), End::Harmless, "call 1"),
 ];
-
-#[tokio::test]
-async fn what_looks_around_sees_the_same_each_time() {
-    super::face_all(FEARS).await;
-}

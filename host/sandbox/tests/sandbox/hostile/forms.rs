@@ -1,10 +1,7 @@
 //! Files that are no plugin of this host, or want to be more than one.
 
-use catalyst_sandbox::{Compiled, Function};
-
 use super::kinds::{End, Fear, Guest, fear};
 use super::raw::{Raw, section};
-use crate::fixtures::{folder, guest};
 
 fn text(component: &str) -> Vec<u8> {
     wat::parse_str(component).unwrap_or_else(|error| panic!("{error}"))
@@ -137,59 +134,3 @@ pub const FEARS: &[Fear] = &[
         "is not a valid component",
     ),
 ];
-
-#[tokio::test]
-async fn what_is_no_plugin_is_told_why() {
-    super::face_all(FEARS).await;
-}
-
-/// The fear "truncated": at every length, and with every byte changed in turn. Most are refused; what still loads is held to
-/// the same limits as any guest, and the sandbox goes on.
-#[tokio::test]
-async fn damaged_bytes_are_refused_or_harmless() {
-    let whole = Raw::new().build();
-    let sandbox = crate::fixtures::sandbox(super::limits());
-    let dir = folder(&[]);
-    let file = dir.path().join("hostile.wasm");
-    for keep in (0..whole.len()).step_by(97).chain([4, 7, 8, 9, whole.len() - 1]) {
-        std::fs::write(&file, &whole[..keep]).expect("a file");
-        let report = sandbox.load_folder(dir.path()).await;
-        let [failure] = report.failures.as_slice() else { panic!("{keep} bytes serve: {report:?}") };
-        // Cut between two sections it is whole, and lacks something.
-        let told = ["is not a ", "implements another world", "does not fit the provisioner world: no export"];
-        assert!(told.iter().any(|begin| failure.error.starts_with(begin)), "{keep}: {}", failure.error);
-    }
-    for at in (0..whole.len()).step_by(31) {
-        let mut changed = whole.clone();
-        changed[at] ^= 0x55;
-        std::fs::write(&file, &changed).expect("a file");
-        let report = sandbox.load_folder(dir.path()).await;
-        assert!(report.failures.len() == 1 || report.serving.len() == 1, "{at}: {report:?}");
-        for failure in report.failures {
-            let plain = failure.error.len() < 2100 && !failure.error.chars().any(|c| c.is_control() && c != '\n');
-            assert!(plain && !failure.error.is_empty(), "{at}: {:?}", failure.error);
-        }
-    }
-    std::fs::write(&file, &whole).expect("a file");
-    let report = sandbox.load_folder(dir.path()).await;
-    assert_eq!(report.serving[0].compiled(), Compiled::Now);
-    super::ask(&report.serving[0], Function::Validate).await.expect("an answer");
-}
-
-/// The fear "lying digest": a lock that names other bytes under this name.
-#[tokio::test]
-async fn a_pin_of_other_bytes_lets_nothing_in() {
-    let bytes = guest("by_request");
-    let dir = folder(&[
-        ("hostile.wasm", &bytes),
-        ("plugins.lock", format!("sha256:{}  hostile.wasm\n", "ab".repeat(32)).as_bytes()),
-    ]);
-    let report = crate::fixtures::sandbox(super::limits()).load_folder(dir.path()).await;
-    assert!(report.serving.is_empty());
-    let told = &report.failures[0].error;
-    assert!(
-        told.starts_with("has the digest sha256:")
-            && told.contains(&format!("plugins.lock has sha256:{}", "ab".repeat(32))),
-        "{told}"
-    );
-}

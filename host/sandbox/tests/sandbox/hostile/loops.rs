@@ -113,8 +113,3 @@ pub const FEARS: &[Fear] = &[
         "did not end within 700 ms",
     ),
 ];
-
-#[tokio::test]
-async fn what_never_ends_is_ended() {
-    super::face_all(FEARS).await;
-}

@@ -116,8 +116,3 @@ pub const FEARS: &[Fear] = &[
         "out of bounds memory access",
     ),
 ];
-
-#[tokio::test]
-async fn what_eats_is_stopped_at_its_share() {
-    super::face_all(FEARS).await;
-}

@@ -150,8 +150,3 @@ pub const FEARS: &[Fear] = &[
         "diagnose trapped",
     ),
 ];
-
-#[tokio::test]
-async fn what_breaks_the_border_breaks_alone() {
-    super::face_all(FEARS).await;
-}

@@ -109,8 +109,3 @@ pub const FEARS: &[Fear] = &[
         "the control plane's address is not an IP address",
     ),
 ];
-
-#[tokio::test]
-async fn what_floods_or_fools_is_cut_or_refused() {
-    super::face_all(FEARS).await;
-}

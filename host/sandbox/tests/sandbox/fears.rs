@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::kinds::{Fear, Guest};
-use super::{ambient, forms, loops, memory, secrets, stops, words};
-
-const FAMILIES: [&[Fear]; 7] =
-    [loops::FEARS, memory::FEARS, stops::FEARS, forms::FEARS, words::FEARS, secrets::FEARS, ambient::FEARS];
+use crate::hostile::all;
+use crate::hostile::kinds::Guest;
 
 /// What every plugin host has to fear. Further entries of the table are welcome; none of these may go.
 const LIST: [&str; 39] = [
@@ -53,8 +50,8 @@ const LIST: [&str; 39] = [
 
 /// Fears that need more than one file or call, and the tests that face them.
 const ELSEWHERE: [(&str, &str, &str); 7] = [
-    ("truncated", "hostile/forms.rs", "async fn damaged_bytes_are_refused_or_harmless"),
-    ("lying digest", "hostile/forms.rs", "async fn a_pin_of_other_bytes_lets_nothing_in"),
+    ("truncated", "faced.rs", "async fn damaged_bytes_are_refused_or_harmless"),
+    ("lying digest", "faced.rs", "async fn a_pin_of_other_bytes_lets_nothing_in"),
     (
         "compile bomb",
         "../../../../tests/tests/plugins.rs",
@@ -69,14 +66,10 @@ const ELSEWHERE: [(&str, &str, &str); 7] = [
     ),
     (
         "a neighbour that burns the processor",
-        "isolation.rs",
+        "../neighbour/main.rs",
         "async fn a_neighbours_calls_stay_quick_while_guests_misbehave",
     ),
 ];
-
-fn all() -> impl Iterator<Item = &'static Fear> {
-    FAMILIES.into_iter().flatten()
-}
 
 fn source(path: &str) -> String {
     let path = format!("{}/tests/{path}", env!("CARGO_MANIFEST_DIR"));

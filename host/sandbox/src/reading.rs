@@ -1,0 +1,172 @@
+//! One reading of the folder of plugins. What is quick serves first: nothing waits for a compiler that another file keeps busy.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+
+use crate::error::LoadError;
+use crate::folder::{self, Candidate, Holds, Judged, Refusal, Refused};
+use crate::follow::Look;
+use crate::gate::Gate;
+use crate::limits::PLUGINS_IN_FOLDER;
+use crate::load::{self, Effort, blocking};
+use crate::provider::Origin;
+use crate::sandbox::{LoadFailure, LoadReport, Loaded, Sandbox};
+use crate::served::Provider;
+
+/// Files that are read at the same time. Compilers run one after the other: each may take as much memory as there is for all.
+const AT_ONCE: usize = 4;
+
+/// What is kept from one reading to the next.
+#[derive(Default)]
+pub(crate) struct Readings {
+    /// What the folder looked like.
+    pub look: Look,
+    refused: Refused,
+    /// Whether there was a `plugins.lock`.
+    locked: bool,
+    /// Whether something failed for a reason that may pass.
+    trouble: bool,
+}
+
+impl Sandbox {
+    /// Loads every `*.wasm` of a folder and serves those that pass. A component that is unchanged is not loaded again; a bad
+    /// new file leaves the old one of its name serving; a file that is gone ends its plugin. Where the folder has a
+    /// `plugins.lock`, only what it names is loaded, byte for byte; where there are keys, only what one of them signed. A lock
+    /// or keys that cannot be read let nothing new in, and so does a lock that was there and is gone.
+    pub async fn load_folder(&self, dir: &Path) -> LoadReport {
+        let mut readings = self.readings().await;
+        // Before the files are read: what changes meanwhile looks changed afterwards.
+        let look = self.look(dir).await;
+        let report = match self.open(dir, &readings).await {
+            Ok((gate, candidates)) => self.read(gate, candidates, &mut readings).await,
+            Err(failure) => {
+                readings.trouble = true;
+                self.unusable(failure)
+            }
+        };
+        // A reading that nobody waited for is not one.
+        readings.look = look;
+        report
+    }
+
+    /// Forgets what was refused and that there was a lock: somebody wants everything looked at anew.
+    pub(crate) async fn forget(&self) {
+        let mut readings = self.readings().await;
+        (readings.refused, readings.locked) = (Refused::default(), false);
+    }
+
+    /// Whether the folder looks as it did when it was last read.
+    pub(crate) async fn has_seen(&self, look: &Look) -> bool {
+        self.readings().await.look == *look
+    }
+
+    /// Whether another reading of the same may come to more.
+    pub(crate) async fn has_trouble(&self) -> bool {
+        self.readings().await.trouble
+    }
+
+    async fn open(&self, dir: &Path, readings: &Readings) -> Result<(Arc<Gate>, Vec<Candidate>), LoadFailure> {
+        let name = || dir.display().to_string();
+        let candidates = folder::list(dir, &self.current()).await;
+        let candidates = candidates.map_err(|error| LoadFailure::new(&name(), format!("cannot be read: {error}")))?;
+        let (path, keys, locked) = (dir.to_owned(), self.keys_file().map(Path::to_owned), readings.locked);
+        let gate = blocking(move || Ok(Gate::read(&path, keys.as_deref(), locked))).await;
+        let gate = gate.map_err(|error| LoadFailure::new(&name(), LoadFailure::text(&error)))??;
+        Ok((Arc::new(gate), candidates))
+    }
+
+    async fn read(&self, gate: Arc<Gate>, mut candidates: Vec<Candidate>, readings: &mut Readings) -> LoadReport {
+        readings.locked = gate.is_locked();
+        for surplus in candidates.iter_mut().skip(PLUGINS_IN_FOLDER) {
+            surplus.judged = Judged::Refused(Refusal::here(&LoadError::TooMany { limit: PLUGINS_IN_FOLDER }));
+        }
+        // What is gone, or allowed no more, ends at once.
+        self.serve(folder::settle(&candidates, &self.current(), &gate));
+        let current = self.current();
+        let refused = &readings.refused;
+        stream::iter(candidates.iter_mut().filter(|candidate| candidate.is_open()))
+            .for_each_concurrent(AT_ONCE, |candidate| self.judge(candidate, &current, &gate, refused, Effort::Glance))
+            .await;
+        self.serve(folder::settle(&candidates, &current, &gate));
+        // An update serves as soon as it is compiled. Newcomers are judged together, for two may claim one id.
+        let current = self.current();
+        let (updates, newcomers): (Vec<usize>, Vec<usize>) = (0..candidates.len())
+            .filter(|index| candidates[*index].is_open())
+            .partition(|index| current.of_file(&candidates[*index].name).is_some());
+        for index in updates {
+            self.judge(&mut candidates[index], &current, &gate, refused, Effort::Whole).await;
+            self.serve(folder::settle(&candidates, &self.current(), &gate));
+        }
+        for index in newcomers {
+            self.judge(&mut candidates[index], &current, &gate, refused, Effort::Whole).await;
+        }
+        readings.refused = Refused::among(&candidates);
+        readings.trouble = candidates.iter().any(Candidate::has_trouble);
+        self.publish(folder::settle(&candidates, &self.current(), &gate))
+    }
+
+    /// Judges a file, or leaves it open when that needs more effort.
+    async fn judge(
+        &self,
+        candidate: &mut Candidate,
+        current: &Loaded,
+        gate: &Arc<Gate>,
+        refused: &Refused,
+        effort: Effort,
+    ) {
+        let judged = self.try_load(candidate, current, gate, refused, effort).await;
+        candidate.judged = judged.unwrap_or_else(Judged::Refused);
+    }
+
+    async fn try_load(
+        &self,
+        candidate: &Candidate,
+        current: &Loaded,
+        gate: &Arc<Gate>,
+        refused: &Refused,
+        effort: Effort,
+    ) -> Result<Judged, Refusal> {
+        let (path, name) = (candidate.path.clone(), candidate.name.clone());
+        let (limit, asked) = (self.shared().limits.of(&name).component_bytes, Arc::clone(gate));
+        let (bytes, origin) = blocking(move || {
+            let bytes = load::read(&path, limit)?;
+            let digest = load::digest(&bytes);
+            let signer = asked.admit(&path, &name, &digest, &bytes)?;
+            Ok((bytes, Origin { file_name: name, digest, signer }))
+        })
+        .await
+        .map_err(|error| Refusal::here(&error))?;
+        if let Some(refusal) = refused.recall(&origin.file_name, &origin.digest) {
+            return Err(refusal);
+        }
+        let same = |provider: &&Arc<Provider>| {
+            provider.digest() == origin.digest && provider.signer() == origin.signer.as_ref()
+        };
+        let provider = match current.of_file(&origin.file_name).filter(same) {
+            Some(provider) => Arc::clone(provider),
+            None => {
+                let digest = origin.digest.clone();
+                let loaded = load::load(self.shared(), origin, bytes, effort).await;
+                let Some(provider) = loaded.map_err(|error| Refusal::of(digest, &error))? else {
+                    return Ok(Judged::NotYet);
+                };
+                self.count_loaded();
+                Arc::new(provider)
+            }
+        };
+        gate.admit_descriptor(provider.descriptor()).map_err(|error| Refusal::here(&error))?;
+        Ok(Judged::Fit(provider))
+    }
+}
+
+impl Candidate {
+    fn is_open(&self) -> bool {
+        matches!(self.judged, Judged::NotYet)
+    }
+
+    fn has_trouble(&self) -> bool {
+        matches!(&self.judged, Judged::Refused(refusal) if refusal.holds == Holds::Unknown)
+    }
+}

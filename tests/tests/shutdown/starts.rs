@@ -1,0 +1,77 @@
+//! Signals that come before the start is done.
+
+use crate::going::ends_well;
+use catalyst_tests::host::{Host, wait_for};
+use catalyst_tests::world::LIMIT;
+use std::time::{Duration, Instant};
+
+/// Processes of the compiler of plugins that this host has.
+fn compilers(host: &Host) -> Vec<u32> {
+    let children = format!("/proc/{0}/task/{0}/children", host.pid());
+    // A child belongs to the thread that made it.
+    let threads = std::fs::read_dir(format!("/proc/{}/task", host.pid()));
+    let of_threads = threads.into_iter().flatten().filter_map(|task| Some(task.ok()?.path().join("children")));
+    let lists = of_threads.chain([children.into()]).filter_map(|file| std::fs::read_to_string(file).ok());
+    let mut pids: Vec<u32> =
+        lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect();
+    let compiles = |pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("compile-component"))
+    };
+    pids.retain(compiles);
+    pids
+}
+
+/// A host that compiles its plugins: nothing is in its cache.
+fn compiling(env: &[(&str, &str)]) -> (Host, tempfile::TempDir, u32) {
+    let cache = tempfile::tempdir().unwrap();
+    let mut all = vec![("CATALYST_CACHE_DIR", cache.path().to_str().unwrap())];
+    all.extend_from_slice(env);
+    let mut host = Host::prepare(&all);
+    host.begin();
+    let compiler = wait_for("a compiler", LIMIT, || compilers(&host).first().copied());
+    (host, cache, compiler)
+}
+
+#[test]
+fn a_term_while_a_plugin_is_compiled_ends_well_and_leaves_no_compiler() {
+    let (mut host, _cache, compiler) = compiling(&[]);
+    host.signal("TERM");
+    let took = ends_well(&mut host, Instant::now());
+    println!("SIGTERM while a plugin is compiled: down after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    wait_for("the compiler's end", Duration::from_secs(5), || {
+        let line = std::fs::read_to_string(format!("/proc/{compiler}/cmdline")).unwrap_or_default();
+        (!line.contains("compile-component")).then_some(())
+    });
+    assert!(host.trace().contains("asked to end before the start was done"), "{}", host.trace());
+    host.up();
+}
+
+#[test]
+fn a_hangup_while_a_plugin_is_compiled_costs_nothing_and_is_heard_afterwards() {
+    let (mut host, _cache, _) = compiling(&[]);
+    host.signal("HUP");
+    wait_for("the start", LIMIT, || {
+        assert!(host.ended().is_none(), "the host died of it:\n{}", host.trace());
+        std::net::TcpStream::connect(host.address()).ok()?;
+        (host.api.get("/readyz").status == 200).then_some(())
+    });
+    wait_for("the reload", LIMIT, || host.trace().contains("asked to load the plugins again").then_some(()));
+    host.down();
+}
+
+#[test]
+fn a_term_while_the_start_waits_for_another_process_is_heard_at_once() {
+    let first = Host::start(&[]);
+    let deployments = first.folder().join("deployments").display().to_string();
+    let mut second = Host::prepare(&[("CATALYST_DEPLOYMENTS_DIR", &deployments), ("CATALYST_LOCK_WAIT", "60s")]);
+    second.begin();
+    // It says nothing while it waits, and has nothing else to do.
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(second.ended().is_none(), "it did not wait:\n{}", second.trace());
+    second.signal("TERM");
+    let took = ends_well(&mut second, Instant::now());
+    println!("SIGTERM while waiting for the lock: down after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(first.api.get("/readyz").status, 200);
+}
