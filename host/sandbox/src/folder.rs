@@ -19,7 +19,7 @@ pub(crate) struct Candidate {
 
 /// What a file came to.
 pub(crate) enum Judged {
-    /// Nothing yet: what it served before goes on.
+    /// Its bytes are allowed and have to be compiled; what it served before goes on until then.
     NotYet,
     /// It may serve.
     Fit(Arc<Provider>),
@@ -109,21 +109,23 @@ pub(crate) fn settle(candidates: &[Candidate], current: &Loaded, gate: &Gate) ->
     let mut new = Loaded::default();
     let mut claims: BTreeMap<&str, Vec<&Arc<Provider>>> = BTreeMap::new();
     for candidate in candidates {
-        let previous = current.of_file(&candidate.name).filter(|provider| gate.still_admits(provider));
-        match &candidate.judged {
-            Judged::Fit(provider) => claims.entry(&provider.descriptor().id).or_default().push(provider),
+        let previous = current.of_file(&candidate.name);
+        let serves = match &candidate.judged {
+            Judged::Fit(provider) => Some(provider),
+            // An operator who pins an update takes the old pin away, and wants no gap between the two.
             Judged::NotYet => {
-                new.failures.extend(current.failures.iter().filter(|old| old.file == candidate.name).cloned())
+                new.failures.extend(current.failures.iter().filter(|old| old.file == candidate.name).cloned());
+                previous
             }
             Judged::Refused(refusal) => {
+                let previous = previous.filter(|provider| gate.still_admits(provider));
                 let failure = LoadFailure::new(&candidate.name, refusal.text.clone());
                 new.failures.push(LoadFailure { previous_serves: previous.is_some(), ..failure });
+                previous
             }
-        }
-        if !matches!(candidate.judged, Judged::Fit(_))
-            && let Some(previous) = previous
-        {
-            claims.entry(&previous.descriptor().id).or_default().push(previous);
+        };
+        if let Some(provider) = serves {
+            claims.entry(&provider.descriptor().id).or_default().push(provider);
         }
     }
     for (id, claimants) in claims {

@@ -82,13 +82,12 @@ impl Sandbox {
         for surplus in candidates.iter_mut().skip(PLUGINS_IN_FOLDER) {
             surplus.judged = Judged::Refused(Refusal::here(&LoadError::TooMany { limit: PLUGINS_IN_FOLDER }));
         }
-        // What is gone, or allowed no more, ends at once.
-        self.serve(folder::settle(&candidates, &self.current(), &gate));
         let current = self.current();
         let refused = &readings.refused;
         stream::iter(candidates.iter_mut().filter(|candidate| candidate.is_open()))
             .for_each_concurrent(AT_ONCE, |candidate| self.judge(candidate, &current, &gate, refused, Effort::Glance))
             .await;
+        // What is gone, or allowed no more, ends here.
         self.serve(folder::settle(&candidates, &current, &gate));
         // An update serves as soon as it is compiled. Newcomers are judged together, for two may claim one id.
         let current = self.current();

@@ -101,6 +101,23 @@ async fn what_is_allowed_no_more_ends_before_anything_new_is_compiled() {
 }
 
 #[tokio::test]
+async fn an_update_whose_pin_replaces_the_old_one_leaves_no_gap_and_no_way_back() {
+    let (slow, sandbox) = slow(TOO_LARGE);
+    let (good, bad) = (guest("by_request"), bomb());
+    let dir = folder(&[("p.wasm", &good)]);
+    lock(dir.path(), &[("p.wasm", &good)]);
+    sandbox.load_folder(dir.path()).await;
+    std::fs::write(dir.path().join("p.wasm"), &bad).expect("a file");
+    lock(dir.path(), &[("p.wasm", &bad)]);
+    let loading = loading(&sandbox, dir.path());
+    until("the compiler", || slow.begun.load(Ordering::Relaxed) == 1).await;
+    assert!(serves(&sandbox, "hostile", &good), "until the new one is ready");
+    slow.let_go.add_permits(1);
+    let report = loading.await.expect("it ends");
+    assert!(report.serving.is_empty() && !report.failures[0].previous_serves, "the old one is pinned no more");
+}
+
+#[tokio::test]
 async fn updates_serve_and_what_is_gone_ends_while_a_bomb_keeps_the_compiler_busy() {
     let (slow, sandbox) = slow(TOO_LARGE);
     let good = guest("by_request");
