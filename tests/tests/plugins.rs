@@ -93,6 +93,28 @@ fn the_folder_is_followed_and_a_bad_file_is_told_in_status_log_and_count_while_t
 }
 
 #[test]
+fn a_start_waits_for_no_bomb_and_serves_what_was_compiled_before() {
+    let (plugins, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = plugins.path();
+    put(folder, "rehearsal.wasm", &rehearsal());
+    let limits = cache.path().join("limits.json");
+    std::fs::write(&limits, json!({"plugins": {"a-bomb.wasm": {"component_bytes": 67_108_864}}}).to_string()).unwrap();
+    let mut host = Host::start(&[
+        ("CATALYST_PLUGINS_DIR", folder.to_str().unwrap()),
+        ("CATALYST_CACHE_DIR", cache.path().join("cache").to_str().unwrap()),
+        ("CATALYST_PLUGIN_LIMITS", limits.to_str().unwrap()),
+    ]);
+    host.down();
+    // Kept busy for longer than a start waits: nobody hears the compiler out.
+    put(folder, "a-bomb.wasm", &compile_bomb());
+    host.up();
+    assert_eq!(host.api.get("/api/v1/providers/rehearsal").status, 200);
+    let (error, previous) = wait_for("a word on the bomb", SOON * 3, || failure(&host, "a-bomb.wasm"));
+    assert!(error.starts_with("could not be compiled within ") && !previous, "{error}");
+    host.down();
+}
+
+#[test]
 fn a_compile_bomb_is_stopped_by_time_or_memory_while_others_serve() {
     let (plugins, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let folder = plugins.path();

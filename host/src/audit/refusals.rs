@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 const TELL: Duration = Duration::from_secs(60);
 /// Kinds that are told apart; what comes beside them is counted as of one peer without a name.
 const MOST: usize = 1_000;
+/// The same for those of whom nothing but an address is known: whoever has many writes some 20 MB a day and no more.
+const MOST_NAMELESS: usize = 100;
 
 type Key = (IpAddr, &'static str, String);
 
@@ -43,7 +45,8 @@ impl Refusals {
     pub fn count(self: &Arc<Self>, peer: IpAddr, reason: &'static str, subject: Option<&str>, action: &'static str) {
         let mut key = (peer, reason, subject.unwrap_or_default().to_owned());
         let mut untold = self.untold();
-        if untold.len() >= MOST && !untold.contains_key(&key) {
+        let most = if subject.is_some() { MOST } else { MOST_NAMELESS };
+        if untold.len() >= most && !untold.contains_key(&key) {
             key = (Ipv4Addr::UNSPECIFIED.into(), reason, String::new());
         }
         let telling = untold.contains_key(&key);

@@ -88,6 +88,8 @@ async fn refusals_are_told_at_once_and_then_together_however_many_there_are() {
         }
     };
     flood(3_000);
+    // Who is known is told apart, however many others there are.
+    audit.refused("192.0.2.10".parse().unwrap(), "forbidden", Some("bob"), "destroy");
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     flood(3_000);
     tokio::time::sleep(std::time::Duration::from_secs(61)).await;
@@ -98,8 +100,9 @@ async fn refusals_are_told_at_once_and_then_together_however_many_there_are() {
     let of_ana: Vec<_> = lines.iter().filter(|line| line["subject"] == "ana").collect();
     let count = |lines: &[&serde_json::Value]| lines.iter().map(|line| line["count"].as_u64().unwrap()).sum::<u64>();
     assert_eq!((of_ana.len(), count(&of_ana)), (2, 6_000), "{of_ana:?}");
+    assert!(lines.iter().any(|line| line["subject"] == "bob" && line["peer"] == "192.0.2.10"), "{lines:?}");
     let others: Vec<_> = lines.iter().filter(|line| line["reason"] == "invalid-token").collect();
-    assert!(others.len() <= 2_100, "{}", others.len());
+    assert!(others.len() <= 210, "{}", others.len());
     assert_eq!(count(&others) + audit.lost(), 6_000);
 }
 

@@ -8,6 +8,7 @@ use super::cookie;
 use super::error::ApiError;
 use super::routes::{Needs, Rule, method_not_allowed, rule};
 use super::sender::Sender;
+use super::wrong_bearers::network;
 use super::wrong_tokens::WrongTokens;
 use super::{Served, request_id};
 use crate::app::App;
@@ -71,7 +72,7 @@ fn is_about_something(app: &App, rule: &Rule, id: Option<&DeploymentId>, caller:
     let known = !rule.path.contains("{id}") || id.is_some_and(|id| app.store.get(id).is_some());
     if !known {
         let action = rule.action.unwrap_or("read");
-        app.audit.refused(sender.address(), "unknown-deployment", Some(&caller.subject), action);
+        app.audit.refused(network(sender.address()), "unknown-deployment", Some(&caller.subject), action);
     }
     known
 }
@@ -136,7 +137,7 @@ fn refuse(app: &App, rule: &Rule, from: IpAddr, refusal: Refusal) -> ApiError {
     let Refusal { error, failure, subject } = refusal;
     app.metrics.auth_failed(failure);
     if failure != AuthFailure::Unavailable {
-        app.audit.refused(from, failure.as_str(), subject.as_deref(), rule.action.unwrap_or("read"));
+        app.audit.refused(network(from), failure.as_str(), subject.as_deref(), rule.action.unwrap_or("read"));
     }
     error
 }
@@ -162,22 +163,35 @@ async fn admit(
         }
         Some(token) => {
             let caller = identify(served, authenticator, &token, from).await?;
-            if !rule.needs.met_by(&caller) {
-                return Err(Refusal::forbidden(rule.needs, &caller.subject));
+            if rule.needs.met_by(&caller) {
+                (caller, token)
+            } else {
+                // A proxy may put the same token before every request, and what a page was given is in its cookie.
+                let forbidden = || Refusal::forbidden(rule.needs, &caller.subject);
+                let (opens, token) = by_cookie(app, rule, headers, id).flatten().ok_or_else(forbidden)?;
+                (by_read_token(rule, id, opens)?, token)
             }
-            (caller, token)
         }
         None => {
-            let (Needs::OrReadToken(..), Some(id)) = (rule.needs, id) else { return Err(missing()) };
-            let mut given = cookie::given(headers).peekable();
-            given.peek().ok_or_else(missing)?;
-            let found = given.find_map(|token| Some((opens(app, id, &token)?, token)));
-            let (opens, token) = found.ok_or_else(wrong)?;
-            (by_read_token(rule, Some(id), opens)?, token)
+            let (opens, token) = by_cookie(app, rule, headers, id).ok_or_else(missing)?.ok_or_else(wrong)?;
+            (by_read_token(rule, id, opens)?, token)
         }
     };
     let authority = Authority::of(app, rule, id, caller.mode, token);
     Ok(Admitted { caller, authority })
+}
+
+/// What the cookies of a request open, where there are any and the route takes them; none of them may be right.
+fn by_cookie(
+    app: &App,
+    rule: &Rule,
+    headers: &HeaderMap,
+    id: Option<&DeploymentId>,
+) -> Option<Option<(Opens, SecretValue)>> {
+    let (Needs::OrReadToken(..), Some(id)) = (rule.needs, id) else { return None };
+    let mut given = cookie::given(headers).peekable();
+    given.peek()?;
+    Some(given.find_map(|token| Some((opens(app, id, &token)?, token))))
 }
 
 pub(super) fn by_read_token(rule: &Rule, id: Option<&DeploymentId>, opens: Opens) -> Result<Caller, Refusal> {

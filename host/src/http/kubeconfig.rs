@@ -7,7 +7,7 @@ use super::error::ApiError;
 use super::path::Id;
 use super::request_id::RequestId;
 use super::sender::Sender;
-use super::wrong_bearers::{Verdict, WrongBearers};
+use super::wrong_bearers::{Verdict, WrongBearers, network};
 use crate::app::App;
 use crate::audit::About;
 use crate::auth::{Caller, Mode, Scopes};
@@ -40,7 +40,7 @@ pub async fn put(
     authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &wrong_bearers, &id, sender, fault))?;
     if record.has_kubeconfig() {
         // Nothing can change any more, so it is told as what it is: a refusal.
-        app.audit.refused(sender.address(), "already-set", Some(id.as_str()), ACTION);
+        app.audit.refused(network(sender.address()), "already-set", Some(id.as_str()), ACTION);
         return take(&app, &record, bearer, id, sender, body).await.map(IntoResponse::into_response);
     }
     let caller = Caller::new(id.as_str(), Mode::NodeBearer, Scopes::NONE);
@@ -86,7 +86,7 @@ fn refuse(app: &App, wrong: &Arc<WrongBearers>, id: &DeploymentId, sender: Sende
     tracing::warn!(deployment.id = %id, client.addr = %sender.address(), error = %fault, "kubeconfig refused");
     if fault == BearerFault::Invalid {
         app.metrics.wrong_bearer();
-        app.audit.refused(sender.address(), "invalid-bearer", Some(id.as_str()), ACTION);
+        app.audit.refused(network(sender.address()), "invalid-bearer", Some(id.as_str()), ACTION);
     }
     if fault == BearerFault::Invalid
         && let Verdict::Limited { retry_after } = wrong.note(&app.store, id, sender.address(), &app.stopping)

@@ -115,6 +115,25 @@ async fn a_reader_gets_another_read_token_and_an_admin_ends_them_all_with_their_
     assert!(!text.contains(bearer.trim_start_matches("Bearer ")), "{text}");
 }
 
+/// A proxy puts the token of the wizard's service before every request; what a page was given at its create is in its cookie.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bearer_that_may_not_read_hides_no_cookie_that_may() {
+    let scene = scene(vec![running()]).await;
+    let (create, cookie) = (scene.bearer("create"), format!("catalyst-read={READING}"));
+    let path = format!("/api/v1/deployments/{}", id(1));
+    for (bearer, cookie, status) in [
+        (create.as_str(), cookie.as_str(), 200),
+        (&create, "catalyst-read=catalyst-read_of-nobody", 403),
+        (&create, "other=1", 403),
+        ("Bearer wrong", &cookie, 401),
+    ] {
+        let answer = scene.server.ask("GET", &path, &[("authorization", bearer), ("cookie", cookie)], b"").await;
+        assert_eq!(answer.status, status, "{bearer} {cookie}");
+    }
+    let (of_proxy, of_page) = (("authorization", create.as_str()), ("cookie", cookie.as_str()));
+    assert_eq!(scene.server.ask("GET", "/api/v1/deployments", &[of_proxy, of_page], b"").await.status, 403);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_authentication_no_stream_is_ended() {
     let setup = Setup { records: vec![running()], recheck: Duration::from_millis(1), ..Setup::default() };
