@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::LoadError;
 use crate::gate::Gate;
-use crate::sandbox::{LoadFailure, Loaded};
+use crate::loaded::{LoadFailure, Loaded};
 use crate::served::Provider;
 
 /// A component file.

@@ -6,8 +6,8 @@ use std::path::Path;
 use catalyst_domain::provider::Descriptor;
 
 use crate::error::LoadError;
+use crate::loaded::LoadFailure;
 use crate::pins::{self, Pins};
-use crate::sandbox::LoadFailure;
 use crate::served::Provider;
 use crate::signature::{Keys, Signer};
 

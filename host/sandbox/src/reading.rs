@@ -11,8 +11,9 @@ use crate::follow::Look;
 use crate::gate::Gate;
 use crate::limits::PLUGINS_IN_FOLDER;
 use crate::load::{self, Effort, blocking};
+use crate::loaded::{LoadFailure, Loaded};
 use crate::provider::Origin;
-use crate::sandbox::{LoadFailure, LoadReport, Loaded, Sandbox};
+use crate::sandbox::{LoadReport, Sandbox};
 use crate::served::Provider;
 
 /// Files that are read at the same time. Compilers run one after the other: each may take as much memory as there is for all.

@@ -1,6 +1,5 @@
 //! All plugins of a folder, as one map that is replaced as a whole. Calls in flight keep the plugin they began with.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,29 +9,15 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use crate::cache::Cache;
 use crate::engine::{self, Allocator};
-use crate::error::{LoadError, SandboxError};
+use crate::error::SandboxError;
 use crate::lane::Lanes;
 use crate::limits::{CALLS_AT_ONCE, Settings};
 use crate::load::{self, Shared};
+use crate::loaded::{LoadFailure, Loaded, tell};
 use crate::memo::Memo;
 use crate::meters::SandboxStats;
 use crate::reading::Readings;
 use crate::served::Provider;
-use crate::words;
-
-/// Longest text on a file that does not serve.
-const ERROR_BYTES: usize = 2048;
-
-/// A component file that does not serve.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoadFailure {
-    /// File name without a folder; the folder itself when that cannot be read.
-    pub file: String,
-    /// What is wrong with it, causes included.
-    pub error: String,
-    /// Whether an earlier component of the same file goes on serving.
-    pub previous_serves: bool,
-}
 
 /// What became of a folder.
 #[derive(Debug, Clone, Default)]
@@ -41,20 +26,6 @@ pub struct LoadReport {
     pub serving: Vec<Arc<Provider>>,
     /// Files that do not.
     pub failures: Vec<LoadFailure>,
-}
-
-/// Who serves, and who does not.
-#[derive(Default)]
-pub(crate) struct Loaded {
-    pub providers: BTreeMap<String, Arc<Provider>>,
-    pub failures: Vec<LoadFailure>,
-}
-
-impl Loaded {
-    /// The plugin that this file serves.
-    pub fn of_file(&self, name: &str) -> Option<&Arc<Provider>> {
-        self.providers.values().find(|provider| provider.file_name() == name)
-    }
 }
 
 /// The plugins and the engine that runs them.
@@ -188,55 +159,5 @@ impl Sandbox {
     pub(crate) fn serve(&self, new: Loaded) {
         tell(&self.current(), &new);
         self.loaded.store(Arc::new(new));
-    }
-}
-
-impl LoadFailure {
-    pub(crate) fn new(file: &str, error: String) -> Self {
-        Self { file: file.to_owned(), error, previous_serves: false }
-    }
-
-    /// The text of an error with its causes.
-    pub(crate) fn text(error: &LoadError) -> String {
-        let mut text = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        // The engine's words quote names of the component.
-        words::clean(&mut text);
-        text.truncate(text.floor_char_boundary(ERROR_BYTES));
-        text
-    }
-}
-
-/// What changed, once: a folder that is read again and again says nothing new.
-fn tell(old: &Loaded, new: &Loaded) {
-    for failure in new.failures.iter().filter(|failure| !old.failures.contains(failure)) {
-        tracing::error!(
-            plugin.file = failure.file,
-            plugin.previous_serves = failure.previous_serves,
-            "plugin not loaded: {}",
-            failure.error
-        );
-    }
-    for (id, provider) in &new.providers {
-        let before = old.providers.get(id).map(|before| before.digest());
-        if before != Some(provider.digest()) {
-            tracing::info!(
-                plugin.id = id,
-                plugin.file = provider.file_name(),
-                plugin.version = provider.descriptor().version,
-                plugin.digest = provider.digest(),
-                plugin.imports = provider.imports().join(","),
-                plugin.replaces = before,
-                "plugin loaded"
-            );
-        }
-    }
-    for id in old.providers.keys().filter(|id| !new.providers.contains_key(*id)) {
-        tracing::info!(plugin.id = id, "plugin gone");
     }
 }
