@@ -3,6 +3,7 @@
 #
 #   get.sh tofu | kube-apiserver            from PATH, else built by Go from the module beside this file
 #   get.sh helm                             Helm 3, built by Go, to render the chart
+#   get.sh promtool                         Prometheus' own, built by Go, to try the alerts
 #   get.sh hcloud | openstack               the clouds' own OpenTofu providers, built by Go in the versions that infra/ pins
 #   get.sh schemathesis | openapi-spec-validator
 #                                           from the package index, into a virtual environment of their own
@@ -60,8 +61,13 @@ ldflags() {
             printf '%s' " -X $base/$package.k8sVersionMajor=1 -X $base/$package.k8sVersionMinor=$minor"
         done
         ;;
-    hcloud | openstack) printf '%s' '-s -w' ;;
+    hcloud | openstack | promtool) printf '%s' '-s -w' ;;
     esac
+}
+
+# Rules need no cloud to find what to scrape.
+tags() {
+    if [ "$1" = promtool ]; then printf '%s' remove_all_sd; fi
 }
 
 build() {
@@ -77,7 +83,7 @@ build() {
             temp=$target.$$
             trap 'rm -f "$temp"' EXIT
             trap 'exit 130' INT TERM
-            (cd "$here/$name" && CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "$(ldflags "$name")" -o "$temp" "$package") >&2 ||
+            (cd "$here/$name" && CGO_ENABLED=0 go build -mod=readonly -trimpath -tags "$(tags "$name")" -ldflags "$(ldflags "$name")" -o "$temp" "$package") >&2 ||
                 die "building $name failed"
             mv "$temp" "$target"
             say "built $target"
@@ -132,6 +138,7 @@ tofu)
 # Not from PATH: whatever version is there would decide what is tested.
 kube-apiserver) build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver ;;
 helm) build helm helm.sh/helm/v3/cmd/helm ;;
+promtool) build promtool github.com/prometheus/prometheus/cmd/promtool ;;
 hcloud) build hcloud github.com/hetznercloud/terraform-provider-hcloud ;;
 openstack) build openstack github.com/terraform-provider-openstack/terraform-provider-openstack/v3 ;;
 schemathesis | openapi-spec-validator) python "$1" ;;

@@ -51,6 +51,11 @@ pub enum RunErrorKind {
     Storage,
 }
 
+impl RunErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Failed, Self::Timeout, Self::Stopped, Self::Staging, Self::Storage];
+}
+
 /// Why a run did not reach its end. All texts are masked for the secrets of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunError {

@@ -50,7 +50,10 @@ pub(super) enum Aim {
 }
 
 impl Aim {
-    /// Its name in spans.
+    /// All of them.
+    pub(super) const ALL: [Self; 2] = [Self::Apply, Self::Destroy];
+
+    /// Its name in spans and counts.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Apply => "apply",

@@ -20,11 +20,19 @@ pub struct Load {
 #[derive(Default)]
 pub(super) struct Tally(Mutex<Counts>);
 
-#[derive(Default)]
 struct Counts {
     running: usize,
     waiting: usize,
     ended: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Default for Counts {
+    /// Every way to end is there from the start, at 0, so that the first run that ends so is seen to be one more.
+    fn default() -> Self {
+        let ends = || RunErrorKind::ALL.map(Some).into_iter().chain([None]);
+        let each = Aim::ALL.into_iter().flat_map(|aim| ends().map(move |end| ((aim.as_str(), word(end)), 0)));
+        Self { running: 0, waiting: 0, ended: each.collect() }
+    }
 }
 
 /// Where a run is, until this is dropped.
@@ -52,19 +60,8 @@ impl Tally {
 
     /// A run ended.
     pub fn ended<T>(&self, aim: Aim, outcome: &Result<T, RunError>) {
-        let aim = match aim {
-            Aim::Apply => "apply",
-            Aim::Destroy => "destroy",
-        };
-        let outcome = match outcome.as_ref().map_err(|error| error.kind) {
-            Ok(_) => "done",
-            Err(RunErrorKind::Failed) => "failed",
-            Err(RunErrorKind::Timeout) => "timeout",
-            Err(RunErrorKind::Stopped) => "stopped",
-            Err(RunErrorKind::Staging) => "staging",
-            Err(RunErrorKind::Storage) => "storage",
-        };
-        *self.counts().ended.entry((aim, outcome)).or_default() += 1;
+        let outcome = word(outcome.as_ref().err().map(|error| error.kind));
+        *self.counts().ended.entry((aim.as_str(), outcome)).or_default() += 1;
     }
 
     /// The counts of now.
@@ -81,6 +78,18 @@ impl Tally {
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a run ended.
+fn word(error: Option<RunErrorKind>) -> &'static str {
+    match error {
+        None => "done",
+        Some(RunErrorKind::Failed) => "failed",
+        Some(RunErrorKind::Timeout) => "timeout",
+        Some(RunErrorKind::Stopped) => "stopped",
+        Some(RunErrorKind::Staging) => "staging",
+        Some(RunErrorKind::Storage) => "storage",
     }
 }
 

@@ -229,7 +229,7 @@ impl ApiError {
             Self::AuthBlind => coded(
                 S::SERVICE_UNAVAILABLE,
                 "authentication-unavailable",
-                "the host cannot read its list of tokens; GET /readyz says why, and its operator has to mend it",
+                "the host cannot read its list of tokens; its trace says why, and its operator has to mend it",
             ),
             Self::NobodyIsKnown => {
                 let detail = "no token is needed here: CATALYST_AUTH is none, so everybody may read";

@@ -14,6 +14,24 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tracing::Instrument;
 
+/// Every operation that is measured.
+pub(super) const OPERATIONS: [&str; 14] = [
+    "create",
+    "record",
+    "append",
+    "read",
+    "count",
+    "accept_kubeconfig",
+    "kubeconfig",
+    "put_bundle",
+    "bundle",
+    "state",
+    "state_is_empty",
+    "put_state",
+    "lock_state",
+    "unlock_state",
+];
+
 /// A measured store.
 pub struct Measured {
     inner: Arc<dyn Store>,

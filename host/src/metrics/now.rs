@@ -48,6 +48,15 @@ fn deployments(app: &App, registry: &mut Registry) {
         family.get_or_create(&[("status", status.as_str())]).set(whole(count));
     }
     registry.register("deployments", "Deployments by where they stand", family);
+    // From the records, and not counted: whoever starts anew or scrapes another address finds the same number, also where
+    // it was the restart that failed them.
+    let failed = records.iter().filter(|record| record.status == Status::Failed);
+    let newest = failed.filter_map(|record| record.finished_at).max();
+    registry.register(
+        "deployment_failed_timestamp_seconds",
+        "When the newest failure was recorded that was neither retried nor destroyed; 0 without one",
+        number(newest.map_or(0, |at| at.as_second())),
+    );
 }
 
 fn runs(app: &App, registry: &mut Registry) {

@@ -1,6 +1,7 @@
 //! The Helm chart: rendered by the real Helm, taken by a real API server, and held to the host's settings and promises.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod alerts;
 mod cluster;
 mod metrics;
 mod rendering;

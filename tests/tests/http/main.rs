@@ -21,3 +21,4 @@ mod races;
 mod reading;
 mod retry;
 mod review;
+mod watched;

@@ -6,7 +6,7 @@ use crate::kit::{Server, create_body, id, record};
 use catalyst_domain::Status;
 use std::time::Duration;
 
-async fn scrape(server: &Server) -> String {
+pub async fn scrape(server: &Server) -> String {
     let reply = server.get("/metrics").await;
     assert_eq!(reply.status, 200);
     let kind = reply.header("content-type").unwrap();
@@ -16,7 +16,7 @@ async fn scrape(server: &Server) -> String {
     text
 }
 
-fn value(text: &str, series: &str) -> Option<f64> {
+pub fn value(text: &str, series: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
 
