@@ -29,6 +29,9 @@ const SUSPECT_WAITING: usize = 32;
 /// Other tokens that may wait: what the places can review within the budget of one, where the API takes some 100 ms each.
 const WAITING: usize = 512;
 
+/// A token that nobody has, to see whether the API says so.
+const MADE_UP: &str = "made-up-by-catalyst-doctor";
+
 /// Reviews tokens.
 pub struct Kubernetes {
     outbound: Outbound,
@@ -125,6 +128,14 @@ impl Kubernetes {
 impl Authenticator for Kubernetes {
     fn mode(&self) -> Mode {
         Mode::Kubernetes
+    }
+
+    async fn prove(&self) -> Result<(), Fault> {
+        match self.review(&SecretValue::new(MADE_UP)).await {
+            Err(Fault::Wrong(_)) => Ok(()),
+            Err(fault) => Err(fault),
+            Ok(_) => Err(Fault::Blind("the Kubernetes API takes a token that was made up".to_owned())),
+        }
     }
 
     async fn identify(&self, token: &SecretValue, standing: Standing) -> Result<Caller, Fault> {
