@@ -128,6 +128,12 @@ fn good_values_beside_them_are_taken() {
     ] {
         let output = template(&values("default"), &[set]);
         assert!(output.status.success(), "{set}: {}", words(&output));
+        let objects = parsed(&String::from_utf8(output.stdout).unwrap());
+        let env = pod(&objects)["containers"][0]["env"].as_array().unwrap();
+        let text = |entry: &Value, key: &str| entry[key].as_str().map(str::to_owned);
+        let told = env.iter().filter_map(|entry| text(entry, "name").zip(text(entry, "value"))).collect();
+        let config = catalyst::config::Config::from_map(&told);
+        assert!(config.is_ok(), "{set}: the host refuses it: {:?}", config.err());
     }
 }
 
