@@ -165,3 +165,18 @@ fn the_values_of_the_runbook_are_taken() {
     assert!(output.status.success(), "{}", words(&output));
     assert!(String::from_utf8(output.stdout).unwrap().contains("secretKeyRef: {name: catalyst-state-key"));
 }
+
+#[test]
+fn the_steps_of_the_runbook_work_in_their_order_and_leave_nothing_out() {
+    let text = read("docs/operations.md");
+    let (before, _) = text.split_once("kubectl -n catalyst create secret").unwrap();
+    assert!(before.contains("kubectl create namespace catalyst"), "a Secret is made before its namespace is");
+    let part = |head: &str| text.split(&format!("\n## {head}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
+    // In each of these OpenTofu may run.
+    for status in ["provisioning", "tofu-applying", "destroying"] {
+        assert!(part("Upgrade").contains(&format!("`{status}`")), "{status}");
+    }
+    for kept in ["`deployments`", "`kubeconfigs`", "`state`", "`audit.jsonl`"] {
+        assert!(part("Backup and restore").contains(kept), "{kept}");
+    }
+}

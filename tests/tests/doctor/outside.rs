@@ -150,6 +150,6 @@ fn broken_an_address_of_the_metrics_that_cannot_be_had() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     set_up.set("CATALYST_METRICS_LISTEN", taken.local_addr().unwrap());
     set_up.examine().shows("metrics", "fail", "cannot be listened on");
-    set_up.set("CATALYST_METRICS_LISTEN", &set_up.env["CATALYST_LISTEN"].clone());
+    set_up.set("CATALYST_METRICS_LISTEN", set_up.env["CATALYST_LISTEN"].clone());
     set_up.examine().shows("environment", "fail", "CATALYST_METRICS_LISTEN: must be another address");
 }
