@@ -19,7 +19,7 @@ async fn scene(audience: Option<&str>, replies: impl IntoIterator<Item = Reply>)
         scopes: ScopeMap::parse("group:ops=admin; user:ci=create").unwrap(),
     };
     let reviewer = Kubernetes::new(settings, &outbound::Settings::default()).unwrap();
-    Scene { api, reviewer, account: account }
+    Scene { api, reviewer, account }
 }
 
 fn yes(user: &str, groups: &[&str], audiences: &[&str]) -> Reply {
