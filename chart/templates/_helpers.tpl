@@ -50,12 +50,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- /* Port of the API inside of the Pod. */ -}}
 {{- define "catalyst.port" -}}
 {{- $listen := toString (default "" .Values.env.CATALYST_LISTEN) -}}
-{{- if $listen -}}{{ regexFind "[0-9]+$" $listen }}{{- else -}}{{ default "8080" (toString .Values.env.PORT) }}{{- end -}}
+{{- if $listen -}}{{ regexFind "[0-9]+$" $listen }}{{- else -}}{{ toString (default "" .Values.env.PORT) }}{{- end -}}
 {{- end -}}
 
 {{- /* Port of the metrics inside of the Pod; empty where they have none of their own. */ -}}
 {{- define "catalyst.metricsPort" -}}
 {{- regexFind "[0-9]+$" (toString (default "" .Values.env.CATALYST_METRICS_LISTEN)) -}}
+{{- end -}}
+
+{{- /* Seconds that the host may take to go down; a test holds it to the host's own limits. */ -}}
+{{- define "catalyst.wayDown" -}}71{{- end -}}
+
+{{- /* Variables that the chart or the host has a meaning for: twice in a container's environment, the last one would count. */ -}}
+{{- define "catalyst.own" -}}
+^(HOME|PORT|CATALYST_.*|DYNADOT_.*|CORS_ORIGIN|POOL_DOMAIN_MANAGER_URL|DOMAIN|SUBDOMAIN|LB_IP|HTTPS_PROXY|NO_PROXY|SSL_CERT_FILE|RUST_LOG|OTEL_(EXPORTER_OTLP|TRACES)_.*|OTEL_SDK_DISABLED|OTEL_SERVICE_NAME|OTEL_RESOURCE_ATTRIBUTES)$
 {{- end -}}
 
 {{- /* Where nodes reach the API: what was said, else what ingress or route comes to. */ -}}
@@ -82,6 +90,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (has $auth (list "kubernetes" "oidc")) (not .Values.env.CATALYST_AUTH_SCOPES) -}}
 {{- fail (printf "env.CATALYST_AUTH_SCOPES: must say who may do what where env.CATALYST_AUTH is %s, such as group:platform=admin" $auth) -}}
 {{- end -}}
+{{- if not (include "catalyst.port" .) -}}
+{{- fail "env.PORT: must be set where env.CATALYST_LISTEN is not; without both the host listens on loopback, where nobody reaches it" -}}
+{{- end -}}
+{{- if eq (include "catalyst.metricsPort" .) (include "catalyst.port" .) -}}
+{{- fail "env.CATALYST_METRICS_LISTEN: must have another port than the API, whose address cannot be taken twice" -}}
+{{- end -}}
+{{- $down := int (add .Values.preStopSeconds (include "catalyst.wayDown" . | int)) -}}
+{{- if lt (int .Values.terminationGracePeriodSeconds) $down -}}
+{{- fail (printf "terminationGracePeriodSeconds: must be %d at least: preStopSeconds, then %s s in which the host goes down" $down (include "catalyst.wayDown" .)) -}}
+{{- end -}}
+{{- if and (eq $auth "kubernetes") (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.name: must name an account where none is created and env.CATALYST_AUTH is kubernetes; else every Pod of the namespace might ask for reviews of tokens" -}}
+{{- end -}}
 {{- if and .Values.serviceMonitor.enabled (not (include "catalyst.metricsPort" .)) -}}
 {{- fail "env.CATALYST_METRICS_LISTEN: must be an address such as [::]:9090 where serviceMonitor is enabled; the API's own asks who calls" -}}
 {{- end -}}
@@ -94,7 +115,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 {{- range .Values.extraEnv -}}
-{{- if hasPrefix "CATALYST_" .name -}}
+{{- if regexMatch (include "catalyst.own" $) .name -}}
 {{- fail (printf "extraEnv: %s is the host's own; it belongs under env, secretEnv or files" .name) -}}
 {{- end -}}
 {{- end -}}

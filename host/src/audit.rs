@@ -61,7 +61,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Opens the file, or makes it with mode 0600.
+    /// Opens the file, or makes it with mode 0600, and its folder with mode 0700.
     ///
     /// # Errors
     /// It cannot be opened for writing.

@@ -26,7 +26,7 @@ pub use scope::{Scope, Scopes};
 pub use scope_map::ScopeMap;
 pub use settings::{CookieSettings, OidcSettings, ReviewSettings, Settings, Way};
 pub use token::{TokenKind, digest, mint, mint_for_reading};
-pub use tokens::{GRACE, Tokens, TokensError, is_too_open, line};
+pub use tokens::{GRACE, Tokens, TokensError, is_name, is_too_open, line};
 
 use crate::outbound::{self, Outbound, SetupError};
 use async_trait::async_trait;
@@ -92,6 +92,14 @@ pub trait Authenticator: Send + Sync + 'static {
     /// Whether there is nobody whom it could know.
     fn knows_nobody(&self) -> bool {
         false
+    }
+
+    /// Asks whoever tells callers apart once, as a caller's token would; for a person who wants to know before.
+    ///
+    /// # Errors
+    /// [`Fault`]: no caller would be let in.
+    async fn prove(&self) -> Result<(), Fault> {
+        Ok(())
     }
 
     /// Who has this token.

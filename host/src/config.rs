@@ -183,7 +183,7 @@ impl Config {
             listen,
             auth: env.auth(listen)?,
             audit_log: env.get("CATALYST_AUDIT_LOG").map_or_else(|| beside("audit.jsonl"), PathBuf::from),
-            metrics_listen: env.metrics_listen()?,
+            metrics_listen: env.metrics_listen(listen)?,
             trusted_proxies: env.trusted_proxies()?,
             cors_origin: env.origin()?,
             plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),

@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod destroy;
 mod diagnosis;
 pub mod dns;
+mod drain;
 pub mod idempotency;
 pub mod preview;
 mod provision;
@@ -196,13 +197,6 @@ impl Driver {
     /// [`RecordError`]; they open it still.
     pub async fn end_read_tokens(&self, id: &DeploymentId, at: Timestamp) -> Result<(), RecordError> {
         self.store.record(id, &Fact::ReadTokensEnded, at).await.map(drop)
-    }
-
-    /// Ends all tasks: OpenTofu gets its signal and its grace, and what happened is recorded.
-    pub async fn drain(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
     }
 
     /// Ends what a crash left running before anything else touches its state, and tries until the record says so.

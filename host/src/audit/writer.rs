@@ -1,9 +1,9 @@
 //! The one thread that writes the file. Lines that come while it syncs are written and synced together.
 
 use super::AuditError;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -221,11 +221,13 @@ impl Log {
     }
 
     fn open(path: &Path) -> io::Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.map_or(Ok(()), make)?;
         let mut file = File::options().create(true).append(true).read(true).mode(0o600).open(path)?;
         let torn = !ends_with_a_line(&mut file)?;
         file.sync_all()?;
         // So that a new file is there after a crash.
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        if let Some(folder) = folder {
             File::open(folder)?.sync_all()?;
         }
         Ok(Self { file, torn, unknown: false })
@@ -248,6 +250,17 @@ impl Log {
             io::Error::other(format!("a sync failed ({error}); restart the host once the disk is in order"))
         })
     }
+}
+
+/// Makes a folder that is not there, for its user only, so that it is there after a crash, too.
+fn make(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+    above.map_or(Ok(()), make)?;
+    DirBuilder::new().mode(0o700).create(folder)?;
+    above.map_or(Ok(()), |above| File::open(above)?.sync_all())
 }
 
 fn ends_with_a_line(file: &mut File) -> io::Result<bool> {
@@ -282,6 +295,21 @@ mod tests {
         write("b\n").await.unwrap();
         assert_eq!((writer.unusable(), writer.lost()), (None, 1));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "b\n");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_made_for_its_user_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/log");
+        Log::open(&path).unwrap().append(b"a\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\n");
+        for made in ["a", "a/b"] {
+            let mode = std::fs::metadata(folder.path().join(made)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o700, "{made}");
+        }
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(Log::open(&folder.path().join("file/log")).is_err());
     }
 
     #[test]

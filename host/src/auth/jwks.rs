@@ -96,6 +96,19 @@ impl Keys {
         }
     }
 
+    /// Fetches the keys, and sees whether one could prove a token of these algorithms.
+    ///
+    /// # Errors
+    /// [`Fault::Unavailable`] where none could.
+    pub async fn prove(&self, algorithms: &[Algorithm]) -> Result<(), Fault> {
+        let keys = self.0.fetch().await.map_err(Fault::Unavailable)?;
+        if keys.iter().any(|key| algorithms.iter().any(|alg| fits(key, *alg))) {
+            return Ok(());
+        }
+        let none = "the OpenID provider has no key for the algorithms that CATALYST_OIDC_ALGORITHMS allows";
+        Err(Fault::Unavailable(none.to_owned()))
+    }
+
     /// Begins to fetch keys that are old, and waits for nothing.
     pub fn keep_fresh(&self) {
         let Some(old) = self.0.set().filter(|set| set.fetched.elapsed() >= self.0.ages.old) else { return };

@@ -29,6 +29,11 @@ const SUSPECT_WAITING: usize = 32;
 /// Other tokens that may wait: what the places can review within the budget of one, where the API takes some 100 ms each.
 const WAITING: usize = 512;
 
+/// What a review of such a token comes to.
+const UNKNOWN: &str = "the cluster does not know it";
+/// A token that nobody has, to see whether the API says so.
+const MADE_UP: &str = "made-up-by-catalyst-doctor";
+
 /// Reviews tokens.
 pub struct Kubernetes {
     outbound: Outbound,
@@ -110,7 +115,7 @@ impl Kubernetes {
         let parsed: Result<Review, _> = serde_json::from_slice(&answer.body);
         let status = parsed.map_err(|_| Fault::Unavailable("it answered something else".to_owned()))?.status;
         if !status.authenticated {
-            return Err(Fault::Wrong("the cluster does not know it"));
+            return Err(Fault::Wrong(UNKNOWN));
         }
         // An API that knows no audiences names none, and then the token may have been meant for somebody else.
         if self.settings.audience.as_ref().is_some_and(|wanted| !status.audiences.contains(wanted)) {
@@ -125,6 +130,16 @@ impl Kubernetes {
 impl Authenticator for Kubernetes {
     fn mode(&self) -> Mode {
         Mode::Kubernetes
+    }
+
+    async fn prove(&self) -> Result<(), Fault> {
+        match self.review(&SecretValue::new(MADE_UP)).await {
+            Err(Fault::Wrong(UNKNOWN)) => Ok(()),
+            Err(fault @ (Fault::Unavailable(_) | Fault::Busy | Fault::Blind(_))) => Err(fault),
+            Ok(_) | Err(Fault::Wrong(_)) => {
+                Err(Fault::Blind("the Kubernetes API takes a token that was made up".to_owned()))
+            }
+        }
     }
 
     async fn identify(&self, token: &SecretValue, standing: Standing) -> Result<Caller, Fault> {

@@ -5,7 +5,7 @@ use crate::test_server::{Reply, TestServer, say};
 struct Scene {
     api: TestServer,
     reviewer: Kubernetes,
-    _account: tempfile::TempDir,
+    account: tempfile::TempDir,
 }
 
 async fn scene(audience: Option<&str>, replies: impl IntoIterator<Item = Reply>) -> Scene {
@@ -19,7 +19,7 @@ async fn scene(audience: Option<&str>, replies: impl IntoIterator<Item = Reply>)
         scopes: ScopeMap::parse("group:ops=admin; user:ci=create").unwrap(),
     };
     let reviewer = Kubernetes::new(settings, &outbound::Settings::default()).unwrap();
-    Scene { api, reviewer, _account: account }
+    Scene { api, reviewer, account }
 }
 
 fn yes(user: &str, groups: &[&str], audiences: &[&str]) -> Reply {
@@ -118,4 +118,20 @@ async fn the_line_for_reviews_has_an_end_for_everybody() {
     let next = ask(&scene, "one.more").await;
     assert!(matches!(&next, Err(Fault::Unavailable(why)) if why.contains("too many")), "{next:?}");
     assert!(asked.iter().all(|one| !one.is_finished()), "those in the line wait on");
+}
+
+#[tokio::test]
+async fn who_reviews_well_is_known_by_a_token_that_was_made_up() {
+    let refused = say(403, String::new());
+    let scene =
+        scene(Some("catalyst"), [no(), refused, yes("ci", &[], &["catalyst"]), yes("ci", &[], &["other"])]).await;
+    scene.reviewer.prove().await.unwrap();
+    assert!(matches!(scene.reviewer.prove().await, Err(Fault::Unavailable(why)) if why.contains("it answered 403")));
+    for _ in 0..2 {
+        assert!(matches!(scene.reviewer.prove().await, Err(Fault::Blind(_))));
+    }
+    std::fs::remove_file(scene.account.path().join("token")).unwrap();
+    assert!(
+        matches!(scene.reviewer.prove().await, Err(Fault::Unavailable(why)) if why.contains("no token of our own"))
+    );
 }

@@ -83,6 +83,10 @@ impl Authenticator for Oidc {
         self.keys.keep_fresh();
     }
 
+    async fn prove(&self) -> Result<(), Fault> {
+        self.keys.prove(&self.settings.algorithms).await
+    }
+
     async fn identify(&self, token: &SecretValue, standing: Standing) -> Result<Caller, Fault> {
         nonsense(token)?;
         let digest = digest(token);

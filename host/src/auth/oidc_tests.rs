@@ -338,3 +338,16 @@ fn only_signatures_of_public_keys_may_be_allowed() {
         assert_eq!(algorithm(word), None, "{word:?}");
     }
 }
+
+#[tokio::test]
+async fn a_provider_proves_somebody_only_with_a_key_for_an_algorithm_that_is_allowed() {
+    let own = Signer::new("a").jwk();
+    let mut other = own.clone();
+    other["alg"] = "ES384".into();
+    let scene = scene(&[vec![own], vec![other], vec![]]).await;
+    scene.oidc.prove().await.unwrap();
+    for _ in 0..2 {
+        let none = scene.oidc.prove().await;
+        assert!(matches!(&none, Err(Fault::Unavailable(why)) if why.contains("CATALYST_OIDC_ALGORITHMS")), "{none:?}");
+    }
+}

@@ -257,7 +257,8 @@ fn parse_line(line: &str) -> Result<Known, &'static str> {
     Ok(Known { name: name.to_owned(), scopes, digest: bytes })
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a token may have this name.
+pub fn is_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-@".contains(&b);
     (1..=NAME).contains(&name.len()) && name.bytes().all(plain)
 }

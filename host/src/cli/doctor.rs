@@ -39,7 +39,7 @@ pub async fn doctor(config: &Config, arguments: &Arguments) -> ExitCode {
     found.take(programs::plugins_and_mirror(config).await);
     let (trust, outbound) = network::trust(config);
     found.take(trust);
-    found.take(process::authentication(config, outbound.as_ref()));
+    found.take(process::authentication(config, outbound.as_ref()).await);
     found.take(network::proxy(config).await);
     if let Some(outbound) = outbound {
         found.take(place::lock_and_address(config, &outbound).await);

@@ -28,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long OpenTofu may take to stop and keep its state when the process goes down.
 const STOP_GRACE: Duration = Duration::from_secs(20);
+/// How long the end of all work may take: OpenTofu's grace, its second interrupt, and its last lines, which come to 50 s; then
+/// the last records on a slow disk. One that does not answer at all must not keep the rest of the end from its turn.
+const DRAIN: Duration = Duration::from_secs(60);
 /// How long a start waits for plugins: a component made from Python is compiled in ten seconds.
 const FIRST_LOAD: Duration = Duration::from_secs(20);
 /// How long the last lines of the audit log may take: a sync of a slow disk, and far within what is left of a Pod's grace.
@@ -75,11 +78,12 @@ async fn open(config: &Config, stopping: &CancellationToken) -> anyhow::Result<R
     let limits = http::Limits::default();
     let limits = http::Limits { connections: descriptors::room_for(limits.connections), ..limits };
     let metrics = Arc::new(Metrics::default());
-    // Both may wait for the process before this one, and that must hold up no signal.
+    // Each of these may wait, for the process before this one or for a disk, and that must hold up no signal.
     let (settings, workdir, wait) = (store_settings(config), config.tofu.workdir.clone(), config.lock_wait);
     let store = apart(move || FileStore::open(settings)).await?.context("cannot open the store")?;
     let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
-    let audit = Audit::open(config.audit_log.clone(), stopping.clone());
+    let (path, end) = (config.audit_log.clone(), stopping.clone());
+    let audit = apart(move || Audit::open(path, end)).await?;
     let audit = audit.with_context(|| format!("cannot open the audit log {}", config.audit_log.display()))?;
     let _work_folders =
         apart(move || HeldFolder::take(&workdir, wait)).await?.context("cannot take OpenTofu's work folders")?;
@@ -89,7 +93,8 @@ async fn open(config: &Config, stopping: &CancellationToken) -> anyhow::Result<R
     let (sandbox, cache_dir) = start_sandbox(config, settings).context("cannot start the sandbox")?;
     first_load(&sandbox, &config.plugins_dir).await;
     let outbound = Outbound::new(&outbound_settings(config)).context("cannot set up outgoing calls")?;
-    let auth = Auth::new(config.auth.clone(), &outbound, &outbound_settings(config));
+    let (settings, way_out, how) = (config.auth.clone(), outbound.clone(), outbound_settings(config));
+    let auth = apart(move || Auth::new(settings, &way_out, &how)).await?;
     let auth = Arc::new(auth.context("cannot set up authentication")?);
     let names = Names::new(&outbound, config.pool_domain_manager_url.clone(), config.managed_domains.clone());
     let engine = Engine::new(engine_settings(config, cache_dir), store.clone()).await.context("cannot use OpenTofu")?;
@@ -130,7 +135,7 @@ async fn run(config: &Config, signals: Signals, rooms: Rooms, stopping: Cancella
     }
     tracing::info!("going down: no new work is taken, runs are stopped and recorded");
     stopping.cancel();
-    driver.drain().await;
+    driver.drain(DRAIN).await;
     // Until here whoever asked was told why not; now nobody needs an answer any more.
     closing.cancel();
     let served = served.await.context("the server broke");

@@ -1,9 +1,12 @@
 //! `catalyst token new`: a token, told once, and the line by which the host knows it.
 
-use crate::auth::{Scope, Scopes, line, mint};
+use crate::auth::{Scope, Scopes, is_name, line, mint};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use std::io::Write;
+
+/// The rule of a name.
+const NAMES: &str = "it must be 1 to 64 of a-z, A-Z, 0-9, `.`, `_`, `-` and `@`";
 
 /// What to do about tokens.
 #[derive(Args)]
@@ -25,7 +28,7 @@ enum Command {
 #[derive(Args)]
 struct New {
     /// Whose it is; the audit log names it so.
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     name: String,
     /// What it allows: read, create, kubeconfig or admin, which allows all. May be given several times.
     #[arg(long = "scope", required = true, value_parser = scope)]
@@ -37,11 +40,39 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Command::New(new) = &arguments.command;
     let token = mint()?;
     let line = line(&new.name, Scopes::of(&new.scopes), &token);
-    let line = line.context("--name must be 1 to 64 of a-z, A-Z, 0-9, `.`, `_`, `-` and `@`")?;
+    let line = line.context(NAMES)?;
     writeln!(std::io::stdout(), "{line}").context("cannot print the line")?;
     writeln!(std::io::stderr(), "{}", token.expose()).context("cannot print the token")
 }
 
 fn scope(word: &str) -> Result<Scope, String> {
     Scope::parse(word).ok_or_else(|| "it must be read, create, kubeconfig or admin".to_owned())
+}
+
+fn name(text: &str) -> Result<String, &'static str> {
+    if is_name(text) { Ok(text.to_owned()) } else { Err(NAMES) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        _arguments: Arguments,
+    }
+
+    #[test]
+    fn a_name_that_may_not_stand_in_the_file_is_wrong_usage() {
+        let status = |name: &str| {
+            let read = Line::try_parse_from(["token", "new", "--name", name, "--scope", "read"]);
+            read.err().map(|error| error.exit_code())
+        };
+        assert_eq!(status("ana@example"), None);
+        for wrong in ["a b", "", "a\n", &"a".repeat(65)] {
+            assert_eq!(status(wrong), Some(2), "{wrong:?}");
+        }
+    }
 }

@@ -88,11 +88,18 @@ impl Env<'_> {
         Ok(CookieSettings { prefix: url.path().trim_end_matches('/').to_owned(), secure: url.scheme() == "https" })
     }
 
-    pub(super) fn metrics_listen(&self) -> Result<Option<SocketAddr>, ConfigError> {
+    /// Where the API listens, nobody else can.
+    pub(super) fn metrics_listen(&self, api: SocketAddr) -> Result<Option<SocketAddr>, ConfigError> {
         let name = "CATALYST_METRICS_LISTEN";
-        let parse =
-            |text: &str| text.parse().map_err(|_| invalid(name, "must be an address and a port such as 0.0.0.0:9090"));
-        self.get(name).map(parse).transpose()
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let wrong = |_| invalid(name, "must be an address and a port such as 0.0.0.0:9090");
+        let own: SocketAddr = text.parse().map_err(wrong)?;
+        let meets = own.ip() == api.ip() || own.ip().is_unspecified() || api.ip().is_unspecified();
+        // The system gives each its own where none is named.
+        if meets && own.port() == api.port() && own.port() != 0 {
+            return Err(invalid(name, "must be another address than that of the API"));
+        }
+        Ok(Some(own))
     }
 
     pub(super) fn trusted_proxies(&self) -> Result<TrustedProxies, ConfigError> {

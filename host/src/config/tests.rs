@@ -32,6 +32,24 @@ fn h1_an_open_address_must_be_asked_for_and_listen_wins_over_port() {
 }
 
 #[test]
+fn the_metrics_have_an_address_of_their_own() {
+    let of = |api: &str, own: &str| {
+        let set = [("CATALYST_LISTEN", api), ("CATALYST_METRICS_LISTEN", own), ("CATALYST_AUTH", "none")];
+        config(&set).map(|c| c.metrics_listen.unwrap().to_string())
+    };
+    for (api, own) in
+        [("127.0.0.1:8080", "127.0.0.1:8080"), ("0.0.0.0:8080", "127.0.0.1:8080"), ("127.0.0.1:8080", "[::]:8080")]
+    {
+        assert_eq!(of(api, own).unwrap_err().name, "CATALYST_METRICS_LISTEN", "{api} {own}");
+    }
+    for (api, own) in
+        [("127.0.0.1:8080", "127.0.0.1:9090"), ("127.0.0.1:8080", "127.0.0.2:8080"), ("0.0.0.0:0", "0.0.0.0:0")]
+    {
+        assert_eq!(of(api, own).unwrap(), own);
+    }
+}
+
+#[test]
 fn go_durations_are_read_and_bad_values_name_the_variable() {
     let c = config(&[("CATALYST_APPLY_TIMEOUT", "1h30m"), ("CATALYST_PHASE1_SETTLE", "1500ms")]).unwrap();
     assert_eq!(c.tofu.apply_timeout, Duration::from_secs(5400));

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is set, and what Helm must say of it.
-const REFUSED: [(&str, &str); 26] = [
+const REFUSED: [(&str, &str); 66] = [
     (r#"replicas=3"#, "replicas"),
     (r#"env.CATALYST_APPLY_TIMEOUT="soon""#, "CATALYST_APPLY_TIMEOUT"),
     (r#"env.CATALYST_TOFU_CONFINE="on""#, "CATALYST_TOFU_CONFINE"),
@@ -30,6 +30,46 @@ const REFUSED: [(&str, &str); 26] = [
     (r#"extraEnv=[{"name":"CATALYST_MAX_RUNS","value":"9"}]"#, "is the host's own"),
     (r#"plugins.source="image""#, "plugins.image.reference: must name an image"),
     (r#"ingress.enabled=true"#, "ingress.host: must be"),
+    (r#"env.PORT="""#, "env.PORT: must be set"),
+    (r#"env.PORT=null"#, "env.PORT: must be set"),
+    (r#"env.PORT="70000""#, "PORT"),
+    (r#"env.PORT=70000"#, "PORT"),
+    (r#"env.PORT="1023""#, "PORT"),
+    (r#"env.CATALYST_METRICS_LISTEN="[::]:8080""#, "env.CATALYST_METRICS_LISTEN: must have another port"),
+    (r#"env.CATALYST_METRICS_LISTEN=":9090""#, "CATALYST_METRICS_LISTEN"),
+    (r#"env.CATALYST_LISTEN="catalyst:8080""#, "CATALYST_LISTEN"),
+    (r#"env.CATALYST_LISTEN="0.0.0.0:70000""#, "CATALYST_LISTEN"),
+    (r#"env.CATALYST_LISTEN="0.0.0.256:8080""#, "CATALYST_LISTEN"),
+    (r#"env.CATALYST_LISTEN="[1]:8080""#, "CATALYST_LISTEN"),
+    (r#"env.CATALYST_APPLY_TIMEOUT="0s""#, "CATALYST_APPLY_TIMEOUT"),
+    (r#"env.CATALYST_SECRETS_TTL="0h0.0m""#, "CATALYST_SECRETS_TTL"),
+    (r#"env.CATALYST_TRUSTED_PROXIES="10.0.0.0/99""#, "CATALYST_TRUSTED_PROXIES"),
+    (r#"env.CATALYST_TRUSTED_PROXIES="10.0.0/8""#, "CATALYST_TRUSTED_PROXIES"),
+    (r#"env.CATALYST_TRUSTED_PROXIES="fd00::/129""#, "CATALYST_TRUSTED_PROXIES"),
+    (r#"env.CATALYST_OIDC_ISSUER="http://login.example.org""#, "CATALYST_OIDC_ISSUER"),
+    (r#"env.CATALYST_OIDC_ISSUER="https://login.example.org?x=1""#, "CATALYST_OIDC_ISSUER"),
+    (r#"env.CATALYST_OIDC_ALGORITHMS="HS256""#, "CATALYST_OIDC_ALGORITHMS"),
+    (r#"env.CATALYST_AUTH_KUBERNETES_API="http://api.example.org""#, "CATALYST_AUTH_KUBERNETES_API"),
+    (r#"env.CATALYST_AUTH_SCOPES="group:platform=write""#, "CATALYST_AUTH_SCOPES"),
+    (r#"env.CATALYST_AUTH_SCOPES="platform=read""#, "CATALYST_AUTH_SCOPES"),
+    (r#"env.CATALYST_AUTH_SCOPES="*=read; group:platform""#, "CATALYST_AUTH_SCOPES"),
+    (r#"env.CATALYST_AUDIT_LOG="audit.log""#, "CATALYST_AUDIT_LOG"),
+    (r#"env.CATALYST_AUDIT_LOG="/var/log/audit.log""#, "CATALYST_AUDIT_LOG"),
+    (r#"env.CATALYST_STATE_DIR="/state""#, "CATALYST_STATE_DIR"),
+    (r#"env.CATALYST_DEPLOYMENTS_DIR="/var/lib/catalyst/../x""#, "CATALYST_DEPLOYMENTS_DIR"),
+    (r#"env.CATALYST_KUBECONFIGS_DIR="/tmp/kubeconfigs""#, "CATALYST_KUBECONFIGS_DIR"),
+    (r#"env.CATALYST_TOFU_WORKDIR="/scratch""#, "CATALYST_TOFU_WORKDIR"),
+    (r#"env.CATALYST_CACHE_DIR="cache""#, "CATALYST_CACHE_DIR"),
+    (r#"env.OTEL_EXPORTER_OTLP_PROTOCOL="grpc""#, "OTEL_EXPORTER_OTLP_PROTOCOL"),
+    (r#"env.OTEL_EXPORTER_OTLP_ENDPOINT="otel:4318""#, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    (r#"env.OTEL_TRACES_SAMPLER_ARG="1.5""#, "OTEL_TRACES_SAMPLER_ARG"),
+    (r#"extraEnv=[{"name":"PORT","value":"9"}]"#, "extraEnv: PORT is the host's own"),
+    (r#"fullnameOverride="-x_""#, "fullnameOverride"),
+    (r#"nameOverride="X""#, "nameOverride"),
+    (r#"preStopSeconds=20"#, "terminationGracePeriodSeconds: must be 91 at least"),
+    (r#"terminationGracePeriodSeconds=75"#, "terminationGracePeriodSeconds: must be 76 at least"),
+    (r#"networkPolicy.egressPorts=[]"#, "egressPorts"),
+    (r#"secretEnv.CATALYST_STATE_KEY={"name":"Wrong_","key":"x"}"#, "CATALYST_STATE_KEY"),
 ];
 
 #[test]
@@ -42,6 +82,17 @@ fn bad_values_are_refused_by_their_name() {
     }
     let both = [r#"secretEnv.HTTPS_PROXY={"name":"proxy","key":"url"}"#, r#"env.HTTPS_PROXY="http://proxy.example""#];
     assert!(words(&template(&values("default"), &both)).contains("env.HTTPS_PROXY: is set under secretEnv or files"));
+    let account = words(&template(&values("gateway"), &["serviceAccount.create=false"]));
+    assert!(account.contains("serviceAccount.name: must name an account"), "{account}");
+}
+
+#[test]
+fn no_setting_of_the_host_comes_in_by_the_back_door() {
+    for variable in catalyst::config::VARIABLES {
+        let extra = format!(r#"extraEnv=[{{"name":"{}","value":"1"}}]"#, variable.name);
+        let said = words(&template(&values("default"), &[&extra]));
+        assert!(said.contains("is the host's own"), "{}: {said}", variable.name);
+    }
 }
 
 #[test]
@@ -50,6 +101,22 @@ fn good_values_beside_them_are_taken() {
         r#"env.CATALYST_APPLY_TIMEOUT="1h30m""#,
         r#"env.CATALYST_MAX_RUNS=2"#,
         r#"env.CATALYST_LISTEN="[::]:8081""#,
+        r#"env.CATALYST_LISTEN="192.0.2.255:65535""#,
+        r#"env.CATALYST_LISTEN="[fd00::10.0.0.1]:1024""#,
+        r#"env.PORT="65535""#,
+        r#"env.CATALYST_LOCK_WAIT="0.5s""#,
+        r#"env.CATALYST_LOCK_WAIT="100ms""#,
+        r#"env.CATALYST_LOCK_WAIT="""#,
+        r#"env.CATALYST_TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7,fd00::/8 ::1""#,
+        r#"env.CATALYST_OIDC_ISSUER="http://localhost:8443/realm""#,
+        r#"env.CATALYST_AUTH_SCOPES="user:system:serviceaccount:a:b=create; group:CN=ops,DC=x = read+kubeconfig;*=read;""#,
+        r#"env.CATALYST_AUDIT_LOG="/var/lib/catalyst/audit/log..jsonl""#,
+        r#"env.CATALYST_TOFU_WORKDIR="/tmp""#,
+        r#"env.OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf""#,
+        r#"env.OTEL_TRACES_SAMPLER_ARG=0.25"#,
+        r#"env.OTEL_EXPORTER_OTLP_TIMEOUT=2500"#,
+        r#"fullnameOverride="catalyst-api""#,
+        r#"serviceAccount={"create":false,"name":"catalyst"}"#,
         r#"env.CATALYST_AUTH="none""#,
         r#"secretEnv.CATALYST_STATE_KEY={"name":"x","key":"y"}"#,
         r#"env.OTEL_EXPORTER_OTLP_ENDPOINT="http://otel:4318""#,
@@ -61,6 +128,12 @@ fn good_values_beside_them_are_taken() {
     ] {
         let output = template(&values("default"), &[set]);
         assert!(output.status.success(), "{set}: {}", words(&output));
+        let objects = parsed(&String::from_utf8(output.stdout).unwrap());
+        let env = pod(&objects)["containers"][0]["env"].as_array().unwrap();
+        let text = |entry: &Value, key: &str| entry[key].as_str().map(str::to_owned);
+        let told = env.iter().filter_map(|entry| text(entry, "name").zip(text(entry, "value"))).collect();
+        let config = catalyst::config::Config::from_map(&told);
+        assert!(config.is_ok(), "{set}: the host refuses it: {:?}", config.err());
     }
 }
 
@@ -91,4 +164,19 @@ fn the_values_of_the_runbook_are_taken() {
     let output = template(&file.display().to_string(), &[]);
     assert!(output.status.success(), "{}", words(&output));
     assert!(String::from_utf8(output.stdout).unwrap().contains("secretKeyRef: {name: catalyst-state-key"));
+}
+
+#[test]
+fn the_steps_of_the_runbook_work_in_their_order_and_leave_nothing_out() {
+    let text = read("docs/operations.md");
+    let (before, _) = text.split_once("kubectl -n catalyst create secret").unwrap();
+    assert!(before.contains("kubectl create namespace catalyst"), "a Secret is made before its namespace is");
+    let part = |head: &str| text.split(&format!("\n## {head}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
+    // In each of these OpenTofu may run.
+    for status in ["provisioning", "tofu-applying", "destroying"] {
+        assert!(part("Upgrade").contains(&format!("`{status}`")), "{status}");
+    }
+    for kept in ["`deployments`", "`kubeconfigs`", "`state`", "`audit.jsonl`"] {
+        assert!(part("Backup and restore").contains(kept), "{kept}");
+    }
 }

@@ -1,8 +1,12 @@
 //! One list of settings: what the host reads, what the chart can set, and what the documents say.
 
 use super::*;
-use catalyst::config::VARIABLES;
-use std::collections::BTreeSet;
+use catalyst::audit::Audit;
+use catalyst::config::{Config, VARIABLES};
+use catalyst_store::{FileStore, HeldFolder, Settings};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// What the schema lets through below one key of the values.
 fn settable(key: &str) -> BTreeSet<String> {
@@ -48,9 +52,22 @@ fn every_setting_arrives_in_the_container() {
         "CATALYST_LISTEN" => "0.0.0.0:9999",
         "CATALYST_METRICS_LISTEN" => "0.0.0.0:9090",
         "CATALYST_AUTH" => "none",
+        "CATALYST_AUTH_SCOPES" => "group:platform=admin; *=read",
+        "CATALYST_OIDC_ALGORITHMS" => "ES256",
         "CATALYST_TRUSTED_PROXIES" => "10.0.0.0/8, fd00::/8",
         "CATALYST_TOFU_CONFINE" => "off",
+        "CATALYST_AUDIT_LOG" => "/var/lib/catalyst/audit/log",
+        "CATALYST_DEPLOYMENTS_DIR" | "CATALYST_KUBECONFIGS_DIR" | "CATALYST_STATE_DIR" => "/var/lib/catalyst/x",
+        "CATALYST_TOFU_WORKDIR" | "CATALYST_CACHE_DIR" => "/tmp/x",
         "CATALYST_MAX_RUNS" | "CATALYST_PHASE1_EXPECTED" => "7",
+        "OTEL_TRACES_EXPORTER" => "otlp",
+        "OTEL_TRACES_SAMPLER" => "always_on",
+        "OTEL_TRACES_SAMPLER_ARG" => "0.5",
+        "OTEL_RESOURCE_ATTRIBUTES" => "a=b",
+        name if name.starts_with("OTEL_") && name.ends_with("_PROTOCOL") => "http/protobuf",
+        name if name.starts_with("OTEL_") && name.ends_with("_COMPRESSION") => "none",
+        name if name.starts_with("OTEL_") && name.ends_with("_TIMEOUT") => "2500",
+        name if name.starts_with("OTEL_") && name.ends_with("_ENDPOINT") => "http://otel:4318",
         name if name.contains("TIMEOUT")
             || name.ends_with("_TTL")
             || name.ends_with("_WAIT")
@@ -81,19 +98,52 @@ fn every_setting_arrives_in_the_container() {
     }
 }
 
-#[test]
-fn the_default_values_are_taken_by_the_host() {
-    for set in ["default", "reference"] {
-        let objects = objects(set);
-        let env = pod(&objects)["containers"][0]["env"].as_array().unwrap();
-        let told: std::collections::BTreeMap<String, String> = env
-            .iter()
-            .filter_map(|entry| Some((entry["name"].as_str()?.to_owned(), entry["value"].as_str()?.to_owned())))
-            .collect();
-        let config = catalyst::config::Config::from_map(&told).unwrap();
+/// What the host of a value set is told, its Secrets being there, below a folder that stands for the Pod's volumes.
+fn told(set: &str, volumes: &Path) -> BTreeMap<String, String> {
+    let objects = objects(set);
+    let below = volumes.display().to_string();
+    let value = |entry: &Value| match entry["value"].as_str() {
+        Some(text) if WRITABLE.iter().any(|volume| text.starts_with(volume)) => format!("{below}{text}"),
+        Some(text) => text.to_owned(),
+        // Well-formed for each: a key of 32 bytes.
+        None => "5e".repeat(32),
+    };
+    let env = pod(&objects)["containers"][0]["env"].as_array().unwrap();
+    env.iter().map(|entry| (entry["name"].as_str().unwrap().to_owned(), value(entry))).collect()
+}
+
+/// Where the Pod can write: its root cannot be.
+const WRITABLE: [&str; 4] = ["/var/lib/catalyst", "/var/cache/catalyst", "/tmp", "/home/nonroot"];
+
+#[tokio::test]
+async fn the_host_takes_every_value_set_and_opens_what_it_names_on_empty_volumes() {
+    for set in SETS {
+        let volumes = tempfile::tempdir().unwrap();
+        for volume in WRITABLE {
+            std::fs::create_dir_all(format!("{}{volume}", volumes.path().display())).unwrap();
+        }
+        let config = Config::from_map(&told(set, volumes.path())).unwrap();
         assert_eq!(config.listen.to_string(), "0.0.0.0:8080", "{set}");
         let warnings: Vec<_> = config.warnings.iter().filter(|warning| !warning.contains("MODULE_PATH")).collect();
         assert!(warnings.is_empty(), "{set}: {warnings:?}");
+        let kept = [&config.deployments_dir, &config.kubeconfigs_dir, &config.state_dir, &config.audit_log];
+        let written = kept.into_iter().chain([&config.tofu.workdir]).chain(&config.cache_dir);
+        for path in written {
+            assert!(path.starts_with(volumes.path()), "{set}: {} is on no volume", path.display());
+        }
+        let store = FileStore::open(Settings {
+            deployments_dir: config.deployments_dir.clone(),
+            kubeconfigs_dir: config.kubeconfigs_dir.clone(),
+            state_dir: config.state_dir.clone(),
+            lock_wait: Duration::ZERO,
+            log_cap_bytes: 1 << 20,
+            state_key: config.state_key.clone(),
+        });
+        assert!(store.is_ok(), "{set}: {:?}", store.err());
+        let held = HeldFolder::take(&config.tofu.workdir, Duration::ZERO);
+        assert!(held.is_ok(), "{set}: {:?}", held.err());
+        let audit = Audit::open(config.audit_log.clone(), CancellationToken::new());
+        assert!(audit.is_ok(), "{set}: {}: {:?}", config.audit_log.display(), audit.err());
     }
 }
 

@@ -27,6 +27,19 @@ fn broken_a_folder_that_cannot_be_made() {
 }
 
 #[test]
+fn broken_an_audit_log_that_cannot_be_made_or_written() {
+    let mut set_up = SetUp::well();
+    set_up.set("CATALYST_AUDIT_LOG", "/proc/catalyst/audit.jsonl");
+    set_up.examine().shows("audit log", "fail", "/proc/catalyst is not there and cannot be made below /proc");
+    set_up.set("CATALYST_AUDIT_LOG", set_up.path("audit").display());
+    fs::create_dir(set_up.path("audit")).unwrap();
+    set_up.examine().shows("audit log", "fail", "is no file");
+    // A start makes the folder, so one that is not there yet is well.
+    set_up.set("CATALYST_AUDIT_LOG", set_up.path("data/audit/audit.jsonl").display());
+    assert!(set_up.examine().troubled().is_empty(), "{:#?}", set_up.examine().findings);
+}
+
+#[test]
 fn broken_a_folder_that_everybody_may_enter() {
     let set_up = SetUp::well();
     fs::create_dir_all(set_up.path("data/deployments")).unwrap();

@@ -35,6 +35,7 @@ impl SetUp {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let env = [
             ("CATALYST_LISTEN", format!("127.0.0.1:{}", free_port())),
+            ("CORS_ORIGIN", "https://console.example.org".to_owned()),
             ("CATALYST_API_PUBLIC_URL", "https://catalyst.example.org".to_owned()),
             ("CATALYST_PLUGINS_DIR", path("plugins")),
             ("CATALYST_DEPLOYMENTS_DIR", path("data/deployments")),

@@ -98,3 +98,58 @@ fn broken_a_file_of_tokens_that_is_not_there() {
     std::fs::write(set_up.path("tokens"), "# nobody yet\n").unwrap();
     set_up.examine().shows("authentication", "warn", "nobody is let in");
 }
+
+#[test]
+fn broken_an_api_that_every_page_in_a_browser_may_call() {
+    let mut set_up = SetUp::well();
+    set_up.env.remove("CORS_ORIGIN");
+    set_up.examine().shows("authentication", "warn", "any page in a browser on this machine may call");
+}
+
+#[test]
+fn broken_an_openid_provider_that_proves_nobody() {
+    let mut set_up = SetUp::well();
+    set_up.set("CATALYST_AUTH", "oidc");
+    set_up.set("CATALYST_AUTH_SCOPES", "*=read");
+    set_up.set("CATALYST_OIDC_AUDIENCE", "catalyst");
+    set_up.set("CATALYST_OIDC_ISSUER", format!("http://127.0.0.1:{}", free_port()));
+    set_up.examine().shows("authentication", "fail", "nobody is let in: the OpenID provider's configuration");
+    let other = Double::http(|_| Some((200, r#"{"issuer": "https://x", "jwks_uri": "https://x"}"#.to_owned())));
+    set_up.set("CATALYST_OIDC_ISSUER", other.url());
+    set_up.examine().shows("authentication", "fail", "calls itself by another name");
+}
+
+#[test]
+fn broken_a_cluster_that_reviews_no_token() {
+    let mut set_up = SetUp::well();
+    let said = |authenticated: bool| format!(r#"{{"status": {{"authenticated": {authenticated}}}}}"#);
+    let review = move |seen: &catalyst_tests::double::Seen| {
+        let right = seen.headers.iter().any(|line| line.to_lowercase() == "authorization: bearer right");
+        // To "open" everybody is somebody, and nobody else may ask.
+        let open = seen.headers.iter().any(|line| line.to_lowercase() == "authorization: bearer open");
+        Some(if right || open { (201, said(open)) } else { (403, String::new()) })
+    };
+    let api = Double::http(review);
+    set_up.set("CATALYST_AUTH", "kubernetes");
+    set_up.set("CATALYST_AUTH_SCOPES", "*=read");
+    set_up.set("CATALYST_AUTH_KUBERNETES_API", api.url());
+    set_up.set("CATALYST_AUTH_KUBERNETES_ACCOUNT", set_up.path("account").display());
+    set_up.examine().shows("authentication", "fail", "no token of our own");
+    fs::create_dir(set_up.path("account")).unwrap();
+    for (own, words) in [("nobody", "it answered 403"), ("open", "takes a token that was made up")] {
+        fs::write(set_up.path("account/token"), own).unwrap();
+        set_up.examine().shows("authentication", "fail", words);
+    }
+    fs::write(set_up.path("account/token"), "right").unwrap();
+    assert!(set_up.examine().troubled().is_empty(), "{:#?}", set_up.examine().findings);
+}
+
+#[test]
+fn broken_an_address_of_the_metrics_that_cannot_be_had() {
+    let mut set_up = SetUp::well();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    set_up.set("CATALYST_METRICS_LISTEN", taken.local_addr().unwrap());
+    set_up.examine().shows("metrics", "fail", "cannot be listened on");
+    set_up.set("CATALYST_METRICS_LISTEN", set_up.env["CATALYST_LISTEN"].clone());
+    set_up.examine().shows("environment", "fail", "CATALYST_METRICS_LISTEN: must be another address");
+}

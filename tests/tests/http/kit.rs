@@ -193,7 +193,7 @@ impl Server {
     /// An orderly end.
     pub async fn down(self) {
         self.stop.cancel();
-        self.driver.drain().await;
+        self.driver.drain(std::time::Duration::from_secs(60)).await;
         self.served.await.unwrap().unwrap();
     }
 

@@ -3,7 +3,12 @@
 use crate::going::ends_well;
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::world::LIMIT;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
+
+/// `O_NONBLOCK` of Linux.
+const NOT_WAITING: i32 = 0o4000;
 
 /// Processes of the compiler of plugins that this host has.
 fn compilers(host: &Host) -> Vec<u32> {
@@ -74,4 +79,24 @@ fn a_term_while_the_start_waits_for_another_process_is_heard_at_once() {
     println!("SIGTERM while waiting for the lock: down after {took:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(first.api.get("/readyz").status, 200);
+}
+
+#[test]
+fn a_term_while_a_disk_does_not_answer_the_start_is_heard_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    // Whoever opens one to read waits for a writer, as for a disk that hangs.
+    let tokens = folder.path().join("tokens");
+    let made = std::process::Command::new("mkfifo").arg(&tokens).status().unwrap();
+    assert!(made.success());
+    let tokens = tokens.display().to_string();
+    let mut host = Host::prepare(&[("CATALYST_AUTH", "token"), ("CATALYST_AUTH_TOKENS", &tokens)]);
+    host.begin();
+    // That opens only when there is a reader, who then waits for what is never written.
+    let open = || File::options().write(true).custom_flags(NOT_WAITING).open(&tokens).ok();
+    let _held = wait_for("the start to be stuck", LIMIT, open);
+    assert!(host.ended().is_none(), "it did not wait:\n{}", host.trace());
+    host.signal("TERM");
+    let took = ends_well(&mut host, Instant::now());
+    println!("SIGTERM while a file does not open: down after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }

@@ -23,6 +23,9 @@ const AHEAD: Duration = Duration::from_secs(300);
 /// Records that are looked at; a host that has more of them has been looked after.
 const MANY: usize = 20_000;
 
+/// The file of who did what. It may be anywhere, so its folder is looked at apart.
+const AUDIT: (&str, &str) = ("audit log", "CATALYST_AUDIT_LOG");
+
 /// A folder of the host: what it is called here, where it is, and by which variable.
 fn all(config: &Config) -> [(&'static str, &Path, &'static str); 4] {
     [
@@ -35,10 +38,38 @@ fn all(config: &Config) -> [(&'static str, &Path, &'static str); 4] {
 
 /// Each folder, tried out the way the host uses it.
 pub(super) fn folders(config: &Config) -> Vec<Finding> {
-    all(config).into_iter().map(|(check, path, variable)| folder(check, path, variable)).collect()
+    let own = all(config).into_iter().map(|(check, path, variable)| folder(check, path, variable, 0o007));
+    own.chain([audit_log(&config.audit_log)]).collect()
 }
 
-fn folder(check: &'static str, path: &Path, variable: &str) -> Finding {
+/// The file, as it will be opened, and its folder, in which a start or a SIGHUP makes a new one.
+fn audit_log(path: &Path) -> Finding {
+    let (check, variable) = AUDIT;
+    let shown = path.display();
+    match fs::metadata(path) {
+        Ok(known) if !known.is_file() => {
+            return Finding::fail(check, format!("{shown} is no file"), format!("move it away, or set {variable}"));
+        }
+        Ok(_) => {
+            // Nothing is written, so nothing of it changes.
+            if let Err(error) = File::options().append(true).read(true).open(path) {
+                let found = format!("{shown} cannot be written: {error}");
+                return Finding::fail(check, found, advice(&error, variable));
+            }
+        }
+        // What is above it says why.
+        Err(_) => {}
+    }
+    // The file is shut by its own mode, and may lie at the root of a volume, whose mode is not ours.
+    folder(check, folder_of(path), variable, 0)
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// `shut` are the rights that nobody but user and group may have.
+fn folder(check: &'static str, path: &Path, variable: &str, shut: u32) -> Finding {
     let shown = path.display();
     let known = match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return missing(check, path, variable),
@@ -59,7 +90,7 @@ fn folder(check: &'static str, path: &Path, variable: &str) -> Finding {
         Ok(took) => took,
     };
     let mode = known.permissions().mode() & 0o7777;
-    if mode & 0o007 != 0 {
+    if mode & shut != 0 {
         let found = format!("{shown} has mode {mode:o}: everybody on the machine may enter it");
         return Finding::warn(check, found, format!("chmod o-rwx {shown}"));
     }
@@ -118,7 +149,8 @@ fn advice(error: &io::Error, variable: &str) -> String {
 /// Room, once for each disk.
 pub(super) fn space(config: &Config) -> Vec<Finding> {
     let mut disks: BTreeMap<u64, PathBuf> = BTreeMap::new();
-    for (_, path, _) in all(config) {
+    let audit = folder_of(&config.audit_log);
+    for path in all(config).into_iter().map(|(_, path, _)| path).chain([audit]) {
         let folder = standing(path);
         if let Ok(known) = fs::metadata(&folder) {
             disks.entry(known.dev()).or_insert(folder);

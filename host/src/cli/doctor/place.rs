@@ -28,7 +28,28 @@ enum There {
 /// A lock that is held is well where a host answers, and not where none does.
 pub(super) async fn lock_and_address(config: &Config, outbound: &Outbound) -> Vec<Finding> {
     let there = who(config.listen, outbound).await;
-    vec![locks(config, &there), address(config.listen, &there)]
+    let metrics = config.metrics_listen.map(|listen| metrics(listen, &there));
+    [locks(config, &there), address(config.listen, &there)].into_iter().chain(metrics).collect()
+}
+
+/// The address that serves the metrics alone: the host's, or free.
+fn metrics(listen: SocketAddr, there: &There) -> Finding {
+    let check = "metrics";
+    match (TcpListener::bind(listen), there) {
+        (Err(error), There::Host(_)) if error.kind() == ErrorKind::AddrInUse => {
+            Finding::ok(check, format!("{listen} is taken, as by the host that answers"))
+        }
+        (Ok(_), There::Host(_)) => Finding::warn(
+            check,
+            format!("a host answers, and nobody listens on {listen}"),
+            "restart the host, so that it takes CATALYST_METRICS_LISTEN over",
+        ),
+        (Ok(_), _) => Finding::ok(check, format!("{listen} is free")),
+        (Err(error), _) => {
+            let advice = "set CATALYST_METRICS_LISTEN to an address of this machine that is free, from port 1024 on";
+            Finding::fail(check, format!("{listen} cannot be listened on: {error}"), advice)
+        }
+    }
 }
 
 fn locks(config: &Config, there: &There) -> Finding {

@@ -1,11 +1,11 @@
 //! The process itself: what it is told, as whom it runs, and what it may.
 
 use super::finding::Finding;
-use crate::auth::{Auth, Way};
+use crate::auth::{Auth, Mode, Way};
 use crate::cli::descriptors;
 use crate::cli::serve::outbound_settings;
 use crate::config::Config;
-use crate::http;
+use crate::http::{self, AllowedOrigin};
 use crate::outbound::Outbound;
 
 /// Variables that are ignored or most likely mistyped.
@@ -42,30 +42,60 @@ pub(super) fn open_files() -> Vec<Finding> {
     }
 }
 
-/// Who may call, and whether what tells callers apart can be used.
-pub(super) fn authentication(config: &Config, outbound: Option<&Outbound>) -> Vec<Finding> {
+/// Who may call, and whether what tells callers apart does so now.
+pub(super) async fn authentication(config: &Config, outbound: Option<&Outbound>) -> Vec<Finding> {
     let check = "authentication";
     if matches!(config.auth.way, Way::None) {
-        if config.listen.ip().is_loopback() {
-            return vec![Finding::ok(check, format!("none, on {}, which this machine alone reaches", config.listen))];
-        }
-        let found = format!("none, on {}: whoever reaches it may create, destroy and read kubeconfigs", config.listen);
-        let advice = "set CATALYST_AUTH, or put something before it that authenticates, and a network policy around it";
-        return vec![Finding::warn(check, found, advice)];
+        return vec![nobody_is_asked(check, config)];
     }
     // Without a way out nothing can be said; that has its own finding.
     let Some(outbound) = outbound else { return Vec::new() };
     let makes_lines = "`catalyst token new` makes the lines of a file of tokens";
-    vec![match Auth::new(config.auth.clone(), outbound, &outbound_settings(config)) {
-        Ok(auth) if auth.authenticator().is_some_and(|by| by.knows_nobody()) => {
-            Finding::warn(check, "the file of tokens holds none, so nobody is let in", makes_lines)
-        }
-        Ok(auth) => Finding::ok(check, format!("callers are known by {}", auth.mode().as_str())),
+    let auth = match Auth::new(config.auth.clone(), outbound, &outbound_settings(config)) {
+        Ok(auth) => auth,
         Err(error) => {
             let advice = format!("{makes_lines}; for kubernetes see CATALYST_AUTH_KUBERNETES_*");
-            Finding::fail(check, format!("{:#}", anyhow::Error::from(error)), &advice)
+            return vec![Finding::fail(check, format!("{:#}", anyhow::Error::from(error)), &advice)];
         }
+    };
+    let Some(by) = auth.authenticator() else { return Vec::new() };
+    if by.knows_nobody() {
+        return vec![Finding::warn(check, "the file of tokens holds none, so nobody is let in", makes_lines)];
+    }
+    let mode = by.mode();
+    vec![match by.prove().await {
+        Ok(()) => Finding::ok(check, format!("callers are known by {}", mode.as_str())),
+        Err(fault) => Finding::fail(check, format!("nobody is let in: {fault}"), way_in(mode)),
     }]
+}
+
+fn nobody_is_asked(check: &'static str, config: &Config) -> Finding {
+    let listen = config.listen;
+    if !listen.ip().is_loopback() {
+        let found = format!("none, on {listen}: whoever reaches it may create, destroy and read kubeconfigs");
+        let advice = "set CATALYST_AUTH, or put something before it that authenticates, and a network policy around it";
+        return Finding::warn(check, found, advice);
+    }
+    if config.cors_origin == AllowedOrigin::Any {
+        let found = format!("none, on {listen}, for every origin: any page in a browser on this machine may call");
+        return Finding::warn(check, found, "set CORS_ORIGIN to the origin of the wizard's pages, or CATALYST_AUTH");
+    }
+    Finding::ok(check, format!("none, on {listen}, which this machine alone reaches"))
+}
+
+/// What to do where nobody can tell callers apart.
+fn way_in(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Kubernetes => {
+            "give it an account that may create TokenReviews (ClusterRole system:auth-delegator), its token mounted where \
+             CATALYST_AUTH_KUBERNETES_ACCOUNT says, and a way to CATALYST_AUTH_KUBERNETES_API"
+        }
+        Mode::Oidc => {
+            "set CATALYST_OIDC_ISSUER as the provider writes it, and let the way there through (network policy, HTTPS_PROXY, \
+             SSL_CERT_FILE)"
+        }
+        _ => "look at the cause",
+    }
 }
 
 /// Whether the kept states can be opened.
