@@ -89,8 +89,7 @@ pub(crate) async fn list(dir: &Path, current: &Loaded) -> std::io::Result<Vec<Ca
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&dir)? {
             let path = entry?.path();
-            // Follows links: a mounted ConfigMap or Secret is made of them.
-            if path.extension().is_some_and(|ext| ext == "wasm") && path.is_file() {
+            if path.extension().is_some_and(|ext| ext == "wasm") && is_candidate(&path) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 files.push(Candidate { name, path, judged: Judged::NotYet });
             }
@@ -102,10 +101,19 @@ pub(crate) async fn list(dir: &Path, current: &Loaded) -> std::io::Result<Vec<Ca
     Ok(files)
 }
 
-/// Who serves, as far as the files are judged. A file that is not fit leaves what it served before, unless the operator allows
+/// Follows links: a mounted ConfigMap or Secret is made of them. Only what is surely gone is gone: a disk that has trouble must
+/// not end a plugin, or give away its id.
+fn is_candidate(path: &Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(data) => data.is_file(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
+/// Who serves, as far as the files are judged. `held` is who served before this reading, `current` who serves now. A file that is not fit leaves what it served before, unless the operator allows
 /// that no more. Who serves an id keeps it: another file that claims it is refused. Where none of those that claim it serves
 /// it, none will: the order of names must not decide who gets a cloud's secrets.
-pub(crate) fn settle(candidates: &[Candidate], current: &Loaded, gate: &Gate) -> Loaded {
+pub(crate) fn settle(candidates: &[Candidate], held: &Loaded, current: &Loaded, gate: &Gate) -> Loaded {
     let mut new = Loaded::default();
     let mut claims: BTreeMap<&str, Vec<&Arc<Provider>>> = BTreeMap::new();
     for candidate in candidates {
@@ -114,6 +122,7 @@ pub(crate) fn settle(candidates: &[Candidate], current: &Loaded, gate: &Gate) ->
             Judged::Fit(provider) => Some(provider),
             // An operator who pins an update takes the old pin away, and wants no gap between the two.
             Judged::NotYet => {
+                let previous = previous.filter(|provider| gate.trusts(provider));
                 new.failures.extend(current.failures.iter().filter(|old| old.file == candidate.name).cloned());
                 previous
             }
@@ -128,19 +137,31 @@ pub(crate) fn settle(candidates: &[Candidate], current: &Loaded, gate: &Gate) ->
             claims.entry(&provider.descriptor().id).or_default().push(provider);
         }
     }
+    let mut losers = Vec::new();
     for (id, claimants) in claims {
-        let holder = current.providers.get(id).map(|holder| holder.file_name());
+        let holder = held.providers.get(id).map(|holder| holder.file_name());
         let winner = match claimants.as_slice() {
             [only] => Some(*only),
             several => several.iter().copied().find(|claimant| Some(claimant.file_name()) == holder),
         };
         for loser in claimants.iter().filter(|claimant| winner.is_none_or(|winner| !Arc::ptr_eq(winner, claimant))) {
             let error = twice(id, loser, winner, &claimants);
-            new.failures.push(LoadFailure::new(loser.file_name(), LoadFailure::text(&error)));
+            losers.push(LoadFailure::new(loser.file_name(), LoadFailure::text(&error)));
         }
         if let Some(winner) = winner {
             new.providers.insert(id.to_owned(), Arc::clone(winner));
         }
+    }
+    // A file that was to serve another id, and may not, leaves what it served before, as one that is broken does.
+    for mut failure in losers {
+        let previous = held.of_file(&failure.file).filter(|provider| gate.still_admits(provider));
+        if let Some(previous) = previous
+            && !new.providers.contains_key(&previous.descriptor().id)
+        {
+            new.providers.insert(previous.descriptor().id.clone(), Arc::clone(previous));
+            failure.previous_serves = true;
+        }
+        new.failures.push(failure);
     }
     new.failures.sort_by(|one, other| one.file.cmp(&other.file));
     new

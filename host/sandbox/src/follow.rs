@@ -52,7 +52,7 @@ impl Sandbox {
             if !self.is_current(dir).await {
                 tokio::select! {
                     () = self.settled(dir, pace) => {}
-                    () = again.notified() => self.forget().await,
+                    () = again.notified() => self.forget_refused().await,
                 }
                 self.load_folder(dir).await;
                 retry = Retry::after(pace.rescan);
@@ -62,7 +62,7 @@ impl Sandbox {
                 () = watch.event() => {}
                 () = tokio::time::sleep(pace.rescan) => {}
                 () = again.notified() => {
-                    self.forget().await;
+                    self.forget_refused().await;
                     self.load_folder(dir).await;
                     retry = Retry::after(pace.rescan);
                 }
@@ -114,11 +114,11 @@ impl Retry {
 }
 
 /// What a folder looks like: equal for as long as nothing that counts was changed.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Look(Vec<(PathBuf, Option<File>)>);
 
 /// Which file it is, and its size and times. Links are followed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct File {
     place: (u64, u64),
     size: u64,

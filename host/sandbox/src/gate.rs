@@ -57,8 +57,11 @@ impl Gate {
 
     /// Whether a component that served may go on although its file is there no more as it was.
     pub fn still_admits(&self, provider: &Provider) -> bool {
-        self.pins.allow(provider.file_name(), provider.digest()).is_ok()
-            && self.pins.allow_providers(provider.descriptor()).is_ok()
-            && self.keys.still_trust(provider.signer())
+        self.pins.allow(provider.file_name(), provider.digest()).is_ok() && self.trusts(provider)
+    }
+
+    /// Whether whoever signed it, and what it declares, are allowed still.
+    pub fn trusts(&self, provider: &Provider) -> bool {
+        self.pins.allow_providers(provider.descriptor()).is_ok() && self.keys.still_trust(provider.signer())
     }
 }

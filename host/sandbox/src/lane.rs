@@ -13,8 +13,8 @@
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -150,12 +150,8 @@ impl Lanes {
     /// Who stops waiting ends the call.
     async fn in_slot<T: Send + 'static>(&self, slot: OwnedSemaphorePermit, call: Metered<T>) -> Result<T, Stopped> {
         let slow = self.slow.as_ref().ok_or(Stopped)?;
-        let task = async move {
-            let answer = call.await;
-            drop(slot);
-            answer
-        };
-        let task = AbortOnDropHandle::new(slow.spawn(task.with_current_subscriber()));
+        call.spent.hold(slot);
+        let task = AbortOnDropHandle::new(slow.spawn(call.with_current_subscriber()));
         task.await.map_err(|_| Stopped)
     }
 }
@@ -198,7 +194,8 @@ struct Metered<T> {
 
 impl<T: 'static> Metered<T> {
     fn new(call: impl Future<Output = T> + Send + 'static, standing: &Arc<Standing>) -> Self {
-        let spent = Arc::new(Spent { nanos: AtomicU64::new(0), standing: Arc::clone(standing) });
+        let spent =
+            Arc::new(Spent { nanos: AtomicU64::new(0), standing: Arc::clone(standing), slot: Mutex::default() });
         Self { work: Box::pin(SPENT.scope(Arc::clone(&spent), call)), spent }
     }
 }
@@ -219,6 +216,8 @@ impl<T> Future for Metered<T> {
 struct Spent {
     nanos: AtomicU64,
     standing: Arc<Standing>,
+    /// The slot in the slow lane, which is free when the last of the work has ended.
+    slot: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Spent {
@@ -227,6 +226,10 @@ impl Spent {
         if self.is_long() {
             self.standing.strike();
         }
+    }
+
+    fn hold(&self, slot: OwnedSemaphorePermit) {
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
     }
 
     fn is_long(&self) -> bool {

@@ -1,11 +1,13 @@
 //! From the bytes of a file to a provider that serves: each step proves one thing, the cheapest first.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use catalyst_domain::provider::Descriptor;
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
@@ -56,10 +58,20 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<CallState>, SandboxError>
     Ok(linker)
 }
 
+/// Opens a file that is one: a pipe in its place would wait for whoever writes into it.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok(file)
+}
+
 /// Reads a file of bounded size.
 pub(crate) fn read(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, LoadError> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(LoadError::Read)?;
+    let file = open(path).map_err(LoadError::Read)?;
     file.take(limit_bytes + 1).read_to_end(&mut bytes).map_err(LoadError::Read)?;
     if bytes.len() as u64 > limit_bytes {
         return Err(LoadError::TooLarge { limit_bytes });
@@ -105,14 +117,10 @@ pub(crate) async fn load(
     };
     let (linking, compiled) = (Arc::clone(shared), if made.is_some() { Compiled::Now } else { Compiled::Cached });
     let code = Arc::new(blocking(move || link(&linking, &component, compiled)).await?);
-    let (standing, digest) = (Arc::<Standing>::default(), origin.digest.clone());
+    let standing = Arc::<Standing>::default();
     let descriptor = introduce(shared, &standing, &origin, &limits, &code).await?;
     let plugin = Plugin::new(Arc::clone(shared), limits, origin, code, descriptor)?;
-    // Only now: what is in the cache has said who it is before, and will not keep a start waiting.
-    if let Some(made) = made {
-        keep(shared, digest, made).await?;
-    }
-    Ok(Some(Provider::new(plugin, Arc::clone(shared), standing)))
+    Ok(Some(Provider::new(plugin, Arc::clone(shared), standing, made)))
 }
 
 async fn introduce(
@@ -161,17 +169,21 @@ async fn cached(shared: &Arc<Shared>, digest: &str) -> Result<Option<Component>,
     blocking(move || Ok(from.cache.as_ref().and_then(|cache| cache.load(&from.engine, &of)))).await
 }
 
-async fn keep(shared: &Arc<Shared>, digest: String, code: Vec<u8>) -> Result<(), LoadError> {
-    let to = Arc::clone(shared);
-    blocking(move || {
+/// Keeps the machine code of a plugin that serves. One that does not has no claim to be there first at the next start.
+pub(crate) async fn keep(shared: &Arc<Shared>, provider: &Provider) {
+    let Some(code) = provider.take_made() else { return };
+    let (to, digest) = (Arc::clone(shared), provider.digest().to_owned());
+    let kept = blocking(move || {
         if let Some(cache) = &to.cache
             && let Err(error) = cache.store(&to.engine, &digest, &code)
         {
             tracing::warn!(plugin.digest = digest, %error, "a compiled plugin could not be kept; the next start compiles it anew");
         }
         Ok(())
-    })
-    .await
+    });
+    if let Err(error) = kept.await {
+        tracing::warn!(%error, "a compiled plugin could not be kept");
+    }
 }
 
 /// Runs what blocks apart from the calls.
@@ -180,4 +192,19 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, LoadError> {
     let stopped = |error| LoadError::Compile(CompileError::Broken(format!("its loading stopped: {error}")));
     tokio::task::spawn_blocking(work).await.map_err(stopped)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("p.wasm");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(open(&pipe).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(open(folder.path()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(open(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 }

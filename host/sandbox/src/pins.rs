@@ -7,13 +7,13 @@
 //! Without such a line a pin covers what its component declares.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use catalyst_domain::provider::Descriptor;
 
 use crate::error::LoadError;
+use crate::load;
 use crate::policy::provider_address;
 
 /// Name of the file, in the folder of plugins.
@@ -52,9 +52,9 @@ impl Pins {
     /// [`LoadError::Lock`] when it is there and cannot be used as a whole: half a list would allow the wrong half.
     pub(crate) fn read(folder: &Path, was_there: bool) -> Result<Self, LoadError> {
         let mut text = String::new();
-        let file = match File::open(folder.join(FILE)) {
+        let file = match load::open(&folder.join(FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link(&folder.join(FILE)) => {
-                let gone = LoadError::Lock("was there and is gone (SIGHUP, or a start, goes on without)".into());
+                let gone = LoadError::Lock("was there and is gone (only a start goes on without)".into());
                 return if was_there { Err(gone) } else { Ok(Self::None) };
             }
             file => file,
@@ -122,6 +122,11 @@ impl Pins {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a folder has a lock, be it whole or not.
+pub(crate) fn is_there(folder: &Path) -> bool {
+    is_link(&folder.join(FILE))
 }
 
 // A dangling link is a lock that went missing, not a folder without one.

@@ -12,6 +12,7 @@ use crate::gate::Gate;
 use crate::limits::PLUGINS_IN_FOLDER;
 use crate::load::{self, Effort, blocking};
 use crate::loaded::{LoadFailure, Loaded};
+use crate::pins;
 use crate::provider::Origin;
 use crate::sandbox::{LoadReport, Sandbox};
 use crate::served::Provider;
@@ -40,22 +41,20 @@ impl Sandbox {
         let mut readings = self.readings().await;
         // Before the files are read: what changes meanwhile looks changed afterwards.
         let look = self.look(dir).await;
-        let report = match self.open(dir, &readings).await {
-            Ok((gate, candidates)) => self.read(gate, candidates, &mut readings).await,
+        match self.open(dir, &readings).await {
+            Ok((gate, candidates)) => self.read(gate, candidates, dir, &look, &mut readings).await,
             Err(failure) => {
                 readings.trouble = true;
-                self.unusable(failure)
+                readings.locked |= pins::is_there(dir);
+                readings.look = look;
+                self.unusable(failure).await
             }
-        };
-        // A reading that nobody waited for is not one.
-        readings.look = look;
-        report
+        }
     }
 
-    /// Forgets what was refused and that there was a lock: somebody wants everything looked at anew.
-    pub(crate) async fn forget(&self) {
-        let mut readings = self.readings().await;
-        (readings.refused, readings.locked) = (Refused::default(), false);
+    /// Forgets what was refused: somebody wants it looked at anew.
+    pub(crate) async fn forget_refused(&self) {
+        self.readings().await.refused = Refused::default();
     }
 
     /// Whether the folder looks as it did when it was last read.
@@ -78,33 +77,52 @@ impl Sandbox {
         Ok((Arc::new(gate), candidates))
     }
 
-    async fn read(&self, gate: Arc<Gate>, mut candidates: Vec<Candidate>, readings: &mut Readings) -> LoadReport {
+    async fn read(
+        &self,
+        gate: Arc<Gate>,
+        mut candidates: Vec<Candidate>,
+        dir: &Path,
+        look: &Look,
+        readings: &mut Readings,
+    ) -> LoadReport {
         readings.locked = gate.is_locked();
         for surplus in candidates.iter_mut().skip(PLUGINS_IN_FOLDER) {
             surplus.judged = Judged::Refused(Refusal::here(&LoadError::TooMany { limit: PLUGINS_IN_FOLDER }));
         }
-        let current = self.current();
+        let held = self.current();
         let refused = &readings.refused;
         stream::iter(candidates.iter_mut().filter(|candidate| candidate.is_open()))
-            .for_each_concurrent(AT_ONCE, |candidate| self.judge(candidate, &current, &gate, refused, Effort::Glance))
+            .for_each_concurrent(AT_ONCE, |candidate| self.judge(candidate, &held, &gate, refused, Effort::Glance))
             .await;
         // What is gone, or allowed no more, ends here.
-        self.serve(folder::settle(&candidates, &current, &gate));
-        // An update serves as soon as it is compiled. Newcomers are judged together, for two may claim one id.
-        let current = self.current();
+        self.serve(folder::settle(&candidates, &held, &held, &gate)).await;
+        // An update serves as soon as it is compiled. Newcomers, and updates that claim another id, are judged together, for two
+        // may claim the same.
+        let mut set_aside = Vec::new();
         let (updates, newcomers): (Vec<usize>, Vec<usize>) = (0..candidates.len())
             .filter(|index| candidates[*index].is_open())
-            .partition(|index| current.of_file(&candidates[*index].name).is_some());
-        for index in updates {
-            self.judge(&mut candidates[index], &current, &gate, refused, Effort::Whole).await;
-            self.serve(folder::settle(&candidates, &self.current(), &gate));
+            .partition(|index| held.of_file(&candidates[*index].name).is_some());
+        for index in updates.iter().chain(&newcomers) {
+            // What was changed or taken back meanwhile comes first, so a reading ends with the compiler that is at work.
+            if self.look(dir).await != *look {
+                break;
+            }
+            self.judge(&mut candidates[*index], &held, &gate, refused, Effort::Whole).await;
+            if candidates[*index].claims_another_id(&held) {
+                set_aside.push((*index, std::mem::replace(&mut candidates[*index].judged, Judged::NotYet)));
+            } else {
+                self.serve(folder::settle(&candidates, &held, &self.current(), &gate)).await;
+            }
         }
-        for index in newcomers {
-            self.judge(&mut candidates[index], &current, &gate, refused, Effort::Whole).await;
+        // Where it was broken off, or nobody waited for its end, it is not done, and not all who claim an id are known.
+        let done = candidates.iter().filter(|candidate| candidate.is_open()).count() == set_aside.len();
+        for (index, judged) in set_aside.into_iter().filter(|_| done) {
+            candidates[index].judged = judged;
         }
+        readings.look = if done { look.clone() } else { Look::default() };
         readings.refused = Refused::among(&candidates);
         readings.trouble = candidates.iter().any(Candidate::has_trouble);
-        self.publish(folder::settle(&candidates, &self.current(), &gate))
+        self.publish(folder::settle(&candidates, &held, &self.current(), &gate)).await
     }
 
     /// Judges a file, or leaves it open when that needs more effort.
@@ -164,6 +182,12 @@ impl Sandbox {
 impl Candidate {
     fn is_open(&self) -> bool {
         matches!(self.judged, Judged::NotYet)
+    }
+
+    /// Whether it is fit, and wants an id that its file does not have.
+    fn claims_another_id(&self, held: &Loaded) -> bool {
+        let Judged::Fit(provider) = &self.judged else { return false };
+        held.of_file(&self.name).is_none_or(|before| before.descriptor().id != provider.descriptor().id)
     }
 
     fn has_trouble(&self) -> bool {

@@ -140,24 +140,28 @@ impl Sandbox {
     }
 
     /// Nothing can be said of the files, so what served goes on.
-    pub(crate) fn unusable(&self, failure: LoadFailure) -> LoadReport {
+    pub(crate) async fn unusable(&self, failure: LoadFailure) -> LoadReport {
         let current = self.current();
         let failure = LoadFailure { previous_serves: !current.providers.is_empty(), ..failure };
-        self.publish(Loaded { providers: current.providers.clone(), failures: vec![failure] })
+        self.publish(Loaded { providers: current.providers.clone(), failures: vec![failure] }).await
     }
 
     /// What a reading came to.
-    pub(crate) fn publish(&self, new: Loaded) -> LoadReport {
+    pub(crate) async fn publish(&self, new: Loaded) -> LoadReport {
         self.counts.loads.fetch_add(1, Ordering::Relaxed);
         self.counts.load_failures.fetch_add(new.failures.len() as u64, Ordering::Relaxed);
         let report = LoadReport { serving: new.providers.values().cloned().collect(), failures: new.failures.clone() };
-        self.serve(new);
+        self.serve(new).await;
         report
     }
 
     /// From now on these serve.
-    pub(crate) fn serve(&self, new: Loaded) {
+    pub(crate) async fn serve(&self, new: Loaded) {
+        let new = Arc::new(new);
         tell(&self.current(), &new);
-        self.loaded.store(Arc::new(new));
+        self.loaded.store(Arc::clone(&new));
+        for provider in new.providers.values() {
+            load::keep(&self.shared, provider).await;
+        }
     }
 }

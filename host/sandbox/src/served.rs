@@ -1,7 +1,7 @@
 //! A plugin as callers see it: each call runs in the lane that the plugin has earned ([`crate::lane`]).
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use catalyst_domain::provider::{
     Advice, Asked as Wanted, Bundle, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
@@ -26,6 +26,8 @@ pub struct Provider {
     plugin: Arc<Plugin>,
     shared: Arc<Shared>,
     standing: Arc<Standing>,
+    /// Machine code that was made for it and is not kept yet.
+    made: Mutex<Option<Vec<u8>>>,
 }
 
 impl std::fmt::Debug for Provider {
@@ -44,8 +46,12 @@ impl Deref for Provider {
 }
 
 impl Provider {
-    pub(crate) fn new(plugin: Plugin, shared: Arc<Shared>, standing: Arc<Standing>) -> Self {
-        Self { plugin: Arc::new(plugin), shared, standing }
+    pub(crate) fn new(plugin: Plugin, shared: Arc<Shared>, standing: Arc<Standing>, made: Option<Vec<u8>>) -> Self {
+        Self { plugin: Arc::new(plugin), shared, standing, made: Mutex::new(made) }
+    }
+
+    pub(crate) fn take_made(&self) -> Option<Vec<u8>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// All findings on a request.

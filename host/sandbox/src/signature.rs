@@ -4,13 +4,13 @@
 //! The operator's file has one public key a line, as minisign prints it; `#` begins a remark, and the `untrusted comment:`
 //! lines of minisign's own files are passed over, so such files can be joined with `cat`.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use minisign_verify::{Error, PublicKey, Signature};
 
 use crate::error::LoadError;
+use crate::load;
 
 /// What a signature's file is called after the component's name.
 const SUFFIX: &str = ".minisig";
@@ -73,7 +73,10 @@ impl Keys {
         let wrong = |why: String| LoadError::Signature(why);
         let text = read(&component.with_file_name(&name), SIGNATURE_BYTES).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => LoadError::Unsigned { file: name.to_string_lossy().into_owned() },
-            _ => wrong(format!("{} cannot be read: {error}", name.to_string_lossy())),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge => {
+                wrong(format!("{} cannot be read: {error}", name.to_string_lossy()))
+            }
+            _ => LoadError::Read(error),
         })?;
         let signature = Signature::decode(&text).map_err(|_| wrong("it is not in minisign's form".into()))?;
         for (text, key) in keys {
@@ -102,7 +105,7 @@ impl Keys {
 
 fn read(file: &Path, limit: u64) -> io::Result<String> {
     let mut text = String::new();
-    File::open(file)?.take(limit + 1).read_to_string(&mut text)?;
+    load::open(file)?.take(limit + 1).read_to_string(&mut text)?;
     if text.len() as u64 > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
     }

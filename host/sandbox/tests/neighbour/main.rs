@@ -99,7 +99,7 @@ impl Crowd {
         Self { stop, ended, tasks }
     }
 
-    /// How many hostile calls came to their end.
+    /// How many hostile calls came to their end. What is under way may go on for a tick.
     async fn part(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
@@ -108,6 +108,7 @@ impl Crowd {
                 assert!(error.is_cancelled(), "a hostile caller: {error}");
             }
         }
+        tokio::time::sleep(WARM_UP).await;
         self.ended.load(Ordering::Relaxed)
     }
 }

@@ -1,9 +1,9 @@
 //! Which files serve, which do not, and what is said of them.
 
-use catalyst_sandbox::Limits;
+use catalyst_sandbox::{Limits, Sandbox, Settings};
 use sha2::{Digest as _, Sha256};
 
-use crate::fixtures::{asks, brisk, folder, guest, limits, rebuilt, refusal, sandbox};
+use crate::fixtures::{asks, brisk, edited, folder, guest, limits, rebuilt, refusal, sandbox};
 
 fn component(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("a component's text")
@@ -154,6 +154,56 @@ async fn who_serves_an_id_keeps_it_and_of_two_newcomers_neither_gets_it() {
     }
     assert!(started.load_folder(dir.path()).await.failures.is_empty());
     assert_eq!(started.provider("hostile").expect("it serves").file_name(), "m.wasm");
+}
+
+#[tokio::test]
+async fn a_twin_that_was_compiled_before_has_no_better_claim_at_a_start() {
+    let (good, cache) = (guest("by_request"), tempfile::tempdir().expect("a folder"));
+    let dir = folder(&[("m.wasm", &good)]);
+    let start = || {
+        let settings =
+            Settings { cache_dir: Some(cache.path().to_owned()), limits: limits().into(), ..Settings::default() };
+        Sandbox::new(settings).expect("a sandbox")
+    };
+    let first = start();
+    first.load_folder(dir.path()).await;
+    std::fs::write(dir.path().join("a-twin.wasm"), rebuilt(&good)).expect("a file");
+    assert_eq!(first.load_folder(dir.path()).await.failures[0].file, "a-twin.wasm");
+    // Only the twin would be found in the cache.
+    std::fs::write(dir.path().join("m.wasm"), rebuilt(&rebuilt(&good))).expect("a file");
+    let report = start().load_folder(dir.path()).await;
+    assert!(report.serving.is_empty() && report.failures.len() == 2, "{report:?}");
+}
+
+#[tokio::test]
+async fn two_updates_that_claim_one_id_get_it_neither_and_leave_what_served() {
+    let good = guest("by_request");
+    let (other, third) = (edited(&good, "hostile", "another"), edited(&good, "hostile", "thirdly"));
+    let running = sandbox(limits());
+    let dir = folder(&[("a.wasm", &good), ("b.wasm", &other)]);
+    running.load_folder(dir.path()).await;
+    std::fs::write(dir.path().join("a.wasm"), &third).expect("a file");
+    std::fs::write(dir.path().join("b.wasm"), rebuilt(&third)).expect("a file");
+    running.load_folder(dir.path()).await;
+    let report = running.load_folder(dir.path()).await;
+    assert!(running.provider("thirdly").is_none(), "{report:?}");
+    assert!(running.provider("hostile").is_some() && running.provider("another").is_some(), "{report:?}");
+    assert!(report.failures.iter().all(|failure| failure.previous_serves), "{report:?}");
+}
+
+#[tokio::test]
+async fn trouble_of_a_disk_ends_nobody_and_gives_no_id_away() {
+    let good = guest("by_request");
+    let running = sandbox(limits());
+    let dir = folder(&[("m.wasm", &good)]);
+    running.load_folder(dir.path()).await;
+    std::fs::write(dir.path().join("a-twin.wasm"), rebuilt(&good)).expect("a file");
+    // A link to itself: what the file is cannot be told.
+    std::fs::remove_file(dir.path().join("m.wasm")).expect("gone");
+    std::os::unix::fs::symlink("m.wasm", dir.path().join("m.wasm")).expect("a link");
+    let report = running.load_folder(dir.path()).await;
+    assert_eq!(running.provider("hostile").expect("it serves").file_name(), "m.wasm");
+    assert!(report.failures[1].error.contains("cannot be read") && report.failures[1].previous_serves, "{report:?}");
 }
 
 #[tokio::test]

@@ -64,6 +64,15 @@ async fn a_lock_that_cannot_be_read_lets_nobody_in() {
         assert_eq!(failure.file, "plugins.lock");
         assert!(failure.error.contains("line ") && failure.error.contains("no plugin is loaded"), "{}", failure.error);
     }
+    // A lock that is taken away is not forgotten, be it whole or not.
+    let running = sandbox(brisk());
+    for text in ["not a lock".to_owned(), pin(&good, "other.wasm")] {
+        lock(dir.path(), &text);
+        running.load_folder(dir.path()).await;
+        std::fs::remove_file(dir.path().join("plugins.lock")).expect("gone");
+        let report = running.load_folder(dir.path()).await;
+        assert!(report.serving.is_empty() && report.failures[0].error.contains("was there and is gone"), "{report:?}");
+    }
     lock(dir.path(), "");
     assert!(sandbox(brisk()).load_folder(dir.path()).await.serving.is_empty(), "an empty list names nobody");
 }

@@ -188,6 +188,42 @@ async fn a_bomb_is_compiled_once_and_again_when_somebody_asks() {
 }
 
 #[tokio::test]
+async fn a_reading_that_is_broken_off_gives_no_id_to_whom_it_saw_first() {
+    let (slow, sandbox) = slow(TOO_LARGE);
+    let good = guest("by_request");
+    let dir = folder(&[("a-twin.wasm", &good), ("b-bomb.wasm", &bomb()), ("c-twin.wasm", &rebuilt(&good))]);
+    let first = loading(&sandbox, dir.path());
+    until("the compiler", || slow.begun.load(Ordering::Relaxed) == 1).await;
+    std::fs::remove_file(dir.path().join("b-bomb.wasm")).expect("gone");
+    slow.let_go.add_permits(1);
+    assert!(first.await.expect("it ends").serving.is_empty(), "only one of two is known");
+    let report = sandbox.load_folder(dir.path()).await;
+    assert!(report.serving.is_empty() && report.failures.len() == 2, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_is_taken_back_while_a_bomb_is_compiled_waits_for_no_other() {
+    let (slow, sandbox) = slow(TOO_LARGE);
+    let good = guest("by_request");
+    let dir = folder(&[("good.wasm", &good)]);
+    sandbox.load_folder(dir.path()).await;
+    let bombs = [bomb(), [rebuilt(&good).as_slice(), BOMB].concat()];
+    for (name, bytes) in ["a-bomb.wasm", "b-bomb.wasm"].into_iter().zip(&bombs) {
+        std::fs::write(dir.path().join(name), bytes).expect("a file");
+    }
+    let first = loading(&sandbox, dir.path());
+    until("the compiler", || slow.begun.load(Ordering::Relaxed) == 1).await;
+    lock(dir.path(), &[("b-bomb.wasm", &bombs[1])]);
+    slow.let_go.add_permits(1);
+    first.await.expect("it ends");
+    assert_eq!(slow.begun.load(Ordering::Relaxed), 1, "the second bomb comes after what was changed");
+    let second = loading(&sandbox, dir.path());
+    until("the end of what is not pinned", || sandbox.providers().is_empty()).await;
+    slow.let_go.add_permits(1);
+    second.await.expect("it ends");
+}
+
+#[tokio::test]
 async fn trouble_that_may_pass_is_tried_again_by_itself() {
     let (slow, sandbox) = slow(TOO_SLOW);
     slow.let_go.add_permits(10);
