@@ -12,8 +12,12 @@ use tokio_util::sync::CancellationToken;
 const TELL: Duration = Duration::from_secs(60);
 /// Kinds that are told apart; what comes beside them is counted as of one peer without a name.
 const MOST: usize = 1_000;
-/// The same for those of whom nothing but an address is known: whoever has many writes some 20 MB a day and no more.
-const MOST_NAMELESS: usize = 100;
+/// The same for those who proved nothing: whoever has many addresses writes some 20 MB a day and no more.
+const MOST_UNPROVED: usize = 100;
+/// The reason that only who is known comes to.
+const OF_THE_KNOWN: &str = "forbidden";
+/// Stands for all who are not told apart.
+const OTHERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 type Key = (IpAddr, &'static str, String);
 
@@ -32,7 +36,7 @@ struct Untold {
 
 impl Untold {
     fn line(&self, (peer, reason, subject): &Key) -> Line {
-        let peer = if peer.is_unspecified() { "others".to_owned() } else { peer.to_string() };
+        let peer = if *peer == OTHERS { "others".to_owned() } else { peer.to_string() };
         Line::refused(peer, reason, subject.clone(), self.action, self.count)
     }
 }
@@ -45,9 +49,9 @@ impl Refusals {
     pub fn count(self: &Arc<Self>, peer: IpAddr, reason: &'static str, subject: Option<&str>, action: &'static str) {
         let mut key = (peer, reason, subject.unwrap_or_default().to_owned());
         let mut untold = self.untold();
-        let most = if subject.is_some() { MOST } else { MOST_NAMELESS };
+        let most = if reason == OF_THE_KNOWN { MOST } else { MOST_UNPROVED };
         if untold.len() >= most && !untold.contains_key(&key) {
-            key = (Ipv4Addr::UNSPECIFIED.into(), reason, String::new());
+            key = (OTHERS, reason, String::new());
         }
         let telling = untold.contains_key(&key);
         let entry = untold.entry(key.clone()).or_default();

@@ -115,7 +115,18 @@ async fn run(config: &Config, signals: Signals, rooms: Rooms, stopping: Cancella
     let Signals { mut end, plugins, audit: hangup } = signals;
     let Rooms { app, listener, scraped, limits, tofu, _work_folders } = rooms;
     let (driver, audit, sandbox) = (app.driver.clone(), app.audit.clone(), app.sandbox.clone());
-    driver.start().await;
+    // What it has not taken up is as after a crash; what it has is drained.
+    let asked = tokio::select! {
+        biased;
+        () = end.asked() => true,
+        () = driver.start() => false,
+    };
+    if asked {
+        tracing::info!("asked to end while deployments were taken up");
+        stopping.cancel();
+        driver.drain(DRAIN).await;
+        return Ok(());
+    }
     banner::show(config, &sandbox, &tofu, listener.local_addr()?);
     tokio::spawn(app.auth.clone().follow(stopping.child_token()));
     tokio::spawn(reopen_on_hangup(audit.clone(), hangup, stopping.child_token()));
