@@ -93,7 +93,7 @@ fn the_folder_is_followed_and_a_bad_file_is_told_in_status_log_and_count_while_t
 }
 
 #[test]
-fn a_start_waits_for_no_bomb_and_serves_what_was_compiled_before() {
+fn a_start_beside_a_bomb_serves_what_was_compiled_before_and_tells_of_the_bomb() {
     let (plugins, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let folder = plugins.path();
     put(folder, "rehearsal.wasm", &rehearsal());
@@ -105,7 +105,7 @@ fn a_start_waits_for_no_bomb_and_serves_what_was_compiled_before() {
         ("CATALYST_PLUGIN_LIMITS", limits.to_str().unwrap()),
     ]);
     host.down();
-    // Kept busy for longer than a start waits: nobody hears the compiler out.
+    // Whether the compiler ends before the start has waited enough or not.
     put(folder, "a-bomb.wasm", &compile_bomb());
     host.up();
     assert_eq!(host.api.get("/api/v1/providers/rehearsal").status, 200);
