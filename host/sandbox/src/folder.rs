@@ -110,9 +110,11 @@ fn is_candidate(path: &Path) -> bool {
     }
 }
 
-/// Who serves, as far as the files are judged. `held` is who served before this reading, `current` who serves now. A file that is not fit leaves what it served before, unless the operator allows
-/// that no more. Who serves an id keeps it: another file that claims it is refused. Where none of those that claim it serves
-/// it, none will: the order of names must not decide who gets a cloud's secrets.
+/// Who serves, as far as the files are judged. `held` is who served before this reading, `current` who serves now.
+///
+/// A file that is not fit leaves what it served before, unless the operator allows that no more. Who held an id keeps it: another
+/// file that claims it is refused. Where none of those that claim it held it, none will: neither the order of names nor that of
+/// the compiler may decide who gets a cloud's secrets.
 pub(crate) fn settle(candidates: &[Candidate], held: &Loaded, current: &Loaded, gate: &Gate) -> Loaded {
     let mut new = Loaded::default();
     let mut claims: BTreeMap<&str, Vec<&Arc<Provider>>> = BTreeMap::new();

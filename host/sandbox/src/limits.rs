@@ -30,7 +30,7 @@ pub(crate) const QUICK_SLICE: Duration = Duration::from_millis(20);
 /// time, a plugin that never learns takes less than three thousandths of a core from the others.
 pub(crate) const PROBATION: Duration = Duration::from_secs(60);
 
-/// Calls in the slow lane, which take turns of one `TICK`: a short one ends within a third of a second even beside so many loops.
+/// Calls in the slow lane, which take turns of one `TICK`: a short one ends within a third of a second beside so many loops.
 /// The other half of `CALLS_AT_ONCE` is for calls that give their slot back within milliseconds.
 pub(crate) const SLOW_CALLS_AT_ONCE: usize = 32;
 

@@ -7,64 +7,6 @@ use catalyst_plugin_sdk::testing::bounds::{self, Field, Judge, set, text, texts}
 use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner};
 use serde_json::{Value, json};
 
-fn names() -> Vec<Field> {
-    let label = "a".repeat(63);
-    let long = |bytes: usize| format!("{label}.{label}.{label}.{}.test", "b".repeat(bytes - 3 * 64 - 5));
-    let mail = |bytes: usize| format!("{}@example.test", "x".repeat(bytes - 13));
-    let mut domains = texts([
-        "a.b",
-        "1a.b2",
-        "a-1.omani.works",
-        "acme",
-        "A.b",
-        "a_b.c",
-        "-a.b",
-        "a-.b",
-        "a.1b",
-        "a..b",
-        "a.b.",
-        "é.b",
-    ]);
-    domains.extend([
-        long(240).into(),
-        long(241).into(),
-        format!("{label}a.test").into(),
-        format!("{label}.test").into(),
-    ]);
-    let mut people =
-        texts(["A", "日本", "a\u{e000}", "a\u{0}b", "a\nb", "\u{7f}x", "<\u{301}", ">\u{323}x", "<e\u{301}>"]);
-    people.extend(["x", "é"].map(|letter| letter.repeat(200).into()));
-    people.extend([("x", 201), ("👩", 200), ("👩", 201)].map(|(letter, count)| letter.repeat(count).into()));
-    let mut mails = texts(["a@b.c", "a@b", "@b.c", "a@.c", "a@b.", "a@b@c.d", "a b@c.d", "é@b.c", "<\u{301}@b.c"]);
-    mails.extend([mail(254).into(), mail(255).into()]);
-    vec![
-        Field { variable: "sovereign_fqdn", put: |r, v| r.sovereign_fqdn = text(v), values: domains },
-        Field { variable: "org_name", put: |r, v| r.org_name = text(v), values: people },
-        Field { variable: "org_email", put: |r, v| r.org_email = text(v), values: mails },
-        Field {
-            variable: "sovereign_subdomain",
-            put: |r, v| (r.domain_mode, r.subdomain) = (DomainMode::Pool, text(v)),
-            values: texts([
-                "acme",
-                "a-1",
-                "-a",
-                "a-",
-                "A",
-                "a_b",
-                "a.b",
-                "a..b",
-                "a.-b",
-                "a.",
-                &label,
-                &format!("{label}a"),
-                // Two labels that would pass alone.
-                &format!("{0}.{0}", "a".repeat(31)),
-                &format!("{0}.{0}", "a".repeat(40)),
-            ]),
-        },
-    ]
-}
-
 fn sizes() -> Vec<Field> {
     let flavours = ["b3-16", "SCS-4V-16-50", "m1.large", "a b", "é", "x\ty", "a\u{7f}"];
     let long = |letters: usize| Value::from("f".repeat(letters));
@@ -216,7 +158,7 @@ fn judge() -> Judge {
 
 #[test]
 fn f7_g16_names_are_refused_by_plugin_and_module_alike() {
-    assert_eq!(disagreements(&names()), Vec::<String>::new());
+    assert_eq!(disagreements(&bounds::names()), Vec::<String>::new());
 }
 
 /// The wizard says them in every mode, as they were typed; outside pool mode nothing reads them.

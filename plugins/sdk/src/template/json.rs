@@ -1,4 +1,4 @@
-//! `jsonencode` with OpenTofu's escaping: `<`, `>`, `&` and the two line separators are written as `\uXXXX`.
+//! `jsonencode` with OpenTofu's escaping: `<`, `>`, `&` and the two line separators are written as `\u` and four digits.
 
 use std::fmt::Write as _;
 

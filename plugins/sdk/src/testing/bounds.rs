@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::Module;
-use crate::{DeploymentRequest, Provisioner, RenderContext};
+use crate::{DeploymentRequest, DomainMode, Provisioner, RenderContext};
 
 /// A variable of the module, how a request says it, and values on both sides of every bound.
 pub struct Field {
@@ -141,6 +141,65 @@ pub fn ssh_keys() -> Vec<Value> {
     keys.extend(["ssh-ed25519 AAAA", "nonsense", "-----BEGIN OPENSSH PRIVATE KEY-----"].map(str::to_owned));
     keys.push(keys[0].replacen("ssh-ed25519", "ssh-rsa", 1));
     keys.into_iter().map(Value::from).collect()
+}
+
+/// Who asks for a cluster, and under which name.
+pub fn names() -> Vec<Field> {
+    let label = "a".repeat(63);
+    let long = |bytes: usize| format!("{label}.{label}.{label}.{}.test", "b".repeat(bytes - 3 * 64 - 5));
+    let mail = |bytes: usize| format!("{}@example.test", "x".repeat(bytes - 13));
+    let mut domains = texts([
+        "a.b",
+        "1a.b2",
+        "a-1.omani.works",
+        "acme",
+        "A.b",
+        "a_b.c",
+        "-a.b",
+        "a-.b",
+        "a.1b",
+        "a..b",
+        "a.b.",
+        "é.b",
+    ]);
+    domains.extend([
+        long(240).into(),
+        long(241).into(),
+        format!("{label}a.test").into(),
+        format!("{label}.test").into(),
+    ]);
+    let mut people =
+        texts(["A", "日本", "a\u{e000}", "a\u{0}b", "a\nb", "\u{7f}x", "<\u{301}", ">\u{323}x", "<e\u{301}>"]);
+    people.extend(["x", "é"].map(|letter| letter.repeat(200).into()));
+    people.extend([("x", 201), ("👩", 200), ("👩", 201)].map(|(letter, count)| letter.repeat(count).into()));
+    let mut mails = texts(["a@b.c", "a@b", "@b.c", "a@.c", "a@b.", "a@b@c.d", "a b@c.d", "é@b.c", "<\u{301}@b.c"]);
+    mails.extend([mail(254).into(), mail(255).into()]);
+    vec![
+        Field { variable: "sovereign_fqdn", put: |r, v| r.sovereign_fqdn = text(v), values: domains },
+        Field { variable: "org_name", put: |r, v| r.org_name = text(v), values: people },
+        Field { variable: "org_email", put: |r, v| r.org_email = text(v), values: mails },
+        Field {
+            variable: "sovereign_subdomain",
+            put: |r, v| (r.domain_mode, r.subdomain) = (DomainMode::Pool, text(v)),
+            values: texts([
+                "acme",
+                "a-1",
+                "-a",
+                "a-",
+                "A",
+                "a_b",
+                "a.b",
+                "a..b",
+                "a.-b",
+                "a.",
+                &label,
+                &format!("{label}a"),
+                // Two labels that would pass alone.
+                &format!("{0}.{0}", "a".repeat(31)),
+                &format!("{0}.{0}", "a".repeat(40)),
+            ]),
+        },
+    ]
 }
 
 /// Versions of what a first server installs.
