@@ -81,6 +81,36 @@ async fn work_that_goes_on_when_its_caller_has_left_counts() {
 }
 
 #[tokio::test]
+async fn work_that_goes_on_keeps_its_place_in_the_slow_lane() {
+    let (lanes, standing) = (Lanes::start().unwrap(), Arc::<Standing>::default());
+    standing.strike();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    let reads = || {
+        let gate = Arc::clone(&gate);
+        async move {
+            blocking(move || drop(gate.lock().unwrap().recv())).await.unwrap();
+            Ok::<(), ()>(())
+        }
+    };
+    let held = async |lanes: &Lanes, slots: usize| {
+        let begun = Instant::now();
+        while lanes.slots.available_permits() != SLOW_CALLS_AT_ONCE - slots {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{slots} are never held");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let mut call = Box::pin(lanes.run(&standing, reads, |()| true));
+    assert!(poll(&mut call).await.is_none());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(call);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    held(&lanes, 1).await;
+    go.send(()).unwrap();
+    held(&lanes, 0).await;
+}
+
+#[tokio::test]
 async fn a_long_call_that_finds_the_slow_lane_full_begins_again_when_there_is_room() {
     let lanes = Lanes::start().unwrap();
     let forever = || async {
