@@ -89,7 +89,7 @@ async fn work_that_goes_on_keeps_its_place_in_the_slow_lane() {
     let reads = || {
         let gate = Arc::clone(&gate);
         async move {
-            blocking(move || drop(gate.lock().unwrap().recv())).await.unwrap();
+            blocking(move || gate.lock().unwrap().recv()).await.unwrap().unwrap();
             Ok::<(), ()>(())
         }
     };
