@@ -67,10 +67,28 @@ fn path(route: &str) -> String {
     route.replace("{id}", &id).replace("{phase}", "cilium").replace("{registrar}", "dynadot")
 }
 
+/// What a request brings to be known by.
+#[derive(Debug, Clone, Copy, Default)]
+struct Brings<'a> {
+    bearer: Option<&'a str>,
+    cookie: Option<&'a str>,
+}
+
+fn bearer(token: &str) -> Brings<'_> {
+    Brings { bearer: Some(token), cookie: None }
+}
+
+fn cookie(token: &str) -> Brings<'_> {
+    Brings { bearer: None, cookie: Some(token) }
+}
+
 /// One request; each kind of caller comes from an address of its own, so that no limit of wrong tokens is met.
-async fn ask(scene: &Scene, from: u8, route: (&str, &str), bearer: Option<&str>) -> Reply {
-    let bearer = bearer.map(|token| format!("Bearer {token}"));
-    let headers: Vec<(&str, &str)> = bearer.iter().map(|value| ("authorization", value.as_str())).collect();
+async fn ask(scene: &Scene, from: u8, route: (&str, &str), brings: Brings<'_>) -> Reply {
+    let authorization = brings.bearer.map(|token| format!("Bearer {token}"));
+    let cookie = brings.cookie.map(|token| format!("other=1; catalyst-read={token}"));
+    let authorization = authorization.iter().map(|value| ("authorization", value.as_str()));
+    let headers: Vec<(&str, &str)> =
+        authorization.chain(cookie.iter().map(|value| ("cookie", value.as_str()))).collect();
     let bytes = request(route.0, &path(route.1), &headers, b"");
     raw_from(Ipv4Addr::new(127, 0, 7, from), scene.server.address, &bytes).await
 }
@@ -82,49 +100,111 @@ fn h1_the_table_of_this_test_has_every_route() {
     assert_eq!(TABLE.len(), ROUTES.len());
 }
 
+/// One row of the table in one way to know callers.
+struct Row<'a> {
+    scene: &'a Scene,
+    mode: Mode,
+    at: (&'static str, &'static str),
+    opens: &'static str,
+    cells: usize,
+}
+
+impl Row<'_> {
+    /// Whether anybody is let in.
+    fn is_free(&self) -> bool {
+        ["-", "n"].contains(&self.opens) || self.mode == Mode::None
+    }
+
+    /// Whether the route takes read tokens at all; only where it does is a cookie looked at.
+    fn takes_read_tokens(&self) -> bool {
+        self.opens.contains(['1', '2'])
+    }
+
+    fn opened_by(&self, letter: char) -> Met {
+        if self.opens.contains(letter) { Met::Let } else { Met::Forbidden }
+    }
+
+    fn opened_by_scopes(&self, scopes: &str) -> Met {
+        if scopes == "admin" {
+            Met::Let
+        } else {
+            scopes.chars().next().map_or(Met::Forbidden, |one| self.opened_by(one))
+        }
+    }
+
+    async fn cell(&mut self, from: u8, brings: Brings<'_>, wanted: Met) -> Reply {
+        let reply = ask(self.scene, from, self.at, brings).await;
+        let wanted = if self.is_free() { Met::Let } else { wanted };
+        assert_eq!(met_at_the_door(&reply), wanted, "{:?}: {:?} by {brings:?}", self.mode, self.at);
+        self.cells += 1;
+        reply
+    }
+
+    /// What is no token of ours, and none at all.
+    async fn strangers(&mut self) {
+        self.cell(1, Brings::default(), Met::Missing).await;
+        self.cell(2, bearer("wrong"), Met::Wrong).await;
+        // Any other header counts for nothing where no cookie is asked for.
+        let unknown = if self.takes_read_tokens() { Met::Wrong } else { Met::Missing };
+        self.cell(7, cookie("wrong"), unknown).await;
+    }
+
+    /// Read tokens, as a bearer and as the cookie of a browser.
+    async fn read_tokens(&mut self) {
+        let of_a_deployment = self.at.1.contains("/deployments/{id}");
+        for (n, token, letter) in
+            [(0, READING, Some('1')), (1, READING_KUBECONFIG, Some('2')), (2, READING_OTHER, None)]
+        {
+            let letter = letter.filter(|_| of_a_deployment);
+            let opened = letter.map_or(Met::Wrong, |letter| self.opened_by(letter));
+            self.cell(10 + n, bearer(token), opened).await;
+            let opened = letter.map_or(Met::Wrong, |letter| self.opened_by(letter));
+            self.cell(20 + n, cookie(token), if self.takes_read_tokens() { opened } else { Met::Missing }).await;
+        }
+    }
+
+    /// Callers by their scopes, alone and with the cookie of what they may read anyhow.
+    async fn scopes(&mut self) {
+        for scopes in SCOPES {
+            let Some(token) = self.scene.token(scopes) else { continue };
+            let reply = self.cell(3, bearer(&token), self.opened_by_scopes(scopes)).await;
+            if reply.status == 403 && !self.is_free() {
+                names_what_is_missing(&reply, self.opens);
+            }
+            let both = Brings { bearer: Some(&token), cookie: Some(READING) };
+            let opened = if self.opened_by_scopes(scopes) == Met::Let { Met::Let } else { self.opened_by('1') };
+            self.cell(4, both, opened).await;
+        }
+        // A wrong token is said, whatever comes beside it.
+        self.cell(5, Brings { bearer: Some("wrong"), cookie: Some(READING) }, Met::Wrong).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn h1_each_route_lets_in_whom_the_table_says_in_every_way_to_know_callers() {
     for mode in Mode::ALL {
         let scene = Scene::start(mode).await;
-        let mut cells = 0;
+        // Whoever an OpenID provider or a cluster knows may have no scope; where nobody is known there is nobody with one.
+        let with_scopes = SCOPES.iter().filter(|scopes| scene.token(scopes).is_some()).count();
         for (method, route, opens) in TABLE {
-            let at = (*method, *route);
-            let free = *opens == "-" || *opens == "n" || mode == Mode::None;
-            let expect = |met: Met| if free { Met::Let } else { met };
-            let cell = |who: &str| format!("{mode:?}: {method} {route} by {who}");
-            assert_eq!(met_without_bearer(&ask(&scene, 1, at, None).await), expect(Met::Missing), "{}", cell("nobody"));
-            assert_eq!(met(&ask(&scene, 2, at, Some("wrong")).await), expect(Met::Wrong), "{}", cell("a wrong token"));
-            // Read tokens first: an admin ends them all.
-            let of_a_deployment = route.contains("/deployments/{id}");
-            for (from, token, letter) in [(4, READING, '1'), (5, READING_KUBECONFIG, '2'), (6, READING_OTHER, '-')] {
-                let wanted = match (of_a_deployment && letter != '-', opens.contains(letter)) {
-                    (false, _) => Met::Wrong,
-                    (true, true) => Met::Let,
-                    (true, false) => Met::Forbidden,
-                };
-                assert_eq!(met(&ask(&scene, from, at, Some(token)).await), expect(wanted), "{}", cell(token));
-                cells += 1;
-            }
-            for scopes in SCOPES {
-                let Some(token) = scene.token(scopes) else { continue };
-                let letter = scopes.chars().next();
-                let let_in = scopes == "admin" || letter.is_some_and(|letter| opens.contains(letter));
-                let wanted = if let_in { Met::Let } else { Met::Forbidden };
-                let reply = ask(&scene, 3, at, Some(&token)).await;
-                assert_eq!(met(&reply), expect(wanted), "{}", cell(scopes));
-                if reply.status == 403 && !free {
-                    names_what_is_missing(&reply, opens);
-                }
-                cells += 1;
-            }
-            cells += 2;
+            let mut row = Row { scene: &scene, mode, at: (method, route), opens, cells: 0 };
+            row.strangers().await;
+            // Before the scopes: an admin ends all read tokens.
+            row.read_tokens().await;
+            row.scopes().await;
+            assert_eq!(row.cells, 3 + 6 + 2 * with_scopes + 1);
         }
-        assert!(cells >= TABLE.len() * 5, "{mode:?}: {cells}");
+        let known = match mode {
+            Mode::None => 0,
+            Mode::Token => 4,
+            Mode::Kubernetes | Mode::Oidc => 5,
+        };
+        assert_eq!(with_scopes, known, "{mode:?}");
     }
 }
 
 /// The node's own route has an answer of its own to who brings nothing.
-fn met_without_bearer(reply: &Reply) -> Met {
+fn met_at_the_door(reply: &Reply) -> Met {
     let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     if json["error"] == "missing-bearer" { Met::Let } else { met(reply) }
 }
@@ -279,7 +359,7 @@ async fn h9_wrong_tokens_are_limited_by_peer_and_a_right_one_never_waits() {
     let at = ("GET", "/api/v1/deployments");
     let mut limited = 0;
     for _ in 0..100 {
-        let reply = ask(&scene, 20, at, Some("wrong")).await;
+        let reply = ask(&scene, 20, at, bearer("wrong")).await;
         if reply.status == 429 {
             limited += 1;
             assert_eq!(reply.refusal(), (429, "too-many-wrong-tokens".into()));
@@ -290,8 +370,8 @@ async fn h9_wrong_tokens_are_limited_by_peer_and_a_right_one_never_waits() {
     let token = scene.token("read").unwrap();
     for from in [20, 21] {
         for _ in 0..50 {
-            assert_eq!(ask(&scene, from, at, Some(&token)).await.status, 200);
+            assert_eq!(ask(&scene, from, at, bearer(&token)).await.status, 200);
         }
     }
-    assert_eq!(ask(&scene, 21, at, Some("wrong")).await.status, 401, "another peer");
+    assert_eq!(ask(&scene, 21, at, bearer("wrong")).await.status, 401, "another peer");
 }
