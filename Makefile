@@ -22,7 +22,7 @@ soak: ## a million renders in a row, and what memory they leave behind
 image: ## lay out the file system of the container image in target/image
 	@scripts/image.sh
 
-sbom: ## write the host's bill of materials into target/sbom
+sbom: ## write the bills of materials of host, plugins, OpenTofu and providers into target/sbom
 	@scripts/sbom.sh
 
 lint: ## formatting, clippy, conventions

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lays out the file system of the image: host, OpenTofu, plugins, a mirror of the providers that they need, trust store.
+# Lays out the file system of the image: host, OpenTofu, plugins, a mirror of the providers that they need, trust store, and the
+# bills of materials of all of them.
 #
 #   image.sh [folder]        target/image where none is given; it is emptied first
 #
@@ -13,12 +14,10 @@ epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH=$epoch
 umask 022
 
-die() { printf '%s\n' "image.sh: $*" >&2; exit 1; }
-say() { printf '%s\n' "image.sh: $*" >&2; }
-
 binary=${IMAGE_BINARY:-}
 if [ -z "$binary" ]; then
-    cargo build --locked --release --bin catalyst
+    # Alone: beside others of the workspace it would be built with what they want of its crates.
+    cargo build --locked --release --package catalyst --bin catalyst
     binary=$target/release/catalyst
     scripts/plugins.sh
 fi
@@ -44,17 +43,12 @@ install -m 0644 "$target"/plugins/*.wasm "$root/plugins/"
 (cd "$root/plugins" && sha256sum -- *.wasm | sed 's/^/sha256:/' >plugins.lock)
 
 # Each cloud's own provider. Unpacked, so that nothing has to be written before it can run.
-for pinned in infra/*/versions.tf; do
-    source=$(sed -n 's/^.*source *= "\([a-z0-9/-]*\)".*$/\1/p' "$pinned")
-    version=$(sed -n 's/^.*version *= "= \([0-9.]*\)".*$/\1/p' "$pinned")
-    # The rehearsal has no provider but OpenTofu's own.
-    [ -n "$source" ] || continue
-    [ -n "$version" ] || die "$pinned pins no version of its provider"
-    provider=$(tests/tools/get.sh "${source##*/}")
+providers=$(scripts/providers.sh)
+while read -r source version program; do
     folder=$root/providers/registry.opentofu.org/$source/$version/linux_$arch
     mkdir -p "$folder"
-    install -m 0755 "$provider" "$folder/terraform-provider-${source##*/}_v$version"
-done
+    install -m 0755 "$program" "$folder/terraform-provider-${source##*/}_v$version"
+done <<<"$providers"
 
 # Who and whom to trust.
 install -m 0644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
@@ -63,12 +57,8 @@ printf 'root:x:0:\nnonroot:x:65534:\n' >"$root/etc/group"
 printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
 
 # What it is made of.
+scripts/sbom.sh "$root/usr/share/doc/catalyst" >&2
 install -m 0644 LICENSE "$root/usr/share/doc/catalyst/"
-if [ -d "$target/sbom" ]; then
-    install -m 0644 "$target"/sbom/*.json "$root/usr/share/doc/catalyst/"
-else
-    say "without a bill of materials: \`make sbom\` makes it"
-fi
 
 chmod 0700 "$root/var/lib/catalyst" "$root/var/cache/catalyst" "$root/home/nonroot"
 chmod 1777 "$root/tmp"

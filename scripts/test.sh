@@ -8,7 +8,8 @@ trap 'rm -f "$log"' EXIT
 say() { printf '\n== %s\n' "$*"; }
 
 say "tools"
-for tool in tofu hcloud openstack helm promtool buildah kube-apiserver etcd cloud-init shellcheck strace schemathesis; do
+for tool in tofu hcloud openstack helm promtool cargo-cyclonedx cyclonedx-gomod buildah kube-apiserver etcd cloud-init shellcheck \
+    strace jq schemathesis; do
     path=$(tests/tools/get.sh "$tool")
     printf '%-16s %s\n' "$tool" "$path"
 done

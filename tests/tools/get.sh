@@ -5,6 +5,8 @@
 #   get.sh helm                             Helm 3, built by Go, to render the chart
 #   get.sh promtool                         Prometheus' own, built by Go, to try the alerts
 #   get.sh hcloud | openstack               the clouds' own OpenTofu providers, built by Go in the versions that infra/ pins
+#   get.sh cargo-cyclonedx | cyclonedx-gomod
+#                                           what writes the bills of materials, from the package registries
 #   get.sh schemathesis | openapi-spec-validator
 #                                           from the package index, into a virtual environment of their own
 #   get.sh etcd | cloud-init | shellcheck …  from PATH, else by apt when root
@@ -61,7 +63,7 @@ ldflags() {
             printf '%s' " -X $base/$package.k8sVersionMajor=1 -X $base/$package.k8sVersionMinor=$minor"
         done
         ;;
-    hcloud | openstack | promtool) printf '%s' '-s -w' ;;
+    hcloud | openstack | promtool | cyclonedx-gomod) printf '%s' '-s -w' ;;
     esac
 }
 
@@ -87,6 +89,21 @@ build() {
                 die "building $name failed"
             mv "$temp" "$target"
             say "built $target"
+        fi
+    fi
+    printf '%s\n' "$target"
+}
+
+# A program that a crate holds, in one version.
+crate() {
+    name=$1 version=$2
+    target=$tools/$name-$version/bin/$name
+    if [ ! -x "$target" ]; then
+        locked "$name"
+        if [ ! -x "$target" ]; then
+            say "installing $name; the first time this takes 2 minutes"
+            cargo install --locked --quiet --root "$tools/$name-$version" --version "$version" "$name" >&2 ||
+                die "installing $name failed"
         fi
     fi
     printf '%s\n' "$target"
@@ -141,6 +158,8 @@ helm) build helm helm.sh/helm/v3/cmd/helm ;;
 promtool) build promtool github.com/prometheus/prometheus/cmd/promtool ;;
 hcloud) build hcloud github.com/hetznercloud/terraform-provider-hcloud ;;
 openstack) build openstack github.com/terraform-provider-openstack/terraform-provider-openstack/v3 ;;
+cyclonedx-gomod) build cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod ;;
+cargo-cyclonedx) crate cargo-cyclonedx 0.5.9 ;;
 schemathesis | openapi-spec-validator) python "$1" ;;
 etcd) debian etcd etcd-server ;;
 ssh-keygen) debian "$1" openssh-client ;;

@@ -1,7 +1,10 @@
-//! The container image: what Containerfile says, what `scripts/image.sh` lays out, and the last stage built from that and run.
+//! The container image: what Containerfile says, what `scripts/image.sh` lays out with which bills of materials, and the last stage
+//! built from that and run.
 //!
 //! The stages before it start from images of a registry, which no test here reaches; they run the same scripts.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod bills;
 
 use catalyst_tests::host::built;
 use catalyst_tests::tools;
@@ -77,7 +80,7 @@ fn what_the_build_stage_runs_is_there_and_what_it_must_not_copy_is_left_out() {
         .flat_map(str::split_whitespace)
         .filter(|word| word.starts_with("scripts/"))
         .collect();
-    assert_eq!(scripts, ["scripts/sbom.sh", "scripts/image.sh"]);
+    assert_eq!(scripts, ["scripts/image.sh"]);
     let makefile = read("Makefile");
     for script in scripts {
         assert_ne!(fs::metadata(root().join(script)).unwrap().permissions().mode() & 0o111, 0, "{script}");
@@ -123,6 +126,7 @@ fn the_layout_is_whole_and_the_same_twice() {
     ] {
         assert!(fs::metadata(image.join(path)).is_ok_and(|known| known.len() > 0), "{path}");
     }
+    bills::cover(&image);
     assert_eq!(fs::read_link(image.join("usr/local/bin/catalyst-dns")).unwrap(), Path::new("catalyst"));
     assert_eq!(fs::metadata(image.join("var/lib/catalyst")).unwrap().mode() & 0o7777, 0o700);
     assert_eq!(fs::metadata(image.join("tmp")).unwrap().mode() & 0o7777, 0o1777);
