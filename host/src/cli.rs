@@ -103,7 +103,12 @@ pub fn main() -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::CompileComponent(arguments) => return compile::child(&arguments),
         Command::Plugin(arguments) => return runtime.block_on(plugin::run(config, arguments)),
-        Command::Doctor(arguments) => return Ok(runtime.block_on(doctor::doctor(&config, &arguments))),
+        Command::Doctor(arguments) => {
+            let code = runtime.block_on(doctor::doctor(config, &arguments));
+            // A check that hangs has had its time.
+            runtime.shutdown_background();
+            return Ok(code);
+        }
         Command::Serve => {
             let served = runtime.block_on(serve::serve(config, spans));
             runtime.shutdown_timeout(LEFT_BEHIND);

@@ -15,6 +15,7 @@ pub mod pause;
 pub mod pdm;
 pub mod spans;
 pub mod storage;
+pub mod strace;
 pub mod tofu;
 pub mod tools;
 pub mod viewer;

@@ -3,6 +3,7 @@
 //! It changes nothing that stays: what it writes to try a disk is removed, no folder is made, no lock is kept. So it may be
 //! run beside a host that serves, and before one that will not start. It prints no value that may be a secret.
 
+mod check;
 mod finding;
 mod folders;
 mod network;
@@ -13,6 +14,7 @@ mod programs;
 use crate::config::{Config, ConfigError};
 use finding::{Finding, Findings};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Arguments of `catalyst doctor`.
 #[derive(clap::Args)]
@@ -23,36 +25,20 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Makes every check and prints what it found.
-pub async fn doctor(config: &Config, arguments: &Arguments) -> ExitCode {
-    let mut found = Findings::default();
-    found.take(process::environment(config));
-    found.take(process::user());
-    found.take(process::open_files());
-    found.take(folders::folders(config));
-    found.take(folders::space(config));
-    found.take(folders::one_disk(config));
-    found.take(folders::records(config));
-    found.take(process::state_key(config));
-    found.take(programs::tofu(config).await);
-    found.take(programs::cache(config));
-    found.take(programs::plugins_and_mirror(config).await);
-    let (trust, outbound) = network::trust(config);
-    found.take(trust);
-    found.take(process::authentication(config, outbound.as_ref()).await);
-    found.take(network::proxy(config).await);
-    if let Some(outbound) = outbound {
-        found.take(place::lock_and_address(config, &outbound).await);
-        found.take(network::pool_domain_manager(config, &outbound).await);
+/// Makes every check, and prints what it found as soon as it is known.
+pub async fn doctor(config: Config, arguments: &Arguments) -> ExitCode {
+    let config = Arc::new(config);
+    let mut found = Findings::new(arguments.json);
+    for check in check::ALL {
+        found.take(check.make(&config).await);
     }
-    found.take(network::public_url(config));
-    found.print(arguments.json)
+    found.end()
 }
 
 /// What is left to say where the environment itself cannot be used.
 pub fn without_settings(error: &ConfigError, arguments: &Arguments) -> ExitCode {
-    let mut found = Findings::default();
+    let mut found = Findings::new(arguments.json);
     let advice = "set it right; nothing else can be looked at before. `catalyst serve --help` lists all variables";
     found.take(vec![Finding::fail("environment", error, advice)]);
-    found.print(arguments.json)
+    found.end()
 }

@@ -33,6 +33,8 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 const DRAIN: Duration = Duration::from_secs(60);
 /// How long a start waits for plugins: a component made from Python is compiled in ten seconds.
 const FIRST_LOAD: Duration = Duration::from_secs(20);
+/// How often a start that waits for another process or a disk says so.
+const STILL_WAITING: Duration = Duration::from_secs(10);
 /// How long the last lines of the audit log may take: a sync of a slow disk, and far within what is left of a Pod's grace.
 const LAST_LINES: Duration = Duration::from_secs(5);
 /// Largest log of one deployment in bytes; a long apply with a long watch writes a few MiB.
@@ -80,21 +82,21 @@ async fn open(config: &Config, stopping: &CancellationToken) -> anyhow::Result<R
     let metrics = Arc::new(Metrics::default());
     // Each of these may wait, for the process before this one or for a disk, and that must hold up no signal.
     let (settings, workdir, wait) = (store_settings(config), config.tofu.workdir.clone(), config.lock_wait);
-    let store = apart(move || FileStore::open(settings)).await?.context("cannot open the store")?;
+    let store = apart("the store", move || FileStore::open(settings)).await?.context("cannot open the store")?;
     let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
     let (path, end) = (config.audit_log.clone(), stopping.clone());
-    let audit = apart(move || Audit::open(path, end)).await?;
+    let audit = apart("the audit log", move || Audit::open(path, end)).await?;
     let audit = audit.with_context(|| format!("cannot open the audit log {}", config.audit_log.display()))?;
-    let _work_folders =
-        apart(move || HeldFolder::take(&workdir, wait)).await?.context("cannot take OpenTofu's work folders")?;
-    let settings = sandbox_settings(config)?;
-    let settings =
-        catalyst_sandbox::Settings { memo_bytes: MEMO_BYTES, compile: Compile::Apart(Arc::new(Apart)), ..settings };
-    let (sandbox, cache_dir) = start_sandbox(config, settings).context("cannot start the sandbox")?;
+    let held = apart("the work folders", move || HeldFolder::take(&workdir, wait)).await?;
+    let _work_folders = held.context("cannot take OpenTofu's work folders")?;
+    let given = config.clone();
+    let (sandbox, cache_dir) = apart("the plugins' limits and cache", move || serving_sandbox(&given)).await??;
     first_load(&sandbox, &config.plugins_dir).await;
-    let outbound = Outbound::new(&outbound_settings(config)).context("cannot set up outgoing calls")?;
+    let how = outbound_settings(config);
+    let outbound =
+        apart("the trust store", move || Outbound::new(&how)).await?.context("cannot set up outgoing calls")?;
     let (settings, way_out, how) = (config.auth.clone(), outbound.clone(), outbound_settings(config));
-    let auth = apart(move || Auth::new(settings, &way_out, &how)).await?;
+    let auth = apart("what callers are known by", move || Auth::new(settings, &way_out, &how)).await?;
     let auth = Arc::new(auth.context("cannot set up authentication")?);
     let names = Names::new(&outbound, config.pool_domain_manager_url.clone(), config.managed_domains.clone());
     let engine = Engine::new(engine_settings(config, cache_dir), store.clone()).await.context("cannot use OpenTofu")?;
@@ -177,8 +179,26 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
-    tokio::task::spawn_blocking(work).await.context("a part of the start broke")
+/// Does what may wait for another process or a disk, away from whoever hears signals, and says so where it takes long.
+async fn apart<T: Send + 'static>(what: &'static str, work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+    let mut work = tokio::task::spawn_blocking(work);
+    loop {
+        match tokio::time::timeout(STILL_WAITING, &mut work).await {
+            Ok(done) => return done.context("a part of the start broke"),
+            Err(_) => {
+                tracing::warn!(what, "the start still waits: another process holds it, or a disk does not answer");
+            }
+        }
+    }
+}
+
+fn serving_sandbox(config: &Config) -> anyhow::Result<(Arc<Sandbox>, Option<PathBuf>)> {
+    let settings = catalyst_sandbox::Settings {
+        memo_bytes: MEMO_BYTES,
+        compile: Compile::Apart(Arc::new(Apart)),
+        ..sandbox_settings(config)?
+    };
+    start_sandbox(config, settings).context("cannot start the sandbox")
 }
 
 /// Loads the plugins anew when their folder changes, and at once on SIGHUP. Ends only when there can be no such signal.

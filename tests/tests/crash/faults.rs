@@ -1,8 +1,8 @@
 //! EIO and ENOSPC at each storage call of each operation: it is said, nothing is lost, and memory shows what is on disk.
 
 use crate::store::{Outcome, Subject};
-use crate::strace::{Fault, Order, Point};
 use catalyst_tests::storage::Op;
+use catalyst_tests::strace::{Fault, Order, Point};
 use serde_json::Value;
 
 /// Words of the store when only a restart helps.

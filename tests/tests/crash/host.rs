@@ -1,10 +1,10 @@
 //! The real host: killed, or given faults, in the midst of a create and of a PUT that come through its socket.
 
-use crate::strace::{Fault, Order, Point, Target, Tracer, points};
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::record::{NewRecord, ProviderRef};
 use catalyst_domain::{DeploymentId, Record, Request, Status, Timestamp};
 use catalyst_tests::host::{Host, wait_for};
+use catalyst_tests::strace::{Fault, Order, Point, Target, Tracer, points};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;

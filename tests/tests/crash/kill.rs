@@ -1,8 +1,8 @@
 //! `kill -9` just before each storage call of each operation, so between any two of them.
 
 use crate::store::Subject;
-use crate::strace::Order;
 use catalyst_tests::storage::Op;
+use catalyst_tests::strace::Order;
 
 /// Kills `op` everywhere; fewer than `least` calls mean that the tracer saw something else.
 async fn everywhere(op: Op, least: usize) {

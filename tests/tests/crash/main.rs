@@ -6,4 +6,3 @@ mod faults;
 mod host;
 mod kill;
 mod store;
-mod strace;

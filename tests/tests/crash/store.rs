@@ -1,7 +1,7 @@
 //! A process that does one operation of the store, and what must be true of the folder afterwards.
 
-use crate::strace::{Order, Point, Target, Tracer, points};
 use catalyst_tests::storage::{Op, copy, files, view};
+use catalyst_tests::strace::{Order, Point, Target, Tracer, points};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;

@@ -100,6 +100,20 @@ fn broken_a_file_of_tokens_that_is_not_there() {
 }
 
 #[test]
+fn broken_a_file_that_does_not_open() {
+    let mut set_up = SetUp::well();
+    // Whoever opens one to read waits for a writer, as on a disk that hangs.
+    let pipe = set_up.path("tokens");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    set_up.set("CATALYST_AUTH", "token");
+    set_up.set("CATALYST_AUTH_TOKENS", pipe.display());
+    let well = SetUp::well().examine().findings.len();
+    let examined = set_up.examine();
+    examined.shows("authentication", "fail", "CATALYST_AUTH_TOKENS or the files of an account gave no answer within");
+    assert_eq!(examined.findings.len(), well, "every other check is made as well");
+}
+
+#[test]
 fn broken_an_api_that_every_page_in_a_browser_may_call() {
     let mut set_up = SetUp::well();
     set_up.env.remove("CORS_ORIGIN");

@@ -2,6 +2,7 @@
 //! with a word on when to come back, gives OpenTofu its time, and loses nothing.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod disk;
 mod going;
 mod phases;
 mod starts;

@@ -4,6 +4,7 @@ use crate::going::ends_well;
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::world::LIMIT;
 use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -81,22 +82,50 @@ fn a_term_while_the_start_waits_for_another_process_is_heard_at_once() {
     assert_eq!(first.api.get("/readyz").status, 200);
 }
 
-#[test]
-fn a_term_while_a_disk_does_not_answer_the_start_is_heard_at_once() {
+/// A host whose start is stuck in a file, as on a disk that hangs: whoever opens a pipe to read waits for a writer.
+fn stuck(name: &str, env: &[(&str, &str)]) -> (Host, tempfile::TempDir, File) {
     let folder = tempfile::tempdir().unwrap();
-    // Whoever opens one to read waits for a writer, as for a disk that hangs.
-    let tokens = folder.path().join("tokens");
-    let made = std::process::Command::new("mkfifo").arg(&tokens).status().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
-    let tokens = tokens.display().to_string();
-    let mut host = Host::prepare(&[("CATALYST_AUTH", "token"), ("CATALYST_AUTH_TOKENS", &tokens)]);
+    let shown = pipe.display().to_string();
+    let mut all = vec![(name, shown.as_str())];
+    all.extend_from_slice(env);
+    let mut host = Host::prepare(&all);
     host.begin();
     // That opens only when there is a reader, who then waits for what is never written.
-    let open = || File::options().write(true).custom_flags(NOT_WAITING).open(&tokens).ok();
-    let _held = wait_for("the start to be stuck", LIMIT, open);
+    let open = || File::options().write(true).custom_flags(NOT_WAITING).open(&pipe).ok();
+    let held = wait_for("the start to be stuck", LIMIT, open);
     assert!(host.ended().is_none(), "it did not wait:\n{}", host.trace());
-    host.signal("TERM");
-    let took = ends_well(&mut host, Instant::now());
-    println!("SIGTERM while a file does not open: down after {took:?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    (host, folder, held)
+}
+
+#[test]
+fn a_term_while_a_disk_does_not_answer_the_start_is_heard_at_once() {
+    let tokens = ("CATALYST_AUTH_TOKENS", &[("CATALYST_AUTH", "token")][..]);
+    for (name, env) in [tokens, ("CATALYST_PLUGIN_LIMITS", &[]), ("SSL_CERT_FILE", &[])] {
+        let (mut host, _folder, _held) = stuck(name, env);
+        host.signal("TERM");
+        let took = ends_well(&mut host, Instant::now());
+        println!("SIGTERM while the file of {name} does not open: down after {took:?}");
+        assert!(took < Duration::from_secs(5), "{name}: {took:?}");
+    }
+}
+
+#[test]
+fn a_start_that_waits_says_for_what() {
+    let (mut host, _folder, mut held) = stuck("CATALYST_PLUGIN_LIMITS", &[]);
+    wait_for("a word on what it waits for", Duration::from_secs(30), || {
+        let trace = host.trace();
+        (trace.contains("the start still waits") && trace.contains("the plugins' limits")).then_some(())
+    });
+    // A disk that answers at last is no longer waited for.
+    held.write_all(b"{}").unwrap();
+    drop(held);
+    wait_for("the start", LIMIT, || {
+        assert!(host.ended().is_none(), "{}", host.trace());
+        std::net::TcpStream::connect(host.address()).ok()?;
+        (host.api.get("/readyz").status == 200).then_some(())
+    });
+    host.down();
 }

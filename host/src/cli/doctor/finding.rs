@@ -59,28 +59,43 @@ impl Finding {
     }
 }
 
-/// Everything that was found, in the order of the checks.
-#[derive(Debug, Default)]
-pub(super) struct Findings(Vec<Finding>);
+/// Everything that was found, in the order of the checks: a line as soon as it is known, or one object at the end.
+#[derive(Debug)]
+pub(super) struct Findings {
+    json: bool,
+    all: Vec<Finding>,
+}
 
 impl Findings {
-    /// Takes in what a check found.
-    pub(super) fn take(&mut self, found: Vec<Finding>) {
-        self.0.extend(found);
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, all: Vec::new() }
     }
 
-    /// Prints it and says how bad it is.
-    pub(super) fn print(&self, json: bool) -> ExitCode {
-        let worst = self.0.iter().map(|one| one.verdict).max().unwrap_or(Verdict::Ok);
-        let text = if json {
-            format!("{:#}\n", serde_json::json!({"verdict": worst, "findings": self.0}))
-        } else {
-            self.0.iter().map(Finding::line).collect()
-        };
-        // Who reads may have had enough of it; the exit status tells the rest.
-        let _ = anstream::stdout().write_all(text.as_bytes());
+    /// Takes in what a check found.
+    pub(super) fn take(&mut self, found: Vec<Finding>) {
+        if !self.json {
+            found.iter().for_each(|one| say(&one.line()));
+        }
+        self.all.extend(found);
+    }
+
+    /// Says what is left to say, and how bad it is.
+    pub(super) fn end(&self) -> ExitCode {
+        let worst = self.worst();
+        if self.json {
+            say(&format!("{:#}\n", serde_json::json!({"verdict": worst, "findings": self.all})));
+        }
         ExitCode::from(worst as u8)
     }
+
+    fn worst(&self) -> Verdict {
+        self.all.iter().map(|one| one.verdict).max().unwrap_or(Verdict::Ok)
+    }
+}
+
+/// Who reads may have had enough of it; the exit status tells the rest.
+fn say(text: &str) {
+    let _ = anstream::stdout().write_all(text.as_bytes());
 }
 
 /// The system's reason, without the name of the file that was only made to try.
@@ -100,11 +115,11 @@ mod tests {
 
     #[test]
     fn the_worst_finding_is_the_exit_status_and_a_line_says_what_to_do() {
-        let mut found = Findings::default();
-        assert_eq!(found.print(true), ExitCode::SUCCESS);
+        let mut found = Findings::new(true);
+        assert_eq!(found.end(), ExitCode::SUCCESS);
         found.take(vec![Finding::fail("clock", "it is 1970\u{1b}[2J", "set it"), Finding::ok("user", "65534")]);
-        let line = found.0.first().map(Finding::line).unwrap();
+        let line = found.all.first().map(Finding::line).unwrap();
         assert!(line.contains("it is 1970 [2J") && line.trim_end().ends_with("set it"), "{line}");
-        assert_eq!(found.print(true), ExitCode::from(2));
+        assert_eq!(found.end(), ExitCode::from(2));
     }
 }

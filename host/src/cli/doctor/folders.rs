@@ -23,45 +23,56 @@ const AHEAD: Duration = Duration::from_secs(300);
 /// Records that are looked at; a host that has more of them has been looked after.
 const MANY: usize = 20_000;
 
-/// The file of who did what. It may be anywhere, so its folder is looked at apart.
-const AUDIT: (&str, &str) = ("audit log", "CATALYST_AUDIT_LOG");
-
-/// A folder of the host: what it is called here, where it is, and by which variable.
-fn all(config: &Config) -> [(&'static str, &Path, &'static str); 4] {
-    [
-        ("records", &config.deployments_dir, "CATALYST_DEPLOYMENTS_DIR"),
-        ("kubeconfigs", &config.kubeconfigs_dir, "CATALYST_KUBECONFIGS_DIR"),
-        ("states", &config.state_dir, "CATALYST_STATE_DIR"),
-        ("work folders", &config.tofu.workdir, "CATALYST_TOFU_WORKDIR"),
-    ]
+/// The folder of the records, tried out the way the host uses it.
+pub(super) fn records_folder(config: &Config) -> Vec<Finding> {
+    own("records", &config.deployments_dir, "CATALYST_DEPLOYMENTS_DIR")
 }
 
-/// Each folder, tried out the way the host uses it.
-pub(super) fn folders(config: &Config) -> Vec<Finding> {
-    let own = all(config).into_iter().map(|(check, path, variable)| folder(check, path, variable, 0o007));
-    own.chain([audit_log(&config.audit_log)]).collect()
+/// The folder of the kubeconfigs.
+pub(super) fn kubeconfigs_folder(config: &Config) -> Vec<Finding> {
+    own("kubeconfigs", &config.kubeconfigs_dir, "CATALYST_KUBECONFIGS_DIR")
 }
 
-/// The file, as it will be opened, and its folder, in which a start or a SIGHUP makes a new one.
-fn audit_log(path: &Path) -> Finding {
-    let (check, variable) = AUDIT;
+/// The folder of OpenTofu's states.
+pub(super) fn states_folder(config: &Config) -> Vec<Finding> {
+    own("states", &config.state_dir, "CATALYST_STATE_DIR")
+}
+
+/// The folder in which OpenTofu runs.
+pub(super) fn work_folders(config: &Config) -> Vec<Finding> {
+    own("work folders", &config.tofu.workdir, "CATALYST_TOFU_WORKDIR")
+}
+
+fn own(check: &'static str, path: &Path, variable: &str) -> Vec<Finding> {
+    vec![folder(check, path, variable, 0o007)]
+}
+
+/// The file of who did what, as it will be opened, and its folder, in which a start or a SIGHUP makes a new one. It may be
+/// anywhere, so its folder is looked at apart.
+pub(super) fn audit_log(config: &Config) -> Vec<Finding> {
+    let (check, variable) = ("audit log", "CATALYST_AUDIT_LOG");
+    let path = &config.audit_log;
     let shown = path.display();
     match fs::metadata(path) {
         Ok(known) if !known.is_file() => {
-            return Finding::fail(check, format!("{shown} is no file"), format!("move it away, or set {variable}"));
+            return vec![Finding::fail(
+                check,
+                format!("{shown} is no file"),
+                format!("move it away, or set {variable}"),
+            )];
         }
         Ok(_) => {
             // Nothing is written, so nothing of it changes.
             if let Err(error) = File::options().append(true).read(true).open(path) {
                 let found = format!("{shown} cannot be written: {error}");
-                return Finding::fail(check, found, advice(&error, variable));
+                return vec![Finding::fail(check, found, advice(&error, variable))];
             }
         }
         // What is above it says why.
         Err(_) => {}
     }
     // The file is shut by its own mode, and may lie at the root of a volume, whose mode is not ours.
-    folder(check, folder_of(path), variable, 0)
+    vec![folder(check, folder_of(path), variable, 0)]
 }
 
 fn folder_of(file: &Path) -> &Path {
@@ -149,8 +160,9 @@ fn advice(error: &io::Error, variable: &str) -> String {
 /// Room, once for each disk.
 pub(super) fn space(config: &Config) -> Vec<Finding> {
     let mut disks: BTreeMap<u64, PathBuf> = BTreeMap::new();
+    let own = [&config.deployments_dir, &config.kubeconfigs_dir, &config.state_dir, &config.tofu.workdir];
     let audit = folder_of(&config.audit_log);
-    for path in all(config).into_iter().map(|(_, path, _)| path).chain([audit]) {
+    for path in own.into_iter().map(PathBuf::as_path).chain([audit]) {
         let folder = standing(path);
         if let Ok(known) = fs::metadata(&folder) {
             disks.entry(known.dev()).or_insert(folder);

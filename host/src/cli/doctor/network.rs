@@ -19,18 +19,23 @@ const TOO_FAR: i64 = 300;
 /// This was written later than 2026-11-01, so no right clock is before it.
 const WRITTEN: Timestamp = Timestamp::constant(1_793_491_200, 0);
 
-/// The trust store; with it the client for what follows.
-pub(super) fn trust(config: &Config) -> (Vec<Finding>, Option<Outbound>) {
+/// The client for what goes out; without one there is nothing to say beyond what [`trust`] finds.
+pub(super) fn outbound(config: &Config) -> Option<Outbound> {
+    Outbound::new(&outbound_settings(config)).ok()
+}
+
+/// The trust store, and the proxy as it is written.
+pub(super) fn trust(config: &Config) -> Vec<Finding> {
     let check = "trust store";
     let name = config.trust_store.as_ref().map_or_else(|| "the system's".to_owned(), |path| path.display().to_string());
     match Outbound::new(&outbound_settings(config)) {
-        Ok(outbound) => (vec![Finding::ok(check, format!("{name} has certificates"))], Some(outbound)),
+        Ok(_) => vec![Finding::ok(check, format!("{name} has certificates"))],
         Err(error @ SetupError::Proxy) => {
-            (vec![Finding::fail("proxy", error, "write HTTPS_PROXY like http://proxy.example.org:3128")], None)
+            vec![Finding::fail("proxy", error, "write HTTPS_PROXY like http://proxy.example.org:3128")]
         }
         Err(error) => {
             let advice = "install ca-certificates, or set SSL_CERT_FILE to a PEM file with the certificates to trust";
-            (vec![Finding::fail(check, error, advice)], None)
+            vec![Finding::fail(check, error, advice)]
         }
     }
 }
@@ -54,7 +59,8 @@ pub(super) async fn proxy(config: &Config) -> Vec<Finding> {
 }
 
 /// Whether the pool-domain manager answers, and what it says of the time.
-pub(super) async fn pool_domain_manager(config: &Config, outbound: &Outbound) -> Vec<Finding> {
+pub(super) async fn pool_domain_manager(config: &Config) -> Vec<Finding> {
+    let Some(outbound) = outbound(config) else { return Vec::new() };
     let check = "pool domains";
     let base = &config.pool_domain_manager_url;
     let name = format!("{}:{}", base.host_str().unwrap_or_default(), base.port_or_known_default().unwrap_or_default());

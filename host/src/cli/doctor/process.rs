@@ -1,12 +1,12 @@
 //! The process itself: what it is told, as whom it runs, and what it may.
 
 use super::finding::Finding;
+use super::network::outbound;
 use crate::auth::{Auth, Mode, Way};
 use crate::cli::descriptors;
 use crate::cli::serve::outbound_settings;
 use crate::config::Config;
 use crate::http::{self, AllowedOrigin};
-use crate::outbound::Outbound;
 
 /// Variables that are ignored or most likely mistyped.
 pub(super) fn environment(config: &Config) -> Vec<Finding> {
@@ -43,15 +43,15 @@ pub(super) fn open_files() -> Vec<Finding> {
 }
 
 /// Who may call, and whether what tells callers apart does so now.
-pub(super) async fn authentication(config: &Config, outbound: Option<&Outbound>) -> Vec<Finding> {
+pub(super) async fn authentication(config: &Config) -> Vec<Finding> {
     let check = "authentication";
     if matches!(config.auth.way, Way::None) {
         return vec![nobody_is_asked(check, config)];
     }
     // Without a way out nothing can be said; that has its own finding.
-    let Some(outbound) = outbound else { return Vec::new() };
+    let Some(outbound) = outbound(config) else { return Vec::new() };
     let makes_lines = "`catalyst token new` makes the lines of a file of tokens";
-    let auth = match Auth::new(config.auth.clone(), outbound, &outbound_settings(config)) {
+    let auth = match Auth::new(config.auth.clone(), &outbound, &outbound_settings(config)) {
         Ok(auth) => auth,
         Err(error) => {
             let advice = format!("{makes_lines}; for kubernetes see CATALYST_AUTH_KUBERNETES_*");

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 /// The calls with which a store reads and writes. A question mark goes before names that not every machine has.
 const STORAGE: &[&str] = &[
@@ -43,7 +44,9 @@ const STORAGE: &[&str] = &[
 /// One system call: the how-manieth of its name since the tracer came.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Point {
+    /// Its name.
     pub call: String,
+    /// From one on.
     pub number: usize,
 }
 
@@ -57,11 +60,16 @@ impl Point {
 /// What a tracer does.
 pub enum Order<'a> {
     /// Write the calls down.
-    Watch { log: &'a Path },
+    Watch {
+        /// Where.
+        log: &'a Path,
+    },
     /// End the process just before a call.
     Kill(&'a Point),
     /// Let a call fail without being done.
     Fail(&'a Point, Fault),
+    /// Let these calls never come back, as on a disk that does not answer: not even for the end of the process.
+    Hang(&'a [&'a str]),
 }
 
 /// How a call fails.
@@ -75,20 +83,24 @@ pub enum Fault {
 
 /// Which threads are meant.
 pub enum Target {
+    /// One thread.
     Thread(u32),
+    /// All of a process.
     Process(u32),
 }
 
 /// An attached tracer. It ends with its process; dropped before, it lets go.
 pub struct Tracer {
     child: Child,
+    /// What makes it let go.
+    signal: &'static str,
     _stderr: BufReader<ChildStderr>,
 }
 
 impl Tracer {
     /// Attaches, and returns when every thread is in its hands.
     pub fn attach(target: &Target, order: &Order<'_>) -> Self {
-        let mut command = Command::new(catalyst_tests::tools::path("strace").unwrap());
+        let mut command = Command::new(crate::tools::path("strace").unwrap());
         match target {
             Target::Thread(thread) => command.args(["-p", &thread.to_string()]),
             Target::Process(process) => command.args(["-f", "-p", &process.to_string()]),
@@ -110,6 +122,11 @@ impl Tracer {
                 let inject = format!("inject={call}:error={error}:when={number}{more}");
                 command.args(["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject])
             }
+            Order::Hang(calls) => {
+                let (calls, for_ever) = (calls.join(","), Duration::from_secs(1800).as_micros());
+                let inject = format!("inject={calls}:delay_enter={for_ever}");
+                command.args(["-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &inject])
+            }
         };
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -118,7 +135,9 @@ impl Tracer {
             let more = stderr.read_line(&mut said).unwrap();
             assert!(more > 0, "strace cannot attach; in a container it needs the right to trace:\n{said}");
         }
-        Self { child, _stderr: stderr }
+        // One that holds a thread back lets go of nothing when it is asked; and one that is killed takes the process along.
+        let signal = if matches!(order, Order::Hang(_)) { "-KILL" } else { "-TERM" };
+        Self { child, signal, _stderr: stderr }
     }
 
     /// Waits until the traced process is gone.
@@ -129,9 +148,8 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // SIGTERM makes strace let go of a process that still lives; SIGKILL would take that one along.
         if let Ok(None) = self.child.try_wait() {
-            let _gone = Command::new("kill").arg(self.child.id().to_string()).status();
+            let _gone = Command::new("kill").arg(self.signal).arg(self.child.id().to_string()).status();
             let _status = self.child.wait();
         }
     }
