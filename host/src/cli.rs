@@ -15,7 +15,6 @@ mod trace;
 
 use crate::compile;
 use crate::config::{Config, VARIABLES};
-use crate::outbound::Outbound;
 use crate::telemetry::Spans;
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -98,6 +97,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    // No file is read and nobody is asked before `serve` hears signals.
     let spans = spans(&cli.command, &config, runtime.handle())?;
     trace::init(filter(&cli.command, &config), spans.as_ref())?;
     match cli.command {
@@ -126,8 +126,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
 /// The way out for spans: only what serves has any.
 fn spans(command: &Command, config: &Config, runtime: &Handle) -> anyhow::Result<Option<Spans>> {
     let Some(settings) = config.spans.as_ref().filter(|_| matches!(command, Command::Serve)) else { return Ok(None) };
-    let outbound = Outbound::new(&serve::outbound_settings(config)).context("cannot set up the way out for spans")?;
-    let spans = Spans::new(settings, outbound, runtime.clone()).map_err(anyhow::Error::msg);
+    let spans = Spans::new(settings, runtime.clone()).map_err(anyhow::Error::msg);
     spans.map(Some).context("cannot set up spans")
 }
 

@@ -12,6 +12,7 @@ mod child;
 mod command;
 mod confine;
 mod failure;
+mod ground;
 mod hearing;
 mod leftover;
 mod lines;
@@ -45,7 +46,8 @@ use catalyst_domain::{DeploymentId, Secrets};
 use catalyst_store::Store;
 use child::Limits;
 use command::Version;
-use confine::{Confinement, Places};
+use confine::Confinement;
+use ground::Ground;
 use progress::Outlet;
 use run::Aim;
 use stage::WorkRoot;
@@ -126,9 +128,6 @@ pub struct Engine {
 /// Variables of the environment that would change what the engine's own arguments mean.
 const REFUSED_ENV: [&str; 3] = ["TF_DATA_DIR", "TF_WORKSPACE", "TF_CLI_ARGS"];
 
-const WORK_FOLDERS: &str = "OpenTofu's work folders";
-const PROVIDER_CACHE: &str = "the cache of OpenTofu's providers";
-
 impl Engine {
     /// Asks the binary for its version, opens the work folder and starts the state backend on loopback.
     ///
@@ -136,18 +135,7 @@ impl Engine {
     /// [`EngineError`] when one of these does not work or OpenTofu is older than 1.6.
     pub async fn new(mut settings: Settings, store: Arc<dyn Store>) -> Result<Arc<Self>, EngineError> {
         settings.keep_what_may_pass();
-        let folders = WorkRoot::open(&settings.workdir).map_err(|(doing, source)| EngineError::Folder {
-            doing,
-            what: WORK_FOLDERS,
-            source,
-        })?;
-        if let Some(cache) = &settings.plugin_cache_dir {
-            // OpenTofu refuses every command when it is not there.
-            let made = std::fs::create_dir_all(cache);
-            made.map_err(|source| EngineError::Folder { doing: "create", what: PROVIDER_CACHE, source })?;
-        }
-        let binary = settings.binary();
-        let confinement = confinement(&settings, &binary);
+        let Ground { settings, folders, binary, confinement } = Ground::find(settings).await?;
         let version = probe::version(&binary, &settings.pass_env, &confinement).await?;
         let backend = Backend::start(store.clone()).await?;
         let places = Semaphore::new(settings.max_runs.clamp(1, Semaphore::MAX_PERMITS));
@@ -358,15 +346,6 @@ impl Engine {
         }
         environment
     }
-}
-
-fn confinement(settings: &Settings, binary: &std::path::Path) -> Confinement {
-    let kernel = confine::kernel();
-    if let Some(warning) = confine::warning(settings.confine, kernel) {
-        tracing::warn!("{warning}");
-    }
-    let (cache, mirror) = (settings.plugin_cache_dir.as_deref(), settings.provider_mirror.as_deref());
-    Confinement::new(settings.confine, kernel, Places::new(binary, &settings.pass_env, cache, mirror))
 }
 
 /// The one run of a deployment.

@@ -22,8 +22,9 @@ pub struct Host {
 
 /// The workspace's folder for build products.
 pub fn target_dir() -> PathBuf {
-    let fallback = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(fallback, PathBuf::from)
+    // A relative one counts from where Cargo was started: as everywhere in this project, the workspace's root.
+    let given = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(given)
 }
 
 /// A built product, or a clear word on how to get it.

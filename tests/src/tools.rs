@@ -12,6 +12,18 @@ use std::process::{Command, Stdio};
 /// # Errors
 /// When it is not there and cannot be got.
 pub fn path(tool: &str) -> anyhow::Result<PathBuf> {
+    got(tool, &[])
+}
+
+/// Path of a tool in the one version that this project pins, whatever is on the machine.
+///
+/// # Errors
+/// As of [`path`].
+pub fn pinned(tool: &str) -> anyhow::Result<PathBuf> {
+    got(tool, &["--pinned"])
+}
+
+fn got(tool: &str, how: &[&str]) -> anyhow::Result<PathBuf> {
     let variable = format!("CATALYST_TOOL_{}", tool.to_uppercase().replace('-', "_"));
     #[expect(clippy::disallowed_methods, reason = "tests have no config.rs; this is their only variable")]
     if let Ok(given) = std::env::var(&variable) {
@@ -22,6 +34,7 @@ pub fn path(tool: &str) -> anyhow::Result<PathBuf> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/get.sh");
     let output = Command::new(script)
         .arg(tool)
+        .args(how)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

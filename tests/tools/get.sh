@@ -2,6 +2,7 @@
 # Prints the path of a tool that the tests need, after getting it where it is missing.
 #
 #   get.sh tofu | kube-apiserver            from PATH, else built by Go from the module beside this file
+#   get.sh tofu --pinned                    never from PATH: what the image has
 #   get.sh helm                             Helm 3, built by Go, to render the chart
 #   get.sh promtool                         Prometheus' own, built by Go, to try the alerts
 #   get.sh hcloud | openstack               the clouds' own OpenTofu providers, built by Go in the versions that infra/ pins
@@ -146,7 +147,7 @@ debian() {
 
 case ${1:-} in
 tofu)
-    if path=$(command -v tofu) && new_enough "$path"; then
+    if [ "${2:-}" != --pinned ] && path=$(command -v tofu) && new_enough "$path"; then
         printf '%s\n' "$path"
     else
         build tofu github.com/opentofu/opentofu/cmd/tofu

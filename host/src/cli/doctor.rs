@@ -14,7 +14,6 @@ mod programs;
 use crate::config::{Config, ConfigError};
 use finding::{Finding, Findings};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Arguments of `catalyst doctor`.
 #[derive(clap::Args)]
@@ -27,10 +26,10 @@ pub struct Arguments {
 
 /// Makes every check, and prints what it found as soon as it is known.
 pub async fn doctor(config: Config, arguments: &Arguments) -> ExitCode {
-    let config = Arc::new(config);
+    let site = check::Site::new(config);
     let mut found = Findings::new(arguments.json);
     for check in check::ALL {
-        found.take(check.make(&config).await);
+        found.take(check.make(&site).await);
     }
     found.end()
 }

@@ -19,6 +19,7 @@ use catalyst_sandbox::{Compile, Follow, MEMO_BYTES, PluginLimits, Sandbox, Sandb
 use catalyst_store::{FileStore, HeldFolder, Store};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -34,7 +35,7 @@ const DRAIN: Duration = Duration::from_secs(60);
 /// How long a start waits for plugins: a component made from Python is compiled in ten seconds.
 const FIRST_LOAD: Duration = Duration::from_secs(20);
 /// How often a start that waits for another process or a disk says so.
-const STILL_WAITING: Duration = Duration::from_secs(10);
+const STILL_WAITING: Duration = Duration::from_secs(15);
 /// How long the last lines of the audit log may take: a sync of a slow disk, and far within what is left of a Pod's grace.
 const LAST_LINES: Duration = Duration::from_secs(5);
 /// Largest log of one deployment in bytes; a long apply with a long watch writes a few MiB.
@@ -54,7 +55,7 @@ pub async fn serve(config: Config, spans: Option<Spans>) -> anyhow::Result<()> {
             tracing::info!("asked to end before the start was done: down");
             return Ok(());
         }
-        rooms = open(&config, &stopping) => rooms?,
+        rooms = open(&config, spans.as_ref(), &stopping) => rooms?,
     };
     run(&config, signals, rooms, stopping).await?;
     if let Some(spans) = spans {
@@ -75,7 +76,7 @@ struct Rooms {
     _work_folders: HeldFolder,
 }
 
-async fn open(config: &Config, stopping: &CancellationToken) -> anyhow::Result<Rooms> {
+async fn open(config: &Config, spans: Option<&Spans>, stopping: &CancellationToken) -> anyhow::Result<Rooms> {
     // Before anything is opened.
     let limits = http::Limits::default();
     let limits = http::Limits { connections: descriptors::room_for(limits.connections), ..limits };
@@ -95,11 +96,15 @@ async fn open(config: &Config, stopping: &CancellationToken) -> anyhow::Result<R
     let how = outbound_settings(config);
     let outbound =
         apart("the trust store", move || Outbound::new(&how)).await?.context("cannot set up outgoing calls")?;
+    if let Some(spans) = spans {
+        spans.leave_by(outbound.clone());
+    }
     let (settings, way_out, how) = (config.auth.clone(), outbound.clone(), outbound_settings(config));
     let auth = apart("what callers are known by", move || Auth::new(settings, &way_out, &how)).await?;
     let auth = Arc::new(auth.context("cannot set up authentication")?);
     let names = Names::new(&outbound, config.pool_domain_manager_url.clone(), config.managed_domains.clone());
-    let engine = Engine::new(engine_settings(config, cache_dir), store.clone()).await.context("cannot use OpenTofu")?;
+    let engine = Engine::new(engine_settings(config, cache_dir), store.clone());
+    let engine = told("OpenTofu", engine).await.context("cannot use OpenTofu")?;
     let tofu = engine.version().to_owned();
     let settings = driver_settings(config);
     let driver = Driver::new(store.clone(), sandbox.clone(), engine, names.clone(), settings, stopping.child_token());
@@ -179,12 +184,17 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Does what may wait for another process or a disk, away from whoever hears signals, and says so where it takes long.
+/// Does what may wait for another process or a disk, away from whoever hears signals.
 async fn apart<T: Send + 'static>(what: &'static str, work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
-    let mut work = tokio::task::spawn_blocking(work);
+    told(what, tokio::task::spawn_blocking(work)).await.context("a part of the start broke")
+}
+
+/// Says what a start waits for, where it takes long.
+async fn told<T>(what: &'static str, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
     loop {
-        match tokio::time::timeout(STILL_WAITING, &mut work).await {
-            Ok(done) => return done.context("a part of the start broke"),
+        match tokio::time::timeout(STILL_WAITING, work.as_mut()).await {
+            Ok(done) => return done,
             Err(_) => {
                 tracing::warn!(what, "the start still waits: another process holds it, or a disk does not answer");
             }

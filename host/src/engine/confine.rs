@@ -15,6 +15,7 @@ use landlock::{
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
@@ -70,7 +71,7 @@ const TEMPORARY: &str = "/tmp";
 /// How OpenTofu is started.
 pub(super) enum Confinement {
     /// Behind these places.
-    Behind(Places),
+    Behind(Arc<Places>),
     /// As any process.
     None,
 }
@@ -119,7 +120,7 @@ impl Confinement {
     /// As asked for, as far as the kernel can.
     pub(super) fn new(asked: Confine, kernel: Kernel, places: Places) -> Self {
         match (asked, kernel) {
-            (Confine::Auto, Kernel::HasLandlock) => Self::Behind(places),
+            (Confine::Auto, Kernel::HasLandlock) => Self::Behind(Arc::new(places)),
             _ => Self::None,
         }
     }
@@ -134,17 +135,23 @@ impl Confinement {
         }
     }
 
-    /// Starts a process that may write into `own`, too. Never starts it unconfined where it should be.
+    /// Starts a process that may write into `own`, too. Never starts it unconfined where it should be. On a thread of its own:
+    /// what restricts it stays, and a disk that does not give the program out holds that thread alone.
     pub(super) async fn spawn(&self, mut command: Command, own: &[&Path]) -> io::Result<Child> {
-        let Self::Behind(places) = self else { return command.spawn() };
-        let ruleset = places.ruleset(own)?;
+        let places = match self {
+            Self::Behind(places) => {
+                Some((Arc::clone(places), own.iter().map(|&path| path.to_owned()).collect::<Vec<_>>()))
+            }
+            Self::None => None,
+        };
         let (runtime, (sender, started)) = (Handle::current(), oneshot::channel());
+        let confine = move || places.map_or(Ok(()), |(places, own)| restrict(places.ruleset(&own)?));
         let start = move || {
             let _runtime = runtime.enter();
             // When nobody waits any more, the child is dropped, which ends it.
-            let _ = sender.send(restrict(ruleset).and_then(|()| command.spawn()));
+            let _ = sender.send(confine().and_then(|()| command.spawn()));
         };
-        std::thread::Builder::new().name("confined-start".to_owned()).spawn(start)?;
+        std::thread::Builder::new().name("tofu-start".to_owned()).spawn(start)?;
         started.await.map_err(|_| io::Error::other("the thread that starts OpenTofu broke"))?
     }
 }
@@ -182,7 +189,7 @@ impl Places {
         Self { run, read, write: cache.into_iter().collect(), temporary }
     }
 
-    fn ruleset(&self, own: &[&Path]) -> io::Result<RulesetCreated> {
+    fn ruleset(&self, own: &[PathBuf]) -> io::Result<RulesetCreated> {
         let mut ruleset = self.shared().map_err(io::Error::other)?;
         for folder in own {
             let folder = PathFd::new(folder).map_err(io::Error::other)?;

@@ -34,6 +34,9 @@ pub enum EngineError {
     /// The state backend cannot listen on loopback.
     #[error("cannot listen on loopback for OpenTofu's state")]
     Backend(#[source] std::io::Error),
+    /// A part of the start broke.
+    #[error("the look at OpenTofu's folders broke; the trace says where")]
+    Broke,
 }
 
 /// The family of a failed run.

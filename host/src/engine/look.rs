@@ -1,7 +1,8 @@
 //! What a run would meet, without a store and without a folder of the host: for who examines an installation.
 
 use super::confine::Confinement;
-use super::{EngineError, Settings, confinement, probe};
+use super::ground::confinement;
+use super::{EngineError, Settings, probe};
 
 /// The binary, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

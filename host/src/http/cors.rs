@@ -10,8 +10,9 @@ use axum::response::Response;
 
 /// Methods that pages of the allowed origin may use.
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "OPTIONS"];
-/// Headers they may send.
-const HEADERS: [&str; 4] = ["Accept", "Content-Type", "Authorization", "Origin"];
+/// Headers they may send. The last two are beyond the contract: with a token a stream is read by fetch, which has to say itself
+/// where it left off, and a create that is sent again must be told from another one.
+const HEADERS: [&str; 6] = ["Accept", "Content-Type", "Authorization", "Origin", "Last-Event-ID", "Idempotency-Key"];
 /// How long a browser may remember a preflight, in seconds.
 const MAX_AGE: &str = "300";
 

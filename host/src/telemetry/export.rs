@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -55,15 +56,18 @@ pub struct Sampling {
 /// The way out for spans. It lives as long as the process.
 pub struct Spans {
     provider: SdkTracerProvider,
+    outbound: watch::Sender<Option<Outbound>>,
 }
 
 impl Spans {
-    /// Opens it; nothing is sent before there is a span.
+    /// Makes it; spans wait until [`Spans::leave_by`] says how they leave, because that reads files, and nothing may be waited
+    /// for before signals are heard.
     ///
     /// # Errors
     /// The exporter's reason.
-    pub fn new(settings: &Settings, outbound: Outbound, runtime: Handle) -> Result<Self, String> {
-        let way = Way { outbound, runtime, timeout: settings.timeout, broken: AtomicBool::new(false) };
+    pub fn new(settings: &Settings, runtime: Handle) -> Result<Self, String> {
+        let (outbound, outgoing) = watch::channel(None);
+        let way = Way { outgoing, runtime, timeout: settings.timeout, broken: AtomicBool::new(false) };
         let text = |value: &crate::outbound::HeaderValue| value.to_str().unwrap_or_default().to_owned();
         let exporter = SpanExporter::builder()
             .with_http()
@@ -80,7 +84,12 @@ impl Spans {
             .with_sampler(sampler(settings.sampling))
             .with_resource(Resource::builder_empty().with_attributes(attributes).build())
             .build();
-        Ok(Self { provider })
+        Ok(Self { provider, outbound })
+    }
+
+    /// How spans leave from now on.
+    pub fn leave_by(&self, outbound: Outbound) {
+        self.outbound.send_replace(Some(outbound));
     }
 
     /// What the trace's layer makes spans with.
@@ -110,7 +119,7 @@ fn sampler(sampling: Sampling) -> Sampler {
 /// The host's one way out, for an exporter that runs on a thread without a runtime.
 #[derive(Debug)]
 struct Way {
-    outbound: Outbound,
+    outgoing: watch::Receiver<Option<Outbound>>,
     runtime: Handle,
     timeout: Duration,
     broken: AtomicBool,
@@ -128,8 +137,13 @@ impl HttpClient for Way {
             timeout: self.timeout,
             body_limit: ANSWER_BYTES,
         };
-        let outbound = self.outbound.clone();
-        let answer = match self.runtime.spawn(async move { outbound.send(call).await }).await? {
+        let (mut outgoing, within) = (self.outgoing.clone(), self.timeout);
+        let sent = self.runtime.spawn(async move {
+            let outbound = timeout(within, outgoing.wait_for(Option::is_some)).await.ok()?.ok()?.clone()?;
+            Some(outbound.send(call).await)
+        });
+        let Some(answer) = sent.await? else { return Err("the start is not done".into()) };
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 self.went(Some(&error.to_string()));

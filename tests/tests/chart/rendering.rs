@@ -46,6 +46,13 @@ fn a_token_of_the_cluster_is_there_only_where_it_is_needed() {
         assert_eq!(pod(&objects)["automountServiceAccountToken"], reviews, "{set}");
         let bindings = objects.iter().filter(|object| object["kind"] == "ClusterRoleBinding").count();
         assert_eq!(bindings, usize::from(reviews), "{set}");
+        let roles: Vec<_> = objects.iter().filter(|object| object["kind"] == "ClusterRole").collect();
+        assert_eq!(roles.len(), bindings, "{set}");
+        for role in roles {
+            let review = serde_json::json!([{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}]);
+            assert_eq!(role["rules"], review, "{set}: this and nothing else");
+            assert_eq!(only(&objects, "ClusterRoleBinding")["roleRef"]["name"], role["metadata"]["name"], "{set}");
+        }
         assert_eq!(only(&objects, "ServiceAccount")["automountServiceAccountToken"], false, "{set}");
     }
 }

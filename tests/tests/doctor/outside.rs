@@ -111,6 +111,13 @@ fn broken_a_file_that_does_not_open() {
     let examined = set_up.examine();
     examined.shows("authentication", "fail", "CATALYST_AUTH_TOKENS or the files of an account gave no answer within");
     assert_eq!(examined.findings.len(), well, "every other check is made as well");
+
+    // What needs a way out says nothing rather than that it hangs, too.
+    let mut set_up = SetUp::well();
+    set_up.set("SSL_CERT_FILE", pipe.display());
+    let begun = std::time::Instant::now();
+    set_up.examine().shows("trust store", "fail", "SSL_CERT_FILE gave no answer within");
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
 }
 
 #[test]

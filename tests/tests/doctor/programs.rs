@@ -34,6 +34,11 @@ fn broken_no_plugin() {
     fs::write(set_up.path("empty/plugins.lock"), "").unwrap();
     set_up.set("CATALYST_PLUGINS_DIR", set_up.path("empty").display());
     set_up.examine().shows("plugins", "fail", "holds none");
+    set_up.set("CATALYST_PLUGINS_DIR", set_up.path("nowhere").display());
+    let examined = set_up.examine();
+    examined.shows("plugins", "fail", "nowhere");
+    let advice = examined.findings.iter().find(|one| one["check"] == "plugins").unwrap()["advice"].as_str().unwrap();
+    assert!(advice.contains("CATALYST_PLUGINS_DIR"), "{advice}");
 }
 
 #[test]

@@ -42,6 +42,11 @@ async fn a_preflight_grants_what_was_asked_for() {
     }
     let reply = preflight(&any, PAGE, "POST", "content-type, AUTHORIZATION,accept").await;
     assert_eq!(grants(&reply)[2], Some("Content-Type, Authorization, Accept"));
+    // A page with a token follows by fetch, and says where it left off; and a create may be sent again.
+    for (method, wanted) in [("GET", "Authorization, Last-Event-ID"), ("POST", "Authorization, Idempotency-Key")] {
+        let reply = preflight(&any, PAGE, method, &wanted.to_lowercase()).await;
+        assert_eq!(grants(&reply)[2], Some(wanted));
+    }
     let one = server(PAGE).await;
     let reply = preflight(&one, PAGE, "POST", "").await;
     assert_eq!(grants(&reply), [Some(PAGE), Some("POST"), None, Some("300")]);

@@ -7,7 +7,7 @@ use catalyst_domain::SecretValue;
 use catalyst_tests::kube::{Cluster, Kinds, Options};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, PostParams};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -29,9 +29,16 @@ async fn h1_a_real_cluster_reviews_its_own_tokens_and_knows_no_others() {
         let account = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
         accounts.create(&PostParams::default(), &account).await.unwrap();
     }
+    // No more than the chart gives.
+    let role: ClusterRole = serde_json::from_value(json!({
+        "metadata": {"name": "catalyst-reviews"},
+        "rules": [{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}],
+    }))
+    .unwrap();
+    Api::all(cluster.client()).create(&PostParams::default(), &role).await.unwrap();
     let binding: ClusterRoleBinding = serde_json::from_value(json!({
         "metadata": {"name": "catalyst-reviews"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "catalyst-reviews"},
         "subjects": [{"kind": "ServiceAccount", "name": "catalyst", "namespace": "flux-system"}],
     }))
     .unwrap();

@@ -108,7 +108,7 @@ fn of_go() -> Vec<(PathBuf, String, &'static str)> {
     let hcloud = ("hcloud", "terraform-provider-hcloud", "github.com/hetznercloud/terraform-provider-hcloud");
     let module = "github.com/terraform-provider-openstack/terraform-provider-openstack/v3";
     let openstack = ("openstack", "terraform-provider-openstack", module);
-    [tofu, hcloud, openstack].map(|(tool, bill, module)| (tools::path(tool).unwrap(), bill.to_owned(), module)).into()
+    [tofu, hcloud, openstack].map(|(tool, bill, module)| (tools::pinned(tool).unwrap(), bill.to_owned(), module)).into()
 }
 
 #[test]
@@ -239,5 +239,23 @@ pub fn cover(image: &Path) {
     let kept = names("usr/share/doc/catalyst");
     let kept: BTreeSet<String> =
         kept.iter().filter_map(|name| name.strip_suffix(".cdx.json").map(ToOwned::to_owned)).collect();
+    covered.insert("system".to_owned());
     assert_eq!(kept, covered);
+
+    // The system's own files: each library and the trust store by its package, in the version that is installed.
+    let system = Bill::read(&bills.join("system.cdx.json"));
+    let files = Command::new("find").current_dir(image).args([".", "-name", "*.so*"]).output().unwrap();
+    let files: Vec<String> =
+        String::from_utf8(files.stdout).unwrap().lines().map(|line| line[1..].to_owned()).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        let real = fs::canonicalize(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let owner = Command::new("dpkg").arg("-S").arg(real.file_name().unwrap()).output().unwrap();
+        let owners = String::from_utf8(owner.stdout).unwrap();
+        let listed = system.parts.keys().any(|(name, _)| owners.contains(&format!("{name}:")));
+        assert!(listed, "{file} of {owners} is in no bill: {:?}", system.parts.keys());
+    }
+    let installed = Command::new("dpkg-query").args(["-W", "-f", "${Version}", "libc6"]).output().unwrap();
+    assert!(system.has("libc6", &String::from_utf8(installed.stdout).unwrap()), "{:?}", system.parts.keys());
+    assert!(system.parts.keys().any(|(name, _)| name == "ca-certificates"));
 }

@@ -83,7 +83,7 @@ fn a_term_while_the_start_waits_for_another_process_is_heard_at_once() {
 }
 
 /// A host whose start is stuck in a file, as on a disk that hangs: whoever opens a pipe to read waits for a writer.
-fn stuck(name: &str, env: &[(&str, &str)]) -> (Host, tempfile::TempDir, File) {
+pub fn stuck(name: &str, env: &[(&str, &str)]) -> (Host, tempfile::TempDir, File) {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
@@ -103,7 +103,8 @@ fn stuck(name: &str, env: &[(&str, &str)]) -> (Host, tempfile::TempDir, File) {
 #[test]
 fn a_term_while_a_disk_does_not_answer_the_start_is_heard_at_once() {
     let tokens = ("CATALYST_AUTH_TOKENS", &[("CATALYST_AUTH", "token")][..]);
-    for (name, env) in [tokens, ("CATALYST_PLUGIN_LIMITS", &[]), ("SSL_CERT_FILE", &[])] {
+    let spans = ("SSL_CERT_FILE", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")][..]);
+    for (name, env) in [tokens, ("CATALYST_PLUGIN_LIMITS", &[]), ("SSL_CERT_FILE", &[]), spans] {
         let (mut host, _folder, _held) = stuck(name, env);
         host.signal("TERM");
         let took = ends_well(&mut host, Instant::now());

@@ -1,5 +1,6 @@
 //! What goes out, and where others reach us.
 
+use super::check::Site;
 use super::finding::Finding;
 use crate::cli::serve::outbound_settings;
 use crate::config::Config;
@@ -19,17 +20,16 @@ const TOO_FAR: i64 = 300;
 /// This was written later than 2026-11-01, so no right clock is before it.
 const WRITTEN: Timestamp = Timestamp::constant(1_793_491_200, 0);
 
-/// The client for what goes out; without one there is nothing to say beyond what [`trust`] finds.
-pub(super) fn outbound(config: &Config) -> Option<Outbound> {
-    Outbound::new(&outbound_settings(config)).ok()
-}
-
-/// The trust store, and the proxy as it is written.
-pub(super) fn trust(config: &Config) -> Vec<Finding> {
+/// The trust store, and the proxy as it is written; with them the way out for later checks.
+pub(super) fn trust(site: &Site) -> Vec<Finding> {
+    let config = &site.config;
     let check = "trust store";
     let name = config.trust_store.as_ref().map_or_else(|| "the system's".to_owned(), |path| path.display().to_string());
     match Outbound::new(&outbound_settings(config)) {
-        Ok(_) => vec![Finding::ok(check, format!("{name} has certificates"))],
+        Ok(outbound) => {
+            site.outbound.get_or_init(|| outbound);
+            vec![Finding::ok(check, format!("{name} has certificates"))]
+        }
         Err(error @ SetupError::Proxy) => {
             vec![Finding::fail("proxy", error, "write HTTPS_PROXY like http://proxy.example.org:3128")]
         }
@@ -59,8 +59,8 @@ pub(super) async fn proxy(config: &Config) -> Vec<Finding> {
 }
 
 /// Whether the pool-domain manager answers, and what it says of the time.
-pub(super) async fn pool_domain_manager(config: &Config) -> Vec<Finding> {
-    let Some(outbound) = outbound(config) else { return Vec::new() };
+pub(super) async fn pool_domain_manager(site: &Site) -> Vec<Finding> {
+    let (config, Some(outbound)) = (&site.config, site.outbound.get()) else { return Vec::new() };
     let check = "pool domains";
     let base = &config.pool_domain_manager_url;
     let name = format!("{}:{}", base.host_str().unwrap_or_default(), base.port_or_known_default().unwrap_or_default());

@@ -1,7 +1,7 @@
 //! Whether this process could take the host's place: the folders' locks and the address, and who has them.
 
+use super::check::Site;
 use super::finding::Finding;
-use super::network::outbound;
 use crate::config::Config;
 use crate::outbound::{Call, HeaderMap, Method, Outbound, SendError, Url};
 use rustix::fs::{FlockOperation, fstat, major, minor};
@@ -27,9 +27,9 @@ enum There {
 }
 
 /// A lock that is held is well where a host answers, and not where none does.
-pub(super) async fn lock_and_address(config: &Config) -> Vec<Finding> {
-    let Some(outbound) = outbound(config) else { return Vec::new() };
-    let there = who(config.listen, &outbound).await;
+pub(super) async fn lock_and_address(site: &Site) -> Vec<Finding> {
+    let (config, Some(outbound)) = (&site.config, site.outbound.get()) else { return Vec::new() };
+    let there = who(config.listen, outbound).await;
     let metrics = config.metrics_listen.map(|listen| metrics(listen, &there));
     [locks(config, &there), address(config.listen, &there)].into_iter().chain(metrics).collect()
 }

@@ -1,7 +1,7 @@
 //! The process itself: what it is told, as whom it runs, and what it may.
 
+use super::check::Site;
 use super::finding::Finding;
-use super::network::outbound;
 use crate::auth::{Auth, Mode, Way};
 use crate::cli::descriptors;
 use crate::cli::serve::outbound_settings;
@@ -43,15 +43,16 @@ pub(super) fn open_files() -> Vec<Finding> {
 }
 
 /// Who may call, and whether what tells callers apart does so now.
-pub(super) async fn authentication(config: &Config) -> Vec<Finding> {
+pub(super) async fn authentication(site: &Site) -> Vec<Finding> {
+    let config = &site.config;
     let check = "authentication";
     if matches!(config.auth.way, Way::None) {
         return vec![nobody_is_asked(check, config)];
     }
     // Without a way out nothing can be said; that has its own finding.
-    let Some(outbound) = outbound(config) else { return Vec::new() };
+    let Some(outbound) = site.outbound.get() else { return Vec::new() };
     let makes_lines = "`catalyst token new` makes the lines of a file of tokens";
-    let auth = match Auth::new(config.auth.clone(), &outbound, &outbound_settings(config)) {
+    let auth = match Auth::new(config.auth.clone(), outbound, &outbound_settings(config)) {
         Ok(auth) => auth,
         Err(error) => {
             let advice = format!("{makes_lines}; for kubernetes see CATALYST_AUTH_KUBERNETES_*");
@@ -87,7 +88,7 @@ fn nobody_is_asked(check: &'static str, config: &Config) -> Finding {
 fn way_in(mode: Mode) -> &'static str {
     match mode {
         Mode::Kubernetes => {
-            "give it an account that may create TokenReviews (ClusterRole system:auth-delegator), its token mounted where \
+            "give it an account that may create tokenreviews of authentication.k8s.io, its token mounted where \
              CATALYST_AUTH_KUBERNETES_ACCOUNT says, and a way to CATALYST_AUTH_KUBERNETES_API"
         }
         Mode::Oidc => {

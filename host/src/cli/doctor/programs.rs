@@ -95,7 +95,10 @@ pub(super) async fn plugins_and_mirror(config: &Config) -> Vec<Finding> {
         .failures
         .iter()
         .map(|failure| {
-            let advice = "replace the file, or take it out; where it is pinned, plugins.lock must name its digest";
+            let advice = match folder.is_dir() {
+                true => "replace the file, or take it out; where it is pinned, plugins.lock must name its digest",
+                false => "make the folder with provider plugins (.wasm) in it, or set CATALYST_PLUGINS_DIR",
+            };
             Finding::fail(check, format!("{} does not load: {}", failure.file, failure.error), advice)
         })
         .collect();
