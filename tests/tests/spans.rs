@@ -68,16 +68,21 @@ fn line(spans: &[Span], span: &Span) -> Vec<String> {
     names
 }
 
-#[test]
-fn a_deployment_is_a_tree_of_spans_with_a_link_to_who_asked_for_it_and_no_secret_in_it() {
-    let collector = Collector::new();
-    let mut host = Host::start(&[
+/// A host that sends its spans there, and holds secrets.
+fn told_of(collector: &Collector) -> Host {
+    Host::start(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url()),
         ("OTEL_EXPORTER_OTLP_HEADERS", &format!("x-api-key={KEY},x-tenant=a%20b")),
         ("OTEL_SERVICE_NAME", "catalyst-eu"),
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
         ("CATALYST_GHCR_PULL_TOKEN", PULL_TOKEN),
-    ]);
+    ])
+}
+
+#[test]
+fn a_deployment_is_a_tree_of_spans_with_a_link_to_who_asked_for_it_and_no_secret_in_it() {
+    let collector = Collector::new();
+    let mut host = told_of(&collector);
     let id = create(&host, "traced.example");
     until(&host, &id, "flux-bootstrapping");
     assert_eq!(host.api.get("/api/v1/deployments/0000000000000000").status, 404);

@@ -14,6 +14,7 @@ const NODE_SILENT: &str = "the first node never handed in its kubeconfig: see /v
 ///
 /// # Errors
 /// [`Refused`] when the table has no row for it.
+#[expect(clippy::too_many_lines, reason = "it is the table: a row for each fact")]
 pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refused> {
     let mut next = record.clone();
     let from = record.status;

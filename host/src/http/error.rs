@@ -184,6 +184,7 @@ impl ApiError {
     }
 
     /// Status and body; the document of the API is made from the same.
+    #[expect(clippy::too_many_lines, reason = "it is the table: a row for each error")]
     pub(super) fn parts(self) -> (StatusCode, Problem) {
         use StatusCode as S;
         match self {
