@@ -1,11 +1,21 @@
 //! A disk that answers no more.
 
-use crate::going::{self, create, ends_well, events, lost_nothing, state, terminate, until};
+use crate::going::{self, create, ends_well, events, lost_nothing, plant, record_on_disk, state, terminate, until};
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::pause::Pause;
 use catalyst_tests::strace::{Order, Target, Tracer};
-use catalyst_tests::world::LIMIT;
-use std::time::Duration;
+use catalyst_tests::world::{Gates, LIMIT};
+use std::time::{Duration, Instant};
+
+/// Waits for the end of a process of which a disk keeps a thread: it has ended when its first thread has, and the kernel keeps
+/// the rest of it for as long as the disk does.
+fn ended_but_for_the_disk(host: &Host) {
+    let stat = format!("/proc/{}/stat", host.pid());
+    wait_for("the end", going::grace(), || {
+        let stat = std::fs::read_to_string(&stat).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('Z').then_some(())
+    });
+}
 
 #[test]
 fn a_host_whose_disk_hangs_is_down_within_its_grace_and_the_next_start_takes_up_what_it_left() {
@@ -23,12 +33,7 @@ fn a_host_whose_disk_hangs_is_down_within_its_grace_and_the_next_start_takes_up_
     // OpenTofu ends as it should; that it did is never on disk.
     wait_for("the interrupt", LIMIT, || (!pause.signals().is_empty()).then_some(()));
     pause.release();
-    // The process has ended when its first thread has; the kernel keeps the rest of it as long as the disk keeps a thread.
-    let stat = format!("/proc/{}/stat", host.pid());
-    wait_for("the end", going::grace(), || {
-        let stat = std::fs::read_to_string(&stat).unwrap();
-        stat.rsplit_once(") ").unwrap().1.starts_with('Z').then_some(())
-    });
+    ended_but_for_the_disk(&host);
     let took = asked.elapsed();
     drop(disk);
     ends_well(&mut host, asked);
@@ -41,4 +46,41 @@ fn a_host_whose_disk_hangs_is_down_within_its_grace_and_the_next_start_takes_up_
     let error = state(&host, &id)["error"].as_str().unwrap().to_owned();
     assert!(error.contains("catalyst-api restarted during provisioning"), "{error}");
     lost_nothing(&host, &id, &before, &[]);
+}
+
+#[test]
+fn a_host_whose_disk_hangs_while_it_takes_deployments_up_is_down_at_once_and_the_next_start_takes_them_up() {
+    let gates = Gates::new();
+    let mut host = Host::prepare(&[("CATALYST_TOFU_BIN", gates.tofu().to_str().unwrap())]);
+    let (first, second) = (plant(&host, 1, "pending"), plant(&host, 2, "pending"));
+    // OpenTofu is asked for its version when the folders are open and nothing was taken up yet.
+    gates.close("version");
+    host.begin();
+    wait_for("the start to ask OpenTofu", LIMIT, || gates.waits_at("version").then_some(()));
+    let disk = Tracer::attach(&Target::Process(host.pid()), &Order::Hang(&["fsync", "fdatasync"]));
+    gates.open("version");
+    // A line that is written and waits for its sync.
+    let log = host.folder().join("deployments").join(format!("{first}.log.jsonl"));
+    wait_for("the first line", LIMIT, || std::fs::read(&log).is_ok_and(|log| log.ends_with(b"\n")).then_some(()));
+
+    let asked = Instant::now();
+    host.signal("TERM");
+    ended_but_for_the_disk(&host);
+    let took = asked.elapsed();
+    drop(disk);
+    ends_well(&mut host, asked);
+    println!("SIGTERM while a disk holds up the taking up of deployments: down after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(host.trace().contains("asked to end while deployments were taken up"), "{}", host.trace());
+    for id in [&first, &second] {
+        assert_eq!(record_on_disk(&host, id)["status"], "pending", "it was not held up in the middle of this");
+    }
+
+    host.up();
+    for id in [&first, &second] {
+        until(&host, id, "failed");
+        let error = state(&host, id)["error"].as_str().unwrap().to_owned();
+        assert!(error.contains("catalyst-api restarted during provisioning"), "{error}");
+        lost_nothing(&host, id, &[], &[]);
+    }
 }
