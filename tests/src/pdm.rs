@@ -29,6 +29,7 @@ struct Inner {
     faults: BTreeMap<&'static str, VecDeque<u16>>,
     delays: BTreeMap<&'static str, Duration>,
     held: BTreeSet<&'static str>,
+    lost: BTreeSet<&'static str>,
     tokens: u32,
 }
 
@@ -50,7 +51,9 @@ impl Pdm {
             while rule.lock().unwrap().holds(seen) {
                 std::thread::sleep(LOOK);
             }
-            rule.lock().unwrap().answer(seen)
+            let mut rule = rule.lock().unwrap();
+            let answer = rule.answer(seen);
+            answer.filter(|_| !rule.lost.iter().any(|call| seen.path.ends_with(call)))
         });
         Self { http, inner }
     }
@@ -79,6 +82,11 @@ impl Pdm {
     /// Does and answers the calls that are held, also where nobody waits for the answer any more.
     pub fn let_go(&self, call: &'static str) {
         self.inner.lock().unwrap().held.remove(call);
+    }
+
+    /// Calls of this kind are done, and their answers are lost on the way.
+    pub fn lose_answers(&self, call: &'static str) {
+        self.inner.lock().unwrap().lost.insert(call);
     }
 
     /// A name is nobody's any more.

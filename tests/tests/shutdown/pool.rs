@@ -265,3 +265,23 @@ fn a_name_that_a_refused_create_gives_back_is_free_before_the_end() {
     pool.host.up();
     lost_nothing(&pool.host, &owner, &before, &[]);
 }
+
+#[test]
+fn a_name_whose_reserve_was_done_and_never_answered_is_free_before_the_end() {
+    let mut pool = Pool::start();
+    pool.pdm.hold("reserve");
+    pool.pdm.lose_answers("reserve");
+    // Some way off, as a manager may be: nothing else keeps the host that long.
+    pool.pdm.delay("list", Duration::from_secs(1));
+    let creating = creating(&pool.host, &Pool::request("unheard"));
+    wait_for("the reserve", LIMIT, || (pool.calls(RESERVE) > 0).then_some(()));
+    let asked = terminate(&pool.host);
+    pool.pdm.let_go("reserve");
+    let took = ends_well(&mut pool.host, asked);
+    println!("SIGTERM while the answer to a reserve is lost: down after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let answer = creating.join().unwrap();
+    assert_eq!((answer.status, &answer.json()["error"]), (503, &json!("pdm-unavailable")), "{}", answer.body);
+    // No record knows of this name, so no next start would give it back.
+    assert!(pool.pdm.name("unheard").is_none(), "it is held for nobody");
+}
