@@ -44,6 +44,16 @@ const COMMIT: Call = Call("POST", "commit");
 const RELEASE: Call = Call("DELETE", "release");
 const RESERVE: Call = Call("POST", "reserve");
 
+/// A deployment whose host went down.
+struct Down {
+    id: String,
+    /// Its log when the host was asked to end.
+    before: Vec<Value>,
+    /// What a viewer saw, where its stream had not ended before.
+    stream: Option<String>,
+    took: Duration,
+}
+
 struct Pool {
     pdm: Pdm,
     host: Host,
@@ -75,14 +85,8 @@ impl Pool {
         self.pdm.http.count(method, &format!("/{word}"))
     }
 
-    /// Makes a call due for which the manager keeps the host waiting, and ends the host. Returns the deployment and what was
-    /// in its log when the host was asked to end.
-    fn goes_down(
-        &mut self,
-        call: Call,
-        manager: Manager,
-        begin: impl FnOnce(&Self) -> String,
-    ) -> (String, Vec<Value>, Option<String>) {
+    /// Makes a call due for which the manager keeps the host waiting, and ends the host.
+    fn goes_down(&mut self, call: Call, manager: Manager, begin: impl FnOnce(&Self) -> String) -> Down {
         let Call(_, word) = call;
         match manager {
             Manager::CannotNow => self.pdm.fail(word, &[503; 500]),
@@ -103,9 +107,8 @@ impl Pool {
             self.pdm.let_go(word);
         }
         let took = ends_well(&mut self.host, asked);
-        println!("SIGTERM while the pool-domain manager is asked for a {word} ({manager:?}): down after {took:?}");
         assert!(took < manager.limit(), "{word}, {manager:?}: {took:?}");
-        (id, before, viewer.map(|viewer| viewer.join().unwrap()))
+        Down { id, before, stream: viewer.map(|viewer| viewer.join().unwrap()), took }
     }
 
     /// What becomes of the call that nobody waits for any more; from here on the manager works.
@@ -134,9 +137,15 @@ impl Pool {
         events(&self.host, id).iter().filter(|entry| entry["message"].as_str().unwrap().contains(words)).count()
     }
 
-    /// A release that is due when a deployment has come to `status`.
-    fn is_released(&mut self, manager: Manager, label: &str, status: &str, begin: impl FnOnce(&Self) -> String) {
-        let (id, before, _) = self.goes_down(RELEASE, manager, begin);
+    /// A release that is due when a deployment has come to `status`; how long the way down took.
+    fn is_released(
+        &mut self,
+        manager: Manager,
+        label: &str,
+        status: &str,
+        begin: impl FnOnce(&Self) -> String,
+    ) -> Duration {
+        let Down { id, before, took, .. } = self.goes_down(RELEASE, manager, begin);
         let answered = manager == Manager::Answers;
         let record = record_on_disk(&self.host, &id);
         assert_eq!(record["status"], status, "{manager:?}");
@@ -153,6 +162,7 @@ impl Pool {
         assert_eq!(record.get("pdmReservationToken"), None, "{manager:?}: {record}");
         lost_nothing(&self.host, &id, &before, &[]);
         assert_eq!(self.said(&id, "is released"), 1, "{manager:?}");
+        took
     }
 }
 
@@ -161,7 +171,9 @@ fn a_name_that_is_being_published_is_published_before_the_end_or_by_the_next_sta
     let mut pool = Pool::start();
     for (number, manager) in EACH.into_iter().enumerate() {
         let label = format!("published-{number}");
-        let (id, before, stream) = pool.goes_down(COMMIT, manager, |pool| pool.create(&Pool::request(&label)));
+        let Down { id, before, stream, took } =
+            pool.goes_down(COMMIT, manager, |pool| pool.create(&Pool::request(&label)));
+        println!("SIGTERM while a name is published ({manager:?}): down after {took:?}");
         let record = record_on_disk(&pool.host, &id);
         let answered = manager == Manager::Answers;
         assert_eq!(record["dns"]["state"], if answered { "published" } else { "publishing" }, "{manager:?}: {record}");
@@ -188,11 +200,12 @@ fn the_name_of_a_failed_create_is_given_back_before_the_end_or_by_the_next_start
         let label = format!("failed-{number}");
         let mut request = Pool::request(&label);
         request["rehearsalFail"] = json!("plan");
-        pool.is_released(manager, &label, "failed", |pool| {
+        let took = pool.is_released(manager, &label, "failed", |pool| {
             let id = pool.create(&request);
             until(&pool.host, &id, "failed");
             id
         });
+        println!("SIGTERM while the name of a failed create is given back ({manager:?}): down after {took:?}");
     }
 }
 
@@ -201,7 +214,7 @@ fn the_name_of_what_was_destroyed_is_given_back_before_the_end_or_by_the_next_st
     let mut pool = Pool::start();
     for (number, manager) in EACH.into_iter().enumerate() {
         let label = format!("destroyed-{number}");
-        pool.is_released(manager, &label, "destroyed", |pool| {
+        let took = pool.is_released(manager, &label, "destroyed", |pool| {
             let id = pool.create(&Pool::request(&label));
             wait_for("the name", LIMIT, || (state(&pool.host, &id)["dns"]["state"] == "published").then_some(()));
             let answer = pool.host.api.delete(&format!("/api/v1/deployments/{id}"), "");
@@ -209,6 +222,7 @@ fn the_name_of_what_was_destroyed_is_given_back_before_the_end_or_by_the_next_st
             until(&pool.host, &id, "destroyed");
             id
         });
+        println!("SIGTERM while the name of what was destroyed is given back ({manager:?}): down after {took:?}");
     }
 }
 
