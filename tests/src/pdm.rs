@@ -3,7 +3,7 @@
 
 use crate::double::{Double, Reply, Seen};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,11 +20,16 @@ pub struct Name {
     pub address: String,
 }
 
+/// How often a call that is held looks whether it may go on.
+const LOOK: Duration = Duration::from_millis(10);
+
 #[derive(Default)]
 struct Inner {
     names: BTreeMap<String, Name>,
     faults: BTreeMap<&'static str, VecDeque<u16>>,
     delays: BTreeMap<&'static str, Duration>,
+    held: BTreeSet<&'static str>,
+    lost: BTreeSet<&'static str>,
     tokens: u32,
 }
 
@@ -43,7 +48,12 @@ impl Pdm {
         let http = Double::http(move |seen| {
             let delay = rule.lock().unwrap().delay(seen);
             std::thread::sleep(delay);
-            rule.lock().unwrap().answer(seen)
+            while rule.lock().unwrap().holds(seen) {
+                std::thread::sleep(LOOK);
+            }
+            let mut rule = rule.lock().unwrap();
+            let answer = rule.answer(seen);
+            answer.filter(|_| !rule.lost.iter().any(|call| seen.path.ends_with(call)))
         });
         Self { http, inner }
     }
@@ -57,6 +67,26 @@ impl Pdm {
     /// Calls of this kind work again.
     pub fn heal(&self, call: &'static str) {
         self.inner.lock().unwrap().faults.remove(call);
+    }
+
+    /// How many of the planned faults are still to come.
+    pub fn faults_left(&self, call: &'static str) -> usize {
+        self.inner.lock().unwrap().faults.get(call).map_or(0, VecDeque::len)
+    }
+
+    /// Calls of this kind are taken, and neither done nor answered until [`Self::let_go`].
+    pub fn hold(&self, call: &'static str) {
+        self.inner.lock().unwrap().held.insert(call);
+    }
+
+    /// Does and answers the calls that are held, also where nobody waits for the answer any more.
+    pub fn let_go(&self, call: &'static str) {
+        self.inner.lock().unwrap().held.remove(call);
+    }
+
+    /// Calls of this kind are done, and their answers are lost on the way.
+    pub fn lose_answers(&self, call: &'static str) {
+        self.inner.lock().unwrap().lost.insert(call);
     }
 
     /// A name is nobody's any more.
@@ -89,6 +119,10 @@ impl Inner {
     fn delay(&self, seen: &Seen) -> Duration {
         let is = |call: &&str| seen.path.ends_with(*call);
         self.delays.iter().find(|(call, _)| is(call)).map(|(_, delay)| *delay).unwrap_or_default()
+    }
+
+    fn holds(&self, seen: &Seen) -> bool {
+        self.held.iter().any(|call| seen.path.ends_with(call))
     }
 
     fn answer(&mut self, seen: &Seen) -> Reply {

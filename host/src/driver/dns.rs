@@ -49,7 +49,7 @@ impl Driver {
             return Ok(None);
         }
         let name = PoolName::new(&request.sovereign_pool_domain, &request.sovereign_subdomain);
-        match self.names.pdm.reserve_detached(&name, &created_by(id)).await {
+        match self.names.pdm.reserve_detached(&name, &created_by(id), &self.tasks, &self.stop).await {
             Ok(Reservation { reservation_token, .. }) => Ok(Some(held(&name, reservation_token))),
             Err(error) => {
                 tracing::warn!(deployment.id = %id, dns.name = %name.fqdn(), %error, "a pool name was not reserved");

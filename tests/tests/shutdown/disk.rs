@@ -1,11 +1,11 @@
 //! A disk that answers no more.
 
-use crate::going::{self, create, ends_well, events, lost_nothing, state, terminate, until};
+use crate::going::{self, create, ends_well, events, lost_nothing, plant, record_on_disk, state, terminate, until};
 use crate::starts;
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::pause::Pause;
 use catalyst_tests::strace::{Order, Target, Tracer};
-use catalyst_tests::world::LIMIT;
+use catalyst_tests::world::{Gates, LIMIT};
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -69,5 +69,39 @@ fn a_term_while_the_disk_of_opentofu_does_not_answer_is_heard_also_where_it_is_n
         let took = ends_but_for_the_disk(&mut host, Instant::now(), disk);
         println!("SIGTERM while OpenTofu's disk does not answer, confinement {confine}: down after {took:?}");
         assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+}
+
+#[test]
+fn a_host_whose_disk_hangs_while_it_takes_deployments_up_is_down_at_once_and_the_next_start_takes_them_up() {
+    let gates = Gates::new();
+    let mut host = Host::prepare(&[("CATALYST_TOFU_BIN", gates.tofu().to_str().unwrap())]);
+    let (first, second) = (plant(&host, 1, "pending"), plant(&host, 2, "pending"));
+    // OpenTofu is asked for its version when the folders are open and nothing was taken up yet.
+    gates.close("version");
+    host.begin();
+    wait_for("the start to ask OpenTofu", LIMIT, || gates.waits_at("version").then_some(()));
+    let disk = Tracer::attach(&Target::Process(host.pid()), &Order::Hang(&["fsync", "fdatasync"]));
+    gates.open("version");
+    // A line that is written and waits for its sync.
+    let log = host.folder().join("deployments").join(format!("{first}.log.jsonl"));
+    wait_for("the first line", LIMIT, || std::fs::read(&log).is_ok_and(|log| log.ends_with(b"\n")).then_some(()));
+
+    let asked = Instant::now();
+    host.signal("TERM");
+    let took = ends_but_for_the_disk(&mut host, asked, disk);
+    println!("SIGTERM while a disk holds up the taking up of deployments: down after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(host.trace().contains("asked to end while deployments were taken up"), "{}", host.trace());
+    for id in [&first, &second] {
+        assert_eq!(record_on_disk(&host, id)["status"], "pending", "it was not held up in the middle of this");
+    }
+
+    host.up();
+    for id in [&first, &second] {
+        until(&host, id, "failed");
+        let error = state(&host, id)["error"].as_str().unwrap().to_owned();
+        assert!(error.contains("catalyst-api restarted during provisioning"), "{error}");
+        lost_nothing(&host, id, &[], &[]);
     }
 }

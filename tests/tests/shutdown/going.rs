@@ -35,6 +35,23 @@ pub fn state(host: &Host, id: &str) -> Value {
     host.api.get(&format!("/api/v1/deployments/{id}")).json()
 }
 
+/// A deployment's record, as the next start finds it.
+pub fn record_on_disk(host: &Host, id: &str) -> Value {
+    let file = host.folder().join("deployments").join(format!("{id}.json"));
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+/// A record of the earlier service whose run had not come to its outputs; the later its number, the later it was begun.
+pub fn plant(host: &Host, number: u8, status: &str) -> String {
+    let id = format!("{number:016x}");
+    host.plant(&json!({
+        "schema": 1, "id": id, "status": status, "startedAt": format!("2026-04-29T10:00:{number:02}Z"),
+        "request": request(&format!("planted-{number}.example"), 0),
+        "provider": {"id": "rehearsal", "version": "0.1.0", "digest": "d"},
+    }));
+    id
+}
+
 /// Waits for a status.
 pub fn until(host: &Host, id: &str, status: &str) {
     wait_for(&format!("status {status}"), catalyst_tests::world::LIMIT, || {

@@ -5,5 +5,6 @@
 mod disk;
 mod going;
 mod phases;
+mod pool;
 mod starts;
 mod viewers;

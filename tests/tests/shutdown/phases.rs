@@ -1,7 +1,8 @@
 //! The table: what a host does when it is asked to end, how it goes down, and where the next start finds it.
 
 use crate::going::{
-    accepted, create, ends_well, events, lost_nothing, refuses_what_is_new, state, terminate, until, watch,
+    accepted, create, ends_well, events, lost_nothing, record_on_disk, refuses_what_is_new, state, terminate, until,
+    watch,
 };
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::pause::Pause;
@@ -101,11 +102,6 @@ fn goes_on(host: &Host, id: &str, command: &str) {
         resources.flat_map(|r| r["instances"].as_array().unwrap().clone()).count() as u64
     };
     assert_eq!((of("control_plane"), of("worker")), (1, WORKERS), "{command}");
-}
-
-fn record_on_disk(host: &Host, id: &str) -> Value {
-    let file = host.folder().join("deployments").join(format!("{id}.json"));
-    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Signals that come before the start is done.
 
-use crate::going::ends_well;
+use crate::going::{create, ends_well, events, lost_nothing, plant, record_on_disk, state, until};
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::world::LIMIT;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// `O_NONBLOCK` of Linux.
@@ -82,21 +83,32 @@ fn a_term_while_the_start_waits_for_another_process_is_heard_at_once() {
     assert_eq!(first.api.get("/readyz").status, 200);
 }
 
-/// A host whose start is stuck in a file, as on a disk that hangs: whoever opens a pipe to read waits for a writer.
+/// A file that is stuck, as on a disk that hangs: whoever opens a pipe to read waits for a writer.
+fn pipe(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+}
+
+/// Begins a start that comes upon such a file, and returns once it is stuck.
+fn begin_and_stick(host: &mut Host, pipe: &Path) -> File {
+    host.begin();
+    // That opens only when there is a reader, who then waits for what is never written.
+    let open = || File::options().write(true).custom_flags(NOT_WAITING).open(pipe).ok();
+    let held = wait_for("the start to be stuck", LIMIT, open);
+    assert!(host.ended().is_none(), "it did not wait:\n{}", host.trace());
+    held
+}
+
+/// A host whose start is stuck in the file that a variable names.
 pub fn stuck(name: &str, env: &[(&str, &str)]) -> (Host, tempfile::TempDir, File) {
     let folder = tempfile::tempdir().unwrap();
-    let pipe = folder.path().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
-    assert!(made.success());
-    let shown = pipe.display().to_string();
+    let path = folder.path().join("pipe");
+    pipe(&path);
+    let shown = path.display().to_string();
     let mut all = vec![(name, shown.as_str())];
     all.extend_from_slice(env);
     let mut host = Host::prepare(&all);
-    host.begin();
-    // That opens only when there is a reader, who then waits for what is never written.
-    let open = || File::options().write(true).custom_flags(NOT_WAITING).open(&pipe).ok();
-    let held = wait_for("the start to be stuck", LIMIT, open);
-    assert!(host.ended().is_none(), "it did not wait:\n{}", host.trace());
+    let held = begin_and_stick(&mut host, &path);
     (host, folder, held)
 }
 
@@ -129,4 +141,40 @@ fn a_start_that_waits_says_for_what() {
         (host.api.get("/readyz").status == 200).then_some(())
     });
     host.down();
+}
+
+#[test]
+fn a_term_while_deployments_are_taken_up_is_heard_at_once_and_the_next_start_takes_up_the_others() {
+    let mut host = Host::start(&[]);
+    let waits = create(&host, "waits.example", 0);
+    until(&host, &waits, "flux-bootstrapping");
+    let before = events(&host, &waits);
+    host.down();
+    // In the order of the start: one that it takes up, one whose log does not open, and the one that waits for its node.
+    let (first, second) = (plant(&host, 1, "provisioning"), plant(&host, 2, "pending"));
+    let log = host.folder().join("deployments").join(format!("{second}.log.jsonl"));
+    pipe(&log);
+    let held = begin_and_stick(&mut host, &log);
+    host.signal("TERM");
+    let took = ends_well(&mut host, Instant::now());
+    println!("SIGTERM while deployments are taken up: down after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(host.trace().contains("asked to end while deployments were taken up"), "{}", host.trace());
+    let on_disk = |id: &str| record_on_disk(&host, id)["status"].clone();
+    assert_eq!([on_disk(&first), on_disk(&second), on_disk(&waits)], ["failed", "pending", "flux-bootstrapping"]);
+
+    drop(held);
+    std::fs::remove_file(&log).unwrap();
+    host.up();
+    for id in [&first, &second] {
+        until(&host, id, "failed");
+        let error = state(&host, id)["error"].as_str().unwrap().to_owned();
+        assert!(error.contains("catalyst-api restarted during provisioning"), "{error}");
+        lost_nothing(&host, id, &[], &[]);
+        let said = events(&host, id).iter().filter(|entry| entry["message"] == *error).count();
+        assert_eq!(said, 1, "what was recorded is said once");
+    }
+    wait_for("the wait for the node", LIMIT, || (events(&host, &waits).len() > before.len()).then_some(()));
+    assert_eq!(state(&host, &waits)["status"], "flux-bootstrapping");
+    lost_nothing(&host, &waits, &before, &[]);
 }
