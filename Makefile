@@ -13,7 +13,7 @@ test: ## run every test on real parts
 plugins: ## build the provider plugins into target/plugins
 	@scripts/plugins.sh
 
-bench: ## measure, as ratios in one run
+bench: ## measure, as ratios in one run; fails where a goal is missed
 	@scripts/bench.sh
 
 soak: ## a million renders in a row, and what memory they leave behind

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures the release build; see tests/src/bench. `bench.sh --build` adds what takes minutes: a clean build and all tests.
-# `bench.sh render get` measures only those.
+# `bench.sh render get` measures only those. It ends with 1 where a goal is missed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}

@@ -8,6 +8,7 @@ mod caller;
 mod jwks;
 mod known;
 mod kubernetes;
+mod line;
 mod oidc;
 mod refuse;
 mod scope;

@@ -10,6 +10,7 @@ pub mod hetzner;
 pub mod host;
 pub mod kube;
 pub mod node;
+pub mod openid;
 pub mod openstack;
 pub mod pause;
 pub mod pdm;

@@ -3,6 +3,7 @@
 //! their own, where they hold nobody else up.
 
 use super::known::{Known, Recall};
+use super::line::{Line, Place};
 use super::refuse::nonsense;
 use super::token::digest;
 use super::{Authenticator, Caller, Fault, Mode, ReviewSettings, Standing};
@@ -12,7 +13,6 @@ use catalyst_domain::SecretValue;
 use serde::Deserialize;
 use serde_json::json;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long a review holds: a token that was revoked works so long, as with the API itself.
 const HOLDS: Duration = Duration::from_secs(60);
@@ -40,10 +40,8 @@ pub struct Kubernetes {
     url: Url,
     settings: ReviewSettings,
     known: Known,
-    places: Semaphore,
-    waiting: Semaphore,
-    suspect: Semaphore,
-    suspect_waiting: Semaphore,
+    line: Line,
+    suspects: Line,
 }
 
 impl Kubernetes {
@@ -60,20 +58,16 @@ impl Kubernetes {
             "{}/apis/authentication.k8s.io/v1/tokenreviews",
             settings.api.path().trim_end_matches('/')
         ));
-        let sizes = [AT_ONCE, WAITING, SUSPECT_AT_ONCE, SUSPECT_WAITING];
-        let [places, waiting, suspect, suspect_waiting] = sizes.map(Semaphore::new);
-        Ok(Self { outbound, url, settings, known: Known::default(), places, waiting, suspect, suspect_waiting })
+        let (line, suspects) = (Line::new(AT_ONCE, WAITING), Line::new(SUSPECT_AT_ONCE, SUSPECT_WAITING));
+        Ok(Self { outbound, url, settings, known: Known::default(), line, suspects })
     }
 
-    async fn place(&self, standing: Standing) -> Result<SemaphorePermit<'_>, Fault> {
-        let closed = |_| Fault::Busy;
-        if standing == Standing::Good {
-            let full = |_| Fault::Unavailable("too many tokens wait for a review".to_owned());
-            let _in_line = self.waiting.try_acquire().map_err(full)?;
-            return self.places.acquire().await.map_err(closed);
+    async fn place(&self, standing: Standing) -> Result<Place, Fault> {
+        let full = || Fault::Unavailable("too many tokens wait for a review".to_owned());
+        match standing {
+            Standing::Good => self.line.place().await.ok_or_else(full),
+            Standing::Suspect => self.suspects.place().await.ok_or(Fault::Busy),
         }
-        let _in_line = self.suspect_waiting.try_acquire().map_err(|_| Fault::Busy)?;
-        self.suspect.acquire().await.map_err(closed)
     }
 
     async fn review(&self, token: &SecretValue) -> Result<Caller, Fault> {

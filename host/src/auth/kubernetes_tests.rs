@@ -112,7 +112,7 @@ async fn the_line_for_reviews_has_an_end_for_everybody() {
         })
         .collect();
     scene.api.wait_for(AT_ONCE).await;
-    while scene.reviewer.waiting.available_permits() > 0 {
+    while scene.reviewer.line.room() > 0 {
         tokio::task::yield_now().await;
     }
     let next = ask(&scene, "one.more").await;

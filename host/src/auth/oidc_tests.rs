@@ -7,6 +7,9 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use serde_json::json;
 
+#[path = "oidc_suspects_tests.rs"]
+mod suspects;
+
 fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
@@ -103,7 +106,7 @@ async fn aged(sets: Vec<Reply>, ages: Ages) -> Scene {
     };
     signatures::install();
     let keys = Keys::new(outbound(), url, ages);
-    Scene { provider, oidc: Oidc { settings, keys, known: Known::default() } }
+    Scene { provider, oidc: Oidc::with(settings, keys) }
 }
 
 #[tokio::test]

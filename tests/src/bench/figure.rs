@@ -145,6 +145,16 @@ pub fn table(figures: &[Figure]) -> String {
     text
 }
 
+/// Which figures missed their goal, against what, and what that was.
+pub fn missed(figures: &[Figure]) -> Vec<String> {
+    let missed = figures.iter().filter(|figure| figure.is_met() == Some(false));
+    let words = |figure: &Figure| {
+        let against = figure.against.as_ref().map(|(what, _)| format!(" against {what}")).unwrap_or_default();
+        format!("{}{against}: {}", figure.name, figure.goal_in_words())
+    };
+    missed.map(words).collect()
+}
+
 /// All figures of a run, with the machine they were taken on.
 pub fn document(figures: &[Figure], machine: Value) -> Value {
     json!({"machine": machine, "figures": figures.iter().map(Figure::to_json).collect::<Vec<_>>()})
@@ -168,6 +178,16 @@ mod tests {
         let json = figure(Goal::AtMost(3.0)).to_json();
         assert_eq!((json["ratio"].as_f64(), json["met"].as_bool()), (Some(1.5), Some(true)));
         assert!(table(&[figure(Goal::RatioAtLeast(1.6))]).contains("1.500  2 y"));
+    }
+
+    #[test]
+    fn a_missed_goal_is_named_and_a_figure_without_one_is_not() {
+        let figure = |name| Figure::new(name, Unit::Count, 3.0).against("x", 2.0);
+        let figures = [figure("a").goal(Goal::AtMost(3.0)), figure("b"), figure("c").goal(Goal::RatioAtMost(1.4))];
+        assert_eq!(missed(&figures), ["c against x: ratio ≤ 1.4"]);
+        assert!(missed(&figures[..2]).is_empty());
+        let unknown = Figure::new("d", Unit::Count, f64::NAN).goal(Goal::AtMost(1.0));
+        assert_eq!(missed(&[unknown]).len(), 1, "what is no number meets nothing");
     }
 
     #[test]

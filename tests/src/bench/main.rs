@@ -2,7 +2,7 @@
 //! the machine than about the program. A further figure is one more function in [`MEASURES`].
 //!
 //! `catalyst-bench [--on-demand] [name…]`: all that are quick, or those named. The table goes to standard output, the JSON
-//! to `bench.json` in the folder of build products.
+//! to `bench.json` in the folder of build products. It ends with 1 where a goal was missed, and says which.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures are what it is for")]
 
 mod calls;
@@ -23,6 +23,7 @@ use figure::Figure;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::pin::Pin;
+use std::process::ExitCode;
 
 type Measured = Pin<Box<dyn Future<Output = anyhow::Result<Vec<Figure>>>>>;
 
@@ -75,12 +76,12 @@ const MEASURES: &[Measure] = &[
 ];
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [say, gate, lines] = arguments.as_slice()
         && say == "--say"
     {
-        return viewers::say(Path::new(gate), lines.parse()?);
+        return viewers::say(Path::new(gate), lines.parse()?).map(|()| ExitCode::SUCCESS);
     }
     let chosen = choose(&arguments)?;
     let load_before = load_average();
@@ -94,7 +95,11 @@ async fn main() -> anyhow::Result<()> {
     std::fs::write(&file, format!("{document:#}\n")).with_context(|| file.display().to_string())?;
     print!("{}", figure::table(&figures));
     println!("\nload average {load_before} before, {} after; also in {}", load_average(), file.display());
-    Ok(())
+    let missed = figure::missed(&figures);
+    for name in &missed {
+        eprintln!("goal missed: {name}");
+    }
+    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn choose(arguments: &[String]) -> anyhow::Result<Vec<&'static Measure>> {

@@ -1,19 +1,15 @@
 //! Callers of each kind and scope, in each way that callers are known.
 
 use crate::kit::{Server, Setup, id, record};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use catalyst::auth::{self, CookieSettings, OidcSettings, ReviewSettings, ScopeMap, Scopes, Way, algorithm};
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::read_token::{Opens, ReadToken};
 use catalyst_domain::{Record, SecretValue, Status, Timestamp};
 use catalyst_tests::double::Double;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use serde_json::{Value, json};
+use catalyst_tests::openid::{self, OpenId};
+use serde_json::json;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How callers are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +40,7 @@ pub const READING_OTHER: &str = "catalyst-read_other";
 pub struct Scene {
     pub server: Server,
     mode: Mode,
-    signer: Option<Signer>,
+    signer: Option<OpenId>,
     _provider: Option<Double>,
     folder: tempfile::TempDir,
 }
@@ -87,10 +83,10 @@ impl Scene {
                 Way::Kubernetes(settings)
             }
             Mode::Oidc => {
-                let made = Signer::start();
+                let made = OpenId::start();
                 let settings = OidcSettings {
-                    issuer: made.double.url(),
-                    audience: "catalyst".to_owned(),
+                    issuer: made.issuer(),
+                    audience: openid::AUDIENCE.to_owned(),
                     algorithms: vec![algorithm("ES256").unwrap()],
                     groups_claim: "groups".to_owned(),
                     scopes: scope_map(),
@@ -160,43 +156,4 @@ fn reviewer() -> Double {
         );
         Some((201, json!({"status": status}).to_string()))
     })
-}
-
-/// An OpenID provider with one key.
-struct Signer {
-    double: Double,
-    key: EcdsaKeyPair,
-}
-
-impl Signer {
-    fn start() -> Self {
-        let random = SystemRandom::new();
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
-        let point = key.public_key().as_ref().to_vec();
-        let keys = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1", "x": b64(&point[1..33]), "y": b64(&point[33..])}]});
-        let own: Arc<OnceLock<String>> = Arc::default();
-        let url = own.clone();
-        let double = Double::http(move |seen| {
-            let url = url.get()?;
-            let configuration = json!({"issuer": url, "jwks_uri": format!("{url}/keys")});
-            let body = if seen.path == "/keys" { &keys } else { &configuration };
-            Some((200, body.to_string()))
-        });
-        own.set(double.url()).unwrap();
-        Self { double, key }
-    }
-
-    fn token(&self, subject: &str) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let head = json!({"alg": "ES256", "kid": "k1"});
-        let claims: Value = json!({"iss": self.double.url(), "aud": "catalyst", "sub": subject, "exp": now + 3600});
-        let message = format!("{}.{}", b64(head.to_string()), b64(claims.to_string()));
-        let signature = self.key.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
-        format!("{message}.{}", b64(signature))
-    }
-}
-
-fn b64(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
 }
