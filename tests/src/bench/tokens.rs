@@ -24,8 +24,8 @@ const FLOOD: u32 = 10_000;
 /// and the figure would be its length.
 const CONNECTIONS: u32 = 1_000;
 const TICK: Duration = Duration::from_millis(100);
-/// Until all have connected and asked, and the host has seen what it has to do with.
-const RISE: Duration = Duration::from_secs(1);
+/// Until all have asked a few times, and the host has seen what it has to do with.
+const RISE: Duration = Duration::from_millis(500);
 /// One slice of the caller with the right token, who asks this often.
 const SLICE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(4);
@@ -142,11 +142,17 @@ async fn among_wrong(way: Way) -> anyhow::Result<Vec<Figure>> {
 /// Answer times of the right request beside the load of another, and how many of that were answered a second.
 async fn beside(address: &str, right: &str, load: &Load) -> anyhow::Result<(Vec<f64>, f64)> {
     let (stop, count) = (CancellationToken::new(), Arc::new(Count::default()));
-    let one = |n: u32| {
-        let begin = tokio::time::Instant::now() + TICK * n / CONNECTIONS;
-        tokio::spawn(flood(address.to_owned(), load.clone(), begin, count.clone(), stop.clone()))
+    // One after the other before the first tick: connections that wait to be accepted would ask in bursts later.
+    let mut streams = Vec::new();
+    for _ in 0..CONNECTIONS {
+        streams.push(connect(address).await?);
+    }
+    let begin = tokio::time::Instant::now();
+    let one = |(n, stream)| {
+        let begin = begin + TICK * n / CONNECTIONS;
+        tokio::spawn(flood(stream, load.clone(), begin, count.clone(), stop.clone()))
     };
-    let floods: Vec<_> = (0..CONNECTIONS).map(one).collect();
+    let floods: Vec<_> = (0..CONNECTIONS).zip(streams).map(one).collect();
     tokio::time::sleep(RISE).await;
     let (begun, before) = (Instant::now(), count.answered.load(Ordering::Relaxed));
     let times = answers(address, right).await?;
@@ -165,10 +171,15 @@ struct Count {
     answered: AtomicU64,
 }
 
+async fn connect(address: &str) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 /// Answer times in seconds.
 async fn answers(address: &str, request: &str) -> anyhow::Result<Vec<f64>> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+    let mut stream = connect(address).await?;
     let (until, mut times, mut rest) = (Instant::now() + SLICE, Vec::new(), Vec::new());
     while Instant::now() < until {
         let begun = Instant::now();
@@ -183,14 +194,12 @@ async fn answers(address: &str, request: &str) -> anyhow::Result<Vec<f64>> {
 
 /// Asks once at each tick; what falls behind is sent as soon as it can be.
 async fn flood(
-    address: String,
+    mut stream: TcpStream,
     load: Load,
     begin: tokio::time::Instant,
     count: Arc<Count>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(&address).await?;
-    stream.set_nodelay(true)?;
     let (mut ticks, mut rest) = (tokio::time::interval_at(begin, TICK), Vec::new());
     while !stop.is_cancelled() {
         ticks.tick().await;
