@@ -118,7 +118,10 @@ fn a_budget_that_is_spent_is_the_reason_that_is_named() {
 fn outputs_are_read_by_a_plugin_that_others_made_fail_when_it_is_called_again() {
     let plugins = tempfile::tempdir().unwrap();
     std::fs::copy(hostile_guests().join("by_request.wasm"), plugins.path().join("hostile.wasm")).unwrap();
-    let host = Host::start(&[("CATALYST_PLUGINS_DIR", plugins.path().to_str().unwrap())]);
+    let gates = Gates::new();
+    gates.close("apply");
+    let tofu = gates.tofu().display().to_string();
+    let host = Host::start(&[("CATALYST_PLUGINS_DIR", plugins.path().to_str().unwrap()), ("CATALYST_TOFU_BIN", &tofu)]);
     let hostile = |behaviour: &str, number: usize| {
         let mut body = request("paid.example");
         body["regions"] = json!([{"provider": "hostile", "cloudRegion": "r1", "controlPlaneSize": "s",
@@ -134,18 +137,19 @@ fn outputs_are_read_by_a_plugin_that_others_made_fail_when_it_is_called_again() 
     assert_eq!(created.status, 201, "{}", created.body);
     let created = created.json();
     let id = created["id"].as_str().unwrap();
-    // The bundle is rendered; from here on its plugin is wanted only for the outputs.
-    let bundle = host.folder().join("state").join(id).join("bundle.json");
-    wait_for("the bundle", LIMIT, || bundle.exists().then_some(()));
+    // The bundle is rendered; from here on its plugin is wanted only for the outputs, and they wait until it is left alone.
+    wait_for("the apply", LIMIT, || gates.waits_at("apply").then_some(()));
     let mut suspended = 0;
     for number in 1..1_000 {
         let failed = host.api.post("/api/v1/previews", &hostile("trap", number));
         assert!(failed.status >= 500, "{} {}", failed.status, failed.body);
-        suspended += u64::from(failed.body.contains("is not called since"));
-        if status(&host, id) != "tofu-applying" && status(&host, id) != "provisioning" {
-            break;
+        if failed.body.contains("is not called since") {
+            if suspended == 0 {
+                gates.open("apply");
+            }
+            suspended += 1;
         }
-        // The run may be over, and its outputs wait.
+        // One more than were asked for here: the outputs'.
         if refused(&host) > suspended {
             break;
         }
