@@ -129,6 +129,17 @@ fn only_config_reads_the_environment_and_only_main_ends_the_process() {
 }
 
 #[test]
+fn every_file_says_what_it_is_for_and_none_is_long() {
+    for (path, text) in ["host", "plugins", "tests"].into_iter().flat_map(sources) {
+        if path.contains("/target/") {
+            continue;
+        }
+        assert!(text.starts_with("//! "), "{path} begins without a word on what it is for");
+        assert!(text.lines().count() <= 400, "{path} is longer than 400 lines: which room is missing?");
+    }
+}
+
+#[test]
 fn the_readme_names_every_route() {
     let readme = read("README.md");
     for (method, path) in catalyst::http::ROUTES {

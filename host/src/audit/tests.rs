@@ -1,3 +1,5 @@
+//! Lines of the audit log: whole on disk, never too many, none lost.
+
 use super::*;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Reviews of tokens, by a double of the Kubernetes API.
+
 use super::*;
 use crate::auth::{ScopeMap, Scopes};
 use crate::test_server::{Reply, TestServer, say};

@@ -1,3 +1,5 @@
+//! Signed tokens, right ones and each kind of wrong one, by a double of an OpenID provider.
+
 use super::*;
 use crate::auth::{ScopeMap, Scopes};
 use crate::test_server::{Reply, TestServer, outbound, say};

@@ -1,3 +1,5 @@
+//! The file of tokens: its lines, its changes, and who is let in meanwhile.
+
 use super::*;
 use crate::auth::token::mint;
 

@@ -1,3 +1,5 @@
+//! Which kubeconfigs make a client, and which never reach kube.
+
 use super::*;
 use catalyst_domain::kubeconfig::BodyFault;
 

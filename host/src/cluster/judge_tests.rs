@@ -1,3 +1,5 @@
+//! When a set of releases is ready, failed, or neither yet.
+
 use super::*;
 use serde_json::json;
 

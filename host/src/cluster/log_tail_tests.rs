@@ -1,3 +1,5 @@
+//! Lines of a controller's log: each once, also after the stream broke.
+
 use super::*;
 use futures::io::Cursor as Bytes;
 

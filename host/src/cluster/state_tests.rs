@@ -1,3 +1,5 @@
+//! What a release's conditions come to, row by row of the contract's table.
+
 use super::ComponentState::{Degraded, Failed, Installed, Installing, Pending};
 use super::Motion::{Moving, Still};
 use super::*;

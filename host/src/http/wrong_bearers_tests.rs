@@ -1,3 +1,5 @@
+//! Wrong bearers: who is limited, who is told, and how much is remembered.
+
 use super::*;
 
 fn id(n: u8) -> DeploymentId {

@@ -1,3 +1,5 @@
+//! The small double of a cluster, asked by a real client.
+
 use super::*;
 use futures::StreamExt as _;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, LogParams, WatchEvent, WatchParams};

@@ -1,3 +1,5 @@
+//! A node that boots from user data, and what ends it.
+
 use super::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

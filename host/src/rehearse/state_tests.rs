@@ -1,3 +1,5 @@
+//! What of OpenTofu's states a rehearsal takes.
+
 use super::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Bodies as they come: what is read of them, and what is named as wrong.
+
 use super::*;
 use crate::provider::{Catalogue, SecretRole, SecretSource, SecretSpec};
 

@@ -1,3 +1,5 @@
+//! What a request must keep to, and that all of it is found at once.
+
 use super::*;
 
 fn good() -> Request {

@@ -1,3 +1,5 @@
+//! Lanes with work that only burns and waits: who moves aside, who waits, and who is counted.
+
 use std::sync::Mutex;
 
 use super::*;
