@@ -218,6 +218,19 @@ fn the_bills_are_the_same_wherever_the_sources_lie_and_name_no_folder_of_the_mac
     }
 }
 
+#[test]
+fn plugins_name_no_folder_of_the_machine_that_built_them() {
+    let here = fs::canonicalize(root()).unwrap();
+    for (program, name, _) in of_cargo().into_iter().skip(1) {
+        let bytes = fs::read(&program).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("/cargo/registry/src/"), "{name} names no source at all, so this shows nothing");
+        for folder in [here.to_str().unwrap(), "/.cargo/", "/home/", "/root/"] {
+            assert!(!text.contains(folder), "{name} names {folder}");
+        }
+    }
+}
+
 /// Whatever is run from an image has its bill there.
 pub fn cover(image: &Path) {
     let bills = image.join("usr/share/doc/catalyst");
