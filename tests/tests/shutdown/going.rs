@@ -179,6 +179,14 @@ pub fn lost_nothing(host: &Host, id: &str, before: &[Value], streams: &[String])
     }
 }
 
+/// Waits until the next start has ended what a process left in the midst of its creation: the error that it says.
+pub fn taken_up_as_restarted(host: &Host, id: &str) -> String {
+    until(host, id, "failed");
+    let error = state(host, id)["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("catalyst-api restarted during provisioning"), "{error}");
+    error
+}
+
 /// The answer to a retry or destroy.
 pub fn accepted(answer: &Answer) {
     assert_eq!(answer.status, 200, "{}", answer.body);

@@ -2,7 +2,8 @@
 //! before the end, or due again at the next start, whatever became of it.
 
 use crate::going::{
-    ends_well, events, lost_nothing, record_on_disk, refuses_what_is_new, request, state, terminate, until, watch,
+    ends_well, events, lost_nothing, record_on_disk, refuses_what_is_new, request, state, taken_up_as_restarted,
+    terminate, until, watch,
 };
 use catalyst_tests::api::{Answer, Api};
 use catalyst_tests::host::{Host, wait_for};
@@ -250,9 +251,7 @@ fn a_create_whose_name_is_being_reserved_is_answered_and_the_next_start_gives_th
     assert_eq!(record_on_disk(&pool.host, &id)["pdmReservationToken"], held.token);
 
     pool.host.up();
-    until(&pool.host, &id, "failed");
-    let error = state(&pool.host, &id)["error"].as_str().unwrap().to_owned();
-    assert!(error.contains("catalyst-api restarted during provisioning"), "{error}");
+    taken_up_as_restarted(&pool.host, &id);
     wait_for("the release", LIMIT, || state(&pool.host, &id).get("dns").is_none().then_some(()));
     assert!(pool.pdm.name("begun").is_none());
     lost_nothing(&pool.host, &id, &[], &[]);

@@ -1,6 +1,8 @@
 //! Signals that come before the start is done.
 
-use crate::going::{create, ends_well, events, lost_nothing, plant, record_on_disk, state, until};
+use crate::going::{
+    create, ends_well, events, lost_nothing, plant, record_on_disk, state, taken_up_as_restarted, until,
+};
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::world::LIMIT;
 use std::fs::File;
@@ -167,11 +169,9 @@ fn a_term_while_deployments_are_taken_up_is_heard_at_once_and_the_next_start_tak
     std::fs::remove_file(&log).unwrap();
     host.up();
     for id in [&first, &second] {
-        until(&host, id, "failed");
-        let error = state(&host, id)["error"].as_str().unwrap().to_owned();
-        assert!(error.contains("catalyst-api restarted during provisioning"), "{error}");
+        let error = taken_up_as_restarted(&host, id);
         lost_nothing(&host, id, &[], &[]);
-        let said = events(&host, id).iter().filter(|entry| entry["message"] == *error).count();
+        let said = events(&host, id).iter().filter(|entry| entry["message"] == error).count();
         assert_eq!(said, 1, "what was recorded is said once");
     }
     wait_for("the wait for the node", LIMIT, || (events(&host, &waits).len() > before.len()).then_some(()));
