@@ -5,6 +5,7 @@
 
 use catalyst::cluster::{ComponentState, Ended, Observation, ProxyChoice, Stopped, WatchSettings, watch};
 use catalyst_domain::Outcome;
+use catalyst_domain::kubeconfig::Kubeconfig;
 use catalyst_tests::flux::Stage;
 use catalyst_tests::kube::{Cluster, Kinds, Options};
 use serde_json::json;
@@ -32,11 +33,15 @@ fn settings(settle: Duration) -> WatchSettings {
     WatchSettings { timeout: PATIENCE, settle, ..WatchSettings::default() }
 }
 
+fn parsed(text: &str) -> Kubeconfig {
+    Kubeconfig::parse(text.as_bytes()).unwrap()
+}
+
 fn begin(cluster: &Cluster, settings: WatchSettings) -> Watching {
     let (out, seen) = mpsc::channel(1000);
     let stop = CancellationToken::new();
-    let (kubeconfig, token) = (cluster.kubeconfig(), stop.clone());
-    let end = tokio::spawn(async move { watch(kubeconfig.as_bytes(), settings, out, token).await });
+    let (kubeconfig, token) = (parsed(&cluster.kubeconfig()), stop.clone());
+    let end = tokio::spawn(async move { watch(&kubeconfig, settings, out, token).await });
     Watching { seen, end, stop }
 }
 
@@ -232,7 +237,7 @@ async fn a7_a_foreign_certificate_is_no_cluster_of_ours() {
     let kubeconfig = one.kubeconfig().replace(&one.address().to_string(), &other.address().to_string());
     let (out, _seen) = mpsc::channel(1000);
     let settings = WatchSettings { timeout: Duration::from_secs(3), ..settings(Duration::from_secs(1)) };
-    let ended = watch(kubeconfig.as_bytes(), settings, out, CancellationToken::new()).await.unwrap();
+    let ended = watch(&parsed(&kubeconfig), settings, out, CancellationToken::new()).await.unwrap();
     assert!(
         failure(&ended).contains("could not be reached: the connection failed: invalid peer certificate"),
         "{ended:?}"
@@ -260,8 +265,11 @@ async fn c11_a_watch_can_be_stopped_at_any_time() {
 #[tokio::test]
 async fn a7_an_unusable_kubeconfig_is_a_failure_with_its_cause() {
     let (out, _seen) = mpsc::channel(10);
-    let ended = watch(b"<html>", WatchSettings::default(), out, CancellationToken::new()).await.unwrap();
-    assert_eq!(failure(&ended), "the kubeconfig is not acceptable: not a kubeconfig: it is not a YAML mapping");
+    let kubeconfig = "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters:\n- name: a\n  cluster: {server: 'https://127.0.0.1:1', \
+                      certificate-authority-data: c2VudGluZWw=}\ncontexts:\n- name: a\n  context: {cluster: a, user: a}\nusers:\n- name: a\n  \
+                      user: {token: sentinel}\n";
+    let ended = watch(&parsed(kubeconfig), WatchSettings::default(), out, CancellationToken::new()).await.unwrap();
+    assert_eq!(failure(&ended), "the kubeconfig cannot be used: its certificate authority cannot be read");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +283,7 @@ async fn c5_a_port_that_swallows_everything_ends_with_words() {
     let (out, mut seen) = mpsc::channel(10);
     let timeout = Duration::from_secs(3);
     let settings = WatchSettings { timeout, connect_timeout: Duration::from_millis(500), ..WatchSettings::default() };
-    let ended = watch(kubeconfig.as_bytes(), settings, out, CancellationToken::new()).await.unwrap();
+    let ended = watch(&parsed(&kubeconfig), settings, out, CancellationToken::new()).await.unwrap();
     assert_eq!(
         failure(&ended),
         "the time is up and the cluster could not be reached: no connection within the time limit"
@@ -324,7 +332,7 @@ async fn the_settings_proxy_is_used_and_certificates_are_checked_through_it() {
     let choose: ProxyChoice = std::sync::Arc::new(move |_| format!("http://{address}").parse().ok());
     let settings = WatchSettings { proxy: Some(choose), ..settings(NEVER) };
     let (out, _seen) = mpsc::channel(1000);
-    let ended = watch(kubeconfig.as_bytes(), settings, out, CancellationToken::new()).await.unwrap();
+    let ended = watch(&parsed(&kubeconfig), settings, out, CancellationToken::new()).await.unwrap();
     assert_eq!(ended.outcome, Outcome::Ready);
     assert_eq!(asked.recv().await.unwrap(), "CONNECT cluster.invalid:6443 HTTP/1.1\r\n");
 }

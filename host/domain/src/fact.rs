@@ -30,8 +30,22 @@ pub enum Fact {
     KubeconfigReceived {
         /// Base name of its file.
         file: String,
-        /// SHA-256 of its bytes, as hex.
+        /// SHA-256 of the bytes that were handed in, as hex.
         sha256: String,
+        /// URL of the API server that it names.
+        server: String,
+    },
+    /// The kubeconfig that an earlier release stored was read anew, and is safe.
+    KubeconfigReread {
+        /// SHA-256 of the bytes that were found, as hex; counts where none was recorded.
+        sha256: String,
+        /// URL of the API server that it names.
+        server: String,
+    },
+    /// The stored kubeconfig must not be used: it is forgotten, and its bearer counts again.
+    KubeconfigRefused {
+        /// Why.
+        why: String,
     },
     /// The first node did not call back in time.
     NodeDeadline,

@@ -4,6 +4,7 @@
 
 use crate::dns::{PoolDns, PoolReservation};
 use crate::event::Entry;
+use crate::kubeconfig::{BodyFault, Server};
 use crate::read_token::ReadToken;
 use crate::{DeploymentId, Request, Status};
 use jiff::Timestamp;
@@ -53,9 +54,19 @@ pub struct Record {
     /// SHA-256 of the bearer's hex text, as hex. Gone with a destroy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kubeconfig_bearer_hash: String,
-    /// SHA-256 of the stored kubeconfig, as hex.
+    /// SHA-256 of the kubeconfig as it was handed in, as hex.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kubeconfig_sha256: String,
+    /// URL of the API server that the stored kubeconfig names. Blank in records of releases that did not write kubeconfigs
+    /// anew: theirs are read again at the start.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kubeconfig_server: String,
+    /// Whether that server was found to be this cluster's; only then is the kubeconfig given out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kubeconfig_checked: bool,
+    /// Why the last kubeconfig that was accepted was dropped, if it was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kubeconfig_refusal: String,
     /// Which plugin rendered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderRef>,
@@ -150,6 +161,17 @@ pub struct ResultInfo {
     pub phase1_finished_at: Option<Timestamp>,
 }
 
+/// Why the server of a kubeconfig does not count as this cluster's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerFault {
+    /// Nothing was read from the outputs yet.
+    #[error("it is not known yet where this cluster answers")]
+    Unknown,
+    /// It is another host.
+    #[error(transparent)]
+    Foreign(BodyFault),
+}
+
 /// What is known when a deployment is created.
 #[derive(Debug, Clone)]
 pub struct NewRecord {
@@ -183,6 +205,9 @@ impl Record {
             dns: None,
             kubeconfig_bearer_hash: new.kubeconfig_bearer_hash,
             kubeconfig_sha256: String::new(),
+            kubeconfig_server: String::new(),
+            kubeconfig_checked: false,
+            kubeconfig_refusal: String::new(),
             provider: Some(new.provider),
             render_digest: String::new(),
             approved_render_digest: String::new(),
@@ -223,6 +248,19 @@ impl Record {
         let Some(result) = &self.result else { return Vec::new() };
         let known = [&result.control_plane_ip, &result.load_balancer_ip, &self.request.sovereign_fqdn];
         known.into_iter().filter(|host| !host.is_empty()).cloned().collect()
+    }
+
+    /// Checks that a server is one of this cluster's.
+    ///
+    /// # Errors
+    /// [`ServerFault::Unknown`] while it is not known where this cluster answers; [`ServerFault::Foreign`].
+    pub fn check_server(&self, server: &Server) -> Result<(), ServerFault> {
+        let hosts = self.allowed_hosts();
+        if hosts.is_empty() {
+            // The earlier service kept nothing that could be compared, and no outputs will come for its records.
+            return if self.schema == 0 { Ok(()) } else { Err(ServerFault::Unknown) };
+        }
+        server.check(&hosts).map_err(ServerFault::Foreign)
     }
 
     /// Whether a node may hand in a kubeconfig: none that is being removed, and none without a bearer.

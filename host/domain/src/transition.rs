@@ -1,6 +1,7 @@
 //! The table of the status machine: a record and a fact give the new record, or a refusal.
 
 use crate::fact::{Fact, Outcome};
+use crate::kubeconfig::Server;
 use crate::provider::Endpoints;
 use crate::{Record, Refused, Status, dns, read_token};
 use jiff::Timestamp;
@@ -9,6 +10,13 @@ use std::collections::BTreeMap;
 /// Text of a deployment whose node did not call back.
 const NODE_SILENT: &str = "the first node never handed in its kubeconfig: see /var/log/cloud-init-output.log and \
                            /var/log/catalyst-bootstrap.log on the control-plane server";
+
+fn node_silent(record: &Record) -> String {
+    if record.kubeconfig_refusal.is_empty() {
+        return NODE_SILENT.to_owned();
+    }
+    format!("{NODE_SILENT}; what it handed in before was refused: {}", record.kubeconfig_refusal)
+}
 
 /// Applies one fact.
 ///
@@ -39,13 +47,31 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             only(from, &[Status::Provisioning, Status::TofuApplying])?;
             fail(&mut next, error, at);
         }
-        Fact::KubeconfigReceived { file, sha256 } => kubeconfig_received(&mut next, file, sha256, at)?,
+        Fact::KubeconfigReceived { file, sha256, server } => {
+            kubeconfig_received(&mut next, file, at)?;
+            sha256.clone_into(&mut next.kubeconfig_sha256);
+            names_server(&mut next, server);
+            next.kubeconfig_refusal.clear();
+        }
+        Fact::KubeconfigReread { sha256, server } => {
+            must_have_kubeconfig(record)?;
+            if next.kubeconfig_sha256.is_empty() {
+                sha256.clone_into(&mut next.kubeconfig_sha256);
+            }
+            names_server(&mut next, server);
+            // Components were seen: the cluster answered there, after its server had been checked.
+            next.kubeconfig_checked |= next.result.as_ref().is_some_and(|result| !result.component_states.is_empty());
+        }
+        Fact::KubeconfigRefused { why } => {
+            must_have_kubeconfig(record)?;
+            refuse_kubeconfig(&mut next, why);
+        }
         Fact::NodeDeadline => {
             only(from, &[Status::FluxBootstrapping, Status::Phase1Watching])?;
             if record.has_kubeconfig() {
                 return Err(Refused::Stale(from));
             }
-            fail(&mut next, NODE_SILENT, at);
+            fail(&mut next, &node_silent(record), at);
         }
         Fact::Phase1Ended { outcome, components } => {
             only(from, &[Status::Phase1Watching])?;
@@ -115,6 +141,7 @@ fn applied(next: &mut Record, endpoints: &Endpoints, at: Timestamp) {
     next.phase0_finished_at = Some(at);
     next.child = None;
     dns::applied(next, &old_address);
+    check_early_kubeconfig(next);
     if next.has_kubeconfig() {
         watch(next, at);
     } else {
@@ -122,7 +149,39 @@ fn applied(next: &mut Record, endpoints: &Endpoints, at: Timestamp) {
     }
 }
 
-fn kubeconfig_received(next: &mut Record, file: &str, sha256: &str, at: Timestamp) -> Result<(), Refused> {
+/// Holds a kubeconfig that came before the outputs against them. One of another cluster is dropped, and its bearer counts again.
+fn check_early_kubeconfig(next: &mut Record) {
+    if !next.has_kubeconfig() {
+        return;
+    }
+    match server_fault(next) {
+        None => next.kubeconfig_checked = true,
+        Some(why) => refuse_kubeconfig(next, &why),
+    }
+}
+
+fn server_fault(record: &Record) -> Option<String> {
+    match Server::parse(&record.kubeconfig_server) {
+        Ok(server) => record.check_server(&server).err().map(|fault| fault.to_string()),
+        Err(_) => Some("it was never read, so the server that it names is not known".to_owned()),
+    }
+}
+
+fn names_server(next: &mut Record, server: &str) {
+    server.clone_into(&mut next.kubeconfig_server);
+    next.kubeconfig_checked = server_fault(next).is_none();
+}
+
+fn must_have_kubeconfig(record: &Record) -> Result<(), Refused> {
+    if record.has_kubeconfig() { Ok(()) } else { Err(Refused::Stale(record.status)) }
+}
+
+fn refuse_kubeconfig(next: &mut Record, why: &str) {
+    forget_kubeconfig(next);
+    why.clone_into(&mut next.kubeconfig_refusal);
+}
+
+fn kubeconfig_received(next: &mut Record, file: &str, at: Timestamp) -> Result<(), Refused> {
     if !next.takes_kubeconfig() {
         return Err(Refused::NoBearer);
     }
@@ -130,7 +189,6 @@ fn kubeconfig_received(next: &mut Record, file: &str, sha256: &str, at: Timestam
         return Err(Refused::AlreadySet);
     }
     file.clone_into(&mut next.result_mut().kubeconfig_path);
-    sha256.clone_into(&mut next.kubeconfig_sha256);
     if matches!(next.status, Status::FluxBootstrapping | Status::Phase1Watching) {
         watch(next, at);
     }
@@ -190,6 +248,9 @@ fn restart_phase0(next: &mut Record, new_bearer_hash: Option<&str>) {
 
 fn forget_kubeconfig(next: &mut Record) {
     next.kubeconfig_sha256.clear();
+    next.kubeconfig_server.clear();
+    next.kubeconfig_checked = false;
+    next.kubeconfig_refusal.clear();
     if let Some(result) = &mut next.result {
         result.kubeconfig_path.clear();
     }

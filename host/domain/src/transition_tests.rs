@@ -51,6 +51,7 @@ fn record(shape: Shape) -> Record {
     record.status = shape.status;
     if shape.kubeconfig {
         record.result_mut().kubeconfig_path = "0101010101010101.yaml".into();
+        record.kubeconfig_server = "https://192.0.2.2:6443".into();
     }
     if shape.phase0_done {
         record.phase0_finished_at = Some(at(1));
@@ -95,7 +96,7 @@ fn facts() -> Vec<Fact> {
         Fact::ApplyBegan,
         Fact::Applied(endpoints),
         Fact::Phase0Failed { error: "tofu apply: no stock".into() },
-        Fact::KubeconfigReceived { file: "f.yaml".into(), sha256: "s".into() },
+        Fact::KubeconfigReceived { file: "f.yaml".into(), sha256: "s".into(), server: "https://192.0.2.2:6443".into() },
         Fact::NodeDeadline,
         Fact::Phase1Ended { outcome: Outcome::Ready, components: BTreeMap::new() },
         Fact::Phase1Ended { outcome: Outcome::Failed("1 failed component".into()), components: BTreeMap::new() },
@@ -112,6 +113,8 @@ fn facts() -> Vec<Fact> {
         Fact::Dns(DnsFact::Failed { detail: "taken".into() }),
         Fact::Dns(DnsFact::LetGo { left: None }),
         Fact::Dns(DnsFact::LetGo { left: Some("500".into()) }),
+        Fact::KubeconfigReread { sha256: "s".into(), server: "https://192.0.2.2:6443".into() },
+        Fact::KubeconfigRefused { why: "unsafe kubeconfig".into() },
     ]
 }
 
@@ -130,6 +133,7 @@ fn expected(shape: Shape, fact: &Fact) -> Result<Status, Refused> {
         (_, Fact::KubeconfigReceived { .. }) if shape.kubeconfig => Err(Refused::AlreadySet),
         (FluxBootstrapping | Phase1Watching, Fact::KubeconfigReceived { .. }) => Ok(Phase1Watching),
         (_, Fact::KubeconfigReceived { .. }) => Ok(from),
+        (_, Fact::KubeconfigReread { .. } | Fact::KubeconfigRefused { .. }) if shape.kubeconfig => Ok(from),
         (FluxBootstrapping | Phase1Watching, Fact::NodeDeadline) if !shape.kubeconfig => Ok(Failed),
         (Phase1Watching, Fact::Phase1Ended { outcome: Outcome::Ready, .. }) => Ok(Ready),
         (Phase1Watching, Fact::Phase1Ended { .. }) => Ok(Failed),
@@ -186,7 +190,7 @@ fn every_fact_in_every_state_is_taken_or_refused_as_the_table_says() {
             pairs += 1;
         }
     }
-    assert_eq!(pairs, 9 * 2 * 2 * 6 * 22);
+    assert_eq!(pairs, 9 * 2 * 2 * 6 * 24);
 }
 
 fn after(record: &Record, facts: &[Fact]) -> Record {
@@ -320,7 +324,7 @@ proptest! {
     /// Random facts in random order never lose a kubeconfig, never make a ready without evidence, and never leave an
     /// error on a healthy deployment.
     #[test]
-    fn invariants_hold_for_any_history(picks in proptest::collection::vec(0usize..22, 0..60), pooled: bool) {
+    fn invariants_hold_for_any_history(picks in proptest::collection::vec(0usize..24, 0..60), pooled: bool) {
         let all = facts();
         let mut record = if pooled { fresh().with_reservation(&reservation()) } else { fresh() };
         let mut had_kubeconfig = false;
@@ -330,8 +334,9 @@ proptest! {
                 record = next;
             }
             had_kubeconfig |= record.has_kubeconfig();
-            had_kubeconfig &= record.status != Status::Destroyed;
+            had_kubeconfig &= record.status != Status::Destroyed && record.kubeconfig_refusal.is_empty();
             prop_assert_eq!(had_kubeconfig, record.has_kubeconfig());
+            prop_assert!(record.has_kubeconfig() || !record.kubeconfig_checked);
             if record.status == Status::Ready && before != Status::Ready {
                 prop_assert_eq!(before, Status::Phase1Watching);
             }
@@ -362,3 +367,6 @@ fn a15_each_part_of_phase_0_has_a_status_of_its_own() {
 
 #[path = "transition_dns_tests.rs"]
 mod dns;
+
+#[path = "transition_kubeconfig_tests.rs"]
+mod kubeconfig;

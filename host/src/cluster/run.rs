@@ -6,6 +6,7 @@ use super::judge::{Board, Change, Verdict, id};
 use super::release::Release;
 use super::trouble::{Kind, Trouble};
 use super::{Ended, NAMESPACE, Observation, Stopped, WatchSettings, client, feed, log_tail};
+use catalyst_domain::kubeconfig::Kubeconfig;
 use catalyst_domain::{Level, Outcome, Timestamp};
 use kube::api::{Api, DynamicObject};
 use std::time::Duration;
@@ -31,7 +32,7 @@ const REMIND_CHANGED: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Stopped`] when `stop` was cancelled or nobody takes the observations any more: nothing is known then.
 pub async fn watch(
-    kubeconfig: &[u8],
+    kubeconfig: &Kubeconfig,
     settings: WatchSettings,
     out: mpsc::Sender<Observation>,
     stop: CancellationToken,
@@ -39,8 +40,7 @@ pub async fn watch(
     let client = match client::connect(kubeconfig, &settings) {
         Ok(client) => client,
         Err(fault) => {
-            let why = std::error::Error::source(&fault).map_or(String::new(), |cause| format!(": {cause}"));
-            let outcome = Outcome::Failed(format!("{fault}{why}"));
+            let outcome = Outcome::Failed(fault.to_string());
             return Ok(Ended { outcome, components: std::collections::BTreeMap::new() });
         }
     };

@@ -126,9 +126,19 @@ impl Hand {
                 let text = format!("infrastructure is up; the first node boots and Flux follows clusters/{fqdn}/");
                 self.say(phase::FLUX_BOOTSTRAP, Level::Info, text).await;
                 self.fact(Fact::Applied(endpoints)).await;
+                self.tell_of_refused_kubeconfig().await;
             }
             Ok(Err(words)) => self.failed(phase::TOFU_OUTPUT, format!("output: {words}")).await,
             Err(error) => self.failed(phase::TOFU_OUTPUT, format!("output: {error}")).await,
+        }
+    }
+
+    /// A kubeconfig that came before the outputs may have been dropped with them.
+    async fn tell_of_refused_kubeconfig(&self) {
+        let refusal = self.record().map(|record| record.kubeconfig_refusal.clone()).unwrap_or_default();
+        if !refusal.is_empty() {
+            let text = format!("the kubeconfig that was handed in is dropped, and its bearer counts again: {refusal}");
+            self.say(phase::FLUX_BOOTSTRAP, Level::Warn, text).await;
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{Hand, proxy};
 use crate::cluster::{self, Observation, WatchSettings};
 use catalyst_domain::event::seconds;
-use catalyst_domain::kubeconfig::{check_server, inspect};
+use catalyst_domain::kubeconfig::Kubeconfig;
 use catalyst_domain::{Entry, Fact, Level, Outcome, Record, Timestamp, phase};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +18,8 @@ const QUEUE: usize = 256;
 impl Hand {
     pub(super) async fn watch(&self) {
         let Some(record) = self.record() else { return };
-        let kubeconfig = match self.kubeconfig(&record).await {
-            Ok(bytes) => bytes,
+        let kubeconfig = match self.kubeconfig().await {
+            Ok(kubeconfig) => kubeconfig,
             Err(why) => return self.watch_ended(Outcome::Failed(why), BTreeMap::new()).await,
         };
         self.say(phase::MONITOR, Level::Info, "the kubeconfig is there; watching the new cluster's releases").await;
@@ -35,12 +35,10 @@ impl Hand {
         }
     }
 
-    /// The stored bytes, checked before anything is dialled: outputs may have come after the PUT.
-    async fn kubeconfig(&self, record: &Record) -> Result<Vec<u8>, String> {
+    /// The stored kubeconfig. The store gives it out only once its server was checked, so nothing is dialled before.
+    async fn kubeconfig(&self) -> Result<Kubeconfig, String> {
         let bytes = self.driver.store.kubeconfig(&self.id).await.map_err(|error| error.to_string())?;
-        let inspected = inspect(&bytes).map_err(|fault| fault.to_string())?;
-        check_server(&inspected, &record.allowed_hosts()).map_err(|fault| fault.to_string())?;
-        Ok(bytes)
+        Kubeconfig::parse(&bytes).map_err(|fault| fault.to_string())
     }
 
     fn watch_settings(&self, record: &Record) -> WatchSettings {

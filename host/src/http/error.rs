@@ -328,6 +328,8 @@ fn kubeconfig(error: KubeconfigError) -> (StatusCode, Problem) {
     match error {
         KubeconfigError::Unknown => ApiError::UnknownDeployment.parts(),
         KubeconfigError::NotYet => coded(StatusCode::CONFLICT, "not-implemented", error),
+        KubeconfigError::Unchecked => coded(StatusCode::CONFLICT, "kubeconfig-unchecked", error),
+        KubeconfigError::Refused(_) => coded(StatusCode::CONFLICT, "kubeconfig-refused", error),
         KubeconfigError::FileMissing => coded(StatusCode::CONFLICT, "kubeconfig-file-missing", error),
     }
 }

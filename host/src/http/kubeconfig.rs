@@ -96,7 +96,7 @@ fn refuse(app: &App, wrong: &Arc<WrongBearers>, id: &DeploymentId, sender: Sende
     ApiError::Accept(AcceptError::Bearer(fault))
 }
 
-/// The stored kubeconfig, byte for byte.
+/// The stored kubeconfig, byte for byte, once its server is known to be this cluster's.
 pub async fn get(
     State(app): State<Arc<App>>,
     Extension(sender): Extension<Sender>,

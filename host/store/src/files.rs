@@ -143,9 +143,19 @@ impl Store for FileStore {
     }
 
     async fn kubeconfig(&self, id: &DeploymentId) -> Result<Vec<u8>, KubeconfigError> {
-        let record = self.get(id).ok_or(KubeconfigError::Unknown)?;
-        if !record.has_kubeconfig() {
-            return Err(KubeconfigError::NotYet);
+        let deployment = self.0.find(id).ok_or(KubeconfigError::Unknown)?;
+        let mut record = deployment.record();
+        if record.has_kubeconfig() && record.kubeconfig_server.is_empty() {
+            // The folder could not be read at the start.
+            let lock = deployment.facts.clone();
+            let reread = self.locked(&lock, move |inner| inner.reread_kubeconfig(&deployment));
+            record = reread.await.flatten().map_err(|_| KubeconfigError::FileMissing)?;
+        }
+        match &*record.kubeconfig_refusal {
+            _ if record.kubeconfig_checked => {}
+            "" if record.has_kubeconfig() => return Err(KubeconfigError::Unchecked),
+            "" => return Err(KubeconfigError::NotYet),
+            why => return Err(KubeconfigError::Refused(why.to_owned())),
         }
         let read = self.blocking(move |inner| inner.kubeconfigs.read(&record));
         match read.await {

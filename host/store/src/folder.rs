@@ -120,9 +120,18 @@ impl Folder {
         }
     }
 
+    /// Gives a file another name, whatever had that name before.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), WriteFault> {
+        self.dir.rename(from, &self.dir, to).map_err(WriteFault::Unchanged)?;
+        self.sync().map_err(WriteFault::Unknown)
+    }
+
     /// Removes a file that nobody was ever told about; it may come back after a power loss.
     pub(crate) fn discard(&self, name: &str) {
-        if let Err(error) = self.dir.remove_file(name) {
+        let removed = self.dir.remove_file(name);
+        if let Err(error) =
+            removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        {
             tracing::warn!(file = name, %error, "a leftover file could not be removed");
         }
     }

@@ -9,7 +9,8 @@ use crate::sealing::StateKey;
 use crate::states::States;
 use crate::{AcceptError, CreateError, Numbered, RecordError, Settings, StorageError, load};
 use catalyst_domain::Refused;
-use catalyst_domain::kubeconfig::{BearerFault, authorise, check_server, inspect, sha256_hex};
+use catalyst_domain::kubeconfig::{BearerFault, Kubeconfig, authorise, sha256_hex};
+use catalyst_domain::record::ServerFault;
 use catalyst_domain::transition::apply;
 use catalyst_domain::{DeploymentId, Fact, Record, Status, Timestamp};
 use std::collections::HashMap;
@@ -129,6 +130,9 @@ impl Inner {
             // After the record that no longer names it; what a crash leaves here is swept at the next start.
             self.kubeconfigs.discard(&before);
         }
+        if next.status == Status::Destroyed {
+            self.kubeconfigs.discard_refused(id);
+        }
         Ok(next)
     }
 
@@ -139,10 +143,13 @@ impl Inner {
         if record.has_kubeconfig() {
             return Err(AcceptError::AlreadySet { same: self.is_stored(&record, &sha256) });
         }
-        let inspected = inspect(&put.body).map_err(AcceptError::Body)?;
-        check_server(&inspected, &record.allowed_hosts()).map_err(AcceptError::Body)?;
+        let config = Kubeconfig::parse(&put.body).map_err(AcceptError::Body)?;
+        if let Err(ServerFault::Foreign(fault)) = record.check_server(&config.server) {
+            return Err(AcceptError::Body(fault));
+        }
         let file = kubeconfigs::name_of(&record.id);
-        let fact = Fact::KubeconfigReceived { file: file.clone(), sha256 };
+        let server = config.server.url().to_owned();
+        let fact = Fact::KubeconfigReceived { file: file.clone(), sha256, server };
         let next = Arc::new(apply(&record, &fact, put.at).map_err(|refused| match refused {
             Refused::AlreadySet => AcceptError::AlreadySet { same: false },
             _ => AcceptError::Bearer(BearerFault::NoHash),
@@ -152,7 +159,7 @@ impl Inner {
             .open()
             .map_err(|fault| AcceptError::Folder(self.kubeconfig_fault("open the folder of kubeconfigs", &fault)))?;
         self.health.check().map_err(AcceptError::Storage)?;
-        Kubeconfigs::write(&folder, &record.id, &put.body)
+        Kubeconfigs::write(&folder, &record.id, &config.stored(&put.body))
             .map_err(|fault| AcceptError::Storage(self.kubeconfig_fault("write the kubeconfig", &fault)))?;
         if let Err(error) = self.write_record(&next) {
             // After an unknown outcome the record on disk may name the file already.
@@ -166,7 +173,7 @@ impl Inner {
     }
 
     // Kubeconfigs may lie on a volume of their own: that it is full says nothing about the records.
-    fn kubeconfig_fault(&self, doing: &'static str, fault: &WriteFault) -> StorageError {
+    pub(crate) fn kubeconfig_fault(&self, doing: &'static str, fault: &WriteFault) -> StorageError {
         match fault {
             WriteFault::Unchanged(error) => failed(doing, error),
             WriteFault::Unknown(_) => self.health.fault(doing, fault),

@@ -79,6 +79,32 @@ impl Kubeconfigs {
         folder.replace(&name_of(id), body)
     }
 
+    /// Replaces the file that a record names.
+    pub(crate) fn rewrite(&self, record: &Record, body: &[u8]) -> Result<(), WriteFault> {
+        self.open()?.replace(&file_of(record).unwrap_or_else(|| name_of(&record.id)), body)
+    }
+
+    /// Gives the file that a record names another name, so that it is used no more and a person can look at it.
+    pub(crate) fn set_aside(&self, record: &Record) -> Result<(), WriteFault> {
+        let file = file_of(record).unwrap_or_else(|| name_of(&record.id));
+        self.open()?.rename(&file, &refused_name_of(&record.id))
+    }
+
+    /// What was set aside, if anything was.
+    pub(crate) fn read_refused(&self, id: &DeploymentId) -> io::Result<Option<Vec<u8>>> {
+        Folder::new(self.parent()?.open_dir(&self.name)?)?.read(&refused_name_of(id), MAX_BYTES as u64)
+    }
+
+    /// Removes what was set aside.
+    pub(crate) fn discard_refused(&self, id: &DeploymentId) {
+        let name = refused_name_of(id);
+        if let Ok(folder) = self.open()
+            && folder.dir().exists(&name)
+        {
+            folder.discard(&name);
+        }
+    }
+
     /// Removes the file that a record named.
     pub(crate) fn discard(&self, record: &Record) {
         let Some(name) = file_of(record) else { return };
@@ -106,6 +132,11 @@ impl Kubeconfigs {
 /// Base name of a deployment's kubeconfig.
 pub(crate) fn name_of(id: &DeploymentId) -> String {
     format!("{id}.yaml")
+}
+
+/// Base name of a kubeconfig that was set aside: no name under which one is read.
+pub(crate) fn refused_name_of(id: &DeploymentId) -> String {
+    format!("{id}.yaml.refused")
 }
 
 /// Whether a name begins with an id and a dot, as all our files do.

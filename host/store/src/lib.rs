@@ -14,6 +14,7 @@ mod kubeconfigs;
 mod load;
 mod names;
 mod open;
+mod reread;
 mod sealing;
 mod states;
 #[cfg(test)]
@@ -139,6 +140,14 @@ pub enum KubeconfigError {
     /// None was handed in yet.
     #[error("no kubeconfig was handed in yet")]
     NotYet,
+    /// One was handed in before the outputs were known, so nobody can tell whether its server is this cluster's.
+    #[error(
+        "a kubeconfig was handed in, but it is not known yet whether its server is this cluster's: that shows when OpenTofu's outputs are read"
+    )]
+    Unchecked,
+    /// One was accepted and dropped later.
+    #[error("the kubeconfig that was handed in is not used: {0}; the node may hand in another one with its bearer")]
+    Refused(String),
     /// The record names a file that cannot be read.
     #[error("the kubeconfig file is missing or cannot be read")]
     FileMissing,
@@ -200,7 +209,7 @@ pub trait Store: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<Arc<Record>, AcceptError>;
 
-    /// The stored kubeconfig, byte for byte.
+    /// The stored kubeconfig, byte for byte, once its server is known to be this cluster's.
     async fn kubeconfig(&self, id: &DeploymentId) -> Result<Vec<u8>, KubeconfigError>;
 
     /// Whether the file that the record names is there: what [`catalyst_domain::restart::on_start`] asks. It reads the

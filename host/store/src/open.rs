@@ -135,6 +135,7 @@ impl FileStore {
         }
         note_key(&states, settings.state_key.as_ref(), &health);
         let inner = Inner::new(records, states, kubeconfigs, health, settings, loaded);
+        inner.reread_kubeconfigs();
         tracing::info!(deployments = inner.len(), "the store is open");
         Ok(Arc::new(Self::around(inner)))
     }

@@ -56,6 +56,8 @@ pub struct Setup {
     pub auth: auth::Settings,
     /// A file lies where the folder of kubeconfigs should be.
     pub kubeconfigs_blocked: bool,
+    /// The file of each record that names one.
+    pub stored_kubeconfig: Option<String>,
     /// Networks of proxies that are believed.
     pub trusted_proxies: &'static str,
     /// How often the right to follow a deployment is asked again.
@@ -73,6 +75,7 @@ impl Default for Setup {
             pull_token: PULL_TOKEN,
             auth,
             kubeconfigs_blocked: false,
+            stored_kubeconfig: None,
             trusted_proxies: "",
             recheck: http::Settings::default().recheck,
         }
@@ -104,7 +107,8 @@ impl Server {
             std::fs::write(file, serde_json::to_string(record).unwrap()).unwrap();
             if record.has_kubeconfig() {
                 std::fs::create_dir_all(path("kubeconfigs")).unwrap();
-                std::fs::write(path("kubeconfigs").join(format!("{}.yaml", record.id)), kubeconfig("stored")).unwrap();
+                let text = setup.stored_kubeconfig.clone().unwrap_or_else(|| kubeconfig("stored"));
+                std::fs::write(path("kubeconfigs").join(format!("{}.yaml", record.id)), text).unwrap();
             }
         }
         if setup.kubeconfigs_blocked {
@@ -255,13 +259,21 @@ pub fn record(n: u8, status: Status) -> Record {
     record
 }
 
-/// A kubeconfig that is accepted, and unlike any with another word.
+/// A kubeconfig that is accepted, laid out as k3s lays out its own, and unlike any with another word.
 pub fn kubeconfig(word: &str) -> String {
     format!(
-        "apiVersion: v1\nkind: Config\nclusters:\n- name: d\n  cluster:\n    server: https://192.0.2.7:6443\n\
-         users:\n- name: d\n  user:\n    token: {word}\ncontexts:\n- name: d\n  context: {{cluster: d, user: d}}\n\
-         current-context: d\n"
+        "apiVersion: v1\nclusters:\n- cluster:\n    server: https://192.0.2.7:6443\n  name: d\ncontexts:\n- context:\n    \
+         cluster: d\n    user: d\n  name: d\ncurrent-context: d\nkind: Config\nusers:\n- name: d\n  user:\n    \
+         token: {word}\n"
     )
+}
+
+/// A record whose outputs are known: its cluster answers at the server of [`kubeconfig`].
+pub fn applied(n: u8, status: Status) -> Record {
+    let mut record = record(n, status);
+    record.phase0_finished_at = Some(record.started_at);
+    record.kubeconfig_hosts = vec!["192.0.2.7".to_owned()];
+    record
 }
 
 /// A create that the rehearsal cloud accepts.

@@ -1,6 +1,6 @@
 //! `PUT` and `GET …/kubeconfig` (API.md 1.10 and 1.11).
 
-use crate::kit::{BEARER, Server, Setup, id, kubeconfig, record};
+use crate::kit::{BEARER, Server, Setup, applied, id, kubeconfig, record};
 use catalyst_domain::{Record, ResultInfo, Status};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
@@ -48,10 +48,7 @@ async fn each_refusal_has_its_place_and_stores_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h4_what_could_hurt_or_is_nothing_is_refused_and_spends_no_bearer() {
-    let mut known = record(1, Status::FluxBootstrapping);
-    known.phase0_finished_at = Some(known.started_at);
-    known.kubeconfig_hosts = vec!["192.0.2.7".to_owned()];
-    let server = Server::with(&[known]).await;
+    let server = Server::with(&[applied(1, Status::FluxBootstrapping)]).await;
     let good = kubeconfig("x");
     for (body, error) in [
         (" \n", "invalid-kubeconfig"),
@@ -83,7 +80,7 @@ async fn the_bearer_is_read_as_the_contract_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_204_means_file_and_record_are_there_and_the_bearer_is_used_up() {
-    let server = Server::with(&[record(1, Status::Failed)]).await;
+    let server = Server::with(&[applied(1, Status::Failed)]).await;
     // Exactly the limit is accepted.
     let mut body = kubeconfig("mine");
     body.push_str(&format!("#{}\n", "x".repeat(catalyst_domain::kubeconfig::MAX_BYTES - body.len() - 2)));
@@ -110,6 +107,79 @@ async fn a_204_means_file_and_record_are_there_and_the_bearer_is_used_up() {
     }
     std::fs::remove_file(&file).unwrap();
     assert_eq!(server.get(&path).await.refusal(), (409, "kubeconfig-file-missing".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_layout_comes_back_as_k3s_would_write_it_and_counts_as_the_same() {
+    let server = Server::with(&[applied(1, Status::Failed)]).await;
+    let path = format!("/api/v1/deployments/{}/kubeconfig", id(1));
+    let body = format!(
+        "# by hand\n{{clusters: [{{name: d, cluster: {{server: 'https://192.0.2.7:6443', disable-compression: true, extensions: \
+         [{{name: x, extension: {{a: 1}}}}]}}}}], users: [{{name: d, user: {{token: !!binary {}}}}}], contexts: [{{name: d, context: \
+         {{cluster: d, user: d}}}}], current-context: d, kind: Config, apiVersion: v1}}",
+        "bWluZQ=="
+    );
+    assert_eq!(server.put(&id(1), Some(&right()), &body).await.status, 204);
+    assert_eq!(server.get(&path).await.text(), kubeconfig("mine"));
+    let again = server.put(&id(1), Some(&right()), &body).await.json();
+    assert_eq!(again["same"], json!(true), "what was handed in counts, not what is stored of it");
+    assert_eq!(server.put(&id(1), Some(&right()), &kubeconfig("mine")).await.json()["same"], json!(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_checked_yet_is_kept_and_not_given_out() {
+    let server = Server::with(&[record(1, Status::Failed)]).await;
+    let path = format!("/api/v1/deployments/{}/kubeconfig", id(1));
+    assert_eq!(server.put(&id(1), Some(&right()), &kubeconfig("early")).await.status, 204);
+    let reply = server.get(&path).await;
+    assert_eq!(reply.refusal(), (409, "kubeconfig-unchecked".into()));
+    assert!(!reply.text().contains("early"), "{}", reply.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_release_stored_is_read_anew_at_the_start() {
+    let record = || {
+        let mut record = applied(1, Status::Ready);
+        record.result = Some(ResultInfo { kubeconfig_path: format!("{}.yaml", id(1)), ..ResultInfo::default() });
+        record.kubeconfig_sha256 = "00".repeat(32);
+        record
+    };
+    let good = kubeconfig("stored");
+    let flow = good.replace("    token: stored", "    {token: stored}");
+    let exec = "    token: a\n    <<: {exec: {command: /bin/sh, args: [-c, id], apiVersion: client.authentication.k8s.io/v1}}\n";
+    for (file, expect) in [
+        (good.clone(), Ok(good.clone())),
+        (flow, Ok(good.clone())),
+        (format!("{good}# by hand\n"), Ok(format!("{good}# by hand\n"))),
+        (format!("---\n{good}"), Ok(good.clone())),
+        (good.replace("    token: stored\n", exec), Err("a YAML merge key")),
+        (good.replace("    token: stored\n", "    token: a\n    exec: {command: sh}\n"), Err("would run a program")),
+        (good.replace("192.0.2.7", "127.0.0.1"), Err("names the server 127.0.0.1")),
+        ("junk".to_owned(), Err("not a YAML mapping")),
+    ] {
+        let setup = Setup { records: vec![record()], stored_kubeconfig: Some(file.clone()), ..Setup::default() };
+        let server = Server::start(setup).await;
+        let reply = server.get(&format!("/api/v1/deployments/{}/kubeconfig", id(1))).await;
+        let on_disk = server.on_disk(&id(1));
+        match expect {
+            Ok(text) => {
+                assert_eq!((reply.status, reply.text()), (200, text), "{file}");
+                assert!(on_disk.kubeconfig_checked && on_disk.kubeconfig_sha256 == "00".repeat(32));
+            }
+            Err(why) => {
+                assert_eq!(reply.refusal(), (409, "kubeconfig-refused".into()), "{file}");
+                let detail = reply.json()["detail"].as_str().unwrap_or_default().to_owned();
+                assert!(detail.contains(why), "{detail}");
+                assert!(!on_disk.has_kubeconfig() && on_disk.status == Status::Ready);
+                let aside = server.kubeconfig_file(&id(1)).with_extension("yaml.refused");
+                assert_eq!(std::fs::read_to_string(aside).unwrap(), file);
+                assert!(!server.kubeconfig_file(&id(1)).exists());
+                let log = server.get(&format!("/api/v1/deployments/{}/events", id(1))).await.text();
+                assert!(log.contains("set aside") && log.contains(why), "{log}");
+                assert_eq!(server.put(&id(1), Some(&right()), &good).await.status, 204, "its bearer counts again");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -136,7 +136,12 @@ fn kubeconfig() -> Route {
         .answers_other(200, "As the node handed it in.", Some(("application/yaml", any_object())))
         .with_header(200, "Cache-Control", "`no-store`.")
         .with_header(200, "Content-Disposition", "A file name.")
-        .fails([ApiError::Kubeconfig(KubeconfigError::NotYet), ApiError::Kubeconfig(KubeconfigError::FileMissing)])
+        .fails([
+            ApiError::Kubeconfig(KubeconfigError::NotYet),
+            ApiError::Kubeconfig(KubeconfigError::Unchecked),
+            ApiError::Kubeconfig(KubeconfigError::Refused(String::new())),
+            ApiError::Kubeconfig(KubeconfigError::FileMissing),
+        ])
 }
 
 fn put_kubeconfig() -> Route {

@@ -26,6 +26,7 @@ async fn conformance<F: Factory>(new: impl Fn() -> F) {
     viewers(&new()).await;
     kubeconfigs(&new()).await;
     early_kubeconfig(&new()).await;
+    early_foreign_kubeconfig(&new()).await;
     a_destroy(&new()).await;
     states(&new()).await;
     unknown_ids(&new()).await;
@@ -202,6 +203,7 @@ async fn early_kubeconfig(factory: &impl Factory) {
     let body = kubeconfig("192.0.2.7", "t");
     let early = store.accept_kubeconfig(&id(1), BEARER, &body, at(1)).await.unwrap();
     assert_eq!(early.status, Status::Provisioning);
+    assert!(matches!(store.kubeconfig(&id(1)).await, Err(KubeconfigError::Unchecked)));
     store.record(&id(1), &Fact::ApplyBegan, at(2)).await.unwrap();
     let applied = store.record(&id(1), &Fact::Applied(endpoints("192.0.2.7")), at(3)).await.unwrap();
     assert_eq!(applied.status, Status::Phase1Watching);
@@ -209,6 +211,24 @@ async fn early_kubeconfig(factory: &impl Factory) {
     store.record(&id(1), &Fact::DestroyRequested, at(4)).await.unwrap();
     let late = store.accept_kubeconfig(&id(1), BEARER, &body, at(5)).await;
     assert!(matches!(late, Err(AcceptError::Bearer(BearerFault::NoHash))));
+}
+
+async fn early_foreign_kubeconfig(factory: &impl Factory) {
+    let store = factory.open();
+    store.create(record(1)).await.unwrap();
+    let (foreign, good) = (kubeconfig("127.0.0.1", "t"), kubeconfig("192.0.2.7", "t"));
+    store.record(&id(1), &Fact::ApplyBegan, at(1)).await.unwrap();
+    store.accept_kubeconfig(&id(1), BEARER, &foreign, at(2)).await.unwrap();
+    let applied = store.record(&id(1), &Fact::Applied(endpoints("192.0.2.7")), at(3)).await.unwrap();
+    assert_eq!(applied.status, Status::FluxBootstrapping);
+    let refused = store.kubeconfig(&id(1)).await;
+    assert!(matches!(&refused, Err(KubeconfigError::Refused(why)) if why.contains("127.0.0.1")), "{refused:?}");
+    assert!(!store.kubeconfig_present(&id(1)));
+    drop(store);
+    let store = factory.open();
+    assert!(store.accept_kubeconfig(&id(1), BEARER, &foreign, at(4)).await.is_err());
+    store.accept_kubeconfig(&id(1), BEARER, &good, at(5)).await.unwrap();
+    assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), good, "the bearer counted again");
 }
 
 async fn states(factory: &impl Factory) {

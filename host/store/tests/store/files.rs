@@ -1,7 +1,7 @@
 //! What is on the volume: names, modes, leftovers, older layouts, a second process.
 
 use crate::kit::*;
-use catalyst_domain::{Fact, Record, Status};
+use catalyst_domain::{Fact, Record, ResultInfo, Status};
 use catalyst_store::{FileStore, HeldFolder, KubeconfigError, OpenError, Settings, Store};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -164,11 +164,12 @@ async fn a_record_of_the_earlier_service_is_taken_over() {
     );
     volume.plant(&format!("{}.json", id(1)), &text);
     std::fs::create_dir_all(volume.settings().kubeconfigs_dir).unwrap();
-    std::fs::write(volume.kubeconfig(&id(1)), "kubeconfig").unwrap();
+    let stored = kubeconfig("192.0.2.2", "t");
+    std::fs::write(volume.kubeconfig(&id(1)), &stored).unwrap();
     let store = volume.open();
     let record = store.get(&id(1)).unwrap();
     assert_eq!(record.request.extra.keys().collect::<Vec<_>>(), ["cloudProjectID"]);
-    assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), b"kubeconfig", "by its base name");
+    assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), stored, "by its base name");
     assert!(store.kubeconfig_present(&id(1)));
     assert!(store.create(named(2, "a.example")).await.is_err(), "its cluster lives, so it keeps the name");
     let watched = store.record(&id(1), &Fact::WatchResumed, at(1)).await.unwrap();
@@ -203,6 +204,7 @@ async fn a_kubeconfig_that_was_never_acknowledged_is_removed_at_start() {
     store.create(record(1)).await.unwrap();
     store.create(record(2)).await.unwrap();
     let body = kubeconfig("192.0.2.7", "t");
+    apply(&*store, &id(2), "192.0.2.7").await;
     store.accept_kubeconfig(&id(2), BEARER, &body, at(1)).await.unwrap();
     drop(store);
     for unacknowledged in [volume.kubeconfig(&id(1)), volume.kubeconfig(&id(9))] {
@@ -222,6 +224,53 @@ async fn a_kubeconfig_that_was_never_acknowledged_is_removed_at_start() {
     let store = volume.open();
     assert!(store.get(&id(2)).unwrap().has_kubeconfig() && !store.kubeconfig_present(&id(2)));
     assert!(matches!(store.kubeconfig(&id(2)).await, Err(KubeconfigError::FileMissing)));
+}
+
+/// What the release before stored: no server is on its record.
+fn plant_old(volume: &Volume, body: &[u8]) {
+    let mut old = record(1);
+    old.status = Status::Ready;
+    old.phase0_finished_at = Some(at(1));
+    old.kubeconfig_hosts = vec!["192.0.2.7".into()];
+    old.result = Some(ResultInfo { kubeconfig_path: format!("{}.yaml", id(1)), ..ResultInfo::default() });
+    volume.plant(&format!("{}.json", id(1)), &serde_json::to_string(&old).unwrap());
+    std::fs::create_dir_all(volume.settings().kubeconfigs_dir).unwrap();
+    std::fs::write(volume.kubeconfig(&id(1)), body).unwrap();
+}
+
+#[tokio::test]
+async fn what_the_release_before_stored_is_read_anew_also_after_a_kill_in_between() {
+    let good = kubeconfig("192.0.2.7", "t");
+    let unsafe_one = String::from_utf8(good.clone()).unwrap().replace("token: t", "exec: {command: sh}");
+    let aside = |volume: &Volume| volume.kubeconfig(&id(1)).with_extension("yaml.refused");
+    // Killed after the file was set aside, before the record said so.
+    let volume = Volume::new();
+    plant_old(&volume, unsafe_one.as_bytes());
+    std::fs::rename(volume.kubeconfig(&id(1)), aside(&volume)).unwrap();
+    let store = volume.open();
+    let refused = store.kubeconfig(&id(1)).await;
+    assert!(matches!(&refused, Err(KubeconfigError::Refused(why)) if why.contains("run a program")), "{refused:?}");
+    assert!(aside(&volume).exists());
+    for fact in [Fact::DestroyRequested, Fact::DestroyFinished] {
+        store.record(&id(1), &fact, at(3)).await.unwrap();
+    }
+    assert!(!aside(&volume).exists(), "it goes with its deployment");
+    // Killed after the file was written anew, before the record said so; the digest of what came is on the record.
+    let volume = Volume::new();
+    plant_old(&volume, &good);
+    assert_eq!(volume.open().kubeconfig(&id(1)).await.unwrap(), good);
+    // The folder cannot be read at the start, and heals.
+    let volume = Volume::new();
+    plant_old(&volume, unsafe_one.as_bytes());
+    let (folder, away) = (volume.settings().kubeconfigs_dir, volume.path().join("away"));
+    std::fs::rename(&folder, &away).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let store = volume.open();
+    assert!(matches!(store.kubeconfig(&id(1)).await, Err(KubeconfigError::FileMissing)));
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    assert!(matches!(store.kubeconfig(&id(1)).await, Err(KubeconfigError::Refused(_))));
+    assert!(aside(&volume).exists() && !volume.kubeconfig(&id(1)).exists());
 }
 
 #[tokio::test]

@@ -103,6 +103,13 @@ pub fn endpoints(host: &str) -> Endpoints {
     }
 }
 
+/// The outputs of a deployment are read.
+pub async fn apply(store: &dyn Store, id: &DeploymentId, host: &str) {
+    for fact in [Fact::ApplyBegan, Fact::Applied(endpoints(host))] {
+        store.record(id, &fact, at(1)).await.unwrap();
+    }
+}
+
 pub fn failed() -> Fact {
     Fact::Phase0Failed { error: "tofu apply: no quota".to_owned() }
 }
@@ -115,12 +122,12 @@ pub fn marker(phase: &str) -> Entry {
     Entry::new(at(0), phase, Level::Info, "begins")
 }
 
-/// A kubeconfig that differs by `token` only.
+/// A kubeconfig that differs by `token` only, laid out as k3s lays out its own.
 pub fn kubeconfig(host: &str, token: &str) -> Vec<u8> {
     format!(
-        "apiVersion: v1\nkind: Config\nclusters:\n- name: d\n  cluster:\n    server: https://{host}:6443\nusers:\n\
-         - name: d\n  user:\n    token: {token}\ncontexts:\n- name: d\n  context:\n    cluster: d\n    user: d\n\
-         current-context: d\n"
+        "apiVersion: v1\nclusters:\n- cluster:\n    server: https://{host}:6443\n  name: d\ncontexts:\n- context:\n    \
+         cluster: d\n    user: d\n  name: d\ncurrent-context: d\nkind: Config\nusers:\n- name: d\n  user:\n    \
+         token: {token}\n"
     )
     .into_bytes()
 }

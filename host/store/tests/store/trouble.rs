@@ -143,8 +143,9 @@ async fn a_folder_of_kubeconfigs_that_is_unusable_heals_without_a_restart() {
     assert!(store.unusable().is_none(), "everything else can be kept");
     std::fs::remove_file(volume.path().join("not")).unwrap();
     store.accept_kubeconfig(&id(1), BEARER, &body, at(2)).await.unwrap();
-    assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), body);
     assert_eq!(store.get(&id(1)).unwrap().status, Status::Provisioning);
+    apply(&*store, &id(1), "192.0.2.7").await;
+    assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), body);
 }
 
 #[test]
