@@ -5,6 +5,7 @@ use crate::flux::Stage;
 use crate::host::{Host, wait_for};
 use crate::kube::{Cluster, Options};
 use catalyst::rehearse::node::{Boot, BootReport, boot};
+use catalyst_domain::kubeconfig::sha256_hex;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -142,6 +143,16 @@ impl World {
     pub fn user_data(&self, id: &str) -> String {
         let outputs = self.tofu_state(id)["outputs"]["user_data"]["value"].clone();
         outputs["cp1"].as_str().unwrap_or_else(|| panic!("the state has no user data yet")).to_owned()
+    }
+
+    /// The one-time bearer of a deployment, which its first node finds in its user data.
+    pub fn bearer(&self, id: &str) -> String {
+        let record = self.host.folder().join("deployments").join(format!("{id}.json"));
+        let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+        let user_data = self.user_data(id);
+        let words = user_data.split(|c: char| !c.is_ascii_hexdigit()).filter(|word| word.len() == 64);
+        let is_it = |word: &&str| sha256_hex(word.as_bytes()) == record["kubeconfigBearerHash"].as_str().unwrap();
+        words.into_iter().find(is_it).expect("the user data holds the bearer").to_owned()
     }
 
     /// The newest state that the host keeps.

@@ -102,6 +102,37 @@ async fn a2_the_kubeconfig_comes_before_the_apply_has_ended_and_all_ends_ready()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_early_kubeconfig_of_another_server_is_never_given_out_and_the_nodes_own_is_taken_after_it() {
+    let _one = WORLDS.acquire().await.unwrap();
+    let world = World::start().await;
+    world.close("applied");
+    let id = world.create(&world.request("hijack.example"));
+    wait_for("the real apply", LIMIT, || world.waits_at("applied").then_some(()));
+    let path = format!("/api/v1/deployments/{id}/kubeconfig");
+    let bearer = format!("Bearer {}", world.bearer(&id));
+    let own = world.cluster.address();
+    let elsewhere = world.cluster.k3s_kubeconfig().replace("127.0.0.1", "127.0.0.66");
+    assert!(elsewhere.contains("127.0.0.66"), "{own}");
+    assert_eq!(world.host.api.put(&path, Some(&bearer), &elsewhere).status, 204);
+    let early = world.host.api.get(&path);
+    assert_eq!((early.status, early.json()["error"].as_str().unwrap()), (409, "kubeconfig-unchecked"));
+    world.install_releases().await;
+    world.open("applied");
+    world.until(&id, "flux-bootstrapping");
+    let dropped = world.host.api.get(&path);
+    assert_eq!((dropped.status, dropped.json()["error"].as_str().unwrap()), (409, "kubeconfig-refused"));
+    assert!(dropped.json()["detail"].as_str().unwrap().contains("127.0.0.66"), "{}", dropped.body);
+    wait_for("a word in the log", LIMIT, || {
+        let told = |entry: &Value| entry["message"].as_str().is_some_and(|text| text.contains("127.0.0.66"));
+        world.events(&id).iter().any(told).then_some(())
+    });
+    assert_eq!(world.host.api.put(&path, Some(&bearer), &elsewhere).status, 422, "the outputs are known now");
+    world.boot_first_node(&id).await;
+    world.until(&id, "ready");
+    assert_eq!(world.host.api.get(&path).status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_the_apply_fails_and_a_retry_goes_on_to_ready() {
     crash_in_phase_0("plan", "provisioning").await;
 }
