@@ -4,6 +4,7 @@
 mod alerts;
 mod cluster;
 mod metrics;
+mod network;
 mod rendering;
 mod rules;
 mod settings;
