@@ -2,15 +2,19 @@
 //! folder, and what was made by it can be retried, goes on waiting, and is destroyed.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::pdm::Pdm;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The newest frozen release; see its README.md.
 const RELEASE: &str = "fixtures/release-0.1";
+/// SHA-256 of the list of its files and their digests, the README left out.
+const DIGEST: &str = "9759fd35887cb98ec955985288381cae4fff85dc100fd076b4941a62bfc5921c";
 /// The time since it was frozen must not count: waits that it left are not over for that.
 const FOR_EVER: &str = "876000h";
 /// How long anything here may take on a busy machine.
@@ -261,24 +265,40 @@ fn its_audit_log_goes_on() {
     assert!(new.contains("\"action\":\"destroy\""), "{new}");
 }
 
-#[test]
-fn no_frozen_file_names_the_machine_that_made_it() {
-    fn look(folder: &Path, seen: &mut usize) {
-        for entry in std::fs::read_dir(folder).unwrap() {
+/// The files below a folder, with their paths from there, in order.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                look(&path, seen);
-                continue;
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().display().to_string();
+                found.insert(name, std::fs::read(&path).unwrap());
             }
-            let bytes = std::fs::read(&path).unwrap();
-            let text = String::from_utf8_lossy(&bytes);
-            for word in ["/home/", "/tmp/", "/Users/", "/builds/", "/workspace"] {
-                assert!(!text.contains(word), "{} names {word}", path.display());
-            }
-            *seen += bytes.len();
         }
     }
-    let mut seen = 0;
-    look(&frozen(""), &mut seen);
-    assert!((1..1 << 20).contains(&seen), "{seen} bytes: a frozen folder is a fixture, not an archive");
+    found
+}
+
+#[test]
+fn no_frozen_file_was_changed() {
+    let each = files(&frozen("")).into_iter().filter(|(name, _)| name != "README.md");
+    let list: String = each.map(|(name, bytes)| format!("{} {name}\n", sha256_hex(&bytes))).collect();
+    assert_eq!(sha256_hex(list.as_bytes()), DIGEST, "what is on somebody's volume does not change:\n{list}");
+}
+
+#[test]
+fn no_frozen_file_names_the_machine_that_made_it() {
+    let files = files(&frozen(""));
+    for (name, bytes) in &files {
+        let text = String::from_utf8_lossy(bytes);
+        for word in ["/home/", "/tmp/", "/Users/", "/builds/", "/workspace"] {
+            assert!(!text.contains(word), "{name} names {word}");
+        }
+    }
+    let size: usize = files.values().map(Vec::len).sum();
+    assert!((1..1 << 20).contains(&size), "{size} bytes: a frozen folder is a fixture, not an archive");
 }

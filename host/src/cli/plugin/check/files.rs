@@ -150,6 +150,8 @@ mod tests {
         };
         assert_eq!(check("#cloud-config\nruncmd:\n  - [echo, \"$${x}\", ${token}]\n"), [true]);
         assert_eq!(check("#cloud-config\nruncmd: [\n"), [false]);
+        assert_eq!(check(&format!("#cloud-config\na: {}\n", "[".repeat(100) + &"]".repeat(100))), [false]);
+        assert_eq!(check(&format!("#cloud-config\n#{}\n", "x".repeat(256 * 1024))), [false]);
         assert_eq!(check("#cloud-config\njust text ${\"$\"}${a}\n"), [false]);
         assert_eq!(check("#cloud-config\n%{ if x }a: b%{ endif }\n"), Vec::<bool>::new(), "OpenTofu has more to do");
         assert_eq!(check("#!/bin/sh\n"), Vec::<bool>::new());
