@@ -25,7 +25,7 @@ image: ## lay out the file system of the container image in target/image
 sbom: ## write the bills of materials of host, plugins, OpenTofu and providers into target/sbom
 	@scripts/sbom.sh
 
-lint: ## formatting, clippy, conventions
+lint: ## formatting, clippy, documentation, and the dependencies
 	@scripts/lint.sh
 
 fmt: ## format the code

@@ -58,6 +58,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- regexFind "[0-9]+$" (toString (default "" .Values.env.CATALYST_METRICS_LISTEN)) -}}
 {{- end -}}
 
+{{- /* Ports of what the settings name by URL, as a list: a proxy, a collector, the pool-domain manager, who judges tokens. */ -}}
+{{- define "catalyst.namedPorts" -}}
+{{- $ports := list -}}
+{{- range list "HTTPS_PROXY" "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" "POOL_DOMAIN_MANAGER_URL" "CATALYST_OIDC_ISSUER" "CATALYST_AUTH_KUBERNETES_API" -}}
+{{- with toString (default "" (index $.Values.env .)) -}}
+{{- $authority := regexFind "^[a-z0-9]+://[^/?#]+" . -}}
+{{- $port := regexFind ":[0-9]+$" $authority | trimPrefix ":" -}}
+{{- $ports = append $ports (default (ternary 80 443 (hasPrefix "http://" .)) $port | int) -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | uniq | sortAlpha | toYaml -}}
+{{- end -}}
+
 {{- /* Seconds that the host may take to go down; a test holds it to the host's own limits. */ -}}
 {{- define "catalyst.wayDown" -}}71{{- end -}}
 

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod outbound;
 pub mod rehearse;
 pub mod telemetry;
+pub mod yaml;
 
 #[cfg(test)]
 mod test_server;

@@ -185,6 +185,35 @@ fn the_variables_are_one_list() {
     assert!(unread.is_empty(), "listed but not read: {unread:?}");
 }
 
+/// Names of all functions, tests among them.
+fn functions() -> BTreeSet<String> {
+    let texts = ["host", "plugins", "tests"].into_iter().flat_map(sources);
+    texts
+        .flat_map(|(_, text)| {
+            let after = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+            after.map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn every_promise_of_security_md_has_a_test_that_is_there() {
+    let text = read("SECURITY.md");
+    let table = text.split("| promise | test |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let (functions, mut promises) = (functions(), 0);
+    for row in table.lines() {
+        let (promise, tests) = row.trim_matches('|').trim().rsplit_once(" | ").unwrap_or_else(|| panic!("{row}"));
+        let tests: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "{promise}: no test");
+        for test in tests {
+            assert!(functions.contains(test), "{promise}: there is no test {test}");
+        }
+        promises += 1;
+    }
+    assert!(promises > 20, "{promises}");
+    assert!(read("README.md").contains("(SECURITY.md)"), "the README leads nobody there");
+}
+
 #[test]
 fn product_code_holds_no_left_overs() {
     let mut broken = Vec::new();

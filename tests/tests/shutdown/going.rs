@@ -154,7 +154,7 @@ pub fn ends_well(host: &mut Host, asked: Instant) -> Duration {
 /// What a Pod of the chart has between its SIGTERM and the kill.
 pub fn grace() -> Duration {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../chart/values.yaml")).unwrap();
-    let values: Value = serde_yaml_ng::from_str(&text).unwrap();
+    let values: Value = serde_saphyr::from_str(&text).unwrap();
     let seconds = |name: &str| values[name].as_u64().unwrap();
     Duration::from_secs(seconds("terminationGracePeriodSeconds") - seconds("preStopSeconds"))
 }

@@ -12,10 +12,10 @@ pub struct UserData {
     /// Files to write.
     pub write_files: Vec<WrittenFile>,
     /// Commands, each as a list of words or a line.
-    pub runcmd: Vec<serde_yaml_ng::Value>,
+    pub runcmd: Vec<serde_json::Value>,
     /// Everything else.
     #[serde(flatten)]
-    pub rest: BTreeMap<String, serde_yaml_ng::Value>,
+    pub rest: BTreeMap<String, serde_json::Value>,
 }
 
 /// One file of `write_files`.
@@ -35,7 +35,9 @@ impl UserData {
     /// # Errors
     /// When it is no YAML of this form.
     pub fn parse(text: &str) -> Result<Self, String> {
-        serde_yaml_ng::from_str(text).map_err(|error| error.to_string())
+        // Texts of a test's own plugin: the parser's own bounds are enough. Modes such as 0644 stay text, as cloud-init's are.
+        let options = serde_saphyr::options! { strict_booleans: true, leading_zero_numbers_as_strings: true };
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
     }
 
     /// The file at `path`.

@@ -1,6 +1,7 @@
 //! What must hold of a module's files beyond the host's policy, which has read them by then.
 
 use super::samples::LIVE;
+use crate::yaml::{self, YamlError};
 use catalyst_domain::provider::{Bundle, BundleFile, Descriptor};
 
 /// Whether each live mark of a request became text: in a file that OpenTofu evaluates it stands escaped or not at all. And no
@@ -38,10 +39,11 @@ pub(super) fn cloud_configs(bundle: &Bundle) -> impl Iterator<Item = (&str, Resu
 }
 
 fn reads(text: &str) -> Result<(), String> {
-    match serde_yaml_ng::from_str::<serde_yaml_ng::Value>(text) {
-        Ok(serde_yaml_ng::Value::Mapping(_)) => Ok(()),
+    match yaml::read(text) {
+        Ok(serde_json::Value::Object(_)) => Ok(()),
         Ok(_) => Err("the cloud-config is no mapping".to_owned()),
-        Err(error) => Err(format!("the cloud-config is no YAML: {error}")),
+        Err(YamlError::Refused(error)) => Err(format!("the cloud-config is no YAML: {error}")),
+        Err(error @ YamlError::TooLong) => Err(format!("the cloud-config cannot be read: {error}")),
     }
 }
 
@@ -148,6 +150,8 @@ mod tests {
         };
         assert_eq!(check("#cloud-config\nruncmd:\n  - [echo, \"$${x}\", ${token}]\n"), [true]);
         assert_eq!(check("#cloud-config\nruncmd: [\n"), [false]);
+        assert_eq!(check(&format!("#cloud-config\na: {}\n", "[".repeat(100) + &"]".repeat(100))), [false]);
+        assert_eq!(check(&format!("#cloud-config\n#{}\n", "x".repeat(256 * 1024))), [false]);
         assert_eq!(check("#cloud-config\njust text ${\"$\"}${a}\n"), [false]);
         assert_eq!(check("#cloud-config\n%{ if x }a: b%{ endif }\n"), Vec::<bool>::new(), "OpenTofu has more to do");
         assert_eq!(check("#!/bin/sh\n"), Vec::<bool>::new());
