@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use catalyst_domain::host_name::{LocalName, local};
 use catalyst_domain::provider::{Catalogue, Descriptor, SecretRole, SecretSource, SecretSpec};
 
 use super::{Checked, ITEMS, NAME, TEXT, at_most, plain, short};
@@ -23,11 +24,6 @@ const SCHEMA: usize = 256 * 1024;
 
 /// Longest label of a host name (RFC 1035, 2.3.4).
 const LABEL: usize = 63;
-
-/// Zones without a public owner, whose names lead into the host's machine, network or cluster: multicast DNS (RFC
-/// 6762), loopback (RFC 6761), private use, in which clouds keep their metadata services, and Kubernetes' services in
-/// short and in full.
-const LOCAL_ZONES: [&str; 5] = ["cluster.local", "localhost", "local", "internal", "svc"];
 
 pub(crate) fn descriptor(descriptor: &Descriptor) -> Checked {
     if !is_id(&descriptor.id) {
@@ -183,13 +179,15 @@ fn api_host(host: &str) -> Checked {
             "the API host {host} is an address; a name is needed, for which its certificate can vouch"
         ));
     }
-    if last == host {
-        return Err(format!("the API host {host} is a single label, which means something else on each network"));
+    match local(host) {
+        Some(_) if !host.contains('.') => {
+            Err(format!("the API host {host} is a single label, which means something else on each network"))
+        }
+        Some(LocalName::Zone(zone)) => {
+            Err(format!("the API host {host} ends in .{zone}, which only this host's own surroundings know"))
+        }
+        Some(LocalName::SingleLabel) | None => Ok(()),
     }
-    if let Some(zone) = LOCAL_ZONES.iter().find(|zone| host.ends_with(&format!(".{zone}"))) {
-        return Err(format!("the API host {host} ends in .{zone}, which only this host's own surroundings know"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
