@@ -153,8 +153,7 @@ fn catalogue(catalogue: &Catalogue) -> Checked {
 
 /// A probe carries a credential, and the host sends it from where it runs: inside of a cluster, beside a cloud's
 /// metadata service. So no plugin may point it at an address, or at a name that only this machine, this network or this
-/// cluster gives a meaning. Which address a public name leads to is not looked at: a private cloud's API has a private
-/// one, and behind a proxy there is none to see.
+/// cluster gives a meaning. Which address a name leads to is judged by who connects, when it does.
 fn api_hosts(hosts: &[String]) -> Checked {
     at_most("API hosts", hosts.len(), SECRETS)?;
     hosts.iter().try_for_each(|host| api_host(host))
@@ -183,10 +182,11 @@ fn api_host(host: &str) -> Checked {
         Some(_) if !host.contains('.') => {
             Err(format!("the API host {host} is a single label, which means something else on each network"))
         }
-        Some(LocalName::Zone(zone)) => {
+        Some(LocalName::OwnZone(zone)) => {
             Err(format!("the API host {host} ends in .{zone}, which only this host's own surroundings know"))
         }
-        Some(LocalName::SingleLabel) | None => Ok(()),
+        // A private cloud may be there; whether it is one that the operator allowed is judged with its address.
+        Some(LocalName::PrivateZone(_) | LocalName::SingleLabel) | None => Ok(()),
     }
 }
 
@@ -294,10 +294,15 @@ pub(crate) mod tests {
         }
         let mut private = sample();
         // Public, of a company's own zone, and one that only contains a word of the list.
-        private.api_hosts =
-            ["api.cloud.example", "keystone.cloud.corp.example", "internal.cloud.example", "svc.example"]
-                .map(str::to_owned)
-                .to_vec();
+        private.api_hosts = [
+            "api.cloud.example",
+            "api.cloud.corp",
+            "keystone.cloud.corp.example",
+            "internal.cloud.example",
+            "svc.example",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         assert_eq!(descriptor(&private), Ok(()));
     }
 
