@@ -24,7 +24,9 @@ pub enum Refused {
     #[error("the deployment accepts no kubeconfig")]
     NoBearer,
     /// As many tokens for reading are kept as there may be.
-    #[error("{count} read tokens of this deployment are in use, the first of which ends at {until}; a DELETE ends all of them")]
+    #[error(
+        "{count} read tokens of this deployment are in use, the first of which ends at {until}; a DELETE ends all of them"
+    )]
     ReadTokensTaken {
         /// How many.
         count: usize,

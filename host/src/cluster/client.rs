@@ -4,6 +4,7 @@
 //! that are copied here have an effect, so a key that kube learns tomorrow has none (H-4).
 
 use super::WatchSettings;
+use crate::outbound::is_metadata_or_link_local;
 use base64::Engine as _;
 use catalyst_domain::kubeconfig::{BodyFault, inspect};
 use http::Uri;
@@ -12,6 +13,7 @@ use kube::client::ClientBuilder;
 use kube::config::{AuthInfo, Cluster, Kubeconfig};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tower::util::MapResponseLayer;
 
@@ -74,6 +76,10 @@ fn current(kubeconfig: Kubeconfig) -> Result<(Cluster, AuthInfo), KubeconfigFaul
 fn config(cluster: Cluster, user: AuthInfo, settings: &WatchSettings) -> Result<kube::Config, KubeconfigFault> {
     let server = cluster.server.as_deref().and_then(|server| server.parse::<Uri>().ok());
     let server = server.ok_or(KubeconfigFault::Part("its server is not a URL"))?;
+    // No server of a cluster is there, and what is there gives away credentials of the machine that this host runs on.
+    if server.host().and_then(address).is_some_and(is_metadata_or_link_local) {
+        return Err(KubeconfigFault::Part("its server is an address of the link itself or of a metadata service"));
+    }
     let mut config = kube::Config::new(server);
     config.proxy_url = settings.proxy.as_ref().and_then(|choose| choose(&config.cluster_url));
     config.root_cert = cluster.certificate_authority_data.as_deref().map(authorities).transpose()?;
@@ -90,6 +96,10 @@ fn config(cluster: Cluster, user: AuthInfo, settings: &WatchSettings) -> Result<
         ..AuthInfo::default()
     };
     Ok(config)
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_matches(['[', ']']).parse().ok()
 }
 
 fn authorities(data: &str) -> Result<Vec<Vec<u8>>, KubeconfigFault> {

@@ -101,6 +101,11 @@ pub const VARIABLES: &[Variable] = &[
     var("DOMAIN", "", "catalyst dns: managed domain to write into"),
     var("SUBDOMAIN", "", "catalyst dns: label of the Sovereign"),
     var("LB_IP", "", "catalyst dns: address the records point at"),
+    var(
+        "CATALYST_ALLOWED_CLOUDS",
+        "public addresses",
+        "private clouds that requests and credential probes may name: hosts, suffixes such as .example.org, networks",
+    ),
     var("HTTPS_PROXY", "", "proxy for everything that goes out"),
     var("NO_PROXY", "", "hosts reached without the proxy"),
     var("SSL_CERT_FILE", "", "trust store of the host's calls and of OpenTofu"),

@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::outbound::{Call, HeaderMap, HeaderValue, Method, Outbound, SendError, Url};
+use crate::outbound::{Call, HeaderMap, HeaderValue, Method, NamedBy, Outbound, SendError, Url};
 use catalyst_domain::json::{self, JsonError};
 use serde_json::Value;
 use std::fmt;
@@ -203,6 +203,7 @@ pub async fn forward(
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     let call = Call {
+        named_by: NamedBy::Operator,
         method: Method::POST,
         url,
         headers,

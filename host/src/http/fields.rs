@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_key_that_is_given_twice_is_named() {
-        for body in [r#"{"token":"x","TOKEN":"y"}"#, r#"{"token":"x","\u0074oken":"y"} more"#, r#"{"o":{"a":1,"A":2}}"#] {
+        for body in [r#"{"token":"x","TOKEN":"y"}"#, r#"{"token":"x","\u0074oken":"y"} more"#, r#"{"o":{"a":1,"A":2}}"#]
+        {
             let Err(NotFields::Duplicate(keys)) = Fields::parse(body.as_bytes()) else { panic!("{body}") };
             assert_eq!(keys.len(), 1, "{body}");
         }

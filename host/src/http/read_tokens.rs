@@ -54,7 +54,8 @@ pub(super) fn minted(whoever: &Whoever, now: Timestamp) -> Result<Option<(Secret
     }
     let token = mint_for_reading().map_err(|NoRandomness| ApiError::NoRandomness)?;
     let opens = if whoever.0.may(Scope::Kubeconfig) { Opens::ReadingAndKubeconfig } else { Opens::Reading };
-    let kept = ReadToken { sha256: sha256_hex(token.expose().as_bytes()), opens, given_at: Some(now), tenure: Tenure::Kept };
+    let kept =
+        ReadToken { sha256: sha256_hex(token.expose().as_bytes()), opens, given_at: Some(now), tenure: Tenure::Kept };
     Ok(Some((token, kept)))
 }
 

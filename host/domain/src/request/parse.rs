@@ -20,7 +20,8 @@ pub struct BodyError(
 
 /// The finding about a key that an object of a body gives more than once.
 pub fn given_twice(duplicate: &DuplicateKey) -> Finding {
-    let message = format!("invalid request body: the key {:?} is given more than once, in this or another case", duplicate.key);
+    let message =
+        format!("invalid request body: the key {:?} is given more than once, in this or another case", duplicate.key);
     Finding::error(&duplicate.pointer, DUPLICATE_KEY, message)
 }
 

@@ -88,11 +88,17 @@ fn a_key_that_is_given_twice_is_named_and_its_values_are_not() {
     for (body, pointers) in [
         (r#"{"orgName":"A","orgName":"sentinel"}"#, vec!["/orgName"]),
         (r#"{"cloudToken":"sentinel","CloudToken":"sentinel"}"#, vec!["/CloudToken"]),
-        (r#"{"regions":[{"provider":"a","PROVIDER":"sentinel"}],"x":{"y":1,"y":2}}"#, vec!["/regions/0/PROVIDER", "/x/y"]),
+        (
+            r#"{"regions":[{"provider":"a","PROVIDER":"sentinel"}],"x":{"y":1,"y":2}}"#,
+            vec!["/regions/0/PROVIDER", "/x/y"],
+        ),
     ] {
         let Err(BodyError(found)) = parse(body.as_bytes()) else { panic!("{body}") };
         let text = format!("{found:?}");
-        assert!(found.iter().all(|f| f.code == "duplicate-key" && f.is_error()) && !text.contains("sentinel"), "{text}");
+        assert!(
+            found.iter().all(|f| f.code == "duplicate-key" && f.is_error()) && !text.contains("sentinel"),
+            "{text}"
+        );
         assert_eq!(found.iter().map(|f| f.pointer.as_str()).collect::<Vec<_>>(), pointers, "{body}");
     }
 }

@@ -46,7 +46,10 @@ fn key() -> Route {
         .with_header(200, "Cache-Control", "`no-store`.")
         .body_faults()
         .fails([
-            ApiError::Findings(vec![given_twice(&DuplicateKey { pointer: "/fqdn".to_owned(), key: "fqdn".to_owned() })]),
+            ApiError::Findings(vec![given_twice(&DuplicateKey {
+                pointer: "/fqdn".to_owned(),
+                key: "fqdn".to_owned(),
+            })]),
             ApiError::NoRandomness,
             ApiError::NoKey("the key could not be written".to_owned()),
         ])
