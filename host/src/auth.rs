@@ -6,6 +6,7 @@
 
 mod caller;
 mod jwks;
+mod jwt;
 mod known;
 mod kubernetes;
 mod line;

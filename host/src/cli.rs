@@ -1,6 +1,7 @@
 //! The command line.
 
 mod banner;
+mod core_dumps;
 mod descriptors;
 mod dns;
 mod doctor;
@@ -91,6 +92,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
         // Before there is a thread: what binds a process binds only threads that start later.
         return compile::child(arguments);
     }
+    // Before a secret is read.
+    core_dumps::forbid().context("cannot forbid core dumps, in which secrets would be")?;
     let config = match (Config::from_env(), &cli.command) {
         (Err(error), Command::Doctor(arguments)) => return Ok(doctor::without_settings(&error, arguments)),
         (config, _) => config.context("the environment is not usable")?,

@@ -1,6 +1,7 @@
 //! The only reader of the environment. It binds nothing and opens nothing, so it can be tested from a map.
 
 mod auth;
+mod egress;
 mod spans;
 mod vars;
 
@@ -10,7 +11,7 @@ use crate::dns::managed::ManagedDomains;
 use crate::dns::pdm;
 use crate::engine::Confine;
 use crate::http::{AllowedOrigin, TrustedProxies};
-use crate::outbound::ProxyConfig;
+use crate::outbound::{AllowedClouds, ProxyConfig};
 use catalyst_store::StateKey;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -83,6 +84,8 @@ pub struct Config {
     pub trust_store: Option<PathBuf>,
     /// Proxy variables, as programs commonly read them.
     pub proxy: ProxyConfig,
+    /// Where requests and plugins may lead beside public addresses.
+    pub allowed_clouds: AllowedClouds,
     /// Where spans go; nowhere unless somebody asked.
     pub spans: Option<crate::telemetry::Settings>,
     /// Filter of the trace.
@@ -222,6 +225,7 @@ impl Config {
                 https_proxy: env.either("HTTPS_PROXY", "https_proxy"),
                 no_proxy: env.either("NO_PROXY", "no_proxy"),
             },
+            allowed_clouds: env.allowed_clouds()?,
             spans: env.spans()?,
             log_filter: env.get("RUST_LOG").unwrap_or("info").to_owned(),
             warnings: env.warnings(),

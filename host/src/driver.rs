@@ -75,6 +75,8 @@ pub struct Settings {
     pub phase1_expected: Option<usize>,
     /// Proxy for the new cluster's API.
     pub proxy: crate::outbound::ProxyConfig,
+    /// Where requests may lead.
+    pub destinations: crate::outbound::Destinations,
     /// How long secrets are remembered after a run.
     pub secrets_ttl: Duration,
 }

@@ -1,17 +1,29 @@
 //! The one way out over HTTP for everything but the new cluster's API. It exists so that proxy, trust store, time and size
 //! limits are decided once. It must not know who is called or what an answer means, and it reads no environment.
 
+mod destination;
+mod destinations;
+mod named;
 mod probe;
+mod resolver;
 
+#[cfg(test)]
+mod destination_tests;
 #[cfg(test)]
 mod probe_tests;
 #[cfg(test)]
+mod strangers_tests;
+#[cfg(test)]
 mod tests;
 
+pub use destination::{AllowedClouds, NotAllowed, is_metadata_or_link_local};
+pub use destinations::{Destinations, has_address, judge_offline};
 pub use probe::{ProbeError, probe};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, Url};
 
+use destination::Host;
+use resolver::{JudgedResolver, Lookup, Overridden, SystemLookup};
 use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -55,6 +67,17 @@ pub struct Settings {
     /// Addresses that stand in for those of a host name, for rehearsals and tests. A port other than 0 also replaces the
     /// scheme's own. Names and certificates are checked as ever.
     pub addresses: Vec<(String, SocketAddr)>,
+    /// `CATALYST_ALLOWED_CLOUDS`: where strangers may lead beside public addresses.
+    pub allowed_clouds: AllowedClouds,
+}
+
+/// Whose word the target of a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// A setting of the host, or what the service behind one names: it may be anywhere.
+    Operator,
+    /// A plugin or a request: public addresses, and what the operator allowed.
+    Stranger,
 }
 
 /// Why there is no client. Said at start, never during a call.
@@ -85,10 +108,15 @@ pub enum SendError {
     /// The other side could not be reached or broke off.
     #[error("{0}")]
     Unreachable(String),
+    /// A stranger's target is not one that is allowed. Nothing was sent.
+    #[error("{0}")]
+    NotAllowed(NotAllowed),
 }
 
 /// One request with its limits.
 pub struct Call {
+    /// Whose word the target is.
+    pub named_by: NamedBy,
     /// Method.
     pub method: Method,
     /// Target.
@@ -119,7 +147,11 @@ pub struct Answer {
 /// The shared client. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Outbound {
-    client: reqwest::Client,
+    operators: reqwest::Client,
+    strangers: reqwest::Client,
+    destinations: Destinations,
+    /// The proxy's own host: a stranger that names it would be taken for it.
+    proxy: Option<Host>,
 }
 
 impl Outbound {
@@ -128,25 +160,28 @@ impl Outbound {
     /// # Errors
     /// A proxy that is no URL, a trust store without certificates.
     pub fn new(settings: &Settings) -> Result<Self, SetupError> {
-        // `no_proxy` first: without it the library would read the environment by itself.
-        let mut builder = reqwest::Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured(tls(settings.trust_store.as_deref())?)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .user_agent(concat!("catalyst/", env!("CARGO_PKG_VERSION")));
-        if let Some(url) = settings.https_proxy.as_deref().map(str::trim).filter(|u| !u.is_empty()) {
-            let exceptions = settings.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
-            let proxy = reqwest::Proxy::https(url).map_err(|_| SetupError::Proxy)?;
-            builder = builder.proxy(proxy.no_proxy(exceptions));
-        }
+        Self::with_lookup(settings, Arc::new(SystemLookup::default()))
+    }
+
+    fn with_lookup(settings: &Settings, lookup: Arc<dyn Lookup>) -> Result<Self, SetupError> {
+        let allowed = Arc::new(settings.allowed_clouds.clone());
+        let lookup: Arc<dyn Lookup> = Arc::new(Overridden::new(&settings.addresses, lookup));
+        let tls = tls(settings.trust_store.as_deref())?;
+        let proxy = proxy_host(settings);
+        let mut operators = client(settings, &tls)?;
         for (host, address) in &settings.addresses {
-            builder = builder.resolve(host, *address);
+            operators = operators.resolve(host, *address);
         }
-        let client = builder.build().map_err(|e| SetupError::Tls(chain(&e)))?;
-        Ok(Self { client })
+        let judged = JudgedResolver { allowed: allowed.clone(), lookup: lookup.clone(), proxy: proxy.clone() };
+        let strangers = client(settings, &tls)?.dns_resolver(judged);
+        let build = |builder: reqwest::ClientBuilder| builder.build().map_err(|e| SetupError::Tls(chain(&e)));
+        let (operators, strangers) = (build(operators)?, build(strangers)?);
+        Ok(Self { operators, strangers, destinations: Destinations { allowed, lookup }, proxy })
+    }
+
+    /// Where requests may lead.
+    pub fn destinations(&self) -> &Destinations {
+        &self.destinations
     }
 
     /// Sends one request. Redirects are not followed, nothing is tried again.
@@ -154,16 +189,82 @@ impl Outbound {
     /// # Errors
     /// [`SendError`] when no whole answer came in time. A status of 400 and above is an answer.
     pub async fn send(&self, call: Call) -> Result<Answer, SendError> {
-        let Call { method, url, headers, body, timeout, body_limit } = call;
-        let mut request = self.client.request(method, url).headers(headers);
+        let Call { named_by, method, url, headers, body, timeout, body_limit } = call;
+        let client = match named_by {
+            NamedBy::Operator => &self.operators,
+            NamedBy::Stranger => {
+                self.judge(&url).map_err(SendError::NotAllowed)?;
+                &self.strangers
+            }
+        };
+        let mut request = client.request(method, url).headers(headers);
         if let Some(body) = body {
             request = request.body(body);
         }
         match tokio::time::timeout(timeout, exchange(request, body_limit)).await {
-            Ok(result) => result.map_err(|error| SendError::Unreachable(chain(&error.without_url()))),
+            Ok(result) => result.map_err(|error| match not_allowed(&error) {
+                Some(refused) => SendError::NotAllowed(refused),
+                None => SendError::Unreachable(chain(&error.without_url())),
+            }),
             Err(_) => Err(SendError::Timeout(timeout)),
         }
     }
+
+    /// Judges what the resolver does not see: addresses, which are not resolved, and names that a proxy resolves.
+    fn judge(&self, url: &Url) -> Result<(), NotAllowed> {
+        let Some(host) = Host::of(url) else { return Ok(()) };
+        let is_resolved_here = self.proxy.is_none();
+        match self.destinations.allowed.judge(&host)? {
+            // Where a proxy is set, it or NO_PROXY decides who resolves the name.
+            destination::Standing::ByNetworks(_) if !is_resolved_here => {
+                self.destinations.allowed.judge_unresolved(&host)
+            }
+            destination::Standing::ByAddresses if self.proxy.as_ref() == Some(&host) => {
+                Err(NotAllowed { host: url.host_str().unwrap_or_default().to_owned(), rule: "is the proxy".to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The refusal among the causes of an error.
+fn not_allowed(error: &reqwest::Error) -> Option<NotAllowed> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if let Some(refused) = cause.downcast_ref::<NotAllowed>() {
+            return Some(refused.clone());
+        }
+        next = cause.source();
+    }
+    None
+}
+
+/// What both clients have in common.
+fn client(settings: &Settings, tls: &rustls::ClientConfig) -> Result<reqwest::ClientBuilder, SetupError> {
+    // `no_proxy` first: without it the library would read the environment by itself.
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(tls.clone())
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .user_agent(concat!("catalyst/", env!("CARGO_PKG_VERSION")));
+    let Some(url) = proxy_url(settings) else { return Ok(builder) };
+    let exceptions = settings.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
+    let proxy = reqwest::Proxy::https(url).map_err(|_| SetupError::Proxy)?;
+    Ok(builder.proxy(proxy.no_proxy(exceptions)))
+}
+
+fn proxy_url(settings: &Settings) -> Option<&str> {
+    settings.https_proxy.as_deref().map(str::trim).filter(|url| !url.is_empty())
+}
+
+fn proxy_host(settings: &Settings) -> Option<Host> {
+    let text = proxy_url(settings)?;
+    // A proxy is often written without its scheme.
+    let url = Url::parse(text).ok().filter(Url::has_host).or_else(|| Url::parse(&format!("http://{text}")).ok())?;
+    Host::of(&url)
 }
 
 async fn exchange(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, reqwest::Error> {

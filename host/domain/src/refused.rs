@@ -1,6 +1,6 @@
 //! Why a fact is not recorded. Apart from the table, so that every part of it can say so.
 
-use crate::Status;
+use crate::{Status, Timestamp};
 
 /// Why a fact does not fit the record. Nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +23,16 @@ pub enum Refused {
     /// No bearer was ever given out, or it went with a destroy.
     #[error("the deployment accepts no kubeconfig")]
     NoBearer,
+    /// As many tokens for reading are kept as there may be.
+    #[error(
+        "{count} read tokens of this deployment are in use, the first of which ends at {until}; a DELETE ends all of them"
+    )]
+    ReadTokensTaken {
+        /// How many.
+        count: usize,
+        /// When the first one ends.
+        until: Timestamp,
+    },
     /// A report that no longer matters: a late end of something that was ended already.
     #[error("the report does not fit a deployment that is {0}")]
     Stale(Status),

@@ -3,7 +3,7 @@
 mod parse;
 mod rules;
 
-pub use parse::{BodyError, Parsed, known_settings, parse, refuse};
+pub use parse::{BodyError, Parsed, given_twice, known_settings, parse, refuse};
 pub use rules::validate;
 
 use serde::{Deserialize, Serialize};

@@ -118,7 +118,7 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             dns::watch_resumed(&mut next);
         }
         Fact::Dns(fact) => dns::apply(&mut next, fact)?,
-        Fact::ReadTokenGiven(token) => read_token::given(&mut next, token),
+        Fact::ReadTokenGiven(token) => read_token::given(&mut next, token, at)?,
         Fact::ReadTokensEnded => next.read_tokens.clear(),
     }
     Ok(next)

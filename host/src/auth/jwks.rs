@@ -5,7 +5,7 @@
 //! while it goes on or fails, for a bounded time; only who names a key that is not there waits for it.
 
 use super::{Fault, Standing};
-use crate::outbound::{Call, HeaderMap, Method, Outbound, Url};
+use crate::outbound::{Call, HeaderMap, Method, NamedBy, Outbound, Url};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use serde::Deserialize;
@@ -184,6 +184,7 @@ impl Inner {
             return Err(format!("{what}: their address must be https"));
         }
         let call = Call {
+            named_by: NamedBy::Operator,
             method: Method::GET,
             url,
             headers: HeaderMap::new(),

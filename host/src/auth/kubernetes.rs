@@ -7,7 +7,7 @@ use super::line::{Line, Place};
 use super::refuse::nonsense;
 use super::token::digest;
 use super::{Authenticator, Caller, Fault, Mode, ReviewSettings, Standing};
-use crate::outbound::{self, Answer, Call, HeaderMap, HeaderValue, Method, Outbound, SetupError, Url};
+use crate::outbound::{self, Answer, Call, HeaderMap, HeaderValue, Method, NamedBy, Outbound, SetupError, Url};
 use async_trait::async_trait;
 use catalyst_domain::SecretValue;
 use serde::Deserialize;
@@ -87,6 +87,7 @@ impl Kubernetes {
             "spec": {"token": token.expose(), "audiences": audiences},
         });
         let call = Call {
+            named_by: NamedBy::Operator,
             method: Method::POST,
             url: self.url.clone(),
             headers,

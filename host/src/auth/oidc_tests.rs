@@ -102,6 +102,7 @@ async fn aged(sets: Vec<Reply>, ages: Ages) -> Scene {
     let settings = OidcSettings {
         issuer: url.clone(),
         audience: "catalyst".to_owned(),
+        clients: Vec::new(),
         algorithms: vec![Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256],
         groups_claim: "groups".to_owned(),
         scopes: ScopeMap::parse("group:dev=create+read; user:root=admin").unwrap(),
@@ -140,11 +141,41 @@ async fn each_claim_that_is_not_right_is_refused() {
         (json!({"iss": null}), "a claim is missing"),
         (json!({"aud": null}), "a claim is missing"),
         (json!({"sub": " "}), "it names nobody"),
-        (json!({"exp": null}), "it cannot be checked"),
-        (json!({"sub": null}), "it cannot be checked"),
+        (json!({"exp": null}), "a claim is missing"),
+        (json!({"sub": null}), "a claim is missing"),
+        (json!({"iss": ["https://other.example", scene.provider.url()]}), "it is of another issuer"),
+        (json!({"azp": "other"}), "it was issued to another client"),
+        (json!({"azp": "other", "aud": ["catalyst", "other"]}), "it was issued to another client"),
+        (json!({"events": {}}), "it tells of an event and is nobody's token"),
+        (json!({"iat": now() + 600}), "it is not valid yet"),
     ] {
         assert_eq!(scene.reason(&signer.token(&scene.claims(more.clone()))).await, reason, "{more}");
     }
+}
+
+#[tokio::test]
+async fn what_an_issuer_signs_for_other_uses_is_no_callers_token() {
+    let signer = Signer::new("k1");
+    let scene = scene(&[vec![signer.jwk()]]).await;
+    let claims = scene.claims(json!({}));
+    for typ in ["logout+jwt", "application/logout+jwt", "DPoP+JWT", "secevent+jwt"] {
+        let token = signer.sign(&json!({"alg": "ES256", "kid": "k1", "typ": typ}), &claims);
+        assert_eq!(scene.reason(&token).await, "its type is not that of a caller's token", "{typ}");
+    }
+    for head in [json!({"alg": "ES256", "kid": "k1"}), json!({"alg": "ES256", "kid": "k1", "typ": "at+JWT"})] {
+        assert!(scene.ask(&signer.sign(&head, &claims)).await.is_ok(), "{head}");
+    }
+    let twice = |head: &str, claims: &str| {
+        let message = format!("{}.{}", b64(head), b64(claims));
+        let signature = signer.key.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", b64(signature))
+    };
+    let (head, claims) = (r#"{"alg":"ES256","kid":"k1"}"#, claims.to_string());
+    assert!(scene.ask(&twice(head, &claims)).await.is_ok());
+    let two_groups = claims.replacen('{', r#"{"groups":["root"],"#, 1);
+    assert_eq!(scene.reason(&twice(head, &two_groups)).await, "it says something twice");
+    let two_types = r#"{"alg":"ES256","kid":"k1","typ":"logout+jwt","typ":"JWT"}"#;
+    assert_eq!(scene.reason(&twice(two_types, &claims)).await, "it says something twice");
 }
 
 #[tokio::test]

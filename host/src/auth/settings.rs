@@ -54,6 +54,8 @@ pub struct OidcSettings {
     pub issuer: String,
     /// What `aud` must name.
     pub audience: String,
+    /// Clients beside the audience itself that `azp` may name; where there are any, `client_id` is held to them as well.
+    pub clients: Vec<String>,
     /// Signatures that count; never symmetric ones.
     pub algorithms: Vec<Algorithm>,
     /// Claim with the groups.

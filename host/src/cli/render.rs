@@ -8,6 +8,7 @@ use super::rehearse::empty_folder;
 use super::serve::{sandbox_settings, start_sandbox};
 use crate::compile::Apart;
 use crate::config::Config;
+use crate::outbound::judge_offline;
 use anyhow::Context;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _, OpenOptions, OpenOptionsExt as _};
@@ -16,6 +17,7 @@ use catalyst_domain::provider::{Bundle, BundleFile, Descriptor, RenderContext, S
 use catalyst_domain::request::Parsed;
 use catalyst_domain::{Finding, request};
 use catalyst_sandbox::{CallError, Compile, LoadFailure, Provider, Sandbox, Settings};
+use serde_json::{Map, Value};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,7 +54,13 @@ pub async fn render(config: Config, arguments: Arguments) -> anyhow::Result<()> 
         .iter()
         .flat_map(|p| secret_keys(p.descriptor()).map(str::to_owned).collect::<Vec<_>>())
         .collect();
-    let answer = ask(&provider, parsed, &keys, &context(&config, descriptor)).await?;
+    let mut answer = ask(&provider, parsed, &keys, &context(&config, descriptor)).await?;
+    // Nothing is resolved: who applies the module may know other names than this machine.
+    let refused_addresses = judge_offline(&config.allowed_clouds, &answer.settings, descriptor);
+    if !refused_addresses.is_empty() {
+        answer.findings.extend(refused_addresses);
+        return Err(refused(&answer.findings));
+    }
     let bundle = answer.bundle.ok_or_else(|| refused(&answer.findings))?;
     let folder = empty_folder(&arguments.out)?;
     write(&folder, &bundle)?;
@@ -67,6 +75,8 @@ pub(super) struct Answer {
     pub findings: Vec<Finding>,
     /// None when a finding refuses the request.
     pub bundle: Option<Bundle>,
+    /// The cloud's own settings, as the plugin was given them.
+    pub settings: Map<String, Value>,
 }
 
 /// Asks a plugin about a body. Secrets in it go nowhere.
@@ -85,8 +95,9 @@ pub(super) async fn ask(
     findings.retain(|finding| !secret_keys(descriptor).any(|key| finding.pointer == format!("/{key}")));
     findings.extend(provider.validate(&request).await?);
     let mut findings = request::refuse(wrong_types, &request, findings);
+    let settings = request.extra.clone();
     if findings.iter().any(Finding::is_error) {
-        return Ok(Answer { findings, bundle: None });
+        return Ok(Answer { findings, bundle: None, settings });
     }
     let bundle = match provider.render(&request, context).await? {
         Ok(bundle) => Some(bundle),
@@ -95,7 +106,7 @@ pub(super) async fn ask(
             None
         }
     };
-    Ok(Answer { findings, bundle })
+    Ok(Answer { findings, bundle, settings })
 }
 
 /// Request keys that carry secrets.

@@ -106,7 +106,7 @@ async fn open(config: &Config, spans: Option<&Spans>, stopping: &CancellationTok
     let engine = Engine::new(engine_settings(config, cache_dir), store.clone());
     let engine = told("OpenTofu", engine).await.context("cannot use OpenTofu")?;
     let tofu = engine.version().to_owned();
-    let settings = driver_settings(config);
+    let settings = driver_settings(config, outbound.destinations().clone());
     let driver = Driver::new(store.clone(), sandbox.clone(), engine, names.clone(), settings, stopping.child_token());
     let listener = listen(config.listen).await?;
     let scraped = match config.metrics_listen {
@@ -254,6 +254,7 @@ pub(super) fn outbound_settings(config: &Config) -> outbound::Settings {
         no_proxy: given(&config.proxy.no_proxy),
         trust_store: config.trust_store.clone(),
         addresses: Vec::new(),
+        allowed_clouds: config.allowed_clouds.clone(),
     }
 }
 
@@ -303,7 +304,7 @@ pub(super) fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> en
     }
 }
 
-fn driver_settings(config: &Config) -> driver::Settings {
+fn driver_settings(config: &Config, destinations: outbound::Destinations) -> driver::Settings {
     driver::Settings {
         default_provider: config.default_provider.clone(),
         public_url: config.public_url.clone(),
@@ -315,6 +316,7 @@ fn driver_settings(config: &Config) -> driver::Settings {
         phase1_settle: config.phase1_settle,
         phase1_expected: config.phase1_expected,
         proxy: config.proxy.clone(),
+        destinations,
         secrets_ttl: config.secrets_ttl,
     }
 }

@@ -4,6 +4,7 @@
 //! references. Only the fields that are copied here have an effect, so a key that kube learns tomorrow has none (H-4).
 
 use super::WatchSettings;
+use crate::outbound::is_metadata_or_link_local;
 use base64::Engine as _;
 use catalyst_domain::SecretValue;
 use catalyst_domain::kubeconfig::Kubeconfig;
@@ -42,6 +43,10 @@ pub(super) fn connect(kubeconfig: &Kubeconfig, settings: &WatchSettings) -> Resu
 
 fn config(kubeconfig: &Kubeconfig, settings: &WatchSettings) -> Result<kube::Config, KubeconfigFault> {
     let server = kubeconfig.server.url().parse::<Uri>().map_err(|_| KubeconfigFault("its server is not a URL"))?;
+    // No server of a cluster is there, and what is there gives away credentials of the machine that this host runs on.
+    if kubeconfig.server.host().parse().is_ok_and(is_metadata_or_link_local) {
+        return Err(KubeconfigFault("its server is an address of the link itself or of a metadata service"));
+    }
     let mut config = kube::Config::new(server);
     config.proxy_url = settings.proxy.as_ref().and_then(|choose| choose(&config.cluster_url));
     config.root_cert = kubeconfig.authority_data.as_deref().map(authorities).transpose()?;

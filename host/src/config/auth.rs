@@ -34,6 +34,7 @@ impl Env<'_> {
             "oidc" => Ok(Way::Oidc(OidcSettings {
                 issuer: self.issuer()?,
                 audience: self.needed("CATALYST_OIDC_AUDIENCE", "must be what `aud` of a token names")?.to_owned(),
+                clients: self.clients(),
                 algorithms: self.algorithms()?,
                 groups_claim: self.get("CATALYST_OIDC_GROUPS_CLAIM").unwrap_or("groups").to_owned(),
                 scopes: self.scopes()?,
@@ -69,6 +70,11 @@ impl Env<'_> {
             .filter(is_private_on_the_way)
             .map(|_| text.to_owned())
             .ok_or_else(|| invalid(name, "must be an https URL"))
+    }
+
+    fn clients(&self) -> Vec<String> {
+        let words = self.get("CATALYST_OIDC_CLIENTS").unwrap_or_default().split([',', ' ']);
+        words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
     }
 
     fn algorithms(&self) -> Result<Vec<jsonwebtoken::Algorithm>, ConfigError> {

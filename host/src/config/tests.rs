@@ -68,6 +68,7 @@ fn go_durations_are_read_and_bad_values_name_the_variable() {
         ("CATALYST_TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0.0/99"),
         ("CATALYST_TRUSTED_PROXIES", "0.0.0.0/0"),
         ("CATALYST_API_PUBLIC_URL", "ftp://x"),
+        ("CATALYST_ALLOWED_CLOUDS", "10.0.0.0/8, https://keystone.example"),
         ("CATALYST_TOFU_PASS_ENV", "CATALYST_GHCR_PULL_TOKEN"),
         ("CATALYST_TOFU_CONFINE", "on"),
         ("POOL_DOMAIN_MANAGER_URL", "pdm.example"),

@@ -43,6 +43,11 @@ pub const VARIABLES: &[Variable] = &[
     var("CATALYST_AUTH_KUBERNETES_AUDIENCE", "the API's own", "kubernetes: audience that tokens must be made for"),
     var("CATALYST_OIDC_ISSUER", "", "oidc: URL of the provider, as `iss` has it"),
     var("CATALYST_OIDC_AUDIENCE", "", "oidc: what `aud` must name"),
+    var(
+        "CATALYST_OIDC_CLIENTS",
+        "the audience alone",
+        "oidc: further clients that `azp` of a token may name, and then `client_id` as well; between commas or spaces",
+    ),
     var("CATALYST_OIDC_ALGORITHMS", "RS256,ES256", "oidc: signatures that count"),
     var("CATALYST_OIDC_GROUPS_CLAIM", "groups", "oidc: claim with the groups"),
     var(
@@ -96,6 +101,11 @@ pub const VARIABLES: &[Variable] = &[
     var("DOMAIN", "", "catalyst dns: managed domain to write into"),
     var("SUBDOMAIN", "", "catalyst dns: label of the Sovereign"),
     var("LB_IP", "", "catalyst dns: address the records point at"),
+    var(
+        "CATALYST_ALLOWED_CLOUDS",
+        "public addresses",
+        "private clouds that requests and credential probes may name: hosts, suffixes such as .example.org, networks",
+    ),
     var("HTTPS_PROXY", "", "proxy for everything that goes out"),
     var("NO_PROXY", "", "hosts reached without the proxy"),
     var("SSL_CERT_FILE", "", "trust store of the host's calls and of OpenTofu"),

@@ -7,7 +7,7 @@ mod tests;
 
 use super::lookup::Label;
 use super::managed::ManagedDomains;
-use crate::outbound::{Answer, Call, HeaderMap, Method, Outbound, Url, excerpt};
+use crate::outbound::{Answer, Call, HeaderMap, Method, NamedBy, Outbound, Url, excerpt};
 use catalyst_domain::SecretValue;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -133,6 +133,7 @@ async fn write_all(inputs: &Inputs, http: &Outbound, lines: &mut Vec<String>) ->
 async fn append(inputs: &Inputs, http: &Outbound, subdomain: &str) -> Result<(), String> {
     let url = record_url(inputs, subdomain)?;
     let call = Call {
+        named_by: NamedBy::Operator,
         method: Method::GET,
         url,
         headers: HeaderMap::new(),

@@ -12,7 +12,7 @@ mod tests;
 
 pub use error::{PdmError, PdmFault};
 
-use crate::outbound::{Answer, Call, HeaderMap, HeaderValue, Method, Outbound, Url};
+use crate::outbound::{Answer, Call, HeaderMap, HeaderValue, Method, NamedBy, Outbound, Url};
 use background::UnderWay;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -290,7 +290,8 @@ impl PdmClient {
             headers.insert("content-type", HeaderValue::from_static("application/json"));
         }
         let body = body.map(|b| b.to_string().into_bytes());
-        let sent = self.http.send(Call { method, url, headers, body, timeout, body_limit }).await;
+        let sent =
+            self.http.send(Call { named_by: NamedBy::Operator, method, url, headers, body, timeout, body_limit }).await;
         sent.map_err(|e| PdmError::unreachable(call, &e))
     }
 }

@@ -4,7 +4,8 @@
 #[cfg(test)]
 mod tests;
 
-use crate::outbound::{Call, HeaderMap, HeaderValue, Method, Outbound, SendError, Url};
+use crate::outbound::{Call, HeaderMap, HeaderValue, Method, NamedBy, Outbound, SendError, Url};
+use catalyst_domain::json::{self, JsonError};
 use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
@@ -92,11 +93,14 @@ impl Action {
 }
 
 /// What is wrong with the body of a validate. The texts repeat nothing of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
     /// 400 `invalid-body`.
     #[error("the body must be a JSON object with the strings domain and token")]
     InvalidBody,
+    /// 400 `invalid-body`: the manager might read another one of the values.
+    #[error("{0}")]
+    Duplicate(JsonError),
     /// 422 `missing-domain`.
     #[error("domain is required")]
     MissingDomain,
@@ -107,24 +111,35 @@ pub enum BodyFault {
 
 impl BodyFault {
     /// The contract's word for it.
-    pub fn code(self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
-            Self::InvalidBody => "invalid-body",
+            Self::InvalidBody | Self::Duplicate(_) => "invalid-body",
             Self::MissingDomain => "missing-domain",
             Self::MissingToken => "missing-token",
         }
     }
 }
 
-/// Checks the body of a validate and gives its domain, trimmed, which may be logged. The body of a set-ns is not checked.
+/// Refuses a body that gives a key more than once. What is no JSON is the manager's to judge.
+///
+/// # Errors
+/// [`BodyFault::Duplicate`].
+pub fn refuse_duplicates(body: &[u8]) -> Result<(), BodyFault> {
+    match json::first_value(body) {
+        Err(error @ JsonError::Duplicate(_)) => Err(BodyFault::Duplicate(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the body of a validate and gives its domain, trimmed, which may be logged.
 ///
 /// # Errors
 /// [`BodyFault`], in the contract's order.
 pub fn domain_to_validate(body: &[u8]) -> Result<String, BodyFault> {
-    let first = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next();
-    let fields = match first {
-        Some(Ok(Value::Object(fields))) => fields,
-        Some(Ok(Value::Null)) => serde_json::Map::new(),
+    let fields = match json::first_value(body) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(Value::Null) => serde_json::Map::new(),
+        Err(error @ JsonError::Duplicate(_)) => return Err(BodyFault::Duplicate(error)),
         _ => return Err(BodyFault::InvalidBody),
     };
     let text = |key: &str| match fields.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, value)| value) {
@@ -188,6 +203,7 @@ pub async fn forward(
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     let call = Call {
+        named_by: NamedBy::Operator,
         method: Method::POST,
         url,
         headers,

@@ -191,7 +191,8 @@ fn by_cookie(
     let (Needs::OrReadToken(..), Some(id)) = (rule.needs, id) else { return None };
     let mut given = cookie::given(headers).peekable();
     given.peek()?;
-    Some(given.find_map(|token| Some((opens(app, id, &token)?, token))))
+    let mut of_ours = given.filter(|token| TokenKind::of(token) == TokenKind::Reading);
+    Some(of_ours.find_map(|token| Some((opens(app, id, &token)?, token))))
 }
 
 pub(super) fn by_read_token(rule: &Rule, id: Option<&DeploymentId>, opens: Opens) -> Result<Caller, Refusal> {

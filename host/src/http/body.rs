@@ -3,6 +3,8 @@
 use super::error::ApiError;
 use axum::body::Body;
 use bytes::Bytes;
+use catalyst_domain::json::{JsonError, first_value};
+use catalyst_domain::request::given_twice;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use std::time::Duration;
@@ -21,6 +23,18 @@ pub const KUBECONFIG_DEADLINE: Duration = Duration::from_secs(60);
 /// As [`read_within`].
 pub async fn read(body: Body, limit: usize, too_large: fn(usize) -> ApiError) -> Result<Bytes, ApiError> {
     read_within(body, limit, POST_DEADLINE, too_large).await
+}
+
+/// Refuses a body that gives a key more than once, where what else it holds may be ignored: with one of the two values a
+/// retry or a destroy would run, and nobody could say with which.
+///
+/// # Errors
+/// [`ApiError::Findings`], one for each such key. What is no JSON passes.
+pub fn refuse_duplicates(body: &[u8]) -> Result<(), ApiError> {
+    match first_value(body) {
+        Err(JsonError::Duplicate(keys)) => Err(ApiError::Findings(keys.iter().map(given_twice).collect())),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a body whole.

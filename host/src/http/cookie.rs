@@ -11,9 +11,6 @@ use catalyst_domain::{DeploymentId, SecretValue};
 pub const NAME: &str = "catalyst-read";
 /// How long a browser keeps it, in seconds: as long as it opens anything.
 const MAX_AGE: i64 = LASTS.as_secs();
-/// Cookies of the name that are looked at: paths keep them apart, so there is one.
-const MOST: usize = 4;
-
 /// The header that sets it.
 pub fn set(settings: &CookieSettings, id: &DeploymentId, token: &SecretValue) -> Option<HeaderValue> {
     let (prefix, secure) = (&settings.prefix, if settings.secure { "; Secure" } else { "" });
@@ -26,11 +23,16 @@ pub fn set(settings: &CookieSettings, id: &DeploymentId, token: &SecretValue) ->
     Some(value)
 }
 
-/// The tokens that a request carries.
+/// The values that a request carries under the name, from all `Cookie` headers, in their order. A page of a sibling domain can
+/// set any number of cookies of the same name, before or after the right one and with any bytes in them, so all are given;
+/// the limit of a request's head bounds how many there are, and a look at one costs a digest.
 pub fn given(headers: &HeaderMap) -> impl Iterator<Item = SecretValue> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
-    let named = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == NAME);
-    named.take(MOST).map(|(_, value)| SecretValue::new(value))
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| {
+        let value = pair.trim_ascii().strip_prefix(NAME.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?;
+        // One that is no text is no token of ours.
+        Some(SecretValue::new(String::from_utf8_lossy(value.trim_ascii_start())))
+    })
 }
 
 #[cfg(test)]
@@ -54,6 +56,27 @@ mod tests {
         };
         assert_eq!(read("a=b; catalyst-read=x=y; c"), ["x=y"]);
         assert_eq!(read("catalyst-read2=x; xcatalyst-read=y"), [""; 0]);
-        assert_eq!(read(&"catalyst-read=x;".repeat(9)).len(), MOST);
+    }
+
+    #[test]
+    fn junk_of_a_sibling_domain_hides_no_cookie() {
+        let right = "catalyst-read=right";
+        let junk = "catalyst-read=junk;".repeat(500);
+        for texts in [
+            vec![format!("{junk}{right}")],
+            vec![format!("{right}; {junk}")],
+            vec![junk.clone(), junk.clone(), right.to_owned()],
+            vec![format!("a=\"; {right}; b=\"")],
+            vec![format!("=; ;;catalyst-read; catalyst-read=;{right};")],
+            vec![format!("x=\u{e9}; {right}; catalyst-read=\u{ff}")],
+            vec![format!("Catalyst-Read=other;\t{right}")],
+        ] {
+            let mut headers = HeaderMap::new();
+            for text in &texts {
+                let bytes: Vec<u8> = text.chars().map(|c| c as u32 as u8).collect();
+                headers.append(COOKIE, HeaderValue::from_bytes(&bytes).unwrap());
+            }
+            assert!(given(&headers).any(|token| token.expose() == "right"), "{texts:?}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::{Extension, Json};
+use catalyst_domain::read_token::{ReadToken, Tenure};
 use catalyst_domain::{Finding, Status};
 use std::sync::Arc;
 
@@ -45,6 +46,7 @@ pub async fn create(
         Created::Earlier(record) => {
             headers.insert(REPLAYED, HeaderValue::from_static("true"));
             if let Some(kept) = kept {
+                let kept = ReadToken { tenure: Tenure::Replayed, ..kept };
                 app.driver.give_read_token(&record.id, kept, jiff::Timestamp::now()).await?;
             }
             record

@@ -10,6 +10,8 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use catalyst_domain::Finding;
+use catalyst_domain::finding::joined_errors;
 use catalyst_domain::provider::{Descriptor, SecretSpec, Verdict};
 use catalyst_domain::request::known_settings;
 use catalyst_domain::{SecretValue, Secrets};
@@ -26,6 +28,9 @@ pub struct CredentialVerdict {
     valid: bool,
     /// What was proven, or what is wrong; a sentence for a person.
     message: String,
+    /// What is wrong with the settings that came with the credential, key by key; absent where nothing is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
 }
 
 type Reply = (StatusCode, [(HeaderName, &'static str); 1], Json<CredentialVerdict>);
@@ -35,8 +40,12 @@ pub async fn validate(State(app): State<Arc<App>>, body: Body) -> Result<Reply, 
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     let fields = Fields::parse(&body)
         .and_then(|f| Ok((SecretValue::new(f.text("token")?), f.text("provider")?, f.others(&["token", "provider"]))));
-    let Ok((token, id, others)) = fields else {
-        return Ok(refused("invalid request body: it must be a JSON object with the strings token and provider"));
+    let (token, id, others) = match fields {
+        Ok(fields) => fields,
+        Err(fault) => {
+            let form = "invalid request body: it must be a JSON object with the strings token and provider";
+            return Ok(refused(fault.said(form)));
+        }
     };
     let id = id.trim();
     let Some(provider) = app.sandbox.provider(id) else {
@@ -44,6 +53,11 @@ pub async fn validate(State(app): State<Arc<App>>, body: Body) -> Result<Reply, 
     };
     // What of it the cloud's own schema names goes to the plugin; another cloud's secret never does.
     let settings = known_settings(others, provider.descriptor(), &secret_keys(&app));
+    let findings = app.outbound.destinations().judge(&settings, provider.descriptor()).await;
+    if !findings.is_empty() {
+        let (status, headers, Json(verdict)) = refused(joined_errors(&findings));
+        return Ok((status, headers, Json(CredentialVerdict { findings, ..verdict })));
+    }
     let outcome = judge(&app, &provider, &token, &settings).await?;
     tracing::info!(
         provider.id = id,
@@ -132,5 +146,9 @@ fn refused(message: impl Into<String>) -> Reply {
 }
 
 fn said(status: StatusCode, valid: bool, message: impl Into<String>) -> Reply {
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(CredentialVerdict { valid, message: message.into() }))
+    (
+        status,
+        [(header::CACHE_CONTROL, "no-store")],
+        Json(CredentialVerdict { valid, message: message.into(), findings: Vec::new() }),
+    )
 }

@@ -22,6 +22,7 @@ pub async fn destroy(
     app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     accepting(&app)?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
+    body::refuse_duplicates(&body)?;
     // The body may have taken long.
     accepting(&app)?;
     let record = app.driver.destroy(id.clone(), body, jiff::Timestamp::now()).await?;

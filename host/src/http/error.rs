@@ -244,6 +244,9 @@ impl ApiError {
             Self::KubeconfigEmpty => coded(S::UNPROCESSABLE_ENTITY, "empty-body", "the body must be a kubeconfig"),
             Self::Kubeconfig(error) => kubeconfig(error),
             Self::Create(error) => create(error),
+            Self::Refused(refused @ Refused::ReadTokensTaken { .. }) => {
+                coded(S::CONFLICT, "too-many-read-tokens", refused)
+            }
             Self::Refused(refused) => (S::CONFLICT, sentence(refused.to_string())),
             Self::UnknownPhase(phase) => {
                 let text = format!("unknown phase {phase:?}: it must be a phase id such as tofu-apply or cilium");
@@ -266,7 +269,8 @@ impl ApiError {
                 coded(S::BAD_REQUEST, "request-too-large", format!("the body must be at most {limit} bytes"))
             }
             Self::RegistrarBody(fault) => {
-                let malformed = fault == registrar::BodyFault::InvalidBody;
+                use registrar::BodyFault::{Duplicate, InvalidBody};
+                let malformed = matches!(fault, InvalidBody | Duplicate(_));
                 let status = if malformed { S::BAD_REQUEST } else { S::UNPROCESSABLE_ENTITY };
                 coded(status, fault.code(), fault)
             }

@@ -11,7 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use catalyst_domain::kubeconfig::sha256_hex;
-use catalyst_domain::read_token::{Opens, ReadToken};
+use catalyst_domain::read_token::{Opens, ReadToken, Tenure};
 use catalyst_domain::{DeploymentId, SecretValue, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
@@ -54,7 +54,8 @@ pub(super) fn minted(whoever: &Whoever, now: Timestamp) -> Result<Option<(Secret
     }
     let token = mint_for_reading().map_err(|NoRandomness| ApiError::NoRandomness)?;
     let opens = if whoever.0.may(Scope::Kubeconfig) { Opens::ReadingAndKubeconfig } else { Opens::Reading };
-    let kept = ReadToken { sha256: sha256_hex(token.expose().as_bytes()), opens, given_at: Some(now) };
+    let kept =
+        ReadToken { sha256: sha256_hex(token.expose().as_bytes()), opens, given_at: Some(now), tenure: Tenure::Kept };
     Ok(Some((token, kept)))
 }
 

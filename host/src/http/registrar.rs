@@ -5,7 +5,7 @@ use super::body;
 use super::error::ApiError;
 use super::path::RegistrarName;
 use crate::app::App;
-use crate::dns::registrar::{Action, Registrar, domain_to_validate};
+use crate::dns::registrar::{Action, Registrar, domain_to_validate, refuse_duplicates};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -27,13 +27,14 @@ pub async fn validate(
     pass_on(&app, registrar, Action::Validate, body).await
 }
 
-/// Points a domain at nameservers. The manager judges the body.
+/// Points a domain at nameservers. The manager judges the body, which must not be one that two readers take differently.
 pub async fn set_ns(
     State(app): State<Arc<App>>,
     RegistrarName(registrar): RegistrarName,
     body: Body,
 ) -> Result<Response, ApiError> {
     let body = read(body).await?;
+    refuse_duplicates(&body).map_err(ApiError::RegistrarBody)?;
     pass_on(&app, registrar, Action::SetNameservers, body).await
 }
 

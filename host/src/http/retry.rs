@@ -28,6 +28,7 @@ pub async fn retry(
     accepting(&app)?;
     let Phase(phase) = phase?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
+    body::refuse_duplicates(&body)?;
     // The body may have taken long.
     accepting(&app)?;
     let retried = app.driver.retry(id.clone(), phase.clone(), body, jiff::Timestamp::now()).await?;

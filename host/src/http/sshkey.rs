@@ -2,11 +2,12 @@
 
 use super::body;
 use super::error::ApiError;
-use super::fields::Fields;
+use super::fields::{Fields, NotFields};
 use crate::driver::random;
 use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderName, header};
+use catalyst_domain::request::given_twice;
 use serde::Serialize;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{HashAlg, LineEnding, PrivateKey};
@@ -27,10 +28,15 @@ pub struct KeyPair {
     fingerprint: String,
 }
 
-/// A fresh Ed25519 key pair. A body that cannot be read counts as none: only a comment is in it.
+/// A fresh Ed25519 key pair. A body that cannot be read counts as none: only a comment is in it. One that can be read in two
+/// ways is refused as everywhere.
 pub async fn generate(body: Body) -> Result<([(HeaderName, &'static str); 1], Json<KeyPair>), ApiError> {
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
-    let fqdn = Fields::parse(&body).and_then(|fields| fields.text("fqdn")).unwrap_or_default();
+    let fqdn = match Fields::parse(&body).and_then(|fields| fields.text("fqdn")) {
+        Ok(fqdn) => fqdn,
+        Err(NotFields::Malformed) => String::new(),
+        Err(NotFields::Duplicate(keys)) => return Err(ApiError::Findings(keys.iter().map(given_twice).collect())),
+    };
     let pair = pair(&comment(&fqdn))?;
     tracing::info!(ssh.fingerprint = pair.fingerprint, "SSH key generated");
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(pair)))

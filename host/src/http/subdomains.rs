@@ -15,11 +15,14 @@ use std::sync::Arc;
 pub async fn check(State(app): State<Arc<App>>, body: Body) -> Result<(StatusCode, Json<Availability>), ApiError> {
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     let fields = Fields::parse(&body).and_then(|f| Ok((f.text("subdomain")?, f.text("poolDomain")?)));
-    let Ok((subdomain, pool)) = fields else {
-        let detail = "the body must be a JSON object with the strings subdomain and poolDomain".to_owned();
-        let reason = "invalid-format".to_owned();
-        let answer = Availability { available: false, reason, detail, fqdn: String::new() };
-        return Ok((StatusCode::BAD_REQUEST, Json(answer)));
+    let (subdomain, pool) = match fields {
+        Ok(fields) => fields,
+        Err(fault) => {
+            let detail = fault.said("the body must be a JSON object with the strings subdomain and poolDomain");
+            let reason = "invalid-format".to_owned();
+            let answer = Availability { available: false, reason, detail, fqdn: String::new() };
+            return Ok((StatusCode::BAD_REQUEST, Json(answer)));
+        }
     };
     Ok((StatusCode::OK, Json(app.names.check(&subdomain, &pool).await)))
 }

@@ -1,7 +1,7 @@
 //! Sends the requests by which a provider proves a credential. The plugin names the requests and never sees a secret; this
 //! file fills the secrets in, sends to declared hosts only, and takes the secrets out of what comes back.
 
-use super::{Call, HeaderMap, HeaderName, HeaderValue, Method, Outbound, Url};
+use super::{Call, HeaderMap, HeaderName, HeaderValue, Method, NamedBy, Outbound, Url};
 use catalyst_domain::Secrets;
 use catalyst_domain::provider::{Probe, ProbeResponse};
 use std::time::Duration;
@@ -119,7 +119,7 @@ fn prepare(
     if body.as_ref().is_some_and(|b| b.len() > MAX_BODY) {
         return Err(refused("its body is over 64 KiB"));
     }
-    Ok(Call { method, url, headers, body, timeout: BUDGET, body_limit })
+    Ok(Call { named_by: NamedBy::Stranger, method, url, headers, body, timeout: BUDGET, body_limit })
 }
 
 /// The URL, if it may be called.

@@ -18,7 +18,8 @@ struct Cloud {
 async fn cloud(replies: impl IntoIterator<Item = Reply>) -> Cloud {
     let (server, folder, trust) = TestServer::start_tls(HOST, replies).await;
     let addresses = vec![(HOST.to_owned(), server.address)];
-    let settings = Settings { trust_store: Some(trust), addresses, ..Settings::default() };
+    let allowed_clouds = AllowedClouds::parse("127.0.0.0/8").expect("a list");
+    let settings = Settings { trust_store: Some(trust), addresses, allowed_clouds, ..Settings::default() };
     Cloud { outbound: Outbound::new(&settings).expect("a client"), server, _folder: folder }
 }
 

@@ -5,6 +5,7 @@ use crate::test_server::{Reply, TestServer, nobody, outbound, say};
 
 fn get(url: &str) -> Call {
     Call {
+        named_by: NamedBy::Operator,
         method: Method::GET,
         url: Url::parse(url).expect("a URL"),
         headers: HeaderMap::new(),
@@ -75,6 +76,7 @@ async fn what_no_proxy_names_is_called_directly() {
             no_proxy: Some(no_proxy.to_owned()),
             trust_store: Some(trust),
             addresses: vec![("cloud.test".to_owned(), server.address)],
+            ..Settings::default()
         });
         assert_eq!(client.send(get("https://cloud.test/")).await.expect(no_proxy).status, 200);
         assert!(proxy.seen().is_empty(), "{no_proxy}");

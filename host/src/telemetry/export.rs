@@ -1,7 +1,7 @@
 //! How spans leave: by OTLP over HTTP, in batches, on a thread of their own. A collector that is slow or gone costs spans and
 //! nothing else: what does not fit into the queue is dropped, and the end of the process waits for it a bounded time.
 
-use crate::outbound::{Call, HeaderMap, Outbound, Url};
+use crate::outbound::{Call, HeaderMap, NamedBy, Outbound, Url};
 use async_trait::async_trait;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
@@ -130,6 +130,7 @@ impl HttpClient for Way {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (head, body) = request.into_parts();
         let call = Call {
+            named_by: NamedBy::Operator,
             method: head.method,
             url: Url::parse(&head.uri.to_string())?,
             headers: head.headers,

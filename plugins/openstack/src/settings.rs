@@ -21,7 +21,7 @@ pub(crate) const SCHEMA: &str = r#"{
   "required": ["openstackAuthUrl", "openstackExternalNetwork"],
   "properties": {
     "openstackAuthUrl": {
-      "type": "string", "maxLength": 256, "examples": ["https://auth.cloud.example.org/v3"],
+      "type": "string", "format": "uri", "maxLength": 256, "examples": ["https://auth.cloud.example.org/v3"],
       "description": "Address of the identity service (Keystone), version 3."
     },
     "openstackExternalNetwork": {

@@ -5,7 +5,7 @@ use crate::callers::{Mode, READING, Scene, TOKENS_GRACE, records};
 use crate::client::{request, until};
 use crate::kit::{BEARER, Setup, id, kubeconfig, record};
 use catalyst_domain::kubeconfig::sha256_hex;
-use catalyst_domain::read_token::{self, LAST_LOOK, LASTS, Opens, ReadToken};
+use catalyst_domain::read_token::{self, LAST_LOOK, LASTS, Opens, ReadToken, Tenure};
 use catalyst_domain::{Entry, Level, Record, Status, Timestamp};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use tokio::net::TcpStream;
 const RECHECK: Duration = Duration::from_millis(100);
 
 fn token(text: &str) -> ReadToken {
-    ReadToken { sha256: sha256_hex(text.as_bytes()), opens: Opens::Reading, given_at: Some(Timestamp::now()) }
+    let sha256 = sha256_hex(text.as_bytes());
+    ReadToken { sha256, opens: Opens::Reading, given_at: Some(Timestamp::now()), tenure: Tenure::Kept }
 }
 
 /// A deployment that goes on, opened by [`READING`].
@@ -72,18 +73,46 @@ async fn a_stream_ends_with_a_reason_soon_after_its_token_was_taken_out_and_othe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_a_read_token_or_its_cookie_opened_ends_with_that_token() {
-    let scene = scene(vec![running()]).await;
+    let mut record = running();
+    record.read_tokens[0].tenure = Tenure::Replayed;
+    let scene = scene(vec![record]).await;
     let (bearer, cookie) = (format!("Bearer {READING}"), format!("catalyst-read={READING}"));
     let mut streams = [follow(&scene, ("authorization", &bearer)).await, follow(&scene, ("cookie", &cookie)).await];
-    // The oldest goes where there are too many.
-    for n in 0..read_token::MOST {
-        let later = token(&format!("catalyst-read_later{n}"));
+    // Another answer to the same create takes the place of its like, the oldest first.
+    for n in 0..read_token::MOST_REPLAYED {
+        let later = ReadToken { tenure: Tenure::Replayed, ..token(&format!("catalyst-read_later{n}")) };
         scene.server.app.driver.give_read_token(&id(1), later, Timestamp::now()).await.unwrap();
     }
     for stream in &mut streams {
         let (event, problem) = last_event(stream).await;
         assert_eq!((event.as_str(), &problem["error"]), ("access-ended", &"invalid-token".into()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_token_that_was_given_is_pushed_out_by_no_other() {
+    let scene = scene(vec![running()]).await;
+    let path = format!("/api/v1/deployments/{}", id(1));
+    let ask = async || {
+        let read = scene.bearer("read");
+        scene.server.ask("POST", &format!("{path}/read-tokens"), &[("authorization", &read)], b"").await
+    };
+    for _ in 1..read_token::MOST {
+        assert_eq!(ask().await.status, 201);
+    }
+    for _ in 0..read_token::MOST {
+        let refused = ask().await;
+        assert_eq!(refused.refusal(), (409, "too-many-read-tokens".into()));
+        let detail = refused.json()["detail"].to_string();
+        assert!(
+            detail.contains("8 read tokens") && detail.contains("DELETE") && detail.contains("ends at 20"),
+            "{detail}"
+        );
+    }
+    let first = format!("Bearer {READING}");
+    assert_eq!(scene.server.ask("GET", &path, &[("authorization", &first)], b"").await.status, 200);
+    scene.server.app.driver.end_read_tokens(&id(1), Timestamp::now()).await.unwrap();
+    assert_eq!(ask().await.status, 201, "a DELETE makes room");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use crate::kit::{Server, Setup, id, record};
 use catalyst::auth::{self, CookieSettings, OidcSettings, ReviewSettings, ScopeMap, Scopes, Way, algorithm};
 use catalyst_domain::kubeconfig::sha256_hex;
-use catalyst_domain::read_token::{Opens, ReadToken};
+use catalyst_domain::read_token::{Opens, ReadToken, Tenure};
 use catalyst_domain::{Record, SecretValue, Status, Timestamp};
 use catalyst_tests::double::Double;
 use catalyst_tests::openid::{self, OpenId};
@@ -85,6 +85,7 @@ impl Scene {
             Mode::Oidc => {
                 let made = OpenId::start();
                 let settings = OidcSettings {
+                    clients: Vec::new(),
                     issuer: made.issuer(),
                     audience: openid::AUDIENCE.to_owned(),
                     algorithms: vec![algorithm("ES256").unwrap()],
@@ -133,8 +134,12 @@ fn scope_map() -> ScopeMap {
 
 /// Two deployments at their end, so that no route that is let through begins anything.
 pub fn records() -> Vec<Record> {
-    let token =
-        |text: &str, opens| ReadToken { sha256: sha256_hex(text.as_bytes()), opens, given_at: Some(Timestamp::now()) };
+    let token = |text: &str, opens| ReadToken {
+        sha256: sha256_hex(text.as_bytes()),
+        opens,
+        given_at: Some(Timestamp::now()),
+        tenure: Tenure::Kept,
+    };
     let destroyed = |n| Record { finished_at: Some(Timestamp::now()), ..record(n, Status::Destroyed) };
     let mut one = destroyed(1);
     one.read_tokens = vec![token(READING, Opens::Reading), token(READING_KUBECONFIG, Opens::ReadingAndKubeconfig)];

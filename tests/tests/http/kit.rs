@@ -10,7 +10,7 @@ use catalyst::driver::{self, Driver};
 use catalyst::engine::{self, Engine};
 use catalyst::http::{self, AllowedOrigin, Limits, TrustedProxies};
 use catalyst::metrics::{Measured, Metrics};
-use catalyst::outbound::Outbound;
+use catalyst::outbound::{AllowedClouds, Outbound};
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::record::{NewRecord, ProviderRef};
 use catalyst_domain::{DeploymentId, Record, Request, SecretValue, Status, Timestamp};
@@ -60,6 +60,8 @@ pub struct Setup {
     pub stored_kubeconfig: Option<String>,
     /// Networks of proxies that are believed.
     pub trusted_proxies: &'static str,
+    /// Private clouds that requests may name.
+    pub allowed_clouds: &'static str,
     /// How often the right to follow a deployment is asked again.
     pub recheck: Duration,
 }
@@ -77,6 +79,7 @@ impl Default for Setup {
             kubeconfigs_blocked: false,
             stored_kubeconfig: None,
             trusted_proxies: "",
+            allowed_clouds: "",
             recheck: http::Settings::default().recheck,
         }
     }
@@ -128,8 +131,10 @@ impl Server {
         let engine = Engine::new(engine_settings(folder.path()), store.clone()).await.unwrap();
         let stop = CancellationToken::new();
         let sandbox = sandbox().await;
-        let settings = driver_settings(setup.pull_token);
-        let outbound = Outbound::new(&catalyst::outbound::Settings::default()).unwrap();
+        let allowed_clouds = AllowedClouds::parse(setup.allowed_clouds).unwrap();
+        let outbound = catalyst::outbound::Settings { allowed_clouds, ..Default::default() };
+        let outbound = Outbound::new(&outbound).unwrap();
+        let settings = driver_settings(setup.pull_token, &outbound);
         // No test here asks it: nothing listens there.
         let manager = "http://127.0.0.1:9/".parse().unwrap();
         let names = Names::new(&outbound, manager, ManagedDomains::from_config(None, None));
@@ -225,7 +230,7 @@ fn engine_settings(folder: &Path) -> engine::Settings {
     }
 }
 
-fn driver_settings(pull_token: &str) -> driver::Settings {
+fn driver_settings(pull_token: &str, outbound: &Outbound) -> driver::Settings {
     driver::Settings {
         default_provider: None,
         public_url: "https://catalyst.example".to_owned(),
@@ -237,6 +242,7 @@ fn driver_settings(pull_token: &str) -> driver::Settings {
         phase1_settle: Duration::from_secs(5),
         phase1_expected: None,
         proxy: catalyst::outbound::ProxyConfig::default(),
+        destinations: outbound.destinations().clone(),
         secrets_ttl: Duration::from_secs(600),
     }
 }

@@ -4,10 +4,12 @@
 
 mod abuse;
 mod access;
+mod addresses;
 mod audit;
 mod authority;
 mod basics;
 mod bearers;
+mod bodies;
 mod callers;
 mod client;
 mod cors;

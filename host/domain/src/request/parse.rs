@@ -2,10 +2,14 @@
 
 use super::{RegionSlot, Request};
 use crate::finding::{Finding, sort_by_contract};
+use crate::json::{self, DuplicateKey, JsonError};
 use crate::provider::Descriptor;
 use crate::secrets::{SecretValue, Secrets};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+
+/// Code of the finding about a key that a body gives more than once.
+const DUPLICATE_KEY: &str = "duplicate-key";
 
 /// Why a body could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +17,13 @@ pub struct BodyError(
     /// What is wrong, all at once.
     pub Vec<Finding>,
 );
+
+/// The finding about a key that an object of a body gives more than once.
+pub fn given_twice(duplicate: &DuplicateKey) -> Finding {
+    let message =
+        format!("invalid request body: the key {:?} is given more than once, in this or another case", duplicate.key);
+    Finding::error(&duplicate.pointer, DUPLICATE_KEY, message)
+}
 
 /// A body as far as its types were right. It may hold secrets until [`Parsed::split`] takes them out, so it cannot be
 /// printed.
@@ -26,19 +37,16 @@ pub struct Parsed {
 /// first JSON value is ignored, as the earlier service did.
 ///
 /// # Errors
-/// A finding for malformed JSON. Wrong types are [`Parsed::take_wrong_types`].
+/// A finding for malformed JSON, or one for each key that is given more than once. Wrong types are
+/// [`Parsed::take_wrong_types`].
 pub fn parse(body: &[u8]) -> Result<Parsed, BodyError> {
-    let first = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next();
-    let root = match first {
-        Some(Ok(Value::Object(root))) => root,
-        Some(Ok(Value::Null)) => Map::new(),
-        Some(Ok(_)) => return Err(whole("invalid request body: it must be a JSON object")),
-        Some(Err(error)) => {
-            let text =
-                format!("invalid request body: malformed JSON at line {}, column {}", error.line(), error.column());
-            return Err(whole(&text));
-        }
-        None => return Err(whole("invalid request body: it is empty, a JSON object is needed")),
+    let root = match json::first_value(body) {
+        Ok(Value::Object(root)) => root,
+        Ok(Value::Null) => Map::new(),
+        Ok(_) => return Err(whole("invalid request body: it must be a JSON object")),
+        Err(JsonError::Empty) => return Err(whole("invalid request body: it is empty, a JSON object is needed")),
+        Err(error @ JsonError::Malformed { .. }) => return Err(whole(&format!("invalid request body: {error}"))),
+        Err(JsonError::Duplicate(keys)) => return Err(BodyError(keys.iter().map(given_twice).collect())),
     };
     let (mut fields, mut root) = (Fields { findings: Vec::new() }, root);
     let approved_render_digest = fields.digest(&mut root, "expectedRenderDigest");

@@ -84,6 +84,26 @@ fn malformed_bodies_get_one_clear_finding() {
 }
 
 #[test]
+fn a_key_that_is_given_twice_is_named_and_its_values_are_not() {
+    for (body, pointers) in [
+        (r#"{"orgName":"A","orgName":"sentinel"}"#, vec!["/orgName"]),
+        (r#"{"cloudToken":"sentinel","CloudToken":"sentinel"}"#, vec!["/CloudToken"]),
+        (
+            r#"{"regions":[{"provider":"a","PROVIDER":"sentinel"}],"x":{"y":1,"y":2}}"#,
+            vec!["/regions/0/PROVIDER", "/x/y"],
+        ),
+    ] {
+        let Err(BodyError(found)) = parse(body.as_bytes()) else { panic!("{body}") };
+        let text = format!("{found:?}");
+        assert!(
+            found.iter().all(|f| f.code == "duplicate-key" && f.is_error()) && !text.contains("sentinel"),
+            "{text}"
+        );
+        assert_eq!(found.iter().map(|f| f.pointer.as_str()).collect::<Vec<_>>(), pointers, "{body}");
+    }
+}
+
+#[test]
 fn keys_match_in_any_case_and_the_first_region_counts() {
     let parsed = parse(br#"{"ORGNAME":" A ","region":"x","workerCount":9,"regions":[{"provider":"cloud","cloudRegion":"r1","workerCount":2}]}"#);
     let request = parsed.unwrap_or_else(|_| panic!("must parse")).without_extra();

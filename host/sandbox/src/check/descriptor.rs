@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use catalyst_domain::host_name::{LocalName, local};
 use catalyst_domain::provider::{Catalogue, Descriptor, SecretRole, SecretSource, SecretSpec};
 
 use super::{Checked, ITEMS, NAME, TEXT, at_most, plain, short};
@@ -23,11 +24,6 @@ const SCHEMA: usize = 256 * 1024;
 
 /// Longest label of a host name (RFC 1035, 2.3.4).
 const LABEL: usize = 63;
-
-/// Zones without a public owner, whose names lead into the host's machine, network or cluster: multicast DNS (RFC
-/// 6762), loopback (RFC 6761), private use, in which clouds keep their metadata services, and Kubernetes' services in
-/// short and in full.
-const LOCAL_ZONES: [&str; 5] = ["cluster.local", "localhost", "local", "internal", "svc"];
 
 pub(crate) fn descriptor(descriptor: &Descriptor) -> Checked {
     if !is_id(&descriptor.id) {
@@ -157,8 +153,7 @@ fn catalogue(catalogue: &Catalogue) -> Checked {
 
 /// A probe carries a credential, and the host sends it from where it runs: inside of a cluster, beside a cloud's
 /// metadata service. So no plugin may point it at an address, or at a name that only this machine, this network or this
-/// cluster gives a meaning. Which address a public name leads to is not looked at: a private cloud's API has a private
-/// one, and behind a proxy there is none to see.
+/// cluster gives a meaning. Which address a name leads to is judged by who connects, when it does.
 fn api_hosts(hosts: &[String]) -> Checked {
     at_most("API hosts", hosts.len(), SECRETS)?;
     hosts.iter().try_for_each(|host| api_host(host))
@@ -183,13 +178,16 @@ fn api_host(host: &str) -> Checked {
             "the API host {host} is an address; a name is needed, for which its certificate can vouch"
         ));
     }
-    if last == host {
-        return Err(format!("the API host {host} is a single label, which means something else on each network"));
+    match local(host) {
+        Some(_) if !host.contains('.') => {
+            Err(format!("the API host {host} is a single label, which means something else on each network"))
+        }
+        Some(LocalName::OwnZone(zone)) => {
+            Err(format!("the API host {host} ends in .{zone}, which only this host's own surroundings know"))
+        }
+        // A private cloud may be there; whether it is one that the operator allowed is judged with its address.
+        Some(LocalName::PrivateZone(_) | LocalName::SingleLabel) | None => Ok(()),
     }
-    if let Some(zone) = LOCAL_ZONES.iter().find(|zone| host.ends_with(&format!(".{zone}"))) {
-        return Err(format!("the API host {host} ends in .{zone}, which only this host's own surroundings know"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -296,10 +294,15 @@ pub(crate) mod tests {
         }
         let mut private = sample();
         // Public, of a company's own zone, and one that only contains a word of the list.
-        private.api_hosts =
-            ["api.cloud.example", "keystone.cloud.corp.example", "internal.cloud.example", "svc.example"]
-                .map(str::to_owned)
-                .to_vec();
+        private.api_hosts = [
+            "api.cloud.example",
+            "api.cloud.corp",
+            "keystone.cloud.corp.example",
+            "internal.cloud.example",
+            "svc.example",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         assert_eq!(descriptor(&private), Ok(()));
     }
 

@@ -36,6 +36,11 @@ impl Finding {
         Self { check, verdict: Verdict::Ok, found: found.to_string(), advice: None }
     }
 
+    /// All is well, and there is something to know.
+    pub(super) fn note(check: &'static str, found: impl ToString, advice: impl ToString) -> Self {
+        Self { check, verdict: Verdict::Ok, found: found.to_string(), advice: Some(advice.to_string()) }
+    }
+
     /// It works, and should be looked at.
     pub(super) fn warn(check: &'static str, found: impl ToString, advice: impl ToString) -> Self {
         Self { check, verdict: Verdict::Warn, found: found.to_string(), advice: Some(advice.to_string()) }

@@ -4,7 +4,7 @@ use super::check::Site;
 use super::finding::Finding;
 use crate::cli::serve::outbound_settings;
 use crate::config::Config;
-use crate::outbound::{Call, HeaderMap, Method, Outbound, SetupError, Url};
+use crate::outbound::{Call, HeaderMap, Method, NamedBy, Outbound, SetupError, Url};
 use jiff::Timestamp;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -66,6 +66,7 @@ pub(super) async fn pool_domain_manager(site: &Site) -> Vec<Finding> {
     let name = format!("{}:{}", base.host_str().unwrap_or_default(), base.port_or_known_default().unwrap_or_default());
     let url = base.join("healthz").unwrap_or_else(|_| base.clone());
     let call = Call {
+        named_by: NamedBy::Operator,
         method: Method::GET,
         url,
         headers: HeaderMap::new(),

@@ -3,7 +3,7 @@
 use super::check::Site;
 use super::finding::Finding;
 use crate::config::Config;
-use crate::outbound::{Call, HeaderMap, Method, Outbound, SendError, Url};
+use crate::outbound::{Call, HeaderMap, Method, NamedBy, Outbound, SendError, Url};
 use rustix::fs::{FlockOperation, fstat, major, minor};
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -146,6 +146,7 @@ async fn who(listen: SocketAddr, outbound: &Outbound) -> There {
     }
     let Ok(url) = Url::parse(&format!("http://{address}/readyz")) else { return There::Stranger };
     let call = Call {
+        named_by: NamedBy::Operator,
         method: Method::GET,
         url,
         headers: HeaderMap::new(),
@@ -155,7 +156,7 @@ async fn who(listen: SocketAddr, outbound: &Outbound) -> There {
     };
     let answer = match outbound.send(call).await {
         Ok(answer) => answer,
-        Err(SendError::Timeout(_) | SendError::Unreachable(_)) => return There::Stranger,
+        Err(SendError::Timeout(_) | SendError::Unreachable(_) | SendError::NotAllowed(_)) => return There::Stranger,
     };
     let Ok(said) = serde_json::from_slice::<serde_json::Value>(&answer.body) else { return There::Stranger };
     match said.get("reasons").and_then(serde_json::Value::as_array) {

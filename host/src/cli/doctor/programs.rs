@@ -5,7 +5,8 @@ use crate::cli::serve::{engine_settings, sandbox_settings};
 use crate::compile::Apart;
 use crate::config::Config;
 use crate::engine::{self, Confine};
-use catalyst_domain::provider::TofuProvider;
+use crate::outbound::has_address;
+use catalyst_domain::provider::{Descriptor, TofuProvider};
 use catalyst_sandbox::{Compile, Sandbox, SandboxError, Settings};
 use std::fs;
 use std::path::Path;
@@ -109,10 +110,21 @@ pub(super) async fn plugins_and_mirror(config: &Config) -> Vec<Finding> {
     for plugin in &report.serving {
         let described = plugin.descriptor();
         found.push(Finding::ok(check, format!("{} {} loads", described.id, described.version)));
+        found.extend(private_clouds(config, described));
         found.extend(mirrored(config.tofu.provider_mirror.as_deref(), &described.id, &described.tofu_providers));
     }
     found.push(pins(folder));
     found
+}
+
+/// What to know where requests name the cloud's address.
+fn private_clouds(config: &Config, described: &Descriptor) -> Option<Finding> {
+    if !config.allowed_clouds.is_empty() || !has_address(described) {
+        return None;
+    }
+    let found = format!("requests for {} name their cloud's address, and only public ones are taken", described.id);
+    let advice = "for a private cloud set CATALYST_ALLOWED_CLOUDS to its hosts, suffixes (.example.org) or networks";
+    Some(Finding::note("private clouds", found, advice))
 }
 
 /// A folder that a plugin could be slipped into should say which ones may serve.

@@ -48,9 +48,23 @@ fn the_body_of_a_validate_is_checked_in_order() {
         assert_eq!(domain_to_validate(body.as_bytes()), expect.map(str::to_owned), "{body}");
     }
     assert_eq!(
-        [InvalidBody, MissingDomain, MissingToken].map(BodyFault::code),
+        [InvalidBody, MissingDomain, MissingToken].map(|fault| fault.code()),
         ["invalid-body", "missing-domain", "missing-token"]
     );
+}
+
+#[test]
+fn a_body_that_two_readers_take_differently_goes_no_further() {
+    for body in [
+        r#"{"domain":"a.example","domain":"b.example","token":"t"}"#,
+        r#"{"domain":"a.example","token":"t","TOKEN":"sentinel"}"#,
+        r#"{"domain":"a.example","token":"t","nameservers":[{"a":1,"\u0061":2}]}"#,
+    ] {
+        let fault = domain_to_validate(body.as_bytes()).unwrap_err();
+        assert_eq!((&fault, fault.code()), (&refuse_duplicates(body.as_bytes()).unwrap_err(), "invalid-body"));
+        assert!(fault.to_string().contains("more than once") && !fault.to_string().contains("sentinel"), "{fault}");
+    }
+    assert_eq!(refuse_duplicates(b"what the manager judges"), Ok(()));
 }
 
 #[tokio::test]

@@ -17,7 +17,8 @@ use crate::http::wire::{Begun, State};
 use catalyst_domain::Refused;
 use catalyst_domain::kubeconfig::{BearerFault, BodyFault, MAX_BYTES};
 use catalyst_domain::phase::RetryPhase;
-use catalyst_domain::{DeploymentId, Finding, Status};
+use catalyst_domain::read_token::MOST;
+use catalyst_domain::{DeploymentId, Finding, Status, Timestamp};
 use catalyst_store::{AcceptError, CreateError, KubeconfigError, StorageError};
 use std::time::Duration;
 use utoipa::openapi::Required;
@@ -191,11 +192,18 @@ fn retry() -> Route {
 
 fn give() -> Route {
     one(("POST", READ_TOKENS), "giveReadToken", "Another read token of a deployment")
-        .says("It lasts a week. It opens the kubeconfig too where its asker has that scope. Eight are kept; the oldest goes.")
+        .says("It lasts a week. It opens the kubeconfig too where its asker has that scope. There are eight at most, that of the \
+             create among them; none is given up for a later one.")
         .answers::<Given>(201, "It is told this once.")
         .with_header(201, "Set-Cookie", "The read token, for this deployment's routes alone.")
         .with_header(201, "Cache-Control", "`no-store`.")
-        .fails([ApiError::NobodyIsKnown, ApiError::NoRandomness, storage(), ApiError::Draining])
+        .fails([
+            ApiError::NobodyIsKnown,
+            ApiError::Refused(Refused::ReadTokensTaken { count: MOST, until: Timestamp::UNIX_EPOCH }),
+            ApiError::NoRandomness,
+            storage(),
+            ApiError::Draining,
+        ])
 }
 
 fn end() -> Route {

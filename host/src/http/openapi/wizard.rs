@@ -8,6 +8,8 @@ use crate::http::credentials::CredentialVerdict;
 use crate::http::error::ApiError;
 use crate::http::registrar::LIMIT;
 use crate::http::sshkey::KeyPair;
+use catalyst_domain::json::{DuplicateKey, JsonError};
+use catalyst_domain::request::given_twice;
 use utoipa::openapi::Required;
 
 pub fn routes() -> Vec<Route> {
@@ -43,7 +45,14 @@ fn key() -> Route {
         .answers::<KeyPair>(200, "It.")
         .with_header(200, "Cache-Control", "`no-store`.")
         .body_faults()
-        .fails([ApiError::NoRandomness, ApiError::NoKey("the key could not be written".to_owned())])
+        .fails([
+            ApiError::Findings(vec![given_twice(&DuplicateKey {
+                pointer: "/fqdn".to_owned(),
+                key: "fqdn".to_owned(),
+            })]),
+            ApiError::NoRandomness,
+            ApiError::NoKey("the key could not be written".to_owned()),
+        ])
 }
 
 fn validate() -> Route {
@@ -61,6 +70,7 @@ fn set_nameservers() -> Route {
     let path = "/api/v1/registrar/{registrar}/set-ns";
     registrar(tagged(path, "setNameservers", "Points a domain at nameservers"))
         .reads::<NameserversBody>(Required::True, "Passed on as it is; the pool-domain manager judges it.")
+        .fails([ApiError::RegistrarBody(BodyFault::Duplicate(JsonError::Duplicate(Vec::new())))])
 }
 
 /// What both calls to a registrar have in common.

@@ -1,0 +1,103 @@
+//! Judges addresses that a request names, with a look at where they lead.
+
+use super::destination::{AllowedClouds, Host, NotAllowed, Standing};
+use super::named::{NamedAddress, addresses, takes_address};
+use super::resolver::Lookup;
+use catalyst_domain::Finding;
+use catalyst_domain::provider::Descriptor;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A person waits for findings; as long as the look-up of a pool name may take.
+const BUDGET: Duration = Duration::from_secs(2);
+/// Different names of one request that are resolved: a cloud has one or a few.
+const MAX_NAMES: usize = 8;
+/// Code of the findings.
+const CODE: &str = "address-not-allowed";
+
+/// Where requests may lead. Cheap to clone.
+#[derive(Clone)]
+pub struct Destinations {
+    pub(super) allowed: Arc<AllowedClouds>,
+    pub(super) lookup: Arc<dyn Lookup>,
+}
+
+impl std::fmt::Debug for Destinations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Destinations").field("allowed", &self.allowed).finish_non_exhaustive()
+    }
+}
+
+/// Whether a plugin has a setting that is an address.
+pub fn has_address(descriptor: &Descriptor) -> bool {
+    takes_address(&descriptor.settings_schema)
+}
+
+/// A finding for each address in a provider's settings that is not allowed, as far as that can be said without a look at the
+/// network.
+pub fn judge_offline(allowed: &AllowedClouds, settings: &Map<String, Value>, descriptor: &Descriptor) -> Vec<Finding> {
+    let judge = |address: NamedAddress| {
+        let judged = address.host.map_err(unreadable).and_then(|host| allowed.judge_unresolved(&host));
+        judged.err().map(|refused| finding(&address.pointer, &refused))
+    };
+    addresses(settings, &descriptor.settings_schema).into_iter().filter_map(judge).collect()
+}
+
+impl Destinations {
+    /// A finding for each address in a provider's settings that is not allowed. Addresses and names of the surroundings are
+    /// judged always; other names by where they lead now. One that cannot be resolved within 2 seconds passes: it may be
+    /// known where a proxy or OpenTofu runs, and leads nowhere from here.
+    pub async fn judge(&self, settings: &Map<String, Value>, descriptor: &Descriptor) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for NamedAddress { pointer, host } in addresses(settings, &descriptor.settings_schema) {
+            let judged = host.map_err(unreadable).and_then(|host| Ok((self.allowed.judge(&host)?, host)));
+            match judged {
+                Ok((Standing::ByAddresses | Standing::ByNetworks(_), Host::Name(name))) => {
+                    by_name.entry(name).or_default().push(pointer);
+                }
+                Ok(_) => {}
+                Err(refused) => findings.push(finding(&pointer, &refused)),
+            }
+        }
+        if let Some((_, pointers)) = by_name.iter().nth(MAX_NAMES) {
+            let message = format!("the settings name more than {MAX_NAMES} different hosts");
+            findings.extend(pointers.first().map(|pointer| Finding::error(pointer, "too-many-addresses", message)));
+            return findings;
+        }
+        let looked = by_name.into_iter().map(async |(name, pointers)| (self.leads(&name).await, pointers));
+        for (judged, pointers) in futures::future::join_all(looked).await {
+            if let Err(refused) = judged {
+                findings.extend(pointers.iter().map(|pointer| finding(pointer, &refused)));
+            }
+        }
+        findings
+    }
+
+    async fn leads(&self, name: &str) -> Result<(), NotAllowed> {
+        match timeout(BUDGET, self.lookup.lookup(name)).await {
+            Ok(Ok(found)) => {
+                let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+                self.allowed.judge_resolved(name, &addresses)
+            }
+            Ok(Err(_)) | Err(_) => self.allowed.judge_unresolved(&Host::Name(name.to_owned())),
+        }
+    }
+}
+
+fn unreadable(why: &'static str) -> NotAllowed {
+    NotAllowed { host: "the address".to_owned(), rule: why.to_owned() }
+}
+
+fn finding(pointer: &str, refused: &NotAllowed) -> Finding {
+    let key = pointer.split('/').nth(1).unwrap_or_default().replace("~1", "/").replace("~0", "~");
+    Finding::error(pointer, CODE, format!("{key}: {refused}"))
+}
+
+#[cfg(test)]
+#[path = "destinations_tests.rs"]
+mod tests;
