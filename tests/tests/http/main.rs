@@ -8,6 +8,7 @@ mod audit;
 mod authority;
 mod basics;
 mod bearers;
+mod browsers;
 mod callers;
 mod client;
 mod cors;
