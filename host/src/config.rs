@@ -1,6 +1,7 @@
 //! The only reader of the environment. It binds nothing and opens nothing, so it can be tested from a map.
 
 mod auth;
+mod browsers;
 mod egress;
 mod spans;
 mod vars;
@@ -10,7 +11,7 @@ pub use vars::{VARIABLES, Variable};
 use crate::dns::managed::ManagedDomains;
 use crate::dns::pdm;
 use crate::engine::Confine;
-use crate::http::{AllowedOrigin, TrustedProxies};
+use crate::http::{AllowedOrigin, BrowserSettings, TrustedProxies};
 use crate::outbound::{AllowedClouds, ProxyConfig};
 use catalyst_store::StateKey;
 use std::collections::BTreeMap;
@@ -26,10 +27,14 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who may call.
     pub auth: crate::auth::Settings,
+    /// Whether it was left to the default.
+    pub auth_is_unset: bool,
     /// Proxies whose word on their client counts.
     pub trusted_proxies: TrustedProxies,
     /// Origin whose pages may call.
     pub cors_origin: AllowedOrigin,
+    /// What requests of browsers are held to.
+    pub browsers: BrowserSettings,
     /// Folder of plugins.
     pub plugins_dir: PathBuf,
     /// File of limits of plugins.
@@ -185,10 +190,12 @@ impl Config {
         Ok(Self {
             listen,
             auth: env.auth(listen)?,
+            auth_is_unset: env.is_auth_unset(),
             audit_log: env.get("CATALYST_AUDIT_LOG").map_or_else(|| beside("audit.jsonl"), PathBuf::from),
             metrics_listen: env.metrics_listen(listen)?,
             trusted_proxies: env.trusted_proxies()?,
             cors_origin: env.origin()?,
+            browsers: env.browsers()?,
             plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),
             plugin_limits: env.get("CATALYST_PLUGIN_LIMITS").map(PathBuf::from),
             plugin_keys: env.get("CATALYST_PLUGIN_KEYS").map(PathBuf::from),
@@ -347,6 +354,7 @@ impl<'a> Env<'a> {
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings = self.unused_auth();
+        warnings.extend(self.unused_cors());
         if self.get("CATALYST_TOFU_MODULE_PATH").is_some() {
             warnings.push("CATALYST_TOFU_MODULE_PATH is ignored: the module comes with the plugin".to_owned());
         }

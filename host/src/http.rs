@@ -2,10 +2,12 @@
 //! extracts, calls once, converts.
 
 mod access;
+mod allowed_hosts;
 mod audited;
 mod authority;
 mod bearer;
 mod body;
+mod browser_guard;
 mod cookie;
 mod cors;
 mod create;
@@ -15,7 +17,9 @@ mod error;
 mod events;
 mod fields;
 mod get;
+mod header_fault;
 mod health;
+mod host_header;
 mod kubeconfig;
 mod list;
 mod logs;
@@ -37,17 +41,21 @@ mod serve;
 mod sse;
 mod sshkey;
 mod subdomains;
+mod web_origin;
 mod wire;
 mod wrong_bearers;
 mod wrong_tokens;
 
 use crate::app::App;
+pub use allowed_hosts::AllowedHosts;
 use axum::Router;
 use axum::extract::{FromRef, MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+pub use browser_guard::BrowserSettings;
+use browser_guard::{BrowserGuard, Callers, Reach};
 pub use cors::AllowedOrigin;
 pub use error::ApiError;
 pub use openapi::document;
@@ -62,6 +70,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+pub use web_origin::WebOrigin;
 use wrong_bearers::WrongBearers;
 use wrong_tokens::WrongTokens;
 
@@ -73,6 +82,8 @@ const SCRAPERS: usize = 64;
 pub struct Settings {
     /// The origin whose pages may call.
     pub allowed_origin: AllowedOrigin,
+    /// What requests of browsers are held to.
+    pub browsers: BrowserSettings,
     /// What connections may cost.
     pub limits: Limits,
     /// Proxies whose word on their client counts.
@@ -85,6 +96,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             allowed_origin: AllowedOrigin::Any,
+            browsers: BrowserSettings::default(),
             limits: Limits::default(),
             trusted_proxies: TrustedProxies::default(),
             recheck: authority::EVERY,
@@ -103,6 +115,7 @@ struct Served {
     wrong_bearers: Arc<WrongBearers>,
     wrong_tokens: Arc<WrongTokens>,
     proxies: Arc<TrustedProxies>,
+    browsers: Arc<BrowserGuard>,
     recheck: Recheck,
 }
 
@@ -124,8 +137,8 @@ impl FromRef<Served> for Arc<WrongBearers> {
     }
 }
 
-/// The router over the long-lived handles.
-pub fn router(app: Arc<App>, settings: Settings) -> Router {
+/// The router of a listener over the long-lived handles.
+fn router(app: Arc<App>, settings: Settings, reach: Reach) -> Router {
     let deployment = "/api/v1/deployments/{id}";
     let routes = Router::new()
         .route("/healthz", get(health::healthz))
@@ -149,15 +162,22 @@ pub fn router(app: Arc<App>, settings: Settings) -> Router {
         .route("/api/v1/providers/{id}", get(providers::get))
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(wrong_method);
+    let (callers, allowed_origin) = match app.auth.authenticator() {
+        Some(_) => (Callers::Known, settings.allowed_origin),
+        None => (Callers::Unknown, settings.allowed_origin.unless_any()),
+    };
     let served = Served {
         app,
         wrong_bearers: Arc::default(),
         wrong_tokens: Arc::default(),
         proxies: Arc::new(settings.trusted_proxies),
+        browsers: Arc::new(BrowserGuard::new(settings.browsers, &allowed_origin, callers, reach)),
         recheck: Recheck(settings.recheck),
     };
-    let guarded = routes.layer(middleware::from_fn_with_state(served.clone(), access::guard));
-    let dressed = dressed(guarded, settings.allowed_origin);
+    let guarded = routes
+        .layer(middleware::from_fn_with_state(served.clone(), access::guard))
+        .layer(middleware::from_fn_with_state(served.clone(), browser_guard::guard));
+    let dressed = dressed(guarded, allowed_origin);
     dressed.layer(middleware::from_fn_with_state(served.clone(), measure::measure)).with_state(served)
 }
 
@@ -167,6 +187,7 @@ fn dressed<S: Clone + Send + Sync + 'static>(routes: Router<S>, allowed_origin: 
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(no_head))
         .layer(middleware::from_fn_with_state(allowed_origin, cors::cors))
+        .layer(middleware::from_fn(host_header::require))
         .layer(middleware::from_fn(request_id::trace))
 }
 
@@ -183,7 +204,8 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let ends = Ends { stop: app.stopping.clone(), close };
     let limits = settings.limits;
-    serve::serve(listener, router(app, settings), limits, ends).await
+    let reach = Reach::of(listener.local_addr()?.ip());
+    serve::serve(listener, router(app, settings, reach), limits, ends).await
 }
 
 /// Serves the metrics alone, to whoever can reach the address.
@@ -193,6 +215,7 @@ pub async fn serve(
 pub async fn serve_metrics(listener: TcpListener, app: Arc<App>, close: CancellationToken) -> std::io::Result<()> {
     let ends = Ends { stop: app.stopping.clone(), close };
     let routes = Router::new().route("/metrics", get(metrics::metrics)).fallback(async || ApiError::NoRoute);
+    let routes = routes.layer(middleware::from_fn(host_header::require));
     let limits = Limits { connections: SCRAPERS, ..Limits::default() };
     serve::serve(listener, routes.with_state(app), limits, ends).await
 }
@@ -229,7 +252,8 @@ mod tests {
         let routes = Router::new().route("/boom", get(async || -> &str { panic!("sentinel") }));
         let router = dressed(routes, AllowedOrigin::Any);
         for _ in 0..2 {
-            let request = Request::get("/boom").header("origin", "https://a.example").body(Body::empty()).unwrap();
+            let request = Request::get("/boom").header("host", "a").header("origin", "https://a.example");
+            let request = request.body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request).await.unwrap();
             assert_eq!(response.status(), 500);
             assert_eq!(response.headers()[CONTENT_TYPE], "application/json");

@@ -140,6 +140,13 @@ impl Host {
         begun.elapsed()
     }
 
+    /// The next start listens on every address, as in a Pod; tests go on calling it by loopback.
+    pub fn listen_everywhere(&mut self) {
+        let port = self.address.rsplit(':').next().unwrap_or_default().to_owned();
+        self.env.insert("CATALYST_LISTEN".to_owned(), String::new());
+        self.env.insert("PORT".to_owned(), port);
+    }
+
     /// The next start has these limits, as the shell's `ulimit` sets them.
     pub fn limit(&mut self, ulimit: &'static str) {
         self.ulimit = ulimit;

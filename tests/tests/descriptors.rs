@@ -55,7 +55,8 @@ fn a_low_hard_limit_is_said_and_leaves_room_for_files() {
         "regions":[{"provider":"rehearsal","cloudRegion":"local-1","controlPlaneSize":"medium"}],"rehearsalToken":"tttttttt",
         "sshPublicKey":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICvNPhTcqP2xjKPU6Vi7HE3wAlmK5uXYD8nZgkprXcRQ ops"}"#;
     let (stream, _) = &mut open[0];
-    let head = format!("POST /api/v1/deployments HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST /api/v1/deployments HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all((head + body).as_bytes()).unwrap();
     let mut answer = [0; 4096];
     let length = stream.read(&mut answer).unwrap();

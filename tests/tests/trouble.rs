@@ -32,7 +32,8 @@ fn a_client_that_leaves_during_a_create_leaves_no_deployment_without_its_task() 
     for round in 0..24_u64 {
         let body = request(&format!("gone-{round}.example")).to_string();
         let mut stream = TcpStream::connect(host.address()).unwrap();
-        let head = format!("POST /api/v1/deployments HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head =
+            format!("POST /api/v1/deployments HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(body.as_bytes()).unwrap();
         std::thread::sleep(Duration::from_micros(500 * round));
@@ -61,7 +62,7 @@ fn a_client_that_leaves_during_a_delete_leaves_no_claim_without_its_task() {
     host.up();
     for number in 0..32 {
         let mut stream = TcpStream::connect(host.address()).unwrap();
-        let head = format!("DELETE /api/v1/deployments/{} HTTP/1.1\r\nhost: x\r\n\r\n", id(number));
+        let head = format!("DELETE /api/v1/deployments/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", id(number));
         stream.write_all(head.as_bytes()).unwrap();
         std::thread::sleep(Duration::from_micros(100 * number));
         drop(stream);
@@ -244,7 +245,7 @@ fn a_viewer_from_beyond_the_end_sees_what_comes() {
     wait_for("the deadline", LIMIT, || (status(&host, &id) == "failed").then_some(()));
     let mut stream = TcpStream::connect(host.address()).unwrap();
     let head = format!(
-        "GET /api/v1/deployments/{id}/logs HTTP/1.1\r\nhost: x\r\nlast-event-id: 999999\r\nconnection: close\r\n\r\n"
+        "GET /api/v1/deployments/{id}/logs HTTP/1.1\r\nhost: localhost\r\nlast-event-id: 999999\r\nconnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     let mut text = String::new();
@@ -259,7 +260,9 @@ fn what_was_refused_in_the_last_minute_is_on_record_after_an_orderly_end() {
     let mut host = Host::start(&[]);
     for number in 0..50_u64 {
         let mut stream = TcpStream::connect(host.address()).unwrap();
-        let head = format!("DELETE /api/v1/deployments/{number:016x} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let head = format!(
+            "DELETE /api/v1/deployments/{number:016x} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        );
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

@@ -47,6 +47,9 @@ pub async fn serve(config: Config, spans: Option<Spans>) -> anyhow::Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    if let Some(remark) = config.remark_on_unset_auth() {
+        tracing::warn!("{remark}");
+    }
     let stopping = CancellationToken::new();
     // Nothing was taken up yet, so a start may be left where it stands, as in a crash.
     let rooms = tokio::select! {
@@ -142,6 +145,7 @@ async fn run(config: &Config, signals: Signals, rooms: Rooms, stopping: Cancella
     let scraped = scraped.map(|listener| tokio::spawn(http::serve_metrics(listener, app.clone(), closing.clone())));
     let settings = http::Settings {
         allowed_origin: config.cors_origin.clone(),
+        browsers: config.browsers.clone(),
         limits,
         trusted_proxies: config.trusted_proxies.clone(),
         ..http::Settings::default()

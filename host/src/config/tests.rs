@@ -1,6 +1,7 @@
 //! From a map to settings, and what is refused.
 
 use super::*;
+use crate::http::WebOrigin;
 
 fn config(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::from_map(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
@@ -50,6 +51,30 @@ fn the_metrics_have_an_address_of_their_own() {
 }
 
 #[test]
+fn h4_what_is_said_of_pages_and_names_is_kept_and_what_counts_for_nothing_is_remarked() {
+    let unset = config(&[]).unwrap();
+    assert!(unset.warnings.is_empty(), "{:?}", unset.warnings);
+    assert!(unset.remark_on_unset_auth().is_some_and(|text| text.contains("catalyst token new")));
+    assert!(unset.browsers.allowed_hosts.is_empty());
+    assert_eq!(unset.browsers.public_origin, None, "the default address is nobody's that an operator named");
+    let said = config(&[
+        ("CATALYST_AUTH", "none"),
+        ("CORS_ORIGIN", "*"),
+        ("CATALYST_API_PUBLIC_URL", "https://console.example/sovereign"),
+        ("CATALYST_ALLOWED_HOSTS", "console.example"),
+    ]);
+    let said = said.unwrap();
+    assert_eq!(said.browsers.public_origin, WebOrigin::parse("https://console.example"));
+    assert!(!said.browsers.allowed_hosts.is_empty());
+    assert!(matches!(said.warnings.as_slice(), [one] if one.contains("CORS_ORIGIN: *")), "{:?}", said.warnings);
+    assert_eq!(said.remark_on_unset_auth(), None, "an operator's own word");
+    let token = [("CATALYST_AUTH", "token"), ("CATALYST_AUTH_TOKENS", "/t"), ("CORS_ORIGIN", "*")];
+    assert!(config(&token).unwrap().warnings.is_empty());
+    let named = [("CATALYST_AUTH", "none"), ("CORS_ORIGIN", "https://wizard.example")];
+    assert!(config(&named).unwrap().warnings.is_empty());
+}
+
+#[test]
 fn go_durations_are_read_and_bad_values_name_the_variable() {
     let c = config(&[("CATALYST_APPLY_TIMEOUT", "1h30m"), ("CATALYST_PHASE1_SETTLE", "1500ms")]).unwrap();
     assert_eq!(c.tofu.apply_timeout, Duration::from_secs(5400));
@@ -69,6 +94,9 @@ fn go_durations_are_read_and_bad_values_name_the_variable() {
         ("CATALYST_TRUSTED_PROXIES", "0.0.0.0/0"),
         ("CATALYST_API_PUBLIC_URL", "ftp://x"),
         ("CATALYST_ALLOWED_CLOUDS", "10.0.0.0/8, https://keystone.example"),
+        ("CATALYST_ALLOWED_HOSTS", "console.example, https://a.example"),
+        ("CATALYST_ALLOWED_HOSTS", "*"),
+        ("CATALYST_ALLOWED_HOSTS", ","),
         ("CATALYST_TOFU_PASS_ENV", "CATALYST_GHCR_PULL_TOKEN"),
         ("CATALYST_TOFU_CONFINE", "on"),
         ("POOL_DOMAIN_MANAGER_URL", "pdm.example"),

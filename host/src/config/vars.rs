@@ -53,7 +53,12 @@ pub const VARIABLES: &[Variable] = &[
     var(
         "CATALYST_TRUSTED_PROXIES",
         "",
-        "networks of proxies whose X-Forwarded-For or Forwarded is believed, such as 10.0.0.0/8; between commas",
+        "networks of proxies whose X-Forwarded-For, Forwarded and X-Forwarded-Host are believed, such as 10.0.0.0/8; between commas",
+    ),
+    var(
+        "CATALYST_ALLOWED_HOSTS",
+        "",
+        "hosts that a request may name, such as console.example.org, .apps.example.org or 192.0.2.7; between commas",
     ),
     var("CATALYST_AUDIT_LOG", "`audit.jsonl` beside the deployments", "file in which is written who did what"),
     var("CATALYST_METRICS_LISTEN", "", "address that serves /metrics without authentication, beside the API's own"),
@@ -88,7 +93,11 @@ pub const VARIABLES: &[Variable] = &[
     var("CATALYST_GHCR_PULL_TOKEN", "", "pull token of the registry; required in pool mode"),
     var("CATALYST_GITOPS_REPO_URL", "https://github.com/openova-io/openova", "repository that Flux follows"),
     var("CATALYST_GITOPS_BRANCH", "main", "its branch"),
-    var("CORS_ORIGIN", "*", "origin whose pages may call: * or one such as https://console.example.org"),
+    var(
+        "CORS_ORIGIN",
+        "*",
+        "origin whose pages may call: * or one such as https://console.example.org; without authentication * is none",
+    ),
     var(
         "POOL_DOMAIN_MANAGER_URL",
         "http://pool-domain-manager.openova-system.svc.cluster.local:8080",

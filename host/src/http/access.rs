@@ -247,7 +247,8 @@ async fn deployment(parts: &mut Parts) -> Option<DeploymentId> {
     DeploymentId::parse(&id).ok()
 }
 
-fn peer(parts: &Parts) -> SocketAddr {
+/// The other end of the connection.
+pub(super) fn peer(parts: &Parts) -> SocketAddr {
     let known = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     known.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
 }

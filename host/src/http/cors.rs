@@ -19,6 +19,8 @@ const MAX_AGE: &str = "300";
 /// The single allowed origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllowedOrigin {
+    /// No page of another origin.
+    None,
     /// Every page.
     Any,
     /// Pages of this origin, in lower case.
@@ -37,10 +39,16 @@ impl AllowedOrigin {
         (plain && !host.is_empty()).then_some(Self::One(text))
     }
 
+    /// What is left of it where nobody is asked for a token: every page is then no page, for no origin was named.
+    pub fn unless_any(self) -> Self {
+        if self == Self::Any { Self::None } else { self }
+    }
+
     /// What `Access-Control-Allow-Origin` says to this origin.
     fn grant(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
         match self {
+            Self::None => None,
             Self::Any => Some(HeaderValue::from_static("*")),
             Self::One(allowed) => origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()).then(|| origin.clone()),
         }

@@ -1,5 +1,6 @@
 //! The one error envelope. A status is chosen here and nowhere else.
 
+use super::header_fault::HeaderFault;
 use super::routes::Needs;
 use super::wire::Problem;
 use crate::audit::AuditError;
@@ -22,6 +23,8 @@ pub enum ApiError {
     NoRoute,
     /// The route has no such method, but these.
     MethodNotAllowed(Vec<&'static str>),
+    /// The request names a host, an origin or a type that it may not.
+    Header(HeaderFault),
     /// No such deployment.
     UnknownDeployment,
     /// The request is refused, with everything that is wrong.
@@ -192,6 +195,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => {
                 coded(S::METHOD_NOT_ALLOWED, "method-not-allowed", "this route has no such method")
             }
+            Self::Header(fault) => header_fault(fault),
             Self::UnknownDeployment => coded(S::NOT_FOUND, "deployment-not-found", "deployment not found"),
             Self::Findings(findings) => {
                 let error = joined_errors(&findings);
@@ -307,6 +311,15 @@ impl ApiError {
             Self::Draining => coded(S::SERVICE_UNAVAILABLE, "draining", "the server is going down; try again shortly"),
         }
     }
+}
+
+fn header_fault(fault: HeaderFault) -> (StatusCode, Problem) {
+    let status = match fault {
+        HeaderFault::InvalidHost => StatusCode::BAD_REQUEST,
+        HeaderFault::ForeignHost | HeaderFault::ForeignOrigin => StatusCode::FORBIDDEN,
+        HeaderFault::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    };
+    coded(status, fault.code(), fault)
 }
 
 fn accept(error: AcceptError) -> (StatusCode, Problem) {

@@ -33,11 +33,14 @@ const WORDS: &str = "Creates Kubernetes clusters on any cloud. What a cloud need
     What is not among the responses of an operation, because it is decided before one is found: 404 `not-found` for \
     another path, 405 with one `Allow` for each right method (`HEAD` is not served), 503 `too-many-connections`, and \
     400 or 431 without a body for a head that is no HTTP or over 64 KiB.\n\n\
-    Bodies are read whatever their content type says; their keys match in any case, keys that are not known are \
-    passed over, and `null` means that a key is not given. A body over 256 KiB is refused, and so is one that takes \
-    longer than 20 s. Every answer names its request in `X-Request-Id`, which is taken over from the request where it \
-    is plain.\n\n\
-    Where the host was started without authentication, no token is asked for, and none is told.";
+    Bodies are read whatever their content type says, but for those of pages where the host was started without \
+    authentication: there a POST with `Origin` or `Sec-Fetch-Site` must be `application/json`. Their keys match in any \
+    case, keys that are not known are passed over, and `null` means that a key is not given. A body over 256 KiB is \
+    refused, and so is one that takes longer than 20 s. Every answer names its request in `X-Request-Id`, which is taken \
+    over from the request where it is plain.\n\n\
+    Where the host was started without authentication, no token is asked for, and none is told. Pages of other \
+    origins than its own and the one that it was told to let in are then refused with `foreign-origin`. A name in \
+    `Host` that the host does not answer to is refused with `foreign-host`.";
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_pretty_json().unwrap_or_default());
 

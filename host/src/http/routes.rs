@@ -2,6 +2,7 @@
 //! served, whatever the router has.
 
 use super::error::ApiError;
+use super::header_fault::HeaderFault;
 use crate::auth::{Caller, Scope};
 use axum::http::Method;
 use catalyst_domain::read_token::Opens;
@@ -58,6 +59,28 @@ impl Needs {
             Self::Nothing | Self::NodeBearer => String::new(),
             Self::Scope(scope) | Self::OrReadToken(scope, _) => format!("the scope `{scope}`"),
             Self::Either(one, other) => format!("the scope `{one}` or `{other}`"),
+        }
+    }
+}
+
+impl Rule {
+    /// Whether it only says that the host lives or takes work.
+    pub fn is_liveness(&self) -> bool {
+        matches!(self.path, "/healthz" | "/readyz")
+    }
+
+    /// Whether machines call it by whatever name or address they have for the host: probes, scrapers, nodes.
+    pub fn takes_any_host(&self) -> bool {
+        self.is_liveness() || self.path == "/metrics" || self.needs == Needs::NodeBearer
+    }
+
+    /// Whether a request of it may be refused for this.
+    pub(super) fn can_answer(&self, fault: HeaderFault) -> bool {
+        match fault {
+            HeaderFault::InvalidHost => true,
+            HeaderFault::ForeignHost => !self.takes_any_host(),
+            HeaderFault::ForeignOrigin => !self.is_liveness(),
+            HeaderFault::NotJson => self.method == Method::POST.as_str(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! once; what a proxy says of its client is believed where the operator named that proxy, and nowhere else, because anybody
 //! can write such a header.
 
+use super::host_header::HostPort;
 use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 /// The usual header (not of any standard), and the one of RFC 7239.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+/// The host that a proxy was asked for (not of any standard).
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Hops that are looked at, from ours outward: more proxies in a row than anybody has.
 const HOPS: usize = 32;
 /// Networks that may be named.
@@ -60,6 +63,12 @@ impl TrustedProxies {
     pub fn sender(&self, peer: SocketAddr, headers: &HeaderMap) -> Sender {
         let client = if self.trusts(peer.ip()) { self.client(headers) } else { None };
         Sender { peer, client }
+    }
+
+    /// The host that a trusted proxy was asked for, as the nearest one says.
+    pub fn forwarded_host(&self, peer: IpAddr, headers: &HeaderMap) -> Option<HostPort> {
+        let nearest = values(headers, &X_FORWARDED_HOST).next().filter(|_| self.trusts(peer))?;
+        HostPort::parse(nearest.trim())
     }
 
     fn trusts(&self, address: IpAddr) -> bool {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is set, and what Helm must say of it.
-const REFUSED: [(&str, &str); 67] = [
+const REFUSED: [(&str, &str); 71] = [
     (r#"replicas=3"#, "replicas"),
     (r#"env.CATALYST_APPLY_TIMEOUT="soon""#, "CATALYST_APPLY_TIMEOUT"),
     (r#"env.CATALYST_TOFU_CONFINE="on""#, "CATALYST_TOFU_CONFINE"),
@@ -46,6 +46,10 @@ const REFUSED: [(&str, &str); 67] = [
     (r#"env.CATALYST_TRUSTED_PROXIES="10.0.0.0/99""#, "CATALYST_TRUSTED_PROXIES"),
     (r#"env.CATALYST_TRUSTED_PROXIES="10.0.0/8""#, "CATALYST_TRUSTED_PROXIES"),
     (r#"env.CATALYST_TRUSTED_PROXIES="fd00::/129""#, "CATALYST_TRUSTED_PROXIES"),
+    (r#"env.CATALYST_ALLOWED_HOSTS="*""#, "CATALYST_ALLOWED_HOSTS"),
+    (r#"env.CATALYST_ALLOWED_HOSTS=",""#, "CATALYST_ALLOWED_HOSTS"),
+    (r#"env.CATALYST_ALLOWED_HOSTS="https://console.example.org""#, "CATALYST_ALLOWED_HOSTS"),
+    (r#"env.CATALYST_ALLOWED_HOSTS="console.example.org.""#, "CATALYST_ALLOWED_HOSTS"),
     (r#"env.CATALYST_OIDC_ISSUER="http://login.example.org""#, "CATALYST_OIDC_ISSUER"),
     (r#"env.CATALYST_OIDC_ISSUER="https://login.example.org?x=1""#, "CATALYST_OIDC_ISSUER"),
     (r#"env.CATALYST_OIDC_ALGORITHMS="HS256""#, "CATALYST_OIDC_ALGORITHMS"),
@@ -109,6 +113,7 @@ fn good_values_beside_them_are_taken() {
         r#"env.CATALYST_LOCK_WAIT="100ms""#,
         r#"env.CATALYST_LOCK_WAIT="""#,
         r#"env.CATALYST_TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7,fd00::/8 ::1""#,
+        r#"env.CATALYST_ALLOWED_HOSTS="console.example.org:8443, *.a.example .b.example,192.0.2.7 [2001:db8::7]:80 ::1""#,
         r#"env.CATALYST_OIDC_ISSUER="http://localhost:8443/realm""#,
         r#"env.CATALYST_AUTH_SCOPES="user:system:serviceaccount:a:b=create; group:CN=ops,DC=x = read+kubeconfig;*=read;""#,
         r#"env.CATALYST_AUDIT_LOG="/var/lib/catalyst/audit/log..jsonl""#,

@@ -56,6 +56,7 @@ fn every_setting_arrives_in_the_container() {
         "CATALYST_OIDC_ALGORITHMS" => "ES256",
         "CATALYST_TRUSTED_PROXIES" => "10.0.0.0/8, fd00::/8",
         "CATALYST_ALLOWED_CLOUDS" => "keystone.example.org *.corp.example, 10.0.0.0/8 fd00::/8",
+        "CATALYST_ALLOWED_HOSTS" => "console.example.org, .apps.example.org",
         "CATALYST_TOFU_CONFINE" => "off",
         "CATALYST_AUDIT_LOG" => "/var/lib/catalyst/audit/log",
         "CATALYST_DEPLOYMENTS_DIR" | "CATALYST_KUBECONFIGS_DIR" | "CATALYST_STATE_DIR" => "/var/lib/catalyst/x",

@@ -62,7 +62,7 @@ fn create_body(fqdn: &str) -> String {
 fn send(host: &Host, head: &str, body: &str) -> Option<u16> {
     let mut stream = TcpStream::connect(host.address()).unwrap();
     let length = body.len();
-    let request = format!("{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    let request = format!("{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n");
     let bearer = format!("authorization: Bearer {BEARER}\r\n\r\n");
     stream.write_all(format!("{request}{bearer}{body}").as_bytes()).unwrap();
     let mut answer = String::new();

@@ -121,10 +121,26 @@ fn broken_a_file_that_does_not_open() {
 }
 
 #[test]
-fn broken_an_api_that_every_page_in_a_browser_may_call() {
+fn an_api_on_loopback_says_who_may_call_it_and_that_every_origin_is_none() {
     let mut set_up = SetUp::well();
     set_up.env.remove("CORS_ORIGIN");
-    set_up.examine().shows("authentication", "warn", "any page in a browser on this machine may call");
+    for said in ["", "none"] {
+        set_up.set("CATALYST_AUTH", said);
+        let examined = set_up.examine();
+        assert!(examined.troubled().is_empty(), "{:#?}", examined.findings);
+        let all = format!("{:?}", examined.findings);
+        assert!(all.contains("every program on this machine may create"), "{all}");
+        assert!(all.contains("pages of other origins may not"), "{all}");
+    }
+    set_up.set("CORS_ORIGIN", "*");
+    set_up.examine().shows("environment", "warn", "CORS_ORIGIN: * lets no page of another origin call");
+    set_up.set("CORS_ORIGIN", "");
+    set_up.set("CATALYST_ALLOWED_HOSTS", "https://console.example.org");
+    set_up.examine().shows(
+        "environment",
+        "fail",
+        "CATALYST_ALLOWED_HOSTS: \"https://console.example.org\" must be a host",
+    );
 }
 
 #[test]

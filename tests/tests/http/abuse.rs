@@ -48,7 +48,10 @@ async fn h9_slow_bodies_are_answered_and_cut() {
     let server = Server::with(&[]).await;
     let begun = Instant::now();
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream.write_all(b"POST /api/v1/deployments HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\n{").await.unwrap();
+    stream
+        .write_all(b"POST /api/v1/deployments HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n{")
+        .await
+        .unwrap();
     let reply = Reply::parse(&rest(&mut stream).await);
     assert_eq!(reply.refusal(), (408, "body-too-slow".into()));
     assert!((19..40).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
@@ -109,7 +112,8 @@ async fn a_refused_body_that_ends_in_time_leaves_the_connection_in_use() {
     let server = Server::with(&[]).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let body = vec![b'x'; 1024 * 1024];
-    let head = format!("POST /api/v1/deployments HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST /api/v1/deployments HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all(head.as_bytes()).await.unwrap();
     until(&mut stream, "body-too-large").await;
     stream.write_all(&body).await.unwrap();
@@ -145,7 +149,7 @@ async fn a17_a_shutdown_waits_for_a_request_in_flight_but_not_for_ever() {
     let body = b"{}";
     let open = async |length: usize| {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
-        let head = format!("POST /api/v1/deployments HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!("POST /api/v1/deployments HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         stream
     };

@@ -8,7 +8,7 @@ use catalyst::dns::managed::ManagedDomains;
 use catalyst::dns::names::Names;
 use catalyst::driver::{self, Driver};
 use catalyst::engine::{self, Engine};
-use catalyst::http::{self, AllowedOrigin, Limits, TrustedProxies};
+use catalyst::http::{self, AllowedOrigin, BrowserSettings, Limits, TrustedProxies};
 use catalyst::metrics::{Measured, Metrics};
 use catalyst::outbound::{AllowedClouds, Outbound};
 use catalyst_domain::kubeconfig::sha256_hex;
@@ -18,7 +18,7 @@ use catalyst_sandbox::Sandbox;
 use catalyst_store::{FileStore, Store};
 use catalyst_tests::host::{built, target_dir};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,10 @@ pub struct Setup {
     pub records: Vec<Record>,
     pub limits: Limits,
     pub origin: &'static str,
+    /// Names of the host, and its public pages.
+    pub browsers: BrowserSettings,
+    /// Where it listens.
+    pub listen: &'static str,
     pub pull_token: &'static str,
     /// Who may call.
     pub auth: auth::Settings,
@@ -74,6 +78,8 @@ impl Default for Setup {
             records: Vec::new(),
             limits,
             origin: "*",
+            browsers: BrowserSettings::default(),
+            listen: "127.0.0.1:0",
             pull_token: PULL_TOKEN,
             auth,
             kubeconfigs_blocked: false,
@@ -139,8 +145,8 @@ impl Server {
         let manager = "http://127.0.0.1:9/".parse().unwrap();
         let names = Names::new(&outbound, manager, ManagedDomains::from_config(None, None));
         let driver = Driver::new(store.clone(), sandbox.clone(), engine, names.clone(), settings, stop.child_token());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind(setup.listen).await.unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port()));
         let auth = Auth::new(setup.auth, &outbound, &catalyst::outbound::Settings::default()).unwrap();
         let app = Arc::new(App {
             store: store.clone(),
@@ -156,6 +162,7 @@ impl Server {
         tokio::spawn(app.auth.clone().follow(stop.child_token()));
         let settings = http::Settings {
             allowed_origin: AllowedOrigin::parse(setup.origin).unwrap(),
+            browsers: setup.browsers,
             limits: setup.limits,
             trusted_proxies: TrustedProxies::parse(setup.trusted_proxies).unwrap(),
             recheck: setup.recheck,

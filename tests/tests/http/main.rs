@@ -10,6 +10,7 @@ mod authority;
 mod basics;
 mod bearers;
 mod bodies;
+mod browsers;
 mod callers;
 mod client;
 mod cors;

@@ -86,7 +86,7 @@ pub fn frames(stream: &str) -> Vec<(u64, Value)> {
 pub fn ask(host: &Host, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(host.address()).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).ok()?;
     let mut answer = String::new();
     // To the end of the connection: whoever goes down keeps none open.

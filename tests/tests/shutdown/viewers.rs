@@ -35,7 +35,7 @@ fn host_with_a_finished_deployment() -> Host {
 fn stalled(host: &Host) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(host.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    write!(stream, "GET /api/v1/deployments/{ID}/logs HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    write!(stream, "GET /api/v1/deployments/{ID}/logs HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut reader = BufReader::with_capacity(1024, stream);
     let mut line = String::new();
     while line != "\r\n" {

@@ -251,7 +251,8 @@ fn b6_a_browser_that_goes_away_during_the_reserve_leaves_no_name_locked_for_noth
     pool.pdm.delay("reserve", std::time::Duration::from_millis(800));
     let body = Pool::request("gone").to_string();
     let mut stream = std::net::TcpStream::connect(pool.host.address()).unwrap();
-    let head = format!("POST /api/v1/deployments HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST /api/v1/deployments HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     wait_for("the reserve", LIMIT, || (pool.pdm.http.count("POST", "/reserve") > 0).then_some(()));
     drop(stream);

@@ -164,7 +164,7 @@ fn h14_a_key_pair_is_fresh_in_openssh_format_with_a_comment_of_one_word() {
     assert_ne!(generate(&host, "")["publicKey"], generate(&host, "")["publicKey"]);
 
     let mut stream = std::net::TcpStream::connect(host.address()).unwrap();
-    let chunked = "POST /api/v1/sshkey/generate HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
+    let chunked = "POST /api/v1/sshkey/generate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
                    8\r\n{\"fqdn\":\r\nc\r\n\"ch.example\"\r\n1\r\n}\r\n0\r\n\r\n";
     stream.write_all(chunked.as_bytes()).unwrap();
     let mut answer = String::new();

@@ -6,7 +6,7 @@ use crate::auth::{Auth, Mode, Way};
 use crate::cli::descriptors;
 use crate::cli::serve::outbound_settings;
 use crate::config::Config;
-use crate::http::{self, AllowedOrigin};
+use crate::http;
 
 /// Variables that are ignored or most likely mistyped.
 pub(super) fn environment(config: &Config) -> Vec<Finding> {
@@ -75,13 +75,16 @@ fn nobody_is_asked(check: &'static str, config: &Config) -> Finding {
     if !listen.ip().is_loopback() {
         let found = format!("none, on {listen}: whoever reaches it may create, destroy and read kubeconfigs");
         let advice = "set CATALYST_AUTH, or put something before it that authenticates, and a network policy around it";
-        return Finding::warn(check, found, advice);
+        let names =
+            "; set CATALYST_ALLOWED_HOSTS to its names, so that no page comes by a name of its own (DNS rebinding)";
+        let names = if config.browsers.allowed_hosts.is_empty() { names } else { "" };
+        return Finding::warn(check, found, format!("{advice}{names}"));
     }
-    if config.cors_origin == AllowedOrigin::Any {
-        let found = format!("none, on {listen}, for every origin: any page in a browser on this machine may call");
-        return Finding::warn(check, found, "set CORS_ORIGIN to the origin of the wizard's pages, or CATALYST_AUTH");
-    }
-    Finding::ok(check, format!("none, on {listen}, which this machine alone reaches"))
+    let found = format!(
+        "none, on {listen}: every program on this machine may create, destroy and read kubeconfigs, pages of other origins \
+         may not; CATALYST_AUTH=token asks for a token"
+    );
+    Finding::ok(check, found)
 }
 
 /// What to do where nobody can tell callers apart.

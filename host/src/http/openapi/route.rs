@@ -3,6 +3,7 @@
 
 use super::super::body::POST_LIMIT;
 use super::super::error::ApiError;
+use super::super::header_fault::HeaderFault;
 use super::super::routes::{Needs, RULES};
 use super::super::wire::Problem;
 use super::{READ_COOKIE, TOKEN};
@@ -54,6 +55,8 @@ impl Route {
     /// What the table of routes asks of a caller, and what whoever has less is told.
     fn guarded(mut self) -> Self {
         let Some(rule) = RULES.iter().find(|rule| (rule.method, rule.path) == self.place()) else { return self };
+        let faults = HeaderFault::ALL.into_iter().filter(|fault| rule.can_answer(*fault));
+        self = self.fails(faults.map(ApiError::Header));
         if rule.action.is_some() {
             self = self.fails([audit_unavailable()]);
         }
