@@ -84,8 +84,9 @@ impl Oidc {
         if claims.sub.trim().is_empty() {
             return Err(Fault::Wrong("it names nobody"));
         }
-        let scopes = self.settings.scopes.scopes_of(&claims.sub, &groups(&claims.more, &self.settings.groups_claim));
-        Ok((Caller::new(&claims.sub, Mode::Oidc, scopes), left(claims.exp)))
+        let groups = groups(&claims.more, &self.settings.groups_claim);
+        let scopes = self.settings.scopes.scopes_of(&claims.sub, &groups);
+        Ok((Caller::new(&claims.sub, Mode::Oidc, scopes).in_groups(&groups), left(claims.exp)))
     }
 
     fn rules(&self, alg: Algorithm) -> Validation {

@@ -12,7 +12,7 @@ use catalyst_domain::provider::Descriptor;
 use catalyst_domain::read_token::ReadToken;
 use catalyst_domain::record::{Idempotency, NewRecord, ProviderRef};
 use catalyst_domain::request::{self, DomainMode, Parsed};
-use catalyst_domain::{DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase};
+use catalyst_domain::{Creator, DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase};
 use catalyst_sandbox::Provider;
 use catalyst_store::CreateError;
 use std::sync::Arc;
@@ -42,6 +42,20 @@ pub enum CreateFault {
         /// Digest of what would be applied.
         found: String,
     },
+}
+
+/// A create as it came.
+pub struct CreateCall {
+    /// Its body.
+    pub body: Bytes,
+    /// What its sender called it.
+    pub key: Option<IdempotencyKey>,
+    /// Opens the deployment for reading.
+    pub read_token: Option<ReadToken>,
+    /// Who asks; `None` where callers are not known.
+    pub creator: Option<Creator>,
+    /// When it came.
+    pub at: Timestamp,
 }
 
 /// What a create did.
@@ -82,31 +96,20 @@ impl Driver {
     ///
     /// # Errors
     /// [`CreateFault`]; nothing was created.
-    pub async fn create(
-        self: &Arc<Self>,
-        body: Bytes,
-        key: Option<IdempotencyKey>,
-        read_token: Option<ReadToken>,
-        at: Timestamp,
-    ) -> Result<Created, CreateFault> {
+    pub async fn create(self: &Arc<Self>, call: CreateCall) -> Result<Created, CreateFault> {
         let driver = self.clone();
-        let whole = async move { driver.create_whole(&body, key.as_ref(), read_token, at).await };
+        let whole = async move { driver.create_whole(call).await };
         let whole = self.tasks.spawn(whole.in_current_span());
         whole.await.unwrap_or(Err(CreateFault::Broken))
     }
 
-    async fn create_whole(
-        self: &Arc<Self>,
-        body: &[u8],
-        key: Option<&IdempotencyKey>,
-        read_token: Option<ReadToken>,
-        at: Timestamp,
-    ) -> Result<Created, CreateFault> {
-        let taken = self.take(body)?;
+    async fn create_whole(self: &Arc<Self>, call: CreateCall) -> Result<Created, CreateFault> {
+        let CreateCall { body, key, read_token, creator, at } = call;
+        let taken = self.take(&body)?;
         let approved = taken.approved_render_digest.clone();
-        let idempotency = key.map(|key| key.of(&taken.request, &approved));
+        let idempotency = key.as_ref().map(|key| key.of(&taken.request, &approved));
         // Held until the record is there, so that of many creates with one key one makes it and the others find it.
-        let _one_at_a_time = match key {
+        let _one_at_a_time = match &key {
             Some(key) => Some(self.creating.of(key).await),
             None => None,
         };
@@ -127,6 +130,7 @@ impl Driver {
         let mut record = new_record(request, &provider, &secrets, at)?;
         record.approved_render_digest = approved;
         record.idempotency = idempotency;
+        record.created_by = creator;
         record.read_tokens.extend(read_token);
         self.settle_namesakes(&record).await?;
         let reservation = self.reserve(&record.id, &record.request).await.map_err(CreateFault::Pool)?;

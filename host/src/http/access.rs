@@ -22,7 +22,7 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use catalyst_domain::read_token::Opens;
-use catalyst_domain::{DeploymentId, SecretValue};
+use catalyst_domain::{Creator, DeploymentId, SecretValue};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +97,11 @@ impl Whoever {
     /// [`ApiError::Forbidden`].
     pub fn must(&self, scope: Scope) -> Result<(), ApiError> {
         if self.0.may(scope) { Ok(()) } else { Err(ApiError::Forbidden(Needs::Scope(scope))) }
+    }
+
+    /// What a record keeps of it.
+    pub fn creator(&self) -> Option<Creator> {
+        self.0.creator()
     }
 
     /// Whether callers are known at all.

@@ -8,7 +8,7 @@ use super::health::accepting;
 use super::read_tokens;
 use super::wire::Begun;
 use crate::app::App;
-use crate::driver::create::{CreateFault, Created};
+use crate::driver::create::{CreateCall, CreateFault, Created};
 use crate::driver::idempotency::{IdempotencyKey, KEY_LENGTH};
 use axum::body::Body;
 use axum::extract::State;
@@ -38,7 +38,8 @@ pub async fn create(
     let now = jiff::Timestamp::now();
     let token = read_tokens::minted(&whoever, now)?;
     let kept = token.as_ref().map(|(_, kept)| kept.clone());
-    let created = app.driver.create(body, key, kept.clone(), now).await?;
+    let call = CreateCall { body, key, read_token: kept.clone(), creator: whoever.creator(), at: now };
+    let created = app.driver.create(call).await?;
     let mut headers = HeaderMap::new();
     let record = match created {
         Created::Now(record) => record,
