@@ -1,6 +1,7 @@
 //! The only reader of the environment. It binds nothing and opens nothing, so it can be tested from a map.
 
 mod auth;
+mod limits;
 mod spans;
 mod vars;
 
@@ -27,6 +28,10 @@ pub struct Config {
     pub auth: crate::auth::Settings,
     /// Proxies whose word on their client counts.
     pub trusted_proxies: TrustedProxies,
+    /// Connections of one address; half of the places where nothing is said.
+    pub address_connections: Option<usize>,
+    /// What each subject may ask for.
+    pub limits: crate::limits::Settings,
     /// Origin whose pages may call.
     pub cors_origin: AllowedOrigin,
     /// Folder of plugins.
@@ -185,6 +190,8 @@ impl Config {
             audit_log: env.get("CATALYST_AUDIT_LOG").map_or_else(|| beside("audit.jsonl"), PathBuf::from),
             metrics_listen: env.metrics_listen(listen)?,
             trusted_proxies: env.trusted_proxies()?,
+            address_connections: env.address_connections()?,
+            limits: env.limits()?,
             cors_origin: env.origin()?,
             plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),
             plugin_limits: env.get("CATALYST_PLUGIN_LIMITS").map(PathBuf::from),

@@ -5,6 +5,7 @@ use super::dns::PoolFault;
 use super::idempotency::IdempotencyKey;
 use super::render::RenderFault;
 use super::secrets::{NoRandomness, complete, random};
+use crate::limits::{LiveFault, Slot, Subject};
 use bytes::Bytes;
 use catalyst_domain::finding::sort_by_contract;
 use catalyst_domain::kubeconfig::sha256_hex;
@@ -12,7 +13,9 @@ use catalyst_domain::provider::Descriptor;
 use catalyst_domain::read_token::ReadToken;
 use catalyst_domain::record::{Idempotency, NewRecord, ProviderRef};
 use catalyst_domain::request::{self, DomainMode, Parsed};
-use catalyst_domain::{Creator, DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase};
+use catalyst_domain::{
+    Creator, DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase,
+};
 use catalyst_sandbox::Provider;
 use catalyst_store::CreateError;
 use std::sync::Arc;
@@ -35,6 +38,8 @@ pub enum CreateFault {
     Broken,
     /// The key belongs to a create of another request.
     OtherRequest(DeploymentId),
+    /// Its subject has as many deployments as it may have.
+    Live(LiveFault),
     /// The render is not the one that was approved.
     OtherRender {
         /// Digest that was approved.
@@ -54,6 +59,10 @@ pub struct CreateCall {
     pub read_token: Option<ReadToken>,
     /// Who asks; `None` where callers are not known.
     pub creator: Option<Creator>,
+    /// Whose limit it counts against.
+    pub subject: Subject,
+    /// Room for what it makes; where there is none yet, it is taken once it is known that the key made nothing before.
+    pub slot: Option<Slot>,
     /// When it came.
     pub at: Timestamp,
 }
@@ -104,7 +113,7 @@ impl Driver {
     }
 
     async fn create_whole(self: &Arc<Self>, call: CreateCall) -> Result<Created, CreateFault> {
-        let CreateCall { body, key, read_token, creator, at } = call;
+        let CreateCall { body, key, read_token, creator, subject, slot, at } = call;
         let taken = self.take(&body)?;
         let approved = taken.approved_render_digest.clone();
         let idempotency = key.as_ref().map(|key| key.of(&taken.request, &approved));
@@ -118,6 +127,8 @@ impl Driver {
         {
             return Ok(Created::Earlier(earlier));
         }
+        let slot = slot.map_or_else(|| self.slot(&subject).map_err(CreateFault::Live), Ok)?;
+        let _lane = self.creates.enter(&subject).await;
         let examined = self.examine(taken).await?;
         if examined.findings.iter().any(Finding::is_error) {
             return Err(CreateFault::Findings(examined.findings));
@@ -138,7 +149,7 @@ impl Driver {
             record = record.with_reservation(reservation);
         }
         let id = record.id.clone();
-        let founded = self.found(record, secrets, &findings, at).await;
+        let founded = self.found(record, secrets, slot, &findings, at).await;
         if let (Err(_), Some(reservation)) = (&founded, reservation) {
             self.give_back(&id, reservation);
         }
@@ -162,6 +173,7 @@ impl Driver {
         self: &Arc<Self>,
         record: Record,
         secrets: Secrets,
+        slot: Slot,
         findings: &[Finding],
         at: Timestamp,
     ) -> Result<Arc<Record>, CreateFault> {
@@ -175,6 +187,7 @@ impl Driver {
                 return Err(CreateFault::Store(error));
             }
         };
+        slot.is_taken_by(&id);
         self.remark(&id, findings, at).await;
         let provider = record.provider.as_ref().map(|p| p.id.as_str());
         tracing::info!(deployment.id = %id, provider.id = provider, "deployment created");

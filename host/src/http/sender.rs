@@ -62,7 +62,8 @@ impl TrustedProxies {
         Sender { peer, client }
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether an address is one of these.
+    pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }

@@ -9,6 +9,7 @@ use catalyst::dns::names::Names;
 use catalyst::driver::{self, Driver};
 use catalyst::engine::{self, Engine};
 use catalyst::http::{self, AllowedOrigin, Limits, TrustedProxies};
+use catalyst::limits;
 use catalyst::metrics::{Measured, Metrics};
 use catalyst::outbound::Outbound;
 use catalyst_domain::kubeconfig::sha256_hex;
@@ -60,6 +61,11 @@ pub struct Setup {
     pub trusted_proxies: &'static str,
     /// How often the right to follow a deployment is asked again.
     pub recheck: Duration,
+    /// What each subject may ask for.
+    pub subjects: limits::Settings,
+    /// Runs at once, and what stands in OpenTofu's place.
+    pub max_runs: usize,
+    pub tofu: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -75,6 +81,9 @@ impl Default for Setup {
             kubeconfigs_blocked: false,
             trusted_proxies: "",
             recheck: http::Settings::default().recheck,
+            subjects: limits::Settings::default(),
+            max_runs: 2,
+            tofu: None,
         }
     }
 }
@@ -121,10 +130,10 @@ impl Server {
         })
         .unwrap();
         let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
-        let engine = Engine::new(engine_settings(folder.path()), store.clone()).await.unwrap();
+        let engine = Engine::new(engine_settings(folder.path(), &setup), store.clone()).await.unwrap();
         let stop = CancellationToken::new();
         let sandbox = sandbox().await;
-        let settings = driver_settings(setup.pull_token);
+        let settings = driver_settings(&setup);
         let outbound = Outbound::new(&catalyst::outbound::Settings::default()).unwrap();
         // No test here asks it: nothing listens there.
         let manager = "http://127.0.0.1:9/".parse().unwrap();
@@ -150,6 +159,7 @@ impl Server {
             limits: setup.limits,
             trusted_proxies: TrustedProxies::parse(setup.trusted_proxies).unwrap(),
             recheck: setup.recheck,
+            subjects: setup.subjects,
         };
         let served = tokio::spawn(http::serve(listener, app.clone(), settings, app.stopping.clone()));
         Self { address, store, app, driver, folder, stop, served }
@@ -207,33 +217,36 @@ impl Server {
     }
 }
 
-fn engine_settings(folder: &Path) -> engine::Settings {
+fn engine_settings(folder: &Path, setup: &Setup) -> engine::Settings {
+    // A script looks at more than OpenTofu may.
+    let confine = if setup.tofu.is_some() { engine::Confine::Off } else { engine::Confine::Auto };
     engine::Settings {
-        tofu_bin: catalyst_tests::tools::path("tofu").unwrap(),
+        tofu_bin: setup.tofu.clone().unwrap_or_else(|| catalyst_tests::tools::path("tofu").unwrap()),
         workdir: folder.join("tofu"),
         pass_env: vec![("HOME".into(), folder.into())],
         provider_mirror: None,
         plugin_cache_dir: None,
-        max_runs: 2,
+        max_runs: setup.max_runs,
         apply_timeout: Duration::from_secs(120),
         stop_grace: Duration::from_secs(5),
-        confine: catalyst::engine::Confine::Auto,
+        confine,
     }
 }
 
-fn driver_settings(pull_token: &str) -> driver::Settings {
+fn driver_settings(setup: &Setup) -> driver::Settings {
     driver::Settings {
         default_provider: None,
         public_url: "https://catalyst.example".to_owned(),
         gitops_repo_url: "https://git.example/kit".to_owned(),
         gitops_branch: "main".to_owned(),
-        ghcr_pull_token: SecretValue::new(pull_token),
+        ghcr_pull_token: SecretValue::new(setup.pull_token),
         kubeconfig_timeout: Duration::from_secs(600),
         phase1_timeout: Duration::from_secs(600),
         phase1_settle: Duration::from_secs(5),
         phase1_expected: None,
         proxy: catalyst::outbound::ProxyConfig::default(),
         secrets_ttl: Duration::from_secs(600),
+        limits: setup.subjects,
     }
 }
 
