@@ -101,8 +101,9 @@ pub struct Driver {
     creating: Turns,
     /// Deployments of each subject.
     ledger: Arc<Ledger>,
-    /// Creates of each subject that are worked on.
+    /// Creates and previews of each subject that are worked on.
     creates: Lanes,
+    previews: Lanes,
 }
 
 /// What one hand works with.
@@ -129,7 +130,7 @@ impl Driver {
         let (live, started) = (Mutex::default(), Timestamp::now());
         let (claims, creating) = (Turns::default(), Turns::default());
         let ledger = Ledger::new(settings.limits.live, settings.limits.waiting);
-        let creates = Lanes::new(CREATES_AT_ONCE);
+        let (creates, previews) = (Lanes::new(CREATES_AT_ONCE), Lanes::new(CREATES_AT_ONCE));
         Arc::new(Self {
             store,
             sandbox,
@@ -145,6 +146,7 @@ impl Driver {
             creating,
             ledger,
             creates,
+            previews,
         })
     }
 

@@ -276,8 +276,13 @@ async fn a_retry_comes_before_creates_and_addresses_take_turns() {
     let retried = post(&server, from(3), &retry, &[], &json!({"rehearsalToken": "sentinel-of-the-request"})).await;
     assert_eq!(retried.status, 200, "{}", retried.text());
     waits(5).await;
-    let log = server.store.read(&id(9), 0, 50).await.unwrap();
-    assert!(log.iter().any(|line| line.entry.message.contains("waiting for its turn")), "{log:?}");
+    let told = async {
+        let said = |line: &catalyst_store::Numbered| line.entry.message.contains("waiting for its turn");
+        while !server.store.read(&id(9), 0, 50).await.unwrap().iter().any(said) {
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), told).await.expect("it says that it waits");
     expect.extend([first, id(9).to_string(), of_one[0].clone(), of_two, of_one[1].clone(), of_one[2].clone()]);
     std::fs::write(folder.path().join("gate"), "").unwrap();
     until("all runs", || began(folder.path()).len() == expect.len()).await;
