@@ -1,7 +1,9 @@
 //! The one error envelope. A status is chosen here and nowhere else.
 
 use super::header_fault::HeaderFault;
+use super::places::COME_AGAIN;
 use super::routes::Needs;
+use super::too_many::TooMany;
 use super::wire::Problem;
 use crate::audit::AuditError;
 use crate::dns::registrar::{self, ForwardError, UnsupportedRegistrar};
@@ -45,6 +47,10 @@ pub enum ApiError {
     InvalidToken,
     /// Too many wrong tokens; the time after which another one is looked at.
     TooManyWrongTokens(Duration),
+    /// More than the share of its subject or address.
+    TooMany(TooMany),
+    /// The places that are free are kept for nodes and known callers.
+    NoPlace,
     /// The token is right, and does not allow this.
     Forbidden(Needs),
     /// Who could tell whose the token is does not answer.
@@ -139,6 +145,9 @@ impl From<RecordError> for ApiError {
     }
 }
 
+/// What is said where no place is free.
+pub(super) const NO_PLACE: &str = "no place is free; try again soon";
+
 fn coded(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> (StatusCode, Problem) {
     (status, problem(code, detail))
 }
@@ -165,7 +174,7 @@ impl ApiError {
             Self::MissingBearer | Self::MissingToken | Self::InvalidToken => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::BodyTooSlow(_) => {
+            Self::BodyTooSlow(_) | Self::NoPlace => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}
@@ -181,6 +190,8 @@ impl ApiError {
         match self {
             Self::Draining => Some(10),
             Self::TooManyWrongBearers(wait) | Self::TooManyWrongTokens(wait) => Some(wait.as_secs().saturating_add(1)),
+            Self::TooMany(limit) => Some(limit.retry_after().as_secs()),
+            Self::NoPlace => Some(COME_AGAIN.as_secs()),
             Self::AuthUnavailable | Self::AuthBlind | Self::AuditUnavailable(_) => Some(5),
             _ => None,
         }
@@ -223,6 +234,8 @@ impl ApiError {
             Self::TooManyWrongTokens(_) => {
                 coded(S::TOO_MANY_REQUESTS, "too-many-wrong-tokens", "too many wrong tokens; try again later")
             }
+            Self::TooMany(limit) => coded(S::TOO_MANY_REQUESTS, limit.code(), limit.detail()),
+            Self::NoPlace => coded(S::SERVICE_UNAVAILABLE, "too-many-connections", NO_PLACE),
             Self::Forbidden(needs) => {
                 coded(S::FORBIDDEN, "forbidden", format!("this needs {}, which the token does not have", needs.words()))
             }
@@ -371,5 +384,45 @@ impl IntoResponse for ApiError {
             tracing::error!(http.status = status.as_u16(), error = body.error, detail = body.detail, "request failed");
         }
         (status, headers, Json(body)).into_response()
+    }
+}
+
+/// An answer for a connection that gets no place, whole and with its head: there is nobody else who could write it.
+pub(super) fn whole_answer(error: ApiError) -> String {
+    let mut headers = error.headers();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let (status, problem) = error.parts();
+    // A struct of strings always serialises.
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut answer = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16());
+    for (name, value) in &headers {
+        answer.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+    }
+    answer + "\r\n" + &body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_a_handler_says_its_true_length() {
+        for (error, status, code) in [
+            (ApiError::NoPlace, "503 Service Unavailable", "too-many-connections"),
+            (ApiError::TooMany(TooMany::InFlight(2_048)), "429 Too Many Requests", "too-many-connections"),
+        ] {
+            let answer = whole_answer(error);
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{head}");
+            assert!(
+                head.contains(&format!("content-length: {}", body.len())) && head.contains("retry-after: 5"),
+                "{head}"
+            );
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(body["error"], code);
+        }
     }
 }

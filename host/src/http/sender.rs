@@ -71,7 +71,8 @@ impl TrustedProxies {
         HostPort::parse(nearest.trim())
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether an address is one of these.
+    pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
