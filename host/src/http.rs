@@ -41,6 +41,7 @@ mod sshkey;
 mod subdomains;
 mod too_many;
 mod tracked;
+mod whole_answer;
 mod wire;
 mod wrong_bearers;
 mod wrong_tokens;
