@@ -46,6 +46,7 @@ mod subdomains;
 mod too_many;
 mod tracked;
 mod web_origin;
+mod whole_answer;
 mod wire;
 mod wrong_bearers;
 mod wrong_tokens;

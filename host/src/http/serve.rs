@@ -1,12 +1,13 @@
 //! The accept loop: what a connection may cost before, between and after its requests, and how all of them end. It knows
 //! sockets and hyper; what a request means is the router's.
 
-use super::error::{ApiError, whole_answer};
+use super::error::ApiError;
 use super::places::{Exempt, Full, HasBody, Place, Places};
 use super::rest::Rest;
 use super::sender::TrustedProxies;
 use super::too_many::TooMany;
 use super::tracked::Tracked;
+use super::whole_answer::whole_answer;
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::body::Body;
