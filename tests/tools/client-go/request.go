@@ -30,7 +30,8 @@ type request struct {
 	Regions              []region `json:"regions"`
 	SSHPublicKey         string   `json:"sshPublicKey"`
 	ExpectedRenderDigest string   `json:"expectedRenderDigest"`
-	RehearsalToken       string   `json:"rehearsalToken"`
+	// RehearsalToken is a key of one cloud, whose type is its own matter.
+	RehearsalToken any `json:"rehearsalToken"`
 }
 
 // requestAnswer is what encoding/json reads: keys in any case, the last of those that stand twice, the first value only.

@@ -34,7 +34,8 @@ type fact struct {
 	// In holds the types of the blocks around it, outermost first; "template" where it stands in a template file.
 	In []string `json:"in"`
 	// Name is the role of a file, the type of a block, or the name of an attribute, a provider or a function.
-	Name   string   `json:"name"`
+	Name string `json:"name"`
+	// Labels are those of a block, or of the block that an attribute stands in.
 	Labels []string `json:"labels"`
 	// Value is the constant text of an attribute, the source of a requirement, or the first argument of a call; null where
 	// there is none or where it is computed.

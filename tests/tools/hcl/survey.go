@@ -146,7 +146,8 @@ func (s *survey) blocks(file string, in []string, content *hcl.BodyContent) {
 		// Attributes of what is left; blocks among them are an error here and the provider's schema's matter.
 		attributes, _ := rest.JustAttributes()
 		for name, attribute := range attributes {
-			s.note("attribute", file, attribute.Range, within, name).Value = meaning(attribute.Expr, name)
+			seen := s.note("attribute", file, attribute.Range, within, name)
+			seen.Labels, seen.Value = append([]string{}, block.Labels...), meaning(attribute.Expr, name)
 		}
 	}
 }
