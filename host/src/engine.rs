@@ -33,6 +33,7 @@ mod unkept;
 pub use command::RunStep;
 pub use confine::Confine;
 pub use failure::{EngineError, RunError, RunErrorKind};
+pub use hearing::shown_line;
 pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
