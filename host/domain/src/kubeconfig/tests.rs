@@ -123,11 +123,8 @@ fn forms_that_kubectl_reads_are_taken() {
         (BOTH, "token: '12345'", "    token: \"12345\"\n"),
         ("client-key-data: QQ==", "{}", "  user: {}\n"),
     ] {
-        let body = if to == "{}" {
-            OTHER.replace(&format!("user:\n    {BOTH}"), "user: {}")
-        } else {
-            swapped(from, to)
-        };
+        let body =
+            if to == "{}" { OTHER.replace(&format!("user:\n    {BOTH}"), "user: {}") } else { swapped(from, to) };
         assert!(stored(&body).contains(kept), "{to}: {}", stored(&body));
     }
     let two = swapped("contexts:\n", "contexts:\n- name: second\n  context: {cluster: default, user: default}\n");
