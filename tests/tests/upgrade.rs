@@ -191,6 +191,32 @@ fn its_kubeconfigs_are_served_byte_for_byte() {
 }
 
 #[test]
+fn an_unsafe_kubeconfig_that_it_stored_is_set_aside_and_its_bearer_counts_again() {
+    let mut host = opened("plain", &[]);
+    let id = id("unsafe");
+    let (path, kept) = (format!("/api/v1/deployments/{id}/kubeconfig"), host.folder().join("kubeconfigs"));
+    for restarted in [false, true] {
+        if restarted {
+            host.down();
+            host.up();
+        }
+        let answer = host.api.get(&path);
+        assert_eq!((answer.status, answer.json()["error"].as_str().unwrap()), (409, "kubeconfig-refused"), "{restarted}");
+        assert!(answer.body.contains("merge key") && !answer.body.contains("/bin/sh"), "{}", answer.body);
+    }
+    let frozen_file = frozen("plain").join("kubeconfigs").join(format!("{id}.yaml"));
+    let aside = kept.join(format!("{id}.yaml.refused"));
+    assert_eq!(std::fs::read(aside).unwrap(), std::fs::read(frozen_file).unwrap());
+    assert!(!kept.join(format!("{id}.yaml")).exists());
+    let events = host.api.get(&format!("/api/v1/deployments/{id}/events")).body;
+    assert!(events.contains("is set aside as") && events.contains("merge key"), "{events}");
+    let safe = std::fs::read_to_string(frozen("plain").join("kubeconfigs").join(format!("{}.yaml", self::id("early"))));
+    let bearer = format!("Bearer {}", bearer(&tofu_state(&frozen("plain"), &id)));
+    let answer = host.api.put(&path, Some(&bearer), &safe.unwrap());
+    assert_eq!(answer.status, 204, "{}", answer.body);
+}
+
+#[test]
 fn a_failed_apply_goes_on_from_its_state() {
     let host = opened("plain", &[]);
     let id = id("failed");
