@@ -139,6 +139,14 @@ fn every_deployment_of_the_release_before_is_there_with_its_status() {
     }
     // A start ends what a process left in the midst of an apply.
     until(&host, &id("interrupted"), "failed");
+    // Those that wait for something go on with it, and say so.
+    for name in ["waiting", "early"] {
+        let before = entries("plain", &id(name)).len();
+        wait_for(&format!("a word on {name}"), LIMIT, || {
+            let events = host.api.get(&format!("/api/v1/deployments/{}/events", id(name))).json();
+            (events["done"] == false && events["events"].as_array().unwrap().len() > before).then_some(())
+        });
+    }
     let listed = host.api.get("/api/v1/deployments").json();
     let listed: Vec<&str> =
         listed["deployments"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
@@ -188,6 +196,28 @@ fn its_kubeconfigs_are_served_byte_for_byte() {
         let frozen = std::fs::read_to_string(frozen("plain").join("kubeconfigs").join(format!("{id}.yaml"))).unwrap();
         assert_eq!((answer.status, answer.body), (200, frozen), "{name}");
     }
+}
+
+#[test]
+fn its_unsafe_kubeconfig_is_set_aside_given_to_nobody_and_replaced_by_the_node() {
+    let host = opened("plain", &[]);
+    let id = id("unsafe");
+    let path = format!("/api/v1/deployments/{id}/kubeconfig");
+    let answer = host.api.get(&path);
+    assert!(answer.status == 409 && !answer.body.contains("exec"), "{} {}", answer.status, answer.body);
+    let said = wait_for("a word on it", LIMIT, || {
+        let events = host.api.get(&format!("/api/v1/deployments/{id}/events")).body;
+        events.contains("is set aside").then_some(events)
+    });
+    assert!(!said.contains("/bin/sh"), "{said}");
+    let file = std::fs::read_to_string(host.folder().join("kubeconfigs").join(format!("{id}.yaml")));
+    assert!(file.is_err(), "whoever loads {file:?} runs a command");
+    let bearer = format!("Bearer {}", bearer(&tofu_state(&frozen("plain"), &id)));
+    let safe = frozen("plain").join("kubeconfigs").join(format!("{}.yaml", self::id("early")));
+    let safe = std::fs::read_to_string(safe).unwrap();
+    let answer = host.api.put(&path, Some(&bearer), &safe);
+    assert_eq!(answer.status, 204, "{}", answer.body);
+    assert_eq!(host.api.get(&path).body, safe);
 }
 
 #[test]
