@@ -1,5 +1,5 @@
 # Each target is one thin line; what it does stands in scripts/.
-.PHONY: run test plugins bench soak image sbom lint fmt help
+.PHONY: run test plugins bench soak fuzz image sbom lint fmt help
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,6 +18,9 @@ bench: ## measure, as ratios in one run; fails where a goal is missed
 
 soak: ## a million renders in a row, and what memory they leave behind
 	@scripts/bench.sh soak
+
+fuzz: ## hold the readers of what strangers write against other readers for FUZZ_SECONDS (ten minutes)
+	@scripts/fuzz.sh
 
 image: ## lay out the file system of the container image in target/image
 	@scripts/image.sh

@@ -18,7 +18,7 @@ mod run;
 mod state;
 mod trouble;
 
-pub use client::{KubeconfigFault, ProxyChoice};
+pub use client::{KubeconfigFault, ProxyChoice, client_config};
 pub use run::watch;
 pub use state::ComponentState;
 

@@ -3,6 +3,7 @@
 mod auth;
 mod browsers;
 mod egress;
+mod limits;
 mod spans;
 mod vars;
 
@@ -31,6 +32,10 @@ pub struct Config {
     pub auth_is_unset: bool,
     /// Proxies whose word on their client counts.
     pub trusted_proxies: TrustedProxies,
+    /// Connections of one address; half of the places where nothing is said.
+    pub address_connections: Option<usize>,
+    /// What each subject may ask for.
+    pub limits: crate::limits::Settings,
     /// Origin whose pages may call.
     pub cors_origin: AllowedOrigin,
     /// What requests of browsers are held to.
@@ -194,6 +199,8 @@ impl Config {
             audit_log: env.get("CATALYST_AUDIT_LOG").map_or_else(|| beside("audit.jsonl"), PathBuf::from),
             metrics_listen: env.metrics_listen(listen)?,
             trusted_proxies: env.trusted_proxies()?,
+            address_connections: env.address_connections()?,
+            limits: env.limits()?,
             cors_origin: env.origin()?,
             browsers: env.browsers()?,
             plugins_dir: env.path("CATALYST_PLUGINS_DIR", "/plugins"),

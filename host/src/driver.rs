@@ -9,9 +9,11 @@ mod diagnosis;
 pub mod dns;
 mod drain;
 pub mod idempotency;
+mod order;
 pub mod preview;
 mod provision;
 mod proxy;
+mod read_tokens;
 mod render;
 mod report;
 pub mod retry;
@@ -24,15 +26,15 @@ mod watching;
 
 use crate::dns::names::Names;
 use crate::engine::{Engine, Load, Reaped};
+use crate::limits::{self, CREATES_AT_ONCE, Lanes, Ledger};
 use crate::telemetry;
 use bytes::Bytes;
 use catalyst_domain::provider::RenderContext;
-use catalyst_domain::read_token::ReadToken;
 use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::step::next_steps;
-use catalyst_domain::{DeploymentId, Fact, Record, SecretValue, Status, Step, Timestamp};
+use catalyst_domain::{DeploymentId, Record, SecretValue, Status, Step, Timestamp};
 use catalyst_sandbox::{Provider, Sandbox};
-use catalyst_store::{AcceptError, Progress, RecordError, StorageError, Store};
+use catalyst_store::{AcceptError, Progress, StorageError, Store};
 pub use secrets::{NoRandomness, random};
 use std::collections::{HashMap, HashSet, hash_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,6 +81,8 @@ pub struct Settings {
     pub destinations: crate::outbound::Destinations,
     /// How long secrets are remembered after a run.
     pub secrets_ttl: Duration,
+    /// What each subject may have at once.
+    pub limits: limits::Settings,
 }
 
 /// The tasks and what they share.
@@ -97,6 +101,11 @@ pub struct Driver {
     claims: Turns,
     /// Held by idempotency key while a create looks and claims.
     creating: Turns,
+    /// Deployments of each subject.
+    ledger: Arc<Ledger>,
+    /// Creates and previews of each subject that are worked on.
+    creates: Lanes,
+    previews: Lanes,
 }
 
 /// What one hand works with.
@@ -122,7 +131,25 @@ impl Driver {
         let tasks = TaskTracker::new();
         let (live, started) = (Mutex::default(), Timestamp::now());
         let (claims, creating) = (Turns::default(), Turns::default());
-        Arc::new(Self { store, sandbox, engine, names, settings, vault, live, started, tasks, stop, claims, creating })
+        let ledger = Ledger::new(settings.limits.live, settings.limits.waiting);
+        let (creates, previews) = (Lanes::new(CREATES_AT_ONCE), Lanes::new(CREATES_AT_ONCE));
+        Arc::new(Self {
+            store,
+            sandbox,
+            engine,
+            names,
+            settings,
+            vault,
+            live,
+            started,
+            tasks,
+            stop,
+            claims,
+            creating,
+            ledger,
+            creates,
+            previews,
+        })
     }
 
     /// Takes up every record where it stands.
@@ -149,10 +176,9 @@ impl Driver {
 
     /// Sees to it that a live deployment has its task. Carries no data: the task reads the record.
     pub fn wake(self: &Arc<Self>, id: &DeploymentId) {
-        if self.stop.is_cancelled() || !self.is_due(id) {
-            return;
-        }
-        if self.lives().insert(id.clone()) {
+        let Some(record) = self.store.get(id).filter(|record| !next_steps(record).is_empty()) else { return };
+        if !self.stop.is_cancelled() && self.lives().insert(id.clone()) {
+            self.counts(&record);
             let (driver, id, span) = (self.clone(), id.clone(), telemetry::deployment(id));
             self.tasks.spawn(async move { driver.drive(id).await }.instrument(span));
         }
@@ -183,22 +209,6 @@ impl Driver {
     /// OpenTofu's runs at this moment, and those that ended.
     pub fn engine_load(&self) -> Load {
         self.engine.load()
-    }
-
-    /// Gives a token that opens a deployment for reading. When this returns, its digest is on disk.
-    ///
-    /// # Errors
-    /// [`RecordError`]; the token opens nothing.
-    pub async fn give_read_token(&self, id: &DeploymentId, token: ReadToken, at: Timestamp) -> Result<(), RecordError> {
-        self.store.record(id, &Fact::ReadTokenGiven(token), at).await.map(drop)
-    }
-
-    /// Ends all tokens that open a deployment for reading. When this returns, none does.
-    ///
-    /// # Errors
-    /// [`RecordError`]; they open it still.
-    pub async fn end_read_tokens(&self, id: &DeploymentId, at: Timestamp) -> Result<(), RecordError> {
-        self.store.record(id, &Fact::ReadTokensEnded, at).await.map(drop)
     }
 
     /// Ends what a crash left running before anything else touches its state, and tries until the record says so.
@@ -246,21 +256,6 @@ impl Driver {
         hand.interrupted(record, fact).await
     }
 
-    /// Wipes secrets whose time is over: those in memory, and those that a crash left in a work folder.
-    fn forget_secrets(&self) {
-        self.vault.sweep();
-        let ttl = self.settings.secrets_ttl;
-        let over = |record: &Record| {
-            let end = record.finished_at.and_then(|at| at.checked_add(ttl).ok());
-            record.status == Status::Failed && end.is_some_and(|end| end < Timestamp::now())
-        };
-        for record in self.store.list().into_iter().filter(|record| over(record)) {
-            if let Err(error) = self.engine.forget_secrets(&record.id) {
-                tracing::warn!(deployment.id = %record.id, %error, "cannot remove the secrets of an interrupted run");
-            }
-        }
-    }
-
     fn is_due(&self, id: &DeploymentId) -> bool {
         self.store.get(id).is_some_and(|record| !next_steps(&record).is_empty())
     }
@@ -295,6 +290,7 @@ impl Driver {
             let mut lives = self.lives();
             if self.stop.is_cancelled() || !self.is_due(&id) {
                 lives.remove(&id);
+                self.ledger.ends(&id);
                 return;
             }
         }

@@ -23,6 +23,7 @@ mod outputs;
 mod probe;
 mod progress;
 mod run;
+mod run_queue;
 mod stage;
 mod tally;
 #[cfg(test)]
@@ -32,10 +33,12 @@ mod unkept;
 pub use command::RunStep;
 pub use confine::Confine;
 pub use failure::{EngineError, RunError, RunErrorKind};
+pub use hearing::shown_line;
 pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
 pub use progress::Progress;
+pub use run_queue::{RunClass, RunPlace, Turn};
 pub use tally::Load;
 
 use crate::telemetry;
@@ -50,6 +53,7 @@ use confine::Confinement;
 use ground::Ground;
 use progress::Outlet;
 use run::Aim;
+use run_queue::{Entered, RunQueue};
 use stage::WorkRoot;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -57,7 +61,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tally::Tally;
-use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -119,8 +123,8 @@ pub struct Engine {
     folders: WorkRoot,
     backend: Backend,
     confinement: Confinement,
-    places: Semaphore,
-    busy: Mutex<HashSet<DeploymentId>>,
+    queue: Arc<RunQueue>,
+    busy: Arc<Mutex<HashSet<DeploymentId>>>,
     heartbeat: Duration,
     tally: Tally,
 }
@@ -138,8 +142,8 @@ impl Engine {
         let Ground { settings, folders, binary, confinement } = Ground::find(settings).await?;
         let version = probe::version(&binary, &settings.pass_env, &confinement).await?;
         let backend = Backend::start(store.clone()).await?;
-        let places = Semaphore::new(settings.max_runs.clamp(1, Semaphore::MAX_PERMITS));
-        let (busy, heartbeat, tally) = (Mutex::default(), hearing::HEARTBEAT, Tally::default());
+        let queue = RunQueue::new(settings.max_runs);
+        let (busy, heartbeat, tally) = (Arc::default(), hearing::HEARTBEAT, Tally::default());
         Ok(Arc::new(Self {
             settings,
             binary,
@@ -148,7 +152,7 @@ impl Engine {
             folders,
             backend,
             confinement,
-            places,
+            queue,
             busy,
             heartbeat,
             tally,
@@ -165,6 +169,39 @@ impl Engine {
         self.tally.load()
     }
 
+    /// Waits until it is this run's turn. `on_wait` is told how many runs go on, where it has to wait.
+    ///
+    /// # Errors
+    /// [`RunErrorKind::Failed`] while another run of this deployment waits or goes on; [`RunErrorKind::Stopped`].
+    pub async fn enter(
+        &self,
+        id: &DeploymentId,
+        turn: &Turn,
+        stop: &CancellationToken,
+        on_wait: impl AsyncFnOnce(usize),
+    ) -> Result<RunPermit, RunError> {
+        let claim = self.claim(id)?;
+        let place = match self.queue.enter(turn) {
+            Entered::Place(place) => place,
+            Entered::Waiting(mut waiting) => {
+                let _counted = self.tally.waiting();
+                let stopped =
+                    || RunError::new(RunStep::Init, RunErrorKind::Stopped, "stopped while it waited for its turn");
+                on_wait(self.settings.max_runs.max(1)).await;
+                tokio::select! {
+                    place = waiting.place() => place.ok_or_else(stopped)?,
+                    () = stop.cancelled() => return Err(stopped()),
+                }
+            }
+        };
+        Ok(RunPermit { _place: place, claim })
+    }
+
+    /// Runs of a subject that go on, and places that are free.
+    pub fn going(&self, subject: &str) -> (usize, usize) {
+        self.queue.going(subject)
+    }
+
     /// Creates or completes the infrastructure and reads its outputs. Stopping or dropping the future ends OpenTofu; only
     /// stopping lets it write its state.
     ///
@@ -172,11 +209,12 @@ impl Engine {
     /// [`RunError`]; what OpenTofu did until then is in the store's state.
     pub async fn apply(
         &self,
+        permit: RunPermit,
         run: Run,
         progress: mpsc::Sender<Progress>,
         stop: CancellationToken,
     ) -> Result<Outputs, RunError> {
-        self.run(run, Aim::Apply, progress, stop).await
+        self.run(permit, run, Aim::Apply, progress, stop).await
     }
 
     /// Removes the infrastructure, and then the work folder.
@@ -185,12 +223,13 @@ impl Engine {
     /// [`RunError`]; what is left is in the store's state, and the work folder stays.
     pub async fn destroy(
         &self,
+        permit: RunPermit,
         run: Run,
         progress: mpsc::Sender<Progress>,
         stop: CancellationToken,
     ) -> Result<(), RunError> {
         let id = run.id.clone();
-        self.run(run, Aim::Destroy, progress, stop).await?;
+        self.run(permit, run, Aim::Destroy, progress, stop).await?;
         self.discard(&id);
         Ok(())
     }
@@ -274,14 +313,23 @@ impl Engine {
 
     async fn run(
         &self,
+        permit: RunPermit,
         run: Run,
         aim: Aim,
         progress: mpsc::Sender<Progress>,
         stop: CancellationToken,
     ) -> Result<Outputs, RunError> {
-        let _claim = self.claim(&run.id)?;
+        if permit.claim.id != run.id {
+            let why = "its permit is another deployment's";
+            return Err(RunError::new(RunStep::Init, RunErrorKind::Failed, why));
+        }
         let span = telemetry::tofu_run(aim.as_str());
-        let ended = self.run_claimed(run, aim, progress, stop).instrument(span.clone()).await;
+        let _counted = self.tally.running();
+        let mut limits = Limits::new(self.settings.apply_timeout, stop, self.settings.stop_grace);
+        limits.heartbeat = self.heartbeat;
+        // Boxed: a run holds a child, its pipes and its listener, and callers hold many runs.
+        let going = Box::pin(run::run(self, run, aim, Outlet::new(progress), limits));
+        let ended = going.instrument(span.clone()).await;
         if let Err(error) = &ended {
             telemetry::tofu_failed(&span, error.kind);
         }
@@ -289,48 +337,9 @@ impl Engine {
         ended
     }
 
-    async fn run_claimed(
-        &self,
-        run: Run,
-        aim: Aim,
-        progress: mpsc::Sender<Progress>,
-        stop: CancellationToken,
-    ) -> Result<Outputs, RunError> {
-        let _place = self.place(&progress, &stop).await?;
-        let _counted = self.tally.running();
-        let mut limits = Limits::new(self.settings.apply_timeout, stop, self.settings.stop_grace);
-        limits.heartbeat = self.heartbeat;
-        // Boxed: a run holds a child, its pipes and its listener, and callers hold many runs.
-        Box::pin(run::run(self, run, aim, Outlet::new(progress), limits)).await
-    }
-
-    async fn place(
-        &self,
-        progress: &mpsc::Sender<Progress>,
-        stop: &CancellationToken,
-    ) -> Result<SemaphorePermit<'_>, RunError> {
-        let closed = || RunError::new(RunStep::Init, RunErrorKind::Failed, "the engine is closed");
-        match self.places.try_acquire() {
-            Ok(place) => return Ok(place),
-            Err(TryAcquireError::Closed) => return Err(closed()),
-            Err(TryAcquireError::NoPermits) => {}
-        }
-        let _counted = self.tally.waiting();
-        let waiting = async {
-            let _ = progress.send(Progress::Waiting { running: self.settings.max_runs.max(1) }).await;
-            self.places.acquire().await
-        };
-        tokio::select! {
-            place = waiting => place.map_err(|_| closed()),
-            () = stop.cancelled() => {
-                Err(RunError::new(RunStep::Init, RunErrorKind::Stopped, "stopped while it waited for its turn"))
-            }
-        }
-    }
-
-    fn claim(&self, id: &DeploymentId) -> Result<Claim<'_>, RunError> {
+    fn claim(&self, id: &DeploymentId) -> Result<Claim, RunError> {
         if self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
-            return Ok(Claim { busy: &self.busy, id: id.clone() });
+            return Ok(Claim { busy: self.busy.clone(), id: id.clone() });
         }
         Err(RunError::new(RunStep::Init, RunErrorKind::Failed, "another run of this deployment goes on"))
     }
@@ -348,13 +357,19 @@ impl Engine {
     }
 }
 
+/// The right to one run, until it is dropped: a place of those that go on, and the deployment for itself.
+pub struct RunPermit {
+    _place: RunPlace,
+    claim: Claim,
+}
+
 /// The one run of a deployment.
-struct Claim<'a> {
-    busy: &'a Mutex<HashSet<DeploymentId>>,
+struct Claim {
+    busy: Arc<Mutex<HashSet<DeploymentId>>>,
     id: DeploymentId,
 }
 
-impl Drop for Claim<'_> {
+impl Drop for Claim {
     fn drop(&mut self) {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }

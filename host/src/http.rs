@@ -8,6 +8,7 @@ mod authority;
 mod bearer;
 mod body;
 mod browser_guard;
+mod clients;
 mod cookie;
 mod cors;
 mod create;
@@ -27,6 +28,7 @@ mod measure;
 mod metrics;
 mod openapi;
 mod path;
+mod places;
 mod previews;
 mod providers;
 mod query;
@@ -41,12 +43,16 @@ mod serve;
 mod sse;
 mod sshkey;
 mod subdomains;
+mod too_many;
+mod tracked;
 mod web_origin;
+mod whole_answer;
 mod wire;
 mod wrong_bearers;
 mod wrong_tokens;
 
 use crate::app::App;
+use crate::limits;
 pub use allowed_hosts::AllowedHosts;
 use axum::Router;
 use axum::extract::{FromRef, MatchedPath, Request};
@@ -54,27 +60,32 @@ use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+pub use bearer::parse as bearer_token;
 pub use browser_guard::BrowserSettings;
 use browser_guard::{BrowserGuard, Callers, Reach};
+use clients::Clients;
+pub use cookie::given as read_tokens_of;
 pub use cors::AllowedOrigin;
 pub use error::ApiError;
+pub use logs::last_event_id;
 pub use openapi::document;
 use routes::method_not_allowed;
 pub use routes::{Needs, ROUTES, RULES, Rule};
 pub use sender::TrustedProxies;
-use serve::Ends;
 pub use serve::Limits;
+use serve::{Door, Ends};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use too_many::RequestRates;
 use tower_http::catch_panic::CatchPanicLayer;
 pub use web_origin::WebOrigin;
 use wrong_bearers::WrongBearers;
 use wrong_tokens::WrongTokens;
 
-/// Connections of the address that serves metrics: a few scrapers, each with one or two.
+/// Connections of the address that serves metrics and probes: a few scrapers and one kubelet, each with one or two.
 const SCRAPERS: usize = 64;
 
 /// What the API is told from outside.
@@ -90,6 +101,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// How often the right to follow a deployment is asked again.
     pub recheck: Duration,
+    /// What each subject may ask for.
+    pub subjects: limits::Settings,
 }
 
 impl Default for Settings {
@@ -100,6 +113,7 @@ impl Default for Settings {
             limits: Limits::default(),
             trusted_proxies: TrustedProxies::default(),
             recheck: authority::EVERY,
+            subjects: limits::Settings::default(),
         }
     }
 }
@@ -116,6 +130,8 @@ struct Served {
     wrong_tokens: Arc<WrongTokens>,
     proxies: Arc<TrustedProxies>,
     browsers: Arc<BrowserGuard>,
+    clients: Arc<Clients>,
+    rates: Arc<RequestRates>,
     recheck: Recheck,
 }
 
@@ -172,6 +188,8 @@ fn router(app: Arc<App>, settings: Settings, reach: Reach) -> Router {
         wrong_tokens: Arc::default(),
         proxies: Arc::new(settings.trusted_proxies),
         browsers: Arc::new(BrowserGuard::new(settings.browsers, &allowed_origin, callers, reach)),
+        clients: Clients::new(settings.limits.per_address),
+        rates: Arc::new(RequestRates::new(&settings.subjects)),
         recheck: Recheck(settings.recheck),
     };
     let guarded = routes
@@ -203,21 +221,27 @@ pub async fn serve(
     close: CancellationToken,
 ) -> std::io::Result<()> {
     let ends = Ends { stop: app.stopping.clone(), close };
-    let limits = settings.limits;
     let reach = Reach::of(listener.local_addr()?.ip());
-    serve::serve(listener, router(app, settings, reach), limits, ends).await
+    let proxies = Arc::new(settings.trusted_proxies.clone());
+    let door = Door { limits: settings.limits, proxies, metrics: app.metrics.clone() };
+    serve::serve(listener, router(app, settings, reach), door, ends).await
 }
 
-/// Serves the metrics alone, to whoever can reach the address.
+/// Serves metrics and probes alone, to whoever can reach the address. Its places are its own: a full API fails no probe.
 ///
 /// # Errors
 /// The listener is not usable.
 pub async fn serve_metrics(listener: TcpListener, app: Arc<App>, close: CancellationToken) -> std::io::Result<()> {
     let ends = Ends { stop: app.stopping.clone(), close };
-    let routes = Router::new().route("/metrics", get(metrics::metrics)).fallback(async || ApiError::NoRoute);
-    let routes = routes.layer(middleware::from_fn(host_header::require));
-    let limits = Limits { connections: SCRAPERS, ..Limits::default() };
-    serve::serve(listener, routes.with_state(app), limits, ends).await
+    let limits = Limits { connections: SCRAPERS, per_address: SCRAPERS / 2, ..Limits::default() };
+    let door = Door { limits, proxies: Arc::default(), metrics: app.metrics.clone() };
+    let routes = Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .fallback(async || ApiError::NoRoute)
+        .layer(middleware::from_fn(host_header::require));
+    serve::serve(listener, routes.with_state(app), door, ends).await
 }
 
 // The contract serves no HEAD, which axum would answer for every GET.

@@ -13,6 +13,7 @@ pub mod dns;
 pub mod driver;
 pub mod engine;
 pub mod http;
+pub mod limits;
 pub mod metrics;
 pub mod outbound;
 pub mod rehearse;

@@ -30,6 +30,18 @@ const STORE: [f64; 11] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25
 /// Seconds of a deployment's phases: an apply takes minutes, a node up to the longest deadline.
 const PHASES: [f64; 10] = [1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 2700.0, 5400.0];
 
+/// Why connections get no place.
+const REFUSED_CONNECTIONS: [&str; 2] = ["address", "all"];
+/// Why requests are refused that ask for more than a share.
+const LIMITED_REQUESTS: [&str; 6] = [
+    "too-many-creates",
+    "too-many-changes",
+    "too-many-questions",
+    "too-many-live-deployments",
+    "too-many-waiting-runs",
+    "too-many-connections",
+];
+
 type Times<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// What is counted.
@@ -42,6 +54,8 @@ pub struct Metrics {
     phases: Times<Phase>,
     auth_failures: Family<Reason, Counter>,
     wrong_bearers: Counter,
+    refused_connections: Family<Reason, Counter>,
+    limited_requests: Family<Reason, Counter>,
     viewers: Gauge,
 }
 
@@ -116,6 +130,8 @@ impl Default for Metrics {
             phases: Family::new_with_constructor(|| Histogram::new(PHASES)),
             auth_failures: Family::default(),
             wrong_bearers: Counter::default(),
+            refused_connections: Family::default(),
+            limited_requests: Family::default(),
             viewers: Gauge::default(),
             registry: Registry::default(),
         };
@@ -132,6 +148,10 @@ impl Default for Metrics {
         registry.register("phase_duration_seconds", phases, m.phases.clone());
         registry.register("auth_failures", "Requests whose caller was not let in", m.auth_failures.clone());
         registry.register("wrong_bearers", "Kubeconfig uploads with a wrong bearer", m.wrong_bearers.clone());
+        let refused = "Connections that got no place: their address had its share, or all places were taken";
+        registry.register("refused_connections", refused, m.refused_connections.clone());
+        let limited = "Requests that were refused because their subject or client had its share";
+        registry.register("limited_requests", limited, m.limited_requests.clone());
         registry.register("viewers", "Open event streams", m.viewers.clone());
         metrics.begin();
         Self { registry, ..metrics }
@@ -146,6 +166,12 @@ impl Metrics {
         }
         for failure in AuthFailure::ALL {
             drop(self.auth_failures.get_or_create(&Reason { reason: failure.as_str() }));
+        }
+        for reason in REFUSED_CONNECTIONS {
+            drop(self.refused_connections.get_or_create(&Reason { reason }));
+        }
+        for reason in LIMITED_REQUESTS {
+            drop(self.limited_requests.get_or_create(&Reason { reason }));
         }
     }
 
@@ -164,6 +190,16 @@ impl Metrics {
     /// A node, or somebody else, showed a wrong bearer.
     pub fn wrong_bearer(&self) {
         self.wrong_bearers.inc();
+    }
+
+    /// A connection got no place.
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.refused_connections.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A request was refused because of this limit.
+    pub fn refused(&self, reason: &'static str) {
+        self.limited_requests.get_or_create(&Reason { reason }).inc();
     }
 
     /// Somebody follows a deployment until the guard is dropped.

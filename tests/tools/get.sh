@@ -5,6 +5,8 @@
 #   get.sh tofu --pinned                    never from PATH: what the image has
 #   get.sh helm                             Helm 3, built by Go, to render the chart
 #   get.sh promtool                         Prometheus' own, built by Go, to try the alerts
+#   get.sh client-go | hcl                  what kubectl reads of a kubeconfig, and OpenTofu's parser of a module: programs of
+#                                           this project on their libraries, built by Go
 #   get.sh hcloud | openstack               the clouds' own OpenTofu providers, built by Go in the versions that infra/ pins
 #   get.sh cargo-cyclonedx | cyclonedx-gomod
 #                                           what writes the bills of materials, from the package registries
@@ -15,8 +17,8 @@
 #   get.sh etcd | cloud-init | shellcheck …  from PATH, else by apt when root
 #
 # The path is the only thing on stdout; progress goes to stderr. Built tools are kept outside the checkout, in
-# ${CATALYST_TOOLS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/catalyst-tools}, keyed by go.sum: a first build takes minutes,
-# every later call milliseconds.
+# ${CATALYST_TOOLS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/catalyst-tools}, keyed by go.sum, and by the sources where they lie here: a
+# first build takes minutes, every later call milliseconds.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -66,7 +68,7 @@ ldflags() {
             printf '%s' " -X $base/$package.k8sVersionMajor=1 -X $base/$package.k8sVersionMinor=$minor"
         done
         ;;
-    hcloud | openstack | promtool | cyclonedx-gomod) printf '%s' '-s -w' ;;
+    hcloud | openstack | promtool | cyclonedx-gomod | client-go | hcl) printf '%s' '-s -w' ;;
     esac
 }
 
@@ -78,6 +80,10 @@ tags() {
 build() {
     name=$1 package=$2
     key=$(sha256sum "$here/$name/go.sum" | cut -c 1-16)
+    # With sources of our own the same libraries make another program.
+    if [ "$package" = . ]; then
+        key=$key-$(cd "$here/$name" && cat go.mod ./*.go | sha256sum | cut -c 1-16)
+    fi
     target=$tools/$name-$key/$name
     if [ ! -x "$target" ]; then
         locked "$name"
@@ -173,6 +179,7 @@ tofu)
 kube-apiserver) build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver ;;
 helm) build helm helm.sh/helm/v3/cmd/helm ;;
 promtool) build promtool github.com/prometheus/prometheus/cmd/promtool ;;
+client-go | hcl) build "$1" . ;;
 hcloud) build hcloud github.com/hetznercloud/terraform-provider-hcloud ;;
 openstack) build openstack github.com/terraform-provider-openstack/terraform-provider-openstack/v3 ;;
 cyclonedx-gomod) build cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod ;;

@@ -131,7 +131,7 @@ fn shown(key: &str) -> String {
 
 /// Lower case of upper case: two steps, because some letters have a lower and others an upper case alone in common with
 /// ASCII (the Kelvin sign with k, the long s with s).
-fn folded(key: &str) -> String {
+pub(crate) fn folded(key: &str) -> String {
     key.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 

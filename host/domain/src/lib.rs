@@ -5,6 +5,7 @@
 //! file, no socket, no runtime, and no cloud.
 
 pub mod compare;
+mod creator;
 pub mod dns;
 pub mod event;
 pub mod fact;
@@ -25,6 +26,7 @@ pub mod status;
 pub mod step;
 pub mod transition;
 
+pub use creator::{Creator, MOST_GROUPS};
 pub use event::{Entry, Level};
 pub use fact::{Fact, Outcome};
 pub use finding::{Finding, Severity};

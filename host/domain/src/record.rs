@@ -2,6 +2,7 @@
 //!
 //! Its keys are those of API.md 2.3, so records of the earlier service are read as they are; further keys are ours.
 
+use crate::creator::Creator;
 use crate::dns::{PoolDns, PoolReservation};
 use crate::event::Entry;
 use crate::kubeconfig::{BodyFault, Server};
@@ -34,6 +35,9 @@ pub struct Record {
     /// Why it failed, in plain words; absent otherwise.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,
+    /// Who created it; absent where callers are not known, and in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<Creator>,
     /// When it was created.
     pub started_at: Timestamp,
     /// When the last run ended.
@@ -197,6 +201,7 @@ impl Record {
             request: new.request,
             result: None,
             error: String::new(),
+            created_by: None,
             started_at: new.at,
             finished_at: None,
             pdm_reservation_token: String::new(),
@@ -325,6 +330,7 @@ mod tests {
             "startedAt":"2026-04-29T10:00:00.123456789Z","finishedAt":"0001-01-01T00:00:00Z","events":null}"#;
         let record: Record = serde_json::from_str(text).unwrap();
         assert_eq!(record.schema, 0);
+        assert_eq!(record.created_by, None);
         assert_eq!(record.finished_at, None);
         assert!(record.has_kubeconfig() && record.phase0_done() && !record.phase1_finished());
         let again: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();

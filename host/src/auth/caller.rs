@@ -1,8 +1,10 @@
 //! A caller that is known, as the audit log names it.
 
 use super::{Scope, Scopes};
+use catalyst_domain::{Creator, MOST_GROUPS};
+use std::sync::Arc;
 
-/// Longest name that is kept, in bytes: names of people and service accounts; what is longer was made to be.
+/// Longest name that is kept, in bytes: names of people, service accounts and groups; what is longer was made to be.
 const LONGEST: usize = 256;
 
 /// By what a caller is known.
@@ -43,6 +45,8 @@ pub struct Caller {
     pub subject: String,
     /// By what it is known.
     pub mode: Mode,
+    /// Its groups, the first [`MOST_GROUPS`] of them. Scopes are decided on all, before.
+    pub groups: Arc<[String]>,
     /// What it may do.
     pub scopes: Scopes,
 }
@@ -50,7 +54,24 @@ pub struct Caller {
 impl Caller {
     /// A caller; a name that is too long is cut, and control characters in it become spaces.
     pub fn new(subject: &str, mode: Mode, scopes: Scopes) -> Self {
-        Self { subject: crate::outbound::excerpt(subject.as_bytes(), LONGEST), mode, scopes }
+        Self { subject: name(subject), mode, groups: Arc::default(), scopes }
+    }
+
+    /// The same in these groups. Their number and their names are bounded.
+    #[must_use]
+    pub fn in_groups(self, groups: &[String]) -> Self {
+        let groups = groups.iter().take(MOST_GROUPS).map(|group| name(group)).collect();
+        Self { groups, ..self }
+    }
+
+    /// What a record keeps of it; `None` where nobody is asked who calls.
+    pub fn creator(&self) -> Option<Creator> {
+        let known = || Creator {
+            subject: self.subject.clone(),
+            mode: self.mode.as_str().to_owned(),
+            groups: self.groups.to_vec(),
+        };
+        (self.mode != Mode::None).then(known)
     }
 
     /// Whoever calls where nobody is asked.
@@ -61,5 +82,26 @@ impl Caller {
     /// Whether it may do this.
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.allow(scope)
+    }
+}
+
+/// A name within bounds, without control characters.
+fn name(text: &str) -> String {
+    crate::outbound::excerpt(text.as_bytes(), LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_record_keeps_of_a_caller_is_bounded_and_nobody_is_kept_where_nobody_is_known() {
+        let groups: Vec<String> = (0..1_000).map(|n| format!("g{n}{}", "x".repeat(9_999))).collect();
+        let caller = Caller::new("ana\n", Mode::Oidc, Scopes::ALL).in_groups(&groups);
+        let creator = caller.creator().unwrap();
+        assert_eq!((creator.mode.as_str(), creator.groups.len()), ("oidc", MOST_GROUPS));
+        assert!(creator.groups.iter().all(|group| group.len() <= LONGEST + 8), "{}", creator.groups[0].len());
+        assert!(creator.groups[0].starts_with("g0x") && !creator.subject.contains('\n'));
+        assert_eq!(Caller::anybody().creator(), None);
     }
 }

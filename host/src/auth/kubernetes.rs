@@ -117,7 +117,7 @@ impl Kubernetes {
             return Err(Fault::Wrong("it is meant for another audience"));
         }
         let scopes = self.settings.scopes.scopes_of(&status.user.username, &status.user.groups);
-        Ok(Caller::new(&status.user.username, Mode::Kubernetes, scopes))
+        Ok(Caller::new(&status.user.username, Mode::Kubernetes, scopes).in_groups(&status.user.groups))
     }
 }
 

@@ -86,11 +86,12 @@ impl Oidc {
         if subject.trim().is_empty() {
             return Err(Fault::Wrong("it names nobody"));
         }
-        let scopes = scopes.scopes_of(subject, &groups(&claims, groups_claim));
+        let groups = groups(&claims, groups_claim);
+        let scopes = scopes.scopes_of(subject, &groups);
         // A number of seconds that may have a fraction.
         let end = claims.get("exp").and_then(Value::as_f64).unwrap_or_default();
         let left = Duration::try_from_secs_f64(end).unwrap_or(HOLDS.saturating_add(now)).saturating_sub(now);
-        Ok((Caller::new(subject, Mode::Oidc, scopes), left))
+        Ok((Caller::new(subject, Mode::Oidc, scopes).in_groups(&groups), left))
     }
 
     fn rules(&self, alg: Algorithm) -> Validation {

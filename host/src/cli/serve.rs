@@ -82,7 +82,9 @@ struct Rooms {
 async fn open(config: &Config, spans: Option<&Spans>, stopping: &CancellationToken) -> anyhow::Result<Rooms> {
     // Before anything is opened.
     let limits = http::Limits::default();
-    let limits = http::Limits { connections: descriptors::room_for(limits.connections), ..limits };
+    let connections = descriptors::room_for(limits.connections);
+    let per_address = config.address_connections.unwrap_or(connections / 2).clamp(1, connections);
+    let limits = http::Limits { connections, per_address, ..limits };
     let metrics = Arc::new(Metrics::default());
     // Each of these may wait, for the process before this one or for a disk, and that must hold up no signal.
     let (settings, workdir, wait) = (store_settings(config), config.tofu.workdir.clone(), config.lock_wait);
@@ -148,6 +150,7 @@ async fn run(config: &Config, signals: Signals, rooms: Rooms, stopping: Cancella
         browsers: config.browsers.clone(),
         limits,
         trusted_proxies: config.trusted_proxies.clone(),
+        subjects: config.limits,
         ..http::Settings::default()
     };
     let served = tokio::spawn(http::serve(listener, app, settings, closing.clone()));
@@ -322,5 +325,6 @@ fn driver_settings(config: &Config, destinations: outbound::Destinations) -> dri
         proxy: config.proxy.clone(),
         destinations,
         secrets_ttl: config.secrets_ttl,
+        limits: config.limits,
     }
 }

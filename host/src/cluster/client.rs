@@ -32,7 +32,7 @@ pub struct KubeconfigFault(&'static str);
 
 /// A client for the cluster. Nothing is sent yet.
 pub(super) fn connect(kubeconfig: &Kubeconfig, settings: &WatchSettings) -> Result<kube::Client, KubeconfigFault> {
-    let config = config(kubeconfig, settings)?;
+    let config = client_config(kubeconfig, settings)?;
     // A build with two TLS providers has no default one, and rustls panics. An error here means that one is set.
     let _already_set = rustls::crypto::ring::default_provider().install_default();
     let builder = ClientBuilder::try_from(config)
@@ -41,7 +41,11 @@ pub(super) fn connect(kubeconfig: &Kubeconfig, settings: &WatchSettings) -> Resu
     Ok(builder.with_layer(&limit).build())
 }
 
-fn config(kubeconfig: &Kubeconfig, settings: &WatchSettings) -> Result<kube::Config, KubeconfigFault> {
+/// What a client of the cluster is made of.
+///
+/// # Errors
+/// [`KubeconfigFault`].
+pub fn client_config(kubeconfig: &Kubeconfig, settings: &WatchSettings) -> Result<kube::Config, KubeconfigFault> {
     let server = kubeconfig.server.url().parse::<Uri>().map_err(|_| KubeconfigFault("its server is not a URL"))?;
     // No server of a cluster is there, and what is there gives away credentials of the machine that this host runs on.
     if kubeconfig.server.host().parse().is_ok_and(is_metadata_or_link_local) {

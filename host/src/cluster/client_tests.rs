@@ -24,7 +24,7 @@ async fn a_plain_kubeconfig_makes_a_client() {
 #[test]
 fn what_the_kubeconfig_says_reaches_kube_and_nothing_else() {
     let named = text().replace("    server:", "    tls-server-name: api.example\n    server:");
-    let made = config(&parsed(&named), &WatchSettings::default()).unwrap();
+    let made = client_config(&parsed(&named), &WatchSettings::default()).unwrap();
     assert_eq!(made.cluster_url, Uri::from_static("https://192.0.2.1:6443"));
     assert_eq!(made.tls_server_name.as_deref(), Some("api.example"));
     assert_eq!((made.proxy_url, made.accept_invalid_certs), (None, false));
@@ -40,14 +40,14 @@ fn the_proxy_is_the_settings_choice() {
     let settings = WatchSettings { proxy: Some(choose), ..WatchSettings::default() };
     for (host, proxied) in [("192.0.2.1", true), ("192.0.2.2", false)] {
         let kubeconfig = parsed(&text().replace("192.0.2.1", host));
-        assert_eq!(config(&kubeconfig, &settings).unwrap().proxy_url.is_some(), proxied, "{host}");
+        assert_eq!(client_config(&kubeconfig, &settings).unwrap().proxy_url.is_some(), proxied, "{host}");
     }
 }
 
 #[test]
 fn faults_name_the_part_and_no_value() {
     let data = "certificate-authority-data: c2VjcmV0\n    server: https";
-    let fault = config(&parsed(&text().replace("server: https", data)), &WatchSettings::default()).err();
+    let fault = client_config(&parsed(&text().replace("server: https", data)), &WatchSettings::default()).err();
     let words = fault.expect("a certificate authority that is none").to_string();
     assert_eq!(words, "the kubeconfig cannot be used: its certificate authority cannot be read");
 }

@@ -84,6 +84,12 @@ fn go_durations_are_read_and_bad_values_name_the_variable() {
         ("CATALYST_APPLY_TIMEOUT", "0s"),
         ("CATALYST_APPLY_TIMEOUT", "-1m"),
         ("CATALYST_MAX_RUNS", "0"),
+        ("CATALYST_ADDRESS_CONNECTIONS", "0"),
+        ("CATALYST_CREATE_RATE", "3000"),
+        ("CATALYST_CREATE_RATE", "0/10m"),
+        ("CATALYST_QUESTION_RATE", "many/1m"),
+        ("CATALYST_MAX_LIVE", "-1"),
+        ("CATALYST_MAX_WAITING", "1.5"),
         ("CATALYST_LISTEN", "here"),
         ("PORT", "99999"),
         ("CORS_ORIGIN", "console.example"),
@@ -196,4 +202,23 @@ fn what_was_done_is_written_beside_the_deployments() {
     assert_eq!(place(&[]), PathBuf::from("/var/lib/catalyst/audit.jsonl"));
     assert_eq!(place(&[("CATALYST_DEPLOYMENTS_DIR", "/d/e")]), PathBuf::from("/d/audit.jsonl"));
     assert_eq!(place(&[("CATALYST_AUDIT_LOG", "/a")]), PathBuf::from("/a"));
+}
+
+#[test]
+fn limits_are_read_and_the_usual_ones_let_a_thousand_creates_through_in_any_shape() {
+    let usual = config(&[]).unwrap();
+    assert_eq!((usual.address_connections, usual.limits), (None, crate::limits::Settings::default()));
+    let (rate, limits) = (usual.limits.creates, usual.limits);
+    assert!(rate.count.get() >= 1_000 && rate.period <= Duration::from_secs(600), "{rate}");
+    assert!(limits.live >= 1_000 && limits.waiting >= 1_000);
+    let set = [
+        ("CATALYST_ADDRESS_CONNECTIONS", "9"),
+        ("CATALYST_CREATE_RATE", "5/30s"),
+        ("CATALYST_QUESTION_RATE", "6/1h"),
+        ("CATALYST_MAX_LIVE", "7"),
+        ("CATALYST_MAX_WAITING", "8"),
+    ];
+    let read = config(&set).unwrap();
+    assert_eq!((read.address_connections, read.limits.live, read.limits.waiting), (Some(9), 7, 8));
+    assert_eq!(read.limits.creates.to_string() + ", " + &read.limits.questions.to_string(), "5 in 30 s, 6 in 60 min");
 }

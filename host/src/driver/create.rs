@@ -5,6 +5,7 @@ use super::dns::PoolFault;
 use super::idempotency::IdempotencyKey;
 use super::render::RenderFault;
 use super::secrets::{NoRandomness, complete, random};
+use crate::limits::{LiveFault, Slot, Subject};
 use bytes::Bytes;
 use catalyst_domain::finding::sort_by_contract;
 use catalyst_domain::kubeconfig::sha256_hex;
@@ -12,7 +13,9 @@ use catalyst_domain::provider::Descriptor;
 use catalyst_domain::read_token::ReadToken;
 use catalyst_domain::record::{Idempotency, NewRecord, ProviderRef};
 use catalyst_domain::request::{self, DomainMode, Parsed};
-use catalyst_domain::{DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase};
+use catalyst_domain::{
+    Creator, DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase,
+};
 use catalyst_sandbox::Provider;
 use catalyst_store::CreateError;
 use std::sync::Arc;
@@ -35,6 +38,8 @@ pub enum CreateFault {
     Broken,
     /// The key belongs to a create of another request.
     OtherRequest(DeploymentId),
+    /// Its subject has as many deployments as it may have.
+    Live(LiveFault),
     /// The render is not the one that was approved.
     OtherRender {
         /// Digest that was approved.
@@ -42,6 +47,24 @@ pub enum CreateFault {
         /// Digest of what would be applied.
         found: String,
     },
+}
+
+/// A create as it came.
+pub struct CreateCall {
+    /// Its body.
+    pub body: Bytes,
+    /// What its sender called it.
+    pub key: Option<IdempotencyKey>,
+    /// Opens the deployment for reading.
+    pub read_token: Option<ReadToken>,
+    /// Who asks; `None` where callers are not known.
+    pub creator: Option<Creator>,
+    /// Whose limit it counts against.
+    pub subject: Subject,
+    /// Room for what it makes; where there is none yet, it is taken once it is known that the key made nothing before.
+    pub slot: Option<Slot>,
+    /// When it came.
+    pub at: Timestamp,
 }
 
 /// What a create did.
@@ -82,31 +105,20 @@ impl Driver {
     ///
     /// # Errors
     /// [`CreateFault`]; nothing was created.
-    pub async fn create(
-        self: &Arc<Self>,
-        body: Bytes,
-        key: Option<IdempotencyKey>,
-        read_token: Option<ReadToken>,
-        at: Timestamp,
-    ) -> Result<Created, CreateFault> {
+    pub async fn create(self: &Arc<Self>, call: CreateCall) -> Result<Created, CreateFault> {
         let driver = self.clone();
-        let whole = async move { driver.create_whole(&body, key.as_ref(), read_token, at).await };
+        let whole = async move { driver.create_whole(call).await };
         let whole = self.tasks.spawn(whole.in_current_span());
         whole.await.unwrap_or(Err(CreateFault::Broken))
     }
 
-    async fn create_whole(
-        self: &Arc<Self>,
-        body: &[u8],
-        key: Option<&IdempotencyKey>,
-        read_token: Option<ReadToken>,
-        at: Timestamp,
-    ) -> Result<Created, CreateFault> {
-        let taken = self.take(body)?;
+    async fn create_whole(self: &Arc<Self>, call: CreateCall) -> Result<Created, CreateFault> {
+        let CreateCall { body, key, read_token, creator, subject, slot, at } = call;
+        let taken = self.take(&body)?;
         let approved = taken.approved_render_digest.clone();
-        let idempotency = key.map(|key| key.of(&taken.request, &approved));
+        let idempotency = key.as_ref().map(|key| key.of(&taken.request, &approved));
         // Held until the record is there, so that of many creates with one key one makes it and the others find it.
-        let _one_at_a_time = match key {
+        let _one_at_a_time = match &key {
             Some(key) => Some(self.creating.of(key).await),
             None => None,
         };
@@ -115,6 +127,8 @@ impl Driver {
         {
             return Ok(Created::Earlier(earlier));
         }
+        let slot = slot.map_or_else(|| self.slot(&subject).map_err(CreateFault::Live), Ok)?;
+        let _lane = self.creates.enter(&subject).await;
         let examined = self.examine(taken).await?;
         if examined.findings.iter().any(Finding::is_error) {
             return Err(CreateFault::Findings(examined.findings));
@@ -127,6 +141,7 @@ impl Driver {
         let mut record = new_record(request, &provider, &secrets, at)?;
         record.approved_render_digest = approved;
         record.idempotency = idempotency;
+        record.created_by = creator;
         record.read_tokens.extend(read_token);
         self.settle_namesakes(&record).await?;
         let reservation = self.reserve(&record.id, &record.request).await.map_err(CreateFault::Pool)?;
@@ -134,7 +149,7 @@ impl Driver {
             record = record.with_reservation(reservation);
         }
         let id = record.id.clone();
-        let founded = self.found(record, secrets, &findings, at).await;
+        let founded = self.found(record, secrets, slot, &findings, at).await;
         if let (Err(_), Some(reservation)) = (&founded, reservation) {
             self.give_back(&id, reservation);
         }
@@ -158,6 +173,7 @@ impl Driver {
         self: &Arc<Self>,
         record: Record,
         secrets: Secrets,
+        slot: Slot,
         findings: &[Finding],
         at: Timestamp,
     ) -> Result<Arc<Record>, CreateFault> {
@@ -171,6 +187,7 @@ impl Driver {
                 return Err(CreateFault::Store(error));
             }
         };
+        slot.is_taken_by(&id);
         self.remark(&id, findings, at).await;
         let provider = record.provider.as_ref().map(|p| p.id.as_str());
         tracing::info!(deployment.id = %id, provider.id = provider, "deployment created");

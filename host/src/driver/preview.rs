@@ -5,6 +5,7 @@ use super::Driver;
 use super::create::{CreateFault, Examined};
 use super::render::{RenderFault, Rendered};
 use super::secrets::complete;
+use crate::limits::Subject;
 use catalyst_domain::compare::{Consequence, Files, consequences};
 use catalyst_domain::provider::{Bundle, Estimate};
 use catalyst_domain::record::ProviderRef;
@@ -84,7 +85,14 @@ impl Driver {
     ///
     /// # Errors
     /// [`PreviewFault`].
-    pub async fn preview(&self, body: &[u8], against: Option<&DeploymentId>) -> Result<Preview, PreviewFault> {
+    pub async fn preview(
+        &self,
+        subject: &Subject,
+        body: &[u8],
+        against: Option<&DeploymentId>,
+    ) -> Result<Preview, PreviewFault> {
+        // A plugin makes so many calls at once, and one subject must not have them all.
+        let _lane = self.previews.enter(subject).await;
         let kept = match against {
             Some(id) => Some(self.kept(id).await?),
             None => None,

@@ -3,7 +3,7 @@
 use super::render::Rendered;
 use super::{Driver, Hand};
 use crate::dns::retry::{RetryPolicy, Spread, Waited, wait};
-use crate::engine::{Progress, Run, RunError, RunErrorKind};
+use crate::engine::{Progress, Run, RunClass, RunError, RunErrorKind};
 use catalyst_domain::provider::{Bundle, Endpoints};
 use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, phase};
@@ -30,6 +30,15 @@ const OUTPUTS: RetryPolicy = RetryPolicy {
 
 impl Hand {
     pub(super) async fn provision(&self) {
+        let _asked = self.run_asked();
+        // Its turn comes first: what is rendered before would lie in memory, and keep plugins busy, for runs that wait.
+        let permit = match self.permit(self.class_of_provision()).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                self.run_failed(&error).await;
+                return self.driver.vault.run_ended(&self.id);
+            }
+        };
         let Some(record) = self.record() else { return };
         let (bundle, secrets) = match self.prepare(&record).await {
             Ok(ready) => ready,
@@ -38,7 +47,7 @@ impl Hand {
         let (progress, lines) = mpsc::channel(QUEUE);
         let scribe = tokio::spawn(self.clone().scribe(lines).in_current_span());
         let run = Run { id: self.id.clone(), bundle, secrets };
-        let ended = self.driver.engine.apply(run, progress, self.stop.clone()).await;
+        let ended = self.driver.engine.apply(permit, run, progress, self.stop.clone()).await;
         // Every line is in the log before the end is told.
         if let Err(error) = scribe.await {
             tracing::error!(deployment.id = %self.id, %error, "the scribe of a run broke");
@@ -102,9 +111,6 @@ impl Hand {
     fn heard(&self, progress: Progress) -> Heard {
         let entry = |phase: &str, level, text: String| Heard::Entry(Entry::new(Timestamp::now(), phase, level, text));
         match progress {
-            Progress::Waiting { running } => {
-                entry(phase::HOST, Level::Info, format!("waiting for its turn: {running} other runs are going"))
-            }
             Progress::Phase(marker) => entry(marker, Level::Info, marker_text(marker).to_owned()),
             Progress::Line { phase, level, message } => entry(phase, level, message),
             Progress::Dropped(lines) => {
@@ -224,10 +230,12 @@ fn marker_text(marker: &str) -> &'static str {
 /// Shared with the hand that destroys.
 pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: Secrets) -> Result<(), RunError> {
     let driver: &Arc<Driver> = &hand.driver;
+    let _asked = hand.run_asked();
+    let permit = hand.permit(RunClass::TakeUp).await?;
     let (progress, lines) = mpsc::channel(QUEUE);
     let scribe = tokio::spawn(hand.clone().scribe(lines).in_current_span());
     let run = Run { id: hand.id.clone(), bundle, secrets };
-    let ended = driver.engine.destroy(run, progress, hand.stop.clone()).await;
+    let ended = driver.engine.destroy(permit, run, progress, hand.stop.clone()).await;
     if let Err(error) = scribe.await {
         tracing::error!(deployment.id = %hand.id, %error, "the scribe of a run broke");
     }

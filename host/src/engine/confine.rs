@@ -21,6 +21,10 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+/// How far OpenTofu and its providers stand behind the host where both want the processor: about a tenth of its share, which
+/// answers keep their time by and a plan, which waits for its cloud most of the time, hardly feels.
+const CHILD_NICENESS: i32 = 10;
+
 /// Whether OpenTofu is confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confine {
@@ -148,11 +152,21 @@ impl Confinement {
         let confine = move || places.map_or(Ok(()), |(places, own)| restrict(places.ruleset(&own)?));
         let start = move || {
             let _runtime = runtime.enter();
+            yield_to_the_host();
             // When nobody waits any more, the child is dropped, which ends it.
             let _ = sender.send(confine().and_then(|()| command.spawn()));
         };
         std::thread::Builder::new().name("tofu-start".to_owned()).spawn(start)?;
         started.await.map_err(|_| io::Error::other("the thread that starts OpenTofu broke"))?
+    }
+}
+
+/// Lowers the priority of this thread for the rest of its life, and so that of the process that it starts and of all that this
+/// one starts. Where the system refuses, the run goes on as before.
+fn yield_to_the_host() {
+    // A thread's own, on Linux, with the id 0.
+    if let Err(error) = rustix::process::setpriority_process(None, CHILD_NICENESS) {
+        tracing::debug!(%error, "OpenTofu keeps the host's priority");
     }
 }
 

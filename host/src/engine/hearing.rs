@@ -7,7 +7,7 @@ use super::lines::{RawLine, Said, Source, understand};
 use super::mask::{Masker, floor_boundary};
 use super::progress::Outlet;
 use catalyst_domain::provider::Diagnostic;
-use catalyst_domain::{Level, phase};
+use catalyst_domain::{Level, Secrets, phase};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -80,7 +80,7 @@ impl<'a> Hearing<'a> {
     pub(super) fn line(&mut self, line: &RawLine) {
         self.last_heard = Instant::now();
         let mut said = understand(&line.bytes);
-        let shown = one_line(&self.masker.mask_first(&said.text, LINE_SHOWN));
+        let shown = shown(&said.text, self.masker);
         if shown.is_empty() {
             return;
         }
@@ -159,6 +159,18 @@ impl<'a> Hearing<'a> {
         }
         if source == Source::Errors { Level::Warn } else { Level::Info }
     }
+}
+
+/// A line of OpenTofu as viewers see it: without the run's secrets, control characters, and what is beyond the limit.
+///
+/// # Errors
+/// When the secrets cannot be prepared for masking.
+pub fn shown_line(line: &[u8], secrets: &Secrets) -> Result<String, String> {
+    Ok(shown(&understand(line).text, &Masker::new(secrets)?))
+}
+
+fn shown(text: &str, masker: &Masker) -> String {
+    one_line(&masker.mask_first(text, LINE_SHOWN))
 }
 
 /// One line without control characters: what they could do to a terminal or a log is not for a child to decide.

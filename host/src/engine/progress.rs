@@ -10,11 +10,6 @@ use tokio::sync::mpsc::error::TrySendError;
 /// One thing that happened in a run. Texts are masked for the run's secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// All places are taken; the run waits for one.
-    Waiting {
-        /// Runs that go on.
-        running: usize,
-    },
     /// A step begins: the marker of `catalyst_domain::phase`. Never dropped.
     Phase(&'static str),
     /// A process was started. Never dropped.

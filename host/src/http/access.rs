@@ -4,16 +4,19 @@
 use super::audited;
 use super::authority::{Authority, opens};
 use super::bearer::parse;
+use super::clients::InFlight;
 use super::cookie;
 use super::error::ApiError;
+use super::places::Place;
 use super::routes::{Needs, Rule, method_not_allowed, rule};
 use super::sender::Sender;
-use super::wrong_bearers::network;
+use super::too_many::TooMany;
 use super::wrong_tokens::WrongTokens;
 use super::{Served, request_id};
 use crate::app::App;
 use crate::audit::About;
 use crate::auth::{Authenticator, Caller, Fault, Mode, Scope, Scopes, TokenKind};
+use crate::limits::{Subject, network};
 use crate::metrics::AuthFailure;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -22,7 +25,7 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use catalyst_domain::read_token::Opens;
-use catalyst_domain::{DeploymentId, SecretValue};
+use catalyst_domain::{Creator, DeploymentId, SecretValue};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +54,23 @@ pub async fn guard(State(served): State<Served>, request: Request, next: Next) -
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(&served.app, rule, sender.address(), refusal).into_response(),
     };
+    if let Some(place) = parts.extensions.get::<Arc<Place>>() {
+        if caller.mode != Mode::None {
+            place.is_known();
+        } else if place.is_on_probation() && !is_judged_later(rule) {
+            return ApiError::NoPlace.into_response();
+        }
+    }
+    let Ok(in_flight) = in_flight(&served, sender) else {
+        return limited(&served, rule, &caller, sender, TooMany::InFlight(served.clients.most()));
+    };
+    let subject = Subject::of(&caller, sender.address());
+    if let Some(kind) = rule.rate
+        && let Err(limit) = served.rates.take(kind, &subject)
+    {
+        return limited(&served, rule, &caller, sender, limit);
+    }
+    parts.extensions.insert(subject);
     parts.extensions.insert(Whoever(Arc::new(caller.clone())));
     parts.extensions.insert(authority);
     parts.extensions.insert(sender);
@@ -60,10 +80,32 @@ pub async fn guard(State(served): State<Served>, request: Request, next: Next) -
         About { caller, peer: sender.peer, client: sender.client, request, action, deployment: id }
     });
     let request = Request::from_parts(parts, body);
-    match about {
+    let mut response = match about {
         Some(about) => audited::run(&served.app, about, request, next).await,
         None => next.run(request).await,
-    }
+    };
+    // Until the last byte of it.
+    in_flight.map(|in_flight| response.extensions_mut().insert(in_flight));
+    response
+}
+
+/// Whether the handler itself looks at a credential, or nothing is asked for that could hold a place for long.
+fn is_judged_later(rule: &Rule) -> bool {
+    matches!(rule.needs, Needs::NodeBearer | Needs::Nothing)
+}
+
+/// Counts a request of a client that a trusted proxy names.
+fn in_flight(served: &Served, sender: Sender) -> Result<Option<Arc<InFlight>>, ()> {
+    let Some(client) = sender.client else { return Ok(None) };
+    served.clients.enter(client).map(|entered| Some(Arc::new(entered))).ok_or(())
+}
+
+/// Refuses whoever asks for more than its share, before anything costly and before a line of the audit log is written.
+fn limited(served: &Served, rule: &Rule, caller: &Caller, sender: Sender, limit: TooMany) -> Response {
+    let (app, action) = (&served.app, rule.action.unwrap_or("read"));
+    app.metrics.refused(limit.code());
+    app.audit.refused(network(sender.address()), limit.code(), Some(&caller.subject), action);
+    ApiError::TooMany(limit).into_response()
 }
 
 /// Whether it can change anything. What is asked of a deployment that does not exist cannot, so it is counted like a refusal,
@@ -97,6 +139,11 @@ impl Whoever {
     /// [`ApiError::Forbidden`].
     pub fn must(&self, scope: Scope) -> Result<(), ApiError> {
         if self.0.may(scope) { Ok(()) } else { Err(ApiError::Forbidden(Needs::Scope(scope))) }
+    }
+
+    /// What a record keeps of it.
+    pub fn creator(&self) -> Option<Creator> {
+        self.0.creator()
     }
 
     /// Whether callers are known at all.

@@ -14,7 +14,7 @@ use super::host_header::{HostPort, RequestHost};
 use super::routes::{Rule, rule};
 use super::sender::TrustedProxies;
 use super::web_origin::WebOrigin;
-use super::wrong_bearers::network;
+use crate::limits::network;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_TYPE, ORIGIN};

@@ -6,10 +6,12 @@ use super::body;
 use super::error::ApiError;
 use super::health::accepting;
 use super::read_tokens;
+use super::too_many::TooMany;
 use super::wire::Begun;
 use crate::app::App;
-use crate::driver::create::{CreateFault, Created};
+use crate::driver::create::{CreateCall, CreateFault, Created};
 use crate::driver::idempotency::{IdempotencyKey, KEY_LENGTH};
+use crate::limits::{LiveFault, Subject};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -28,18 +30,25 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 pub async fn create(
     State(app): State<Arc<App>>,
     whoever: Whoever,
+    Extension(subject): Extension<Subject>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, HeaderMap, Extension<Made>, Json<Begun>), ApiError> {
     let key = key(&headers)?.map(|key| if whoever.is_known() { key.of_sender(&whoever.0.subject) } else { key });
     accepting(&app)?;
+    // With a key it may be one that was made before, which needs no room.
+    let slot = if key.is_none() { Some(app.driver.slot(&subject).map_err(|fault| full(&app, fault))?) } else { None };
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
     // The body may have taken long.
     accepting(&app)?;
     let now = jiff::Timestamp::now();
     let token = read_tokens::minted(&whoever, now)?;
     let kept = token.as_ref().map(|(_, kept)| kept.clone());
-    let created = app.driver.create(body, key, kept.clone(), now).await?;
+    let call = CreateCall { body, key, read_token: kept.clone(), creator: whoever.creator(), subject, slot, at: now };
+    let created = app.driver.create(call).await.map_err(|fault| match fault {
+        CreateFault::Live(fault) => full(&app, fault),
+        other => other.into(),
+    })?;
     let mut headers = HeaderMap::new();
     let record = match created {
         Created::Now(record) => record,
@@ -60,6 +69,12 @@ pub async fn create(
     Ok((StatusCode::CREATED, headers, Extension(Made(record.id.clone())), Json(body)))
 }
 
+fn full(app: &App, fault: LiveFault) -> ApiError {
+    let limit = TooMany::Live(fault);
+    app.metrics.refused(limit.code());
+    ApiError::TooMany(limit)
+}
+
 fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
     let mut given = headers.get_all(KEY).iter();
     let Some(first) = given.next() else { return Ok(None) };
@@ -78,6 +93,7 @@ impl From<CreateFault> for ApiError {
             CreateFault::Random => Self::NoRandomness,
             CreateFault::Broken => Self::Broken,
             CreateFault::OtherRequest(id) => Self::OtherRequest(id),
+            CreateFault::Live(fault) => Self::TooMany(TooMany::Live(fault)),
             CreateFault::OtherRender { approved, found } => Self::OtherRender { approved, found },
         }
     }

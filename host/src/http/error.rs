@@ -1,7 +1,9 @@
 //! The one error envelope. A status is chosen here and nowhere else.
 
 use super::header_fault::HeaderFault;
+use super::places::COME_AGAIN;
 use super::routes::Needs;
+use super::too_many::TooMany;
 use super::wire::Problem;
 use crate::audit::AuditError;
 use crate::dns::registrar::{self, ForwardError, UnsupportedRegistrar};
@@ -45,6 +47,10 @@ pub enum ApiError {
     InvalidToken,
     /// Too many wrong tokens; the time after which another one is looked at.
     TooManyWrongTokens(Duration),
+    /// More than the share of its subject or address.
+    TooMany(TooMany),
+    /// The places that are free are kept for nodes and known callers.
+    NoPlace,
     /// The token is right, and does not allow this.
     Forbidden(Needs),
     /// Who could tell whose the token is does not answer.
@@ -139,6 +145,9 @@ impl From<RecordError> for ApiError {
     }
 }
 
+/// What is said where no place is free.
+pub(super) const NO_PLACE: &str = "no place is free; try again soon";
+
 fn coded(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> (StatusCode, Problem) {
     (status, problem(code, detail))
 }
@@ -165,7 +174,7 @@ impl ApiError {
             Self::MissingBearer | Self::MissingToken | Self::InvalidToken => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::BodyTooSlow(_) => {
+            Self::BodyTooSlow(_) | Self::NoPlace => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}
@@ -181,6 +190,8 @@ impl ApiError {
         match self {
             Self::Draining => Some(10),
             Self::TooManyWrongBearers(wait) | Self::TooManyWrongTokens(wait) => Some(wait.as_secs().saturating_add(1)),
+            Self::TooMany(limit) => Some(limit.retry_after().as_secs()),
+            Self::NoPlace => Some(COME_AGAIN.as_secs()),
             Self::AuthUnavailable | Self::AuthBlind | Self::AuditUnavailable(_) => Some(5),
             _ => None,
         }
@@ -223,6 +234,8 @@ impl ApiError {
             Self::TooManyWrongTokens(_) => {
                 coded(S::TOO_MANY_REQUESTS, "too-many-wrong-tokens", "too many wrong tokens; try again later")
             }
+            Self::TooMany(limit) => coded(S::TOO_MANY_REQUESTS, limit.code(), limit.detail()),
+            Self::NoPlace => coded(S::SERVICE_UNAVAILABLE, "too-many-connections", NO_PLACE),
             Self::Forbidden(needs) => {
                 coded(S::FORBIDDEN, "forbidden", format!("this needs {}, which the token does not have", needs.words()))
             }

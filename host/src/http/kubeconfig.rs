@@ -5,12 +5,14 @@ use super::bearer::Bearer;
 use super::body;
 use super::error::ApiError;
 use super::path::Id;
+use super::places::Place;
 use super::request_id::RequestId;
 use super::sender::Sender;
-use super::wrong_bearers::{Verdict, WrongBearers, network};
+use super::wrong_bearers::{Verdict, WrongBearers};
 use crate::app::App;
 use crate::audit::About;
 use crate::auth::{Caller, Mode, Scopes};
+use crate::limits::network;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -30,6 +32,7 @@ pub async fn put(
     State(wrong_bearers): State<Arc<WrongBearers>>,
     Extension(sender): Extension<Sender>,
     Extension(request): Extension<RequestId>,
+    place: Option<Extension<Arc<Place>>>,
     Id(id): Id,
     bearer: Result<Bearer, ApiError>,
     body: Body,
@@ -38,6 +41,9 @@ pub async fn put(
     let Bearer(bearer) = bearer?;
     // Before the body is read: who has no right bearer sends no megabyte, and writes no line of the audit log.
     authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &wrong_bearers, &id, sender, fault))?;
+    if let Some(Extension(place)) = place {
+        place.is_known();
+    }
     if record.has_kubeconfig() {
         // Nothing can change any more, so it is told as what it is: a refusal.
         app.audit.refused(network(sender.address()), "already-set", Some(id.as_str()), ACTION);

@@ -22,8 +22,7 @@ pub async fn logs(
 ) -> Result<Response, ApiError> {
     // A log that cannot be read is an error now, not a stream that breaks off; and nobody waits behind its end.
     let count = app.store.count(&id).await?;
-    let after: u64 = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
-    let after = after.min(count);
+    let after = last_event_id(&headers).min(count);
     let stream = sse::stream(&app, id, after, authority.lease(recheck.0)).ok_or(ApiError::UnknownDeployment)?;
     let mut response = Body::from_stream(stream).into_response();
     let headers = response.headers_mut();
@@ -32,4 +31,9 @@ pub async fn logs(
     headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// The entry behind which a viewer goes on, by its `Last-Event-ID`; 0, the beginning, where that is no number.
+pub fn last_event_id(headers: &HeaderMap) -> u64 {
+    headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok()).unwrap_or(0)
 }

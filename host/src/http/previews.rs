@@ -9,10 +9,11 @@ use super::query::Query;
 use crate::app::App;
 use crate::auth::Scope;
 use crate::driver::preview::PreviewFault;
+use crate::limits::Subject;
 pub use answer::PreviewAnswer;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
+use axum::{Extension, Json};
 use catalyst_domain::DeploymentId;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub async fn preview(
     State(app): State<Arc<App>>,
     whoever: Whoever,
+    Extension(subject): Extension<Subject>,
     mut query: Query,
     body: Body,
 ) -> Result<Json<PreviewAnswer>, ApiError> {
@@ -31,7 +33,7 @@ pub async fn preview(
     }
     let against = against.map(|id| DeploymentId::parse(&id)).transpose().map_err(|_| ApiError::UnknownDeployment)?;
     let body = body::read(body, body::POST_LIMIT, ApiError::BodyTooLarge).await?;
-    let preview = app.driver.preview(&body, against.as_ref()).await?;
+    let preview = app.driver.preview(&subject, &body, against.as_ref()).await?;
     Ok(Json(preview.into()))
 }
 

@@ -1,12 +1,14 @@
 //! What is left of a body when its request is already answered. A client that is still sending would lose the answer if the
 //! connection were closed on it, so the rest is read and thrown away, within bounds.
 
+use super::places::Place;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::EXPECT;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,17 +18,18 @@ const DRAIN_BYTES: u64 = 8 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// A request's body that is drained when it is dropped before its end.
-#[derive(Debug)]
 pub struct Rest {
     body: Option<Incoming>,
+    /// Told when it has come whole.
+    place: Arc<Place>,
     /// The client waits for a word before it sends; without one there is nothing to drain.
     waits: bool,
 }
 
 impl Rest {
-    /// The body of a request with these headers.
-    pub fn new(body: Incoming, headers: &HeaderMap) -> Self {
-        Self { body: Some(body), waits: headers.contains_key(EXPECT) }
+    /// The body of a request with these headers, on this place.
+    pub fn new(body: Incoming, headers: &HeaderMap, place: Arc<Place>) -> Self {
+        Self { body: Some(body), place, waits: headers.contains_key(EXPECT) }
     }
 }
 
@@ -40,6 +43,7 @@ impl Body for Rest {
         let polled = Pin::new(body).poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             self.body = None;
+            self.place.has_body();
         }
         polled
     }
@@ -55,6 +59,7 @@ impl Body for Rest {
 
 impl Drop for Rest {
     fn drop(&mut self) {
+        self.place.has_body();
         let Some(body) = self.body.take().filter(|body| !self.waits && !body.is_end_stream()) else { return };
         // One small task per request at most, and no request without a place for its connection.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -3,6 +3,7 @@
 
 use super::error::ApiError;
 use super::header_fault::HeaderFault;
+use super::too_many::RateKind;
 use crate::auth::{Caller, Scope};
 use axum::http::Method;
 use catalyst_domain::read_token::Opens;
@@ -18,6 +19,8 @@ pub struct Rule {
     pub needs: Needs,
     /// What the audit log calls it; `None` where it changes nothing and gives nothing away.
     pub action: Option<&'static str>,
+    /// By which rate its subject is limited; `None` where it only reads, or is limited otherwise.
+    pub rate: Option<RateKind>,
 }
 
 /// What a caller needs for a route.
@@ -90,11 +93,17 @@ const CREATE: Needs = Needs::Scope(Scope::Create);
 const FOLLOW: Needs = Needs::OrReadToken(Scope::Read, Opens::Reading);
 
 const fn open(method: &'static str, path: &'static str, needs: Needs) -> Rule {
-    Rule { method, path, needs, action: None }
+    Rule { method, path, needs, action: None, rate: None }
 }
 
 const fn audited(method: &'static str, path: &'static str, needs: Needs, action: &'static str) -> Rule {
-    Rule { method, path, needs, action: Some(action) }
+    Rule { method, path, needs, action: Some(action), rate: None }
+}
+
+impl Rule {
+    const fn limited(self, kind: RateKind) -> Self {
+        Self { rate: Some(kind), ..self }
+    }
 }
 
 /// The table. The document is open, because it says how to come in; the questions of a wizard need what its create needs,
@@ -105,12 +114,12 @@ pub const RULES: &[Rule] = &[
     open("GET", "/metrics", READ),
     open("GET", "/api/v1/openapi.json", Needs::Nothing),
     open("GET", "/api/v1/deployments", READ),
-    open("POST", "/api/v1/credentials/validate", CREATE),
-    open("POST", "/api/v1/subdomains/check", CREATE),
-    open("POST", "/api/v1/sshkey/generate", CREATE),
-    audited("POST", "/api/v1/deployments", CREATE, "create"),
+    open("POST", "/api/v1/credentials/validate", CREATE).limited(RateKind::Questions),
+    open("POST", "/api/v1/subdomains/check", CREATE).limited(RateKind::Questions),
+    open("POST", "/api/v1/sshkey/generate", CREATE).limited(RateKind::Questions),
+    audited("POST", "/api/v1/deployments", CREATE, "create").limited(RateKind::Creates),
     open("GET", "/api/v1/deployments/{id}", FOLLOW),
-    audited("DELETE", "/api/v1/deployments/{id}", Needs::Scope(Scope::Admin), "destroy"),
+    audited("DELETE", "/api/v1/deployments/{id}", Needs::Scope(Scope::Admin), "destroy").limited(RateKind::Changes),
     open("GET", "/api/v1/deployments/{id}/events", FOLLOW),
     open("GET", "/api/v1/deployments/{id}/logs", FOLLOW),
     audited(
@@ -121,15 +130,15 @@ pub const RULES: &[Rule] = &[
     ),
     // Its handler audits it, once the bearer was found right.
     open("PUT", "/api/v1/deployments/{id}/kubeconfig", Needs::NodeBearer),
-    audited("POST", "/api/v1/deployments/{id}/phases/{phase}/retry", CREATE, "retry"),
+    audited("POST", "/api/v1/deployments/{id}/phases/{phase}/retry", CREATE, "retry").limited(RateKind::Changes),
     // Who creates without reading has the token of the create, and may send that again: another deployment's it must not get.
-    audited("POST", "/api/v1/deployments/{id}/read-tokens", READ, "give-read-token"),
+    audited("POST", "/api/v1/deployments/{id}/read-tokens", READ, "give-read-token").limited(RateKind::Questions),
     audited("DELETE", "/api/v1/deployments/{id}/read-tokens", Needs::Scope(Scope::Admin), "end-read-tokens"),
-    open("POST", "/api/v1/previews", CREATE),
+    open("POST", "/api/v1/previews", CREATE).limited(RateKind::Questions),
     open("GET", "/api/v1/providers", Needs::Either(Scope::Read, Scope::Create)),
     open("GET", "/api/v1/providers/{id}", Needs::Either(Scope::Read, Scope::Create)),
-    open("POST", "/api/v1/registrar/{registrar}/validate", CREATE),
-    audited("POST", "/api/v1/registrar/{registrar}/set-ns", CREATE, "set-nameservers"),
+    open("POST", "/api/v1/registrar/{registrar}/validate", CREATE).limited(RateKind::Questions),
+    audited("POST", "/api/v1/registrar/{registrar}/set-ns", CREATE, "set-nameservers").limited(RateKind::Questions),
 ];
 
 /// Every route with its methods; the contract's list is held against it by a test.

@@ -71,7 +71,8 @@ impl TrustedProxies {
         HostPort::parse(nearest.trim())
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether an address is one of these.
+    pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -79,7 +80,7 @@ impl TrustedProxies {
     /// A proxy keeps one of the headers and lets the other pass as its client wrote it, so where they differ neither counts.
     fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let usual = self.outermost(values(headers, &X_FORWARDED_FOR).map(str::trim));
-        let standard = self.outermost(values(headers, &FORWARDED).map(said_for));
+        let standard = self.outermost(lines(headers, &FORWARDED).flat_map(|line| from_end(line, b',')).map(said_for));
         match (headers.contains_key(X_FORWARDED_FOR), headers.contains_key(FORWARDED)) {
             (true, true) => usual.filter(|client| standard == Some(*client)),
             (true, false) => usual,
@@ -102,18 +103,49 @@ impl TrustedProxies {
     }
 }
 
-/// The elements of a list over all headers of a name, the last one first.
-fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+/// All headers of a name, the last one first.
+fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
     // One that is no text is an element that cannot be read.
-    let lines: Vec<&str> = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect();
-    lines.into_iter().rev().flat_map(|line| line.rsplit(','))
+    headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).rev()
 }
 
-/// `for` of an element of `Forwarded`.
+/// The elements of a list over all headers of a name, the last one first.
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+    lines(headers, name).flat_map(|line| line.rsplit(','))
+}
+
+/// The parts of a header between separators, the last one first. A separator within quotes is none (RFC 7239, section 4): there
+/// stands what a proxy repeats of its client, such as the host that it asked for. Read from the end, so that an open quote of a
+/// client cannot take in what its proxy wrote behind it.
+fn from_end(header: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let mut left = Some(header);
+    std::iter::from_fn(move || {
+        let text = left?;
+        let mut quoted = false;
+        for (at, byte) in text.bytes().enumerate().rev() {
+            let escaped = || text.as_bytes()[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+            match byte {
+                b'"' if !(quoted && escaped()) => quoted = !quoted,
+                byte if byte == separator && !quoted => {
+                    left = Some(&text[..at]);
+                    return Some(&text[at + 1..]);
+                }
+                _ => {}
+            }
+        }
+        left = None;
+        Some(text)
+    })
+}
+
+/// `for` of an element of `Forwarded`; blank where it stands there not exactly once.
 fn said_for(element: &str) -> &str {
-    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let pairs = from_end(element, b';').filter_map(|pair| pair.split_once('='));
     let mut said = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for")).map(|(_, value)| value.trim());
-    said.next().unwrap_or_default().trim_matches('"')
+    match (said.next(), said.next()) {
+        (Some(value), None) => value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value),
+        _ => "",
+    }
 }
 
 /// An address, with or without a port.
@@ -173,6 +205,14 @@ mod tests {
             ("for=198.51.100.66, proto=https; For=\"[2001:db8::9]:47\", for=10.2.2.2", "2001:db8::9"),
             ("for=_hidden", "10.1.1.1"),
             ("by=203.0.113.9", "10.1.1.1"),
+            // What a client asked for, as its proxy repeats it.
+            ("for=203.0.113.9;host=\"a, for=198.51.100.66\"", "203.0.113.9"),
+            ("host=\"a;for=198.51.100.66\";for=203.0.113.9", "203.0.113.9"),
+            ("host=\"\\\", for=198.51.100.66\";for=203.0.113.9", "203.0.113.9"),
+            ("host=\"a\\\\\", for=203.0.113.9", "203.0.113.9"),
+            // An open quote of a client before what its proxy wrote.
+            ("for=\"198.51.100.66, for=203.0.113.9", "203.0.113.9"),
+            ("for=198.51.100.66;for=203.0.113.9", "10.1.1.1"),
         ] {
             assert_eq!(one(value), expect, "{value}");
         }

@@ -1,14 +1,24 @@
 //! The accept loop: what a connection may cost before, between and after its requests, and how all of them end. It knows
 //! sockets and hyper; what a request means is the router's.
 
+use super::error::ApiError;
+use super::places::{Exempt, Full, HasBody, Place, Places};
+use super::rest::Rest;
+use super::sender::TrustedProxies;
+use super::too_many::TooMany;
+use super::tracked::Tracked;
+use super::whole_answer::whole_answer;
+use crate::metrics::Metrics;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -21,13 +31,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::rest::Rest;
-
 /// What all connections together may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
+    /// Of those, connections of one address (IPv6: of one /64), or requests in flight of one client of a trusted proxy.
+    pub per_address: usize,
     /// Time for the whole head of a request, and for a connection to stay idle between two.
     pub head: Duration,
     /// Time for requests in flight to end, from the moment at which the process is asked to go down.
@@ -39,6 +49,8 @@ impl Default for Limits {
         Self {
             // A viewer is one connection and some 30 KiB; many times what one wizard's users open.
             connections: 4_096,
+            // Whoever has one address leaves as many to all others.
+            per_address: 2_048,
             // A head is one packet or two; who needs longer holds a place that others want.
             head: Duration::from_secs(10),
             // As long as OpenTofu gets to stop: nobody waits for us then.
@@ -58,11 +70,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How long to wait when the system has no file descriptor left: until some request has ended.
 const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
 
-// Refused at once rather than left waiting: a load balancer or a node then tries elsewhere or later, and an operator sees
-// it in the trace. A connection in the backlog only looks like a host that hangs.
-const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\n\
-                       connection: close\r\ncontent-length: 76\r\n\r\n\
-                       {\"error\":\"too-many-connections\",\"detail\":\"no place is free; try again soon\"}";
+/// How often it is traced that connections are refused.
+const TELL: Duration = Duration::from_secs(10);
 
 /// How the serving ends.
 #[derive(Debug, Clone)]
@@ -73,17 +82,28 @@ pub struct Ends {
     pub close: CancellationToken,
 }
 
+/// What decides who gets in.
+#[derive(Clone)]
+pub struct Door {
+    /// What connections may cost.
+    pub limits: Limits,
+    /// Peers whose connections are not counted as one client's.
+    pub proxies: Arc<TrustedProxies>,
+    /// Where refusals are counted.
+    pub metrics: Arc<Metrics>,
+}
+
 /// Serves until `stop` is cancelled; tells whoever comes then how it stands, one answer a connection, until `close` is; then
 /// lets the requests in flight end, for a bounded time.
 ///
 /// # Errors
 /// The listener cannot be asked for its address.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, ends: Ends) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, router: Router, door: Door, ends: Ends) -> io::Result<()> {
     listener.local_addr()?;
-    let Ends { stop, close } = ends;
+    let (Ends { stop, close }, limits) = (ends, door.limits);
     let mut stopped_at: Option<Instant> = None;
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let places = Places::new(limits.connections, limits.per_address);
+    let mut refusals = Refusals::new(limits.per_address, door.metrics.clone());
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     loop {
@@ -102,22 +122,25 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, ends: 
                 continue;
             }
         };
-        if let Ok(place) = places.clone().try_acquire_owned() {
-            let connection = connection(stream, peer, router.clone(), limits, stop.clone());
-            let cut = cut.clone();
-            connections.spawn(async move {
-                tokio::select! {
-                    () = connection => {}
-                    () = cut.cancelled() => {}
+        let exempt = if door.proxies.trusts(peer.ip()) { Exempt::Yes } else { Exempt::No };
+        match places.enter(peer.ip(), exempt) {
+            Ok(place) => {
+                let place = Arc::new(place);
+                let connection = connection(stream, peer, place.clone(), router.clone(), limits, stop.clone());
+                let cut = cut.clone();
+                connections.spawn(async move {
+                    tokio::select! {
+                        () = connection => {}
+                        () = place.told_to_leave() => {}
+                        () = cut.cancelled() => {}
+                    }
+                });
+            }
+            Err(full) => {
+                if let Some(refusal) = refusals.of(full, stream) {
+                    connections.spawn(refusal);
                 }
-                drop(place);
-            });
-        } else if let Ok(turn) = refusals.clone().try_acquire_owned() {
-            tracing::warn!(peer.addr = %peer, limit = limits.connections, "no place for another connection");
-            connections.spawn(async move {
-                let _ = tokio::time::timeout(REFUSAL_TIME, refuse(stream)).await;
-                drop(turn);
-            });
+            }
         }
     }
     drop(listener);
@@ -133,15 +156,17 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, ends: 
     Ok(())
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits: Limits, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Arc<Place>,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     // Frames of a stream are small, and each should leave at once.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (mut head, body) = request.into_parts();
-        head.extensions.insert(ConnectInfo(peer));
-        let body = Body::new(Rest::new(body, &head.headers));
-        router.clone().oneshot(Request::from_parts(head, body))
-    });
+    let service = service_fn(move |request| answer(request, peer, place.clone(), router.clone()));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -164,6 +189,30 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits:
     }
 }
 
+async fn answer(
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    place: Arc<Place>,
+    router: Router,
+) -> Result<Response<Tracked>, Infallible> {
+    let (mut head, body) = request.into_parts();
+    let has_body = if body.is_end_stream() { HasBody::No } else { HasBody::Yes };
+    if !place.begins(has_body) {
+        // The connection ends where it was told to leave, and nothing is begun on it.
+        std::future::pending::<()>().await;
+    }
+    head.extensions.insert(ConnectInfo(peer));
+    head.extensions.insert(place.clone());
+    let body = Body::new(Rest::new(body, &head.headers, place.clone()));
+    let response = router.oneshot(Request::from_parts(head, body)).await?;
+    let (mut head, body) = response.into_parts();
+    if place.is_on_probation() {
+        head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let in_flight = head.extensions.remove();
+    Ok(Response::from_parts(head, Tracked::new(body, place, in_flight)))
+}
+
 async fn accept_failed(error: &io::Error) {
     use io::ErrorKind as K;
     // The client went away before we came to it.
@@ -174,22 +223,51 @@ async fn accept_failed(error: &io::Error) {
     tokio::time::sleep(NO_DESCRIPTOR_PAUSE).await;
 }
 
+/// Refused at once rather than left waiting: a load balancer or a node then tries elsewhere or later, and an operator sees it
+/// in the trace. A connection in the backlog only looks like a host that hangs.
+struct Refusals {
+    /// For addresses at their share, and for all; apart, so that one address does not keep the others from their word.
+    turns: [Arc<Semaphore>; 2],
+    answers: [Arc<str>; 2],
+    metrics: Arc<Metrics>,
+    untold: u64,
+    told: Option<Instant>,
+}
+
+impl Refusals {
+    fn new(per_address: usize, metrics: Arc<Metrics>) -> Self {
+        let turns = [(); 2].map(|()| Arc::new(Semaphore::new(REFUSALS)));
+        let answers = [ApiError::TooMany(TooMany::InFlight(per_address)), ApiError::NoPlace];
+        Self { turns, answers: answers.map(|error| whole_answer(error).into()), metrics, untold: 0, told: None }
+    }
+
+    /// What is to be done with a connection that gets no place; nothing where too many are being told already.
+    fn of(&mut self, full: Full, stream: TcpStream) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let (which, reason) = match full {
+            Full::Address => (0, "address"),
+            Full::All => (1, "all"),
+        };
+        self.metrics.connection_refused(reason);
+        self.untold += 1;
+        if self.told.is_none_or(|at| at.elapsed() >= TELL) {
+            tracing::warn!(reason, count = self.untold, "no place for more connections");
+            (self.untold, self.told) = (0, Some(Instant::now()));
+        }
+        let turn = self.turns[which].clone().try_acquire_owned().ok()?;
+        let answer = self.answers[which].clone();
+        Some(async move {
+            let _ = tokio::time::timeout(REFUSAL_TIME, refuse(stream, &answer)).await;
+            drop(turn);
+        })
+    }
+}
+
 /// Says that there is no place. What the client sent is read on: an unread byte would make the system reset the
 /// connection, and the answer would be lost.
-async fn refuse(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(REFUSAL.as_bytes()).await?;
+async fn refuse(mut stream: TcpStream, answer: &str) -> io::Result<()> {
+    stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
     let mut unread = [0; 4096];
     while stream.read(&mut unread).await? > 0 {}
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_refusal_says_its_true_length() {
-        let (head, body) = super::REFUSAL.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
-        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
-    }
 }

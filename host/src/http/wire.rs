@@ -2,7 +2,7 @@
 
 use catalyst_domain::dns::PoolDns;
 use catalyst_domain::event::seconds;
-use catalyst_domain::{DeploymentId, Finding, Record, ResultInfo, SecretValue, Status};
+use catalyst_domain::{Creator, DeploymentId, Finding, Record, ResultInfo, SecretValue, Status};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -21,6 +21,9 @@ pub struct State {
     sovereign_fqdn: String,
     /// Region of its first servers.
     region: String,
+    /// Who created it; absent where callers are not known, and for deployments of older releases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<Creator>,
     /// When it was created; UTC, whole seconds.
     #[schema(format = DateTime)]
     started_at: String,
@@ -124,6 +127,7 @@ impl State {
             status: record.status,
             sovereign_fqdn: record.request.sovereign_fqdn.clone(),
             region: record.request.region.clone(),
+            created_by: record.created_by.clone(),
             started_at: seconds(record.started_at),
             finished_at: record.finished_at.map(seconds),
             num_events,

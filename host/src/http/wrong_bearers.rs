@@ -1,6 +1,7 @@
 //! Wrong bearers: counted, limited by deployment and peer, and told to the deployment's viewers. Who comes here has shown a
 //! wrong bearer already, so a right one is never limited, whatever others do from the same address.
 
+use crate::limits::network;
 use catalyst_domain::{DeploymentId, Entry, Level, Timestamp, phase};
 use catalyst_store::Store;
 use governor::clock::{Clock, MonotonicClock};
@@ -8,7 +9,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -142,14 +143,6 @@ impl WrongBearers {
 
     fn untold(&self) -> MutexGuard<'_, HashMap<DeploymentId, Untold>> {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whoever has one IPv6 address has its /64.
-pub(super) fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Wrong tokens, limited by peer. Who comes here has shown a wrong one already, so a right one is never limited, whatever
 //! others do from the same address.
 
-use super::wrong_bearers::network;
 use crate::auth::Standing;
+use crate::limits::network;
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;

@@ -15,6 +15,7 @@ mod process;
 mod puts;
 mod render;
 mod requests;
+mod strangers;
 mod tokens;
 mod viewers;
 
@@ -68,6 +69,7 @@ const MEASURES: &[Measure] = &[
     always("viewers", || Box::pin(viewers::measure())),
     always("log-bytes", || Box::pin(disk::log_bytes())),
     always("tokens", || Box::pin(tokens::measure())),
+    always("strangers", || Box::pin(strangers::measure())),
     always("records", || Box::pin(process::many_records())),
     named("renders", || Box::pin(plugins::renders())),
     named("soak", || Box::pin(plugins::soak())),
@@ -82,6 +84,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         && say == "--say"
     {
         return viewers::say(Path::new(gate), lines.parse()?).map(|()| ExitCode::SUCCESS);
+    }
+    if let [sink, address] = arguments.as_slice()
+        && sink == "--sink"
+    {
+        return strangers::sink(address).await.map(|()| ExitCode::SUCCESS);
     }
     let chosen = choose(&arguments)?;
     let load_before = load_average();

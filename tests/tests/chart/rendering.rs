@@ -87,6 +87,12 @@ fn i1_liveness_is_not_readiness() {
             [path("startupProbe"), path("livenessProbe"), path("readinessProbe")],
             ["/healthz", "/healthz", "/readyz"]
         );
+        // Where the metrics have a port of their own a full API fails no probe.
+        let has_own = container["ports"].as_array().unwrap().iter().any(|port| port["name"] == "metrics");
+        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+            let expect = if has_own { "metrics" } else { "http" };
+            assert_eq!(container[probe]["httpGet"]["port"], expect, "{set}: {probe}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is set, and what Helm must say of it.
-const REFUSED: [(&str, &str); 71] = [
+const REFUSED: [(&str, &str); 73] = [
     (r#"replicas=3"#, "replicas"),
     (r#"env.CATALYST_APPLY_TIMEOUT="soon""#, "CATALYST_APPLY_TIMEOUT"),
     (r#"env.CATALYST_TOFU_CONFINE="on""#, "CATALYST_TOFU_CONFINE"),
@@ -11,6 +11,8 @@ const REFUSED: [(&str, &str); 71] = [
     (r#"env.CATALYST_TRUSTED_PROXIES="the ingress""#, "CATALYST_TRUSTED_PROXIES"),
     (r#"env.CATALYST_TRUSTED_PROXIES="0.0.0.0/0""#, "CATALYST_TRUSTED_PROXIES"),
     (r#"env.CATALYST_MAX_RUNS=0"#, "CATALYST_MAX_RUNS"),
+    (r#"env.CATALYST_CREATE_RATE=500"#, "CATALYST_CREATE_RATE"),
+    (r#"env.CATALYST_MAX_LIVE=0"#, "CATALYST_MAX_LIVE"),
     (r#"env.CATALYST_PUBLIC_URL="https://x.example""#, "CATALYST_PUBLIC_URL"),
     (r#"env.CATALYST_API_PUBLIC_URL="console.example.org""#, "CATALYST_API_PUBLIC_URL"),
     (r#"env.CATALYST_GHCR_PULL_TOKEN="a-secret-in-the-values""#, "CATALYST_GHCR_PULL_TOKEN"),

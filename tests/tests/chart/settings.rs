@@ -62,6 +62,8 @@ fn every_setting_arrives_in_the_container() {
         "CATALYST_DEPLOYMENTS_DIR" | "CATALYST_KUBECONFIGS_DIR" | "CATALYST_STATE_DIR" => "/var/lib/catalyst/x",
         "CATALYST_TOFU_WORKDIR" | "CATALYST_CACHE_DIR" => "/tmp/x",
         "CATALYST_MAX_RUNS" | "CATALYST_PHASE1_EXPECTED" => "7",
+        "CATALYST_ADDRESS_CONNECTIONS" | "CATALYST_MAX_LIVE" | "CATALYST_MAX_WAITING" => "500",
+        "CATALYST_CREATE_RATE" | "CATALYST_QUESTION_RATE" => "500/5m",
         "OTEL_TRACES_EXPORTER" => "otlp",
         "OTEL_TRACES_SAMPLER" => "always_on",
         "OTEL_TRACES_SAMPLER_ARG" => "0.5",

@@ -97,11 +97,16 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Reply {
 
 /// The same from another address of this machine.
 pub async fn raw_from(from: Ipv4Addr, address: SocketAddr, bytes: &[u8]) -> Reply {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(SocketAddr::from((from, 0))).unwrap();
-    let mut stream = socket.connect(address).await.unwrap();
+    let mut stream = connect_from(from, address).await;
     stream.write_all(bytes).await.unwrap();
     Reply::parse(&rest(&mut stream).await)
+}
+
+/// A connection from another address of this machine.
+pub async fn connect_from(from: Ipv4Addr, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    socket.connect(address).await.unwrap()
 }
 
 /// Everything that still comes.

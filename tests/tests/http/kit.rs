@@ -9,6 +9,7 @@ use catalyst::dns::names::Names;
 use catalyst::driver::{self, Driver};
 use catalyst::engine::{self, Engine};
 use catalyst::http::{self, AllowedOrigin, BrowserSettings, Limits, TrustedProxies};
+use catalyst::limits;
 use catalyst::metrics::{Measured, Metrics};
 use catalyst::outbound::{AllowedClouds, Outbound};
 use catalyst_domain::kubeconfig::sha256_hex;
@@ -68,6 +69,11 @@ pub struct Setup {
     pub allowed_clouds: &'static str,
     /// How often the right to follow a deployment is asked again.
     pub recheck: Duration,
+    /// What each subject may ask for.
+    pub subjects: limits::Settings,
+    /// Runs at once, and what stands in OpenTofu's place.
+    pub max_runs: usize,
+    pub tofu: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -87,6 +93,9 @@ impl Default for Setup {
             trusted_proxies: "",
             allowed_clouds: "",
             recheck: http::Settings::default().recheck,
+            subjects: limits::Settings::default(),
+            max_runs: 2,
+            tofu: None,
         }
     }
 }
@@ -134,13 +143,13 @@ impl Server {
         })
         .unwrap();
         let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
-        let engine = Engine::new(engine_settings(folder.path()), store.clone()).await.unwrap();
+        let engine = Engine::new(engine_settings(folder.path(), &setup), store.clone()).await.unwrap();
         let stop = CancellationToken::new();
         let sandbox = sandbox().await;
         let allowed_clouds = AllowedClouds::parse(setup.allowed_clouds).unwrap();
         let outbound = catalyst::outbound::Settings { allowed_clouds, ..Default::default() };
         let outbound = Outbound::new(&outbound).unwrap();
-        let settings = driver_settings(setup.pull_token, &outbound);
+        let settings = driver_settings(&setup, &outbound);
         // No test here asks it: nothing listens there.
         let manager = "http://127.0.0.1:9/".parse().unwrap();
         let names = Names::new(&outbound, manager, ManagedDomains::from_config(None, None));
@@ -166,6 +175,7 @@ impl Server {
             limits: setup.limits,
             trusted_proxies: TrustedProxies::parse(setup.trusted_proxies).unwrap(),
             recheck: setup.recheck,
+            subjects: setup.subjects,
         };
         let served = tokio::spawn(http::serve(listener, app.clone(), settings, app.stopping.clone()));
         Self { address, store, app, driver, folder, stop, served }
@@ -223,27 +233,29 @@ impl Server {
     }
 }
 
-fn engine_settings(folder: &Path) -> engine::Settings {
+fn engine_settings(folder: &Path, setup: &Setup) -> engine::Settings {
+    // A script looks at more than OpenTofu may.
+    let confine = if setup.tofu.is_some() { engine::Confine::Off } else { engine::Confine::Auto };
     engine::Settings {
-        tofu_bin: catalyst_tests::tools::path("tofu").unwrap(),
+        tofu_bin: setup.tofu.clone().unwrap_or_else(|| catalyst_tests::tools::path("tofu").unwrap()),
         workdir: folder.join("tofu"),
         pass_env: vec![("HOME".into(), folder.into())],
         provider_mirror: None,
         plugin_cache_dir: None,
-        max_runs: 2,
+        max_runs: setup.max_runs,
         apply_timeout: Duration::from_secs(120),
         stop_grace: Duration::from_secs(5),
-        confine: catalyst::engine::Confine::Auto,
+        confine,
     }
 }
 
-fn driver_settings(pull_token: &str, outbound: &Outbound) -> driver::Settings {
+fn driver_settings(setup: &Setup, outbound: &Outbound) -> driver::Settings {
     driver::Settings {
         default_provider: None,
         public_url: "https://catalyst.example".to_owned(),
         gitops_repo_url: "https://git.example/kit".to_owned(),
         gitops_branch: "main".to_owned(),
-        ghcr_pull_token: SecretValue::new(pull_token),
+        ghcr_pull_token: SecretValue::new(setup.pull_token),
         kubeconfig_timeout: Duration::from_secs(600),
         phase1_timeout: Duration::from_secs(600),
         phase1_settle: Duration::from_secs(5),
@@ -251,6 +263,7 @@ fn driver_settings(pull_token: &str, outbound: &Outbound) -> driver::Settings {
         proxy: catalyst::outbound::ProxyConfig::default(),
         destinations: outbound.destinations().clone(),
         secrets_ttl: Duration::from_secs(600),
+        limits: setup.subjects,
     }
 }
 

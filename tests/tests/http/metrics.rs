@@ -100,7 +100,9 @@ async fn an_address_of_their_own_serves_them_to_everybody_and_nothing_else() {
     let served = tokio::spawn(catalyst::http::serve_metrics(listener, app.clone(), app.stopping.clone()));
     let numbers = raw(address, &request("GET", "/metrics", &[], b"")).await;
     assert!(numbers.status == 200 && numbers.text().contains("catalyst_build_info"), "{numbers:?}");
-    for path in ["/", "/healthz", "/api/v1/deployments"] {
+    assert_eq!(raw(address, &request("GET", "/healthz", &[], b"")).await.text(), "ok");
+    assert_eq!(raw(address, &request("GET", "/readyz", &[], b"")).await.status, 200);
+    for path in ["/", "/api/v1/deployments", "/api/v1/openapi.json"] {
         assert_eq!(raw(address, &request("GET", path, &[], b"")).await.refusal(), (404, "not-found".into()), "{path}");
     }
     assert_eq!(scene.server.get("/metrics").await.refusal(), (401, "missing-token".into()));

@@ -2,7 +2,7 @@
 
 /// Whether an unquoted scalar is this very text in YAML 1.1 and 1.2, wherever it stands as a value of a block mapping.
 pub(super) fn is_text(scalar: &str) -> bool {
-    let safe = |b: u8| b.is_ascii_alphanumeric() || b"._/@:+=~-".contains(&b);
+    let safe = |b: u8| b.is_ascii_alphanumeric() || b"._/@:+=~-[]".contains(&b);
     let first = |b: u8| b.is_ascii_alphanumeric() || b"/+".contains(&b);
     let plain = scalar.bytes().all(safe) && scalar.bytes().next().is_some_and(first) && !scalar.ends_with(':');
     plain && !is_typed(scalar)
@@ -115,6 +115,7 @@ mod tests {
         ] {
             assert!(!is_typed(text), "{text}");
         }
+        assert!(is_text("https://[2001:db8::1]:6443"));
         for unsafe_plain in
             ["a:", "-a", "@a", "a b", "a: b", "a #b", "\u{e4}", "a\n", "'a'", "[a", "*a", "&a", "!a", "%a", "a,b", "#a"]
         {

@@ -149,6 +149,13 @@ fn user(map: Map<'_>) -> Result<Credentials, BodyFault> {
             _ => return Err(unsafe_body("a user has a key that is not allowed")),
         }
     }
+    // client-go takes a key for nothing without its certificate, and refuses the rest.
+    if user.client_certificate_data.is_some() != user.client_key_data.is_some() {
+        return Err(invalid("a user has a client certificate without its key, or a key without its certificate"));
+    }
+    if user.token.is_some() && (user.username.is_some() || user.password.is_some()) {
+        return Err(invalid("a user has a token and a password as well"));
+    }
     Ok(user)
 }
 

@@ -14,6 +14,8 @@ const OTHER: &str = "apiVersion: v1\nkind: Config\nclusters:\n- name: default\n 
                      server: https://192.0.2.7:6443\nusers:\n- name: default\n  user:\n    client-certificate-data: QQ==\n    \
                      client-key-data: QQ==\ncontexts:\n- name: default\n  context:\n    cluster: default\n    user: default\n\
                      current-context: default\n";
+/// Its user's certificate and key.
+const BOTH: &str = "client-certificate-data: QQ==\n    client-key-data: QQ==";
 
 fn stored(body: &str) -> String {
     let config = Kubeconfig::parse(body.as_bytes()).unwrap_or_else(|fault| panic!("{fault}: {body}"));
@@ -42,6 +44,25 @@ fn what_k3s_writes_is_stored_byte_for_byte_with_comments_behind_it() {
         }
         assert_eq!(stored(&format!("# before\n{text}")), text);
     }
+}
+
+#[test]
+fn an_ipv6_server_is_written_as_k3s_writes_it() {
+    let text = K3S.replace("192.0.2.7", "[2001:db8::7]");
+    assert_eq!(stored(&text), text);
+}
+
+#[test]
+fn credentials_that_kubectl_cannot_use_are_refused() {
+    for (from, to) in [
+        ("    client-key-data: QQ==\n", ""),
+        ("    client-certificate-data: QQ==\n    client-key-data", "    client-key-data"),
+        ("    client-key-data: QQ==\n", "    client-key-data: QQ==\n    token: a\n    username: b\n"),
+        ("    client-key-data: QQ==\n", "    client-key-data: QQ==\n    token: a\n    password: b\n"),
+    ] {
+        assert!(matches!(fault(&swapped(from, to)), Some(BodyFault::Invalid(_))), "{to}");
+    }
+    assert_eq!(fault(&swapped("    client-key-data: QQ==\n", "    client-key-data: QQ==\n    token: a\n")), None);
 }
 
 #[test]
@@ -98,12 +119,12 @@ fn forms_that_kubectl_reads_are_taken() {
     for (from, to, kept) in [
         ("    server:", "    tls-server-name: api.example\n    server:", "    tls-server-name: api.example\n"),
         ("    user: default\n", "    user: default\n    namespace: kube-system\n", "    namespace: kube-system\n"),
-        ("client-key-data: QQ==", "token: K10a::server:b", "    token: K10a::server:b\n"),
-        ("client-key-data: QQ==", "token: '12345'", "    token: \"12345\"\n"),
+        (BOTH, "token: K10a::server:b", "    token: K10a::server:b\n"),
+        (BOTH, "token: '12345'", "    token: \"12345\"\n"),
         ("client-key-data: QQ==", "{}", "  user: {}\n"),
     ] {
         let body = if to == "{}" {
-            OTHER.replace("user:\n    client-certificate-data: QQ==\n    client-key-data: QQ==", "user: {}")
+            OTHER.replace(&format!("user:\n    {BOTH}"), "user: {}")
         } else {
             swapped(from, to)
         };

@@ -91,7 +91,7 @@ impl Parsed {
 
     /// Whether the body carries a key, in any case.
     pub fn carries(&self, key: &str) -> bool {
-        self.request.extra.keys().any(|k| k.eq_ignore_ascii_case(key))
+        self.request.extra.keys().any(|given| is_key(given, key))
     }
 
     /// The request as it is when no provider is known: every key of a cloud is dropped, so nothing secret is left.
@@ -132,10 +132,10 @@ pub fn known_settings(
     let allowed = settings(&descriptor.settings_schema);
     let mut known = Map::new();
     for (key, value) in extra {
-        if secret_keys.iter().any(|secret| secret.eq_ignore_ascii_case(&key)) {
+        if secret_keys.iter().any(|secret| is_key(&key, secret)) {
             continue;
         }
-        if let Some(name) = allowed.iter().find(|name| name.eq_ignore_ascii_case(&key)) {
+        if let Some(name) = allowed.iter().find(|name| is_key(&key, name)) {
             known.insert(name.clone(), value);
         }
     }
@@ -182,12 +182,18 @@ fn settings(schema: &str) -> BTreeSet<String> {
 }
 
 fn take_any_case(map: &mut Map<String, Value>, key: &str) -> Option<Value> {
-    let names: Vec<String> = map.keys().filter(|k| k.eq_ignore_ascii_case(key)).cloned().collect();
+    let names: Vec<String> = map.keys().filter(|given| is_key(given, key)).cloned().collect();
     let mut last = None;
     for name in names {
         last = map.remove(&name);
     }
     last
+}
+
+/// Whether a name is a key in any case. Case is Unicode's, as Go's readers of JSON have it: to them the Kelvin sign is a k and the
+/// long s an s.
+fn is_key(given: &str, key: &str) -> bool {
+    json::folded(given) == json::folded(key)
 }
 
 fn whole(message: &str) -> BodyError {

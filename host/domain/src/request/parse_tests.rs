@@ -104,6 +104,16 @@ fn a_key_that_is_given_twice_is_named_and_its_values_are_not() {
 }
 
 #[test]
+fn a_key_in_letters_that_fold_to_its_own_is_that_key() {
+    let parsed =
+        parse("{\"\u{17f}shPublicKey\":\"k\",\"wor\u{212a}erSize\":\"w\",\"cloudTo\u{212a}en\":\"t\"}".as_bytes());
+    let parsed = parsed.unwrap_or_else(|_| panic!("refused"));
+    assert!(parsed.carries("cloudToken"));
+    let request = parsed.without_extra();
+    assert_eq!((request.ssh_public_key.as_str(), request.worker_size.as_str()), ("k", "w"));
+}
+
+#[test]
 fn keys_match_in_any_case_and_the_first_region_counts() {
     let parsed = parse(br#"{"ORGNAME":" A ","region":"x","workerCount":9,"regions":[{"provider":"cloud","cloudRegion":"r1","workerCount":2}]}"#);
     let request = parsed.unwrap_or_else(|_| panic!("must parse")).without_extra();

@@ -43,7 +43,7 @@ async fn read_through_a_template(confine: Confine) -> Result<Outputs, RunError> 
     run.bundle.deployment_id_variable = None;
     let (sender, mut receiver) = mpsc::channel(1024);
     let drain = tokio::spawn(async move { while receiver.recv().await.is_some() {} });
-    let result = bench.engine.apply(run, sender, CancellationToken::new()).await;
+    let result = bench.engine.apply_alone(run, sender, CancellationToken::new()).await;
     drain.await.unwrap();
     result
 }

@@ -134,6 +134,35 @@ impl Store for StateStore {
     }
 }
 
+/// What a run waits for where the order does not matter.
+pub(super) fn turn() -> Turn {
+    Turn { class: RunClass::Create, subject: "a test".into() }
+}
+
+impl Engine {
+    /// As the driver does it: waits for its turn, then applies.
+    pub(super) async fn apply_alone(
+        &self,
+        run: Run,
+        progress: mpsc::Sender<Progress>,
+        stop: CancellationToken,
+    ) -> Result<Outputs, RunError> {
+        let permit = self.enter(&run.id, &turn(), &stop, async |_| {}).await?;
+        self.apply(permit, run, progress, stop).await
+    }
+
+    /// The same for a destroy.
+    pub(super) async fn destroy_alone(
+        &self,
+        run: Run,
+        progress: mpsc::Sender<Progress>,
+        stop: CancellationToken,
+    ) -> Result<(), RunError> {
+        let permit = self.enter(&run.id, &turn(), &stop, async |_| {}).await?;
+        self.destroy(permit, run, progress, stop).await
+    }
+}
+
 /// An engine with its folders and store.
 pub(super) struct Bench {
     pub(super) engine: Arc<Engine>,
@@ -178,7 +207,7 @@ impl Bench {
         until: impl Fn(&Progress) -> bool,
     ) -> (Result<Outputs, RunError>, Vec<Progress>) {
         let (sender, mut receiver) = mpsc::channel(1024);
-        let going = self.engine.apply(self.run(module), sender, stop.clone());
+        let going = self.engine.apply_alone(self.run(module), sender, stop.clone());
         let listening = async {
             let mut seen = Vec::new();
             while let Some(progress) = receiver.recv().await {

@@ -64,7 +64,7 @@ async fn applies_again_without_change_and_destroys() {
     assert!(has_line(&seen, "Apply complete! Resources: 0 added, 0 changed, 0 destroyed."), "{seen:?}");
 
     let (sender, mut receiver) = mpsc::channel(1024);
-    bench.engine.destroy(bench.run(&module(MODULE)), sender, CancellationToken::new()).await.unwrap();
+    bench.engine.destroy_alone(bench.run(&module(MODULE)), sender, CancellationToken::new()).await.unwrap();
     let mut seen = Vec::new();
     while let Some(progress) = receiver.recv().await {
         seen.push(progress);
@@ -217,7 +217,7 @@ async fn f10_after_a_killed_tofu_a_retry_keeps_what_is_kept_and_makes_the_rest_o
             }
         }
     };
-    let run = bench.engine.apply(bench.run(&rest(3)), sender, CancellationToken::new());
+    let run = bench.engine.apply_alone(bench.run(&rest(3)), sender, CancellationToken::new());
     let error = tokio::join!(run, kill).0.unwrap_err();
     assert_eq!(error.to_string(), "tofu apply: killed by signal 9");
     assert!(bench.store.with(|s| s.locks.is_empty()), "the dead one's lock stays");
@@ -266,7 +266,7 @@ fn host_that_dies(module: String) -> (Bench, Child) {
     let died = runtime.block_on(async {
         let bench = Bench::new(&tofu(), |_| {}).await;
         let (sender, mut receiver) = mpsc::channel(1024);
-        let mut going = Box::pin(bench.engine.apply(bench.run(&module), sender, CancellationToken::new()));
+        let mut going = Box::pin(bench.engine.apply_alone(bench.run(&module), sender, CancellationToken::new()));
         let mut child = None;
         loop {
             tokio::select! {

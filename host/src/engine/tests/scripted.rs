@@ -229,7 +229,7 @@ async fn d6_a_listener_that_sleeps_does_not_hold_tofu_up_and_loses_no_marker() {
     let script = Script::new("apply", "for i in $(seq 5000); do echo line $i; done; touch done");
     let bench = Bench::new(&script.path(), |_| {}).await;
     let (sender, mut receiver) = mpsc::channel(4);
-    let going = bench.engine.apply(bench.run(""), sender, CancellationToken::new());
+    let going = bench.engine.apply_alone(bench.run(""), sender, CancellationToken::new());
     let listening = async {
         let mut seen = Vec::new();
         while let Some(progress) = receiver.recv().await {
@@ -263,24 +263,26 @@ async fn f13_runs_wait_visibly_for_their_turn_and_one_deployment_runs_once() {
     let bench = Bench::new(&script.path(), |s| s.max_runs = 1).await;
     let first = tokio::spawn({
         let (engine, run) = (bench.engine.clone(), bench.run(""));
-        async move { engine.apply(run, mpsc::channel(64).0, CancellationToken::new()).await }
+        async move { engine.apply_alone(run, mpsc::channel(64).0, CancellationToken::new()).await }
     });
     while !bench.work().join(stage::PLAN_FILE).exists() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let again = bench.engine.apply(bench.run(""), mpsc::channel(64).0, CancellationToken::new()).await.unwrap_err();
+    let again =
+        bench.engine.apply_alone(bench.run(""), mpsc::channel(64).0, CancellationToken::new()).await.unwrap_err();
     assert_eq!(again.reason, "another run of this deployment goes on");
 
-    let other = Run { id: DeploymentId::from_bytes([8; 8]), ..bench.run("") };
-    let (sender, mut receiver) = mpsc::channel(64);
+    let (sender, mut told) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let waiting = tokio::spawn({
         let (engine, stop) = (bench.engine.clone(), stop.clone());
-        async move { engine.apply(other, sender, stop).await }
+        let other = DeploymentId::from_bytes([8; 8]);
+        async move { engine.enter(&other, &turn(), &stop, async |running| sender.send(running).await.unwrap()).await.err() }
     });
-    assert_eq!(receiver.recv().await, Some(Progress::Waiting { running: 1 }));
+    assert_eq!(told.recv().await, Some(1));
+    assert_eq!((bench.engine.load().waiting, bench.engine.going("a test")), (1, (1, 0)));
     stop.cancel();
-    assert_eq!(waiting.await.unwrap().unwrap_err().kind, RunErrorKind::Stopped);
+    assert_eq!(waiting.await.unwrap().unwrap().kind, RunErrorKind::Stopped);
     std::fs::write(bench.work().join("go"), "").unwrap();
     first.await.unwrap().unwrap();
 }
@@ -292,7 +294,7 @@ async fn h2_f10_a_dropped_run_ends_tofu_and_takes_its_secrets_off_the_disk() {
     let (sender, mut receiver) = mpsc::channel(64);
     let going = tokio::spawn({
         let (engine, run) = (bench.engine.clone(), bench.run(""));
-        async move { engine.apply(run, sender, CancellationToken::new()).await }
+        async move { engine.apply_alone(run, sender, CancellationToken::new()).await }
     });
     while !bench.work().join("running").exists() {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -328,4 +330,16 @@ async fn a_binary_that_is_absent_or_too_old_is_refused_at_start() {
     assert_eq!(why(open(old.path()).await), "OpenTofu 1.5.7 is too old: 1.6 or later is needed");
     let odd = Script::new("version", "echo hello; exit 0");
     assert!(why(open(odd.path()).await).ends_with("`version -json` gave no JSON"));
+}
+
+#[tokio::test]
+async fn tofu_and_what_it_starts_stand_behind_the_host() {
+    // Of the process, and of one that it started.
+    let script =
+        Script::new("plan", "cut -d' ' -f19 /proc/$$/stat > nice; sh -c 'cut -d\" \" -f19 /proc/$$/stat' >> nice");
+    let bench = Bench::new(&script.path(), |_| {}).await;
+    bench.apply("").await.0.unwrap();
+    assert_eq!(std::fs::read_to_string(bench.work().join("nice")).unwrap(), "10\n10\n");
+    let own = rustix::process::getpriority_process(None).unwrap();
+    assert!(own < 10, "the host keeps its own: {own}");
 }

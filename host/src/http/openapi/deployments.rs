@@ -13,7 +13,9 @@ use crate::http::list::{LIMITS, List};
 use crate::http::previews::PreviewAnswer;
 use crate::http::read_tokens::Given;
 use crate::http::retry::RetryAnswer;
+use crate::http::too_many::TooMany;
 use crate::http::wire::{Begun, State};
+use crate::limits::{self, LiveFault};
 use catalyst_domain::Refused;
 use catalyst_domain::kubeconfig::{BearerFault, BodyFault, MAX_BYTES};
 use catalyst_domain::phase::RetryPhase;
@@ -65,6 +67,7 @@ fn list() -> Route {
 }
 
 fn create() -> Route {
+    let usual = limits::Settings::default();
     let key =
         format!("Names this create, with 1 to {KEY_LENGTH} printable characters: sent again, it makes no second one.");
     tagged(("POST", COLLECTION), "createDeployment", "Creates a deployment and starts it")
@@ -89,6 +92,8 @@ fn create() -> Route {
             ApiError::SubdomainConflict("somebody else has the name".to_owned()),
             ApiError::OtherRender { approved: String::new(), found: String::new() },
             ApiError::OtherRequest(some_id()),
+            ApiError::TooMany(TooMany::Live(LiveFault::Live(usual.live))),
+            ApiError::TooMany(TooMany::Live(LiveFault::Waiting(usual.waiting))),
             ApiError::NoRandomness,
             ApiError::Broken,
             ApiError::Provider("the plugin failed".to_owned()),

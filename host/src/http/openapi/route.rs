@@ -5,6 +5,8 @@ use super::super::body::POST_LIMIT;
 use super::super::error::ApiError;
 use super::super::header_fault::HeaderFault;
 use super::super::routes::{Needs, RULES};
+use super::super::serve::Limits;
+use super::super::too_many::TooMany;
 use super::super::wire::Problem;
 use super::{READ_COOKIE, TOKEN};
 use crate::audit::AuditError;
@@ -60,6 +62,10 @@ impl Route {
         if rule.action.is_some() {
             self = self.fails([audit_unavailable()]);
         }
+        if let Some(kind) = rule.rate {
+            self = self.fails([ApiError::TooMany(kind.example())]);
+        }
+        self = self.fails([ApiError::TooMany(TooMany::InFlight(Limits::default().per_address)), ApiError::NoPlace]);
         match rule.needs {
             Needs::Nothing | Needs::NodeBearer => return self,
             Needs::OrReadToken(..) => self = self.bearer(TOKEN).bearer(READ_COOKIE),
