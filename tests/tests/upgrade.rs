@@ -139,6 +139,14 @@ fn every_deployment_of_the_release_before_is_there_with_its_status() {
     }
     // A start ends what a process left in the midst of an apply.
     until(&host, &id("interrupted"), "failed");
+    // Those that wait for something go on with it, and say so.
+    for name in ["waiting", "early"] {
+        let before = entries("plain", &id(name)).len();
+        wait_for(&format!("a word on {name}"), LIMIT, || {
+            let events = host.api.get(&format!("/api/v1/deployments/{}/events", id(name))).json();
+            (events["done"] == false && events["events"].as_array().unwrap().len() > before).then_some(())
+        });
+    }
     let listed = host.api.get("/api/v1/deployments").json();
     let listed: Vec<&str> =
         listed["deployments"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
@@ -212,8 +220,10 @@ fn an_unsafe_kubeconfig_that_it_stored_is_set_aside_and_its_bearer_counts_again(
     assert!(events.contains("is set aside as") && events.contains("merge key"), "{events}");
     let safe = std::fs::read_to_string(frozen("plain").join("kubeconfigs").join(format!("{}.yaml", self::id("early"))));
     let bearer = format!("Bearer {}", bearer(&tofu_state(&frozen("plain"), &id)));
-    let answer = host.api.put(&path, Some(&bearer), &safe.unwrap());
+    let safe = safe.unwrap();
+    let answer = host.api.put(&path, Some(&bearer), &safe);
     assert_eq!(answer.status, 204, "{}", answer.body);
+    assert_eq!(host.api.get(&path).body, safe);
 }
 
 #[test]
