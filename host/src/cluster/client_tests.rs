@@ -55,7 +55,7 @@ fn faults_name_the_part_and_no_value() {
 #[test]
 fn metadata_services_and_link_local_addresses_are_no_clusters() {
     for host in ["169.254.169.254", "169.254.1.1", "[fe80::1]", "[::ffff:169.254.169.254]", "[fd00:ec2::254]"] {
-        let fault = config(&parsed(&text().replace("192.0.2.1", host)), &WatchSettings::default()).err();
+        let fault = client_config(&parsed(&text().replace("192.0.2.1", host)), &WatchSettings::default()).err();
         assert!(fault.is_some_and(|fault| fault.to_string().contains("metadata")), "{host}");
     }
 }
