@@ -11,6 +11,8 @@ auth=${CATALYST_AUTH:-token}
 tofu=$(tests/tools/get.sh tofu)
 scripts/plugins.sh
 cargo build --locked --release --bin catalyst
+# What lies there is of this user alone.
+umask 077
 mkdir -p "$data"
 data=$(cd "$data" && pwd)
 
@@ -25,7 +27,6 @@ token_once() {
     mv "$list.new" "$list"
 }
 
-umask 077
 # It will hold a token that reads one deployment.
 touch "$data/deployment.json"
 header=$data/curl-header
@@ -52,8 +53,7 @@ answer=$(shown "$data/deployment.json")
 
 cat <<TEXT
 
-Try it from another terminal, in this folder. ${note}
-Create a deployment on the rehearsal cloud, which costs nothing:
+Try it from another terminal, in this folder.${note:+ $note} Create a deployment on the rehearsal cloud, which costs nothing:
 
   $call http://$listen/api/v1/deployments -d @scripts/rehearsal.json | tee $answer
 

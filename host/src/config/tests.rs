@@ -51,7 +51,7 @@ fn the_metrics_have_an_address_of_their_own() {
 }
 
 #[test]
-fn h4_what_is_said_of_pages_and_names_is_kept_and_what_counts_for_nothing_is_remarked() {
+fn what_is_said_of_pages_and_names_is_kept_and_what_counts_for_nothing_is_remarked() {
     let unset = config(&[]).unwrap();
     assert!(unset.warnings.is_empty(), "{:?}", unset.warnings);
     assert!(unset.remark_on_unset_auth().is_some_and(|text| text.contains("catalyst token new")));

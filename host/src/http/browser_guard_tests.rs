@@ -58,7 +58,7 @@ impl Listener {
 }
 
 #[test]
-fn h4_a_page_of_another_origin_is_refused_and_our_own_is_not() {
+fn a_page_of_another_origin_is_refused_and_our_own_is_not() {
     let own = laptop();
     let at = "localhost:8080";
     for route in [CREATE, LIST, KUBECONFIG, POSTBACK, ("GET", "/metrics"), ("GET", "/api/v1/openapi.json")] {
@@ -97,7 +97,7 @@ fn h4_a_page_of_another_origin_is_refused_and_our_own_is_not() {
 }
 
 #[test]
-fn h4_what_the_browser_says_of_the_site_counts_beside_the_origin() {
+fn what_the_browser_says_of_the_site_counts_beside_the_origin() {
     let named = listener(Callers::Unknown, Reach::Network, "https://wizard.example", "", "https://console.example/x");
     let at = "catalyst.example";
     let check = |origin: &str, sites: &[&str], expect: &str| {
@@ -135,7 +135,7 @@ fn h4_what_the_browser_says_of_the_site_counts_beside_the_origin() {
 }
 
 #[test]
-fn h4_the_name_that_a_trusted_proxy_was_asked_for_is_ours_and_another_peers_word_is_not() {
+fn the_name_that_a_trusted_proxy_was_asked_for_is_ours_and_another_peers_word_is_not() {
     let guard = behind_an_ingress();
     let json = ("content-type", "application/json");
     let check = |peer: &str, forwarded: &[&str], expect: &str| {
@@ -155,7 +155,7 @@ fn h4_the_name_that_a_trusted_proxy_was_asked_for_is_ours_and_another_peers_word
 }
 
 #[test]
-fn h4_a_post_of_a_page_is_json_and_one_of_a_program_is_what_it_likes() {
+fn a_post_of_a_page_is_json_and_one_of_a_program_is_what_it_likes() {
     let guard = laptop();
     let post = |headers: &[(&str, &str)], body: &str| guard.from("127.0.0.1", CREATE, "localhost:8080", headers, body);
     let pages =
@@ -198,7 +198,7 @@ fn h4_a_post_of_a_page_is_json_and_one_of_a_program_is_what_it_likes() {
 }
 
 #[test]
-fn h4_on_loopback_without_tokens_only_names_that_nobody_else_can_give_lead_here() {
+fn on_loopback_without_tokens_only_names_that_nobody_else_can_give_lead_here() {
     let guard = laptop();
     for host in ["localhost:8080", "a.localhost", "127.0.0.1:8080", "192.0.2.7", "[::1]:8080", ""] {
         assert_eq!(guard.says(KUBECONFIG, host, &[]), "", "{host}");
@@ -223,7 +223,7 @@ fn h4_on_loopback_without_tokens_only_names_that_nobody_else_can_give_lead_here(
 }
 
 #[test]
-fn h4_listed_hosts_hold_for_every_listener_and_way_to_know_callers() {
+fn listed_hosts_hold_for_every_listener_and_way_to_know_callers() {
     for callers in [Callers::Unknown, Callers::Known] {
         for reach in [Reach::Loopback, Reach::Network] {
             let guard = listener(callers, reach, "", "console.example, .apps.example", "https://other.example");

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn h12_exactly_one_valid_host_is_wanted_and_the_targets_own_wins() {
+    fn exactly_one_valid_host_is_wanted_and_the_targets_own_wins() {
         let host = |version, target: &str, given: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in given {

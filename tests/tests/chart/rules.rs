@@ -1,6 +1,8 @@
 //! Values that make no sense never come to a cluster.
 
 use super::*;
+use catalyst::config::{Config, ConfigError};
+use catalyst::http::WebOrigin;
 
 /// What is set, and what Helm must say of it.
 const REFUSED: [(&str, &str); 73] = [
@@ -136,12 +138,27 @@ fn good_values_beside_them_are_taken() {
     ] {
         let output = template(&values("default"), &[set]);
         assert!(output.status.success(), "{set}: {}", words(&output));
-        let objects = parsed(&String::from_utf8(output.stdout).unwrap());
-        let env = pod(&objects)["containers"][0]["env"].as_array().unwrap();
-        let text = |entry: &Value, key: &str| entry[key].as_str().map(str::to_owned);
-        let told = env.iter().filter_map(|entry| text(entry, "name").zip(text(entry, "value"))).collect();
-        let config = catalyst::config::Config::from_map(&told);
+        let config = host_of(&output);
         assert!(config.is_ok(), "{set}: the host refuses it: {:?}", config.err());
+    }
+}
+
+/// What the host of a rendered chart makes of its environment.
+fn host_of(output: &Output) -> Result<Config, ConfigError> {
+    let objects = parsed(&String::from_utf8(output.stdout.clone()).unwrap());
+    let env = pod(&objects)["containers"][0]["env"].as_array().unwrap();
+    let text = |entry: &Value, key: &str| entry[key].as_str().map(str::to_owned);
+    Config::from_map(&env.iter().filter_map(|entry| text(entry, "name").zip(text(entry, "value"))).collect())
+}
+
+#[test]
+fn pages_at_the_address_of_the_way_in_may_call_where_nobody_is_asked_for_a_token() {
+    for (set, origin) in [("ingress", "https://catalyst.example.org"), ("gateway", "https://console.example.org")] {
+        let output = template(&values(set), &[r#"env.CATALYST_AUTH="none""#]);
+        assert!(output.status.success(), "{set}: {}", words(&output));
+        let config = host_of(&output).unwrap();
+        assert_eq!(config.browsers.public_origin, WebOrigin::parse(origin), "{set}");
+        assert!(config.browsers.allowed_hosts.is_empty(), "{set}: the Service's own name leads there, too");
     }
 }
 

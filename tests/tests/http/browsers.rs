@@ -52,7 +52,7 @@ fn is_refused(reply: &Reply, code: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_a_page_of_another_origin_creates_nothing_and_reads_nothing() {
+async fn a_page_of_another_origin_creates_nothing_and_reads_nothing() {
     let server = server().await;
     let body = create_body("stolen.example").to_string();
     let plain = [("origin", EVIL), ("content-type", "text/plain")];
@@ -94,7 +94,7 @@ async fn h4_a_page_of_another_origin_creates_nothing_and_reads_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_a_name_that_was_made_to_lead_here_opens_nothing() {
+async fn a_name_that_was_made_to_lead_here_opens_nothing() {
     let server = server().await;
     let rebound =
         [("host", "evil.example:8080"), ("origin", "http://evil.example:8080"), ("sec-fetch-site", "same-origin")];
@@ -136,7 +136,7 @@ async fn h4_a_name_that_was_made_to_lead_here_opens_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_the_target_of_a_request_is_judged_where_it_names_a_host() {
+async fn the_target_of_a_request_is_judged_where_it_names_a_host() {
     let server = server().await;
     let get = async |target: &str, host: &str| {
         ask_as(&server, &format!("GET {target} HTTP/1.1"), &[("host", host)], "").await
@@ -151,7 +151,7 @@ async fn h4_the_target_of_a_request_is_judged_where_it_names_a_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h12_a_request_without_exactly_one_valid_host_is_refused_however_callers_are_known() {
+async fn a_request_without_exactly_one_valid_host_is_refused_however_callers_are_known() {
     for mode in [Mode::None, Mode::Token] {
         let scene = Scene::with(mode, records()).await;
         let server = &scene.server;
@@ -194,7 +194,7 @@ async fn h12_a_request_without_exactly_one_valid_host_is_refused_however_callers
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_without_tokens_only_an_origin_that_was_named_is_let_in() {
+async fn without_tokens_only_an_origin_that_was_named_is_let_in() {
     let preflight = async |server: &Server, origin: &str| {
         let asked = [("origin", origin), ("access-control-request-method", "POST")];
         let reply = server.ask("OPTIONS", "/api/v1/deployments", &asked, b"").await;
@@ -231,7 +231,7 @@ async fn h4_without_tokens_only_an_origin_that_was_named_is_let_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_a_post_of_a_page_is_json_and_programs_send_what_they_like() {
+async fn a_post_of_a_page_is_json_and_programs_send_what_they_like() {
     let server = server().await;
     let key = "/api/v1/sshkey/generate";
     let retry = format!("/api/v1/deployments/{}/phases/cilium/retry", id(2));
@@ -276,7 +276,7 @@ async fn a_nodes_kubeconfig_comes_by_whatever_name_and_as_yaml() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h4_listed_hosts_and_the_public_address_are_answered() {
+async fn listed_hosts_and_the_public_address_are_answered() {
     let settings = |hosts: &str| BrowserSettings {
         allowed_hosts: if hosts.is_empty() { AllowedHosts::default() } else { AllowedHosts::parse(hosts).unwrap() },
         public_origin: WebOrigin::parse("https://console.example"),
