@@ -173,7 +173,7 @@ async fn a_flood_is_stopped() {
 async fn a_root_that_a_shell_would_take_apart_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     for root in [parent.path().join("a b"), parent.path().join("a;b"), PathBuf::from("relative")] {
-        let text = "#cloud-config\n".to_owned();
+        let text = "#cloud-config\nruncmd:\n- 'true'\n".to_owned();
         assert!(matches!(boot(Boot::new(text, root, String::new())).await, Err(BootError::Root)));
     }
 }

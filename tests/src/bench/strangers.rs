@@ -181,7 +181,7 @@ async fn half_requests(target: SocketAddr, first: Instant) {
         ticks.tick().await;
         drop(held.take());
         if let Ok(mut stream) = connect(HALVES_FROM, target).await {
-            let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: ").await;
+            let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: ").await;
             held = Some(stream);
         }
     }
@@ -200,7 +200,7 @@ async fn slow_bodies(target: SocketAddr, first: Instant) {
         if !sent {
             held = connect(BODIES_FROM, target).await.ok();
             if let Some(stream) = &mut held {
-                let head = b"POST /api/v1/deployments HTTP/1.1\r\nhost: a\r\ncontent-length: 9999\r\n\r\n{";
+                let head = b"POST /api/v1/deployments HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9999\r\n\r\n{";
                 let _ = stream.write_all(head).await;
             }
         }
@@ -220,7 +220,8 @@ async fn creates(target: SocketAddr, first: Instant, pause: Duration, made: Arc<
         let Ok(mut stream) = stream else { continue };
         let body = create_body(made.fetch_add(1, Ordering::Relaxed));
         let length = body.len();
-        let request = format!("POST /api/v1/deployments HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}");
+        let request =
+            format!("POST /api/v1/deployments HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}");
         if stream.write_all(request.as_bytes()).await.is_ok() && answer(&mut stream).await.is_ok() {
             held = Some(stream);
         }

@@ -3,15 +3,17 @@
 
 use crate::callers::{Mode, Scene};
 use crate::client::{Reply, raw};
-use crate::kit::{BEARER, Server, Setup, create_body, id, kubeconfig, record};
+use crate::kit::{BEARER, Server, Setup, applied, create_body, id, kubeconfig, record};
 use catalyst::http::{AllowedHosts, BrowserSettings, ROUTES, WebOrigin};
 use catalyst_domain::{Record, ResultInfo, Status};
+use std::net::SocketAddr;
+use tokio_util::sync::CancellationToken;
 
 const EVIL: &str = "https://evil.example";
 
 /// A record with a kubeconfig, and one that waits for its own.
 fn records() -> Vec<Record> {
-    let mut ready = record(1, Status::Ready);
+    let mut ready = applied(1, Status::Ready);
     ready.result = Some(ResultInfo { kubeconfig_path: format!("{}.yaml", ready.id), ..ResultInfo::default() });
     vec![ready, record(2, Status::Failed)]
 }
@@ -22,6 +24,10 @@ async fn server() -> Server {
 
 /// A request whose `Host` is among the headers, or nowhere.
 async fn ask_as(server: &Server, line: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    ask_at(server.address, line, headers, body).await
+}
+
+async fn ask_at(address: SocketAddr, line: &str, headers: &[(&str, &str)], body: &str) -> Reply {
     let mut head = format!("{line}\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -29,7 +35,7 @@ async fn ask_as(server: &Server, line: &str, headers: &[(&str, &str)], body: &st
     if !body.is_empty() {
         head.push_str(&format!("content-length: {}\r\n", body.len()));
     }
-    raw(server.address, format!("{head}\r\n{body}").as_bytes()).await
+    raw(address, format!("{head}\r\n{body}").as_bytes()).await
 }
 
 /// Every route, with deployment 1 where it names one.
@@ -304,4 +310,25 @@ async fn listed_hosts_and_the_public_address_are_answered() {
     let scene = Scene::start(Mode::Token).await;
     let evil = [("host", "evil.example"), ("origin", EVIL), ("content-type", "text/plain")];
     assert_eq!(ask_as(&scene.server, "POST /api/v1/deployments HTTP/1.1", &evil, "{}").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_own_address_answers_to_every_valid_name() {
+    let server = server().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let close = CancellationToken::new();
+    let served = tokio::spawn(catalyst::http::serve_metrics(listener, server.app.clone(), close.clone()));
+    for (headers, status) in [
+        (&[("host", "10.42.0.7:9090")] as &[_], 200),
+        (&[("host", "catalyst.catalyst.svc")], 200),
+        (&[], 400),
+        (&[("host", "a"), ("host", "a")], 400),
+    ] {
+        let reply = ask_at(address, "GET /metrics HTTP/1.1", headers, "").await;
+        assert_eq!(reply.status, status, "{headers:?}");
+        assert_eq!(reply.header("access-control-allow-origin"), None);
+    }
+    close.cancel();
+    served.await.unwrap().unwrap();
 }

@@ -161,7 +161,7 @@ async fn over_its_rate_a_subject_is_refused_before_its_body_and_others_are_not()
         assert_eq!(post(&server, from(1), CREATES, &[], &json!({})).await.status, 400);
     }
     let mut stream = connect_from(from(1), server.address).await;
-    let head = "POST /api/v1/deployments HTTP/1.1\r\nhost: a\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 99999\r\n\r\n";
+    let head = "POST /api/v1/deployments HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 99999\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let told = Reply::parse(&rest(&mut stream).await);
     assert_eq!(told.refusal(), (429, "too-many-creates".into()));

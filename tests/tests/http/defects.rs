@@ -1,7 +1,7 @@
 //! Defects of the earlier service that show only across routes. Each test fails when its defect is put back.
 
 use crate::client::{rest, until};
-use crate::kit::{BEARER, Server, create_body, id, kubeconfig, record};
+use crate::kit::{BEARER, Server, applied, create_body, id, kubeconfig, record};
 use catalyst_domain::{Entry, Level, Record, Status, Timestamp};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -142,7 +142,7 @@ async fn h11_a_kubeconfig_that_is_not_there_yet_is_a_409() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h16_no_answer_with_a_secret_in_it_may_be_kept_on_the_way() {
-    let server = Server::with(&[record(1, Status::Failed)]).await;
+    let server = Server::with(&[applied(1, Status::Failed)]).await;
     assert_eq!(hand_in(&server, 1).await, 204);
     let credential = json!({"provider": "rehearsal", "token": "sentinel-of-the-request"});
     for (what, reply) in [

@@ -39,12 +39,12 @@ enum Holds {
 
 async fn hold(server: &Server, who: Ipv4Addr, holds: Holds) -> TcpStream {
     let mut stream = connect_from(who, server.address).await;
-    let logs = format!("GET /api/v1/deployments/{}/logs HTTP/1.1\r\nhost: a\r\n\r\n", id(1));
+    let logs = format!("GET /api/v1/deployments/{}/logs HTTP/1.1\r\nhost: localhost\r\n\r\n", id(1));
     let bytes = match holds {
         Holds::Nothing => "",
-        Holds::HalfHead => "GET /healthz HTTP/1.1\r\nhost: a\r\nx: ",
-        Holds::SlowBody => "POST /api/v1/previews HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\n{",
-        Holds::Idle => "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n",
+        Holds::HalfHead => "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: ",
+        Holds::SlowBody => "POST /api/v1/previews HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n{",
+        Holds::Idle => "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
         Holds::Stream => &logs,
     };
     // One that is refused may be closed before it has sent anything.
@@ -266,7 +266,7 @@ async fn requests_one_behind_the_other_on_a_connection_are_all_answered_and_hold
     const ASKED: usize = 300;
     let server = Server::start(setup()).await;
     let mut stream = connect_from(from(1), server.address).await;
-    let one = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+    let one = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     stream.write_all(one.repeat(ASKED).as_bytes()).await.unwrap();
     stream.write_all(&request("GET", "/healthz", &[], b"")).await.unwrap();
     assert_eq!(get(&server, from(2)).await.status, 200);
