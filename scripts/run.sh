@@ -22,7 +22,10 @@ token_once() {
     if [[ -s $list && -s $header ]]; then
         return
     fi
-    token=$(CATALYST_AUTH=none "$target/release/catalyst" token new --name make-run --scope admin 2>&1 >"$list.new")
+    token=$(CATALYST_AUTH=none "$target/release/catalyst" token new --name make-run --scope admin 2>&1 >"$list.new") || {
+        printf '%s\n' "$token" >&2
+        exit 1
+    }
     printf 'Authorization: Bearer %s\n' "$token" >"$header"
     mv "$list.new" "$list"
 }

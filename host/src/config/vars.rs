@@ -58,7 +58,7 @@ pub const VARIABLES: &[Variable] = &[
     var(
         "CATALYST_ALLOWED_HOSTS",
         "",
-        "hosts that a request may name, such as console.example.org, .apps.example.org or 192.0.2.7; between commas",
+        "names that the Host header of a request may have, such as console.example.org, .apps.example.org or 192.0.2.7; between commas. Unset: on loopback without authentication localhost and addresses, elsewhere any",
     ),
     var(
         "CATALYST_ADDRESS_CONNECTIONS",
@@ -68,7 +68,7 @@ pub const VARIABLES: &[Variable] = &[
     var(
         "CATALYST_CREATE_RATE",
         "3000/10m",
-        "creates of one subject in a time, all of which may come at once; counted apart, retries and destroys",
+        "creates of one subject, as count/time; all of them may come at once. Retries, destroys and changes of nameservers have the same limit, counted apart",
     ),
     var(
         "CATALYST_QUESTION_RATE",

@@ -146,7 +146,7 @@ impl From<RecordError> for ApiError {
 }
 
 /// What is said where no place is free.
-pub(super) const NO_PLACE: &str = "no place is free; try again soon";
+pub(super) const NO_PLACE: &str = "no connection is free for a caller that is not known yet; try again in some seconds";
 
 fn coded(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> (StatusCode, Problem) {
     (status, problem(code, detail))

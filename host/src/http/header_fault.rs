@@ -7,10 +7,7 @@ pub enum HeaderFault {
     #[error("Host: it must be given exactly once, as a host and an optional port (RFC 9112, section 3.2)")]
     InvalidHost,
     /// A host name that this host does not answer to.
-    #[error(
-        "Host: it must be localhost, an IP address or a name that CATALYST_ALLOWED_HOSTS lists; add the name there if it \
-         is yours"
-    )]
+    #[error("Host: this server does not answer to that name; add it to CATALYST_ALLOWED_HOSTS if it is yours")]
     ForeignHost,
     /// A page of another origin, where nobody is asked for a token.
     #[error(

@@ -138,7 +138,7 @@ pub const RULES: &[Rule] = &[
     open("GET", "/api/v1/providers", Needs::Either(Scope::Read, Scope::Create)),
     open("GET", "/api/v1/providers/{id}", Needs::Either(Scope::Read, Scope::Create)),
     open("POST", "/api/v1/registrar/{registrar}/validate", CREATE).limited(RateKind::Questions),
-    audited("POST", "/api/v1/registrar/{registrar}/set-ns", CREATE, "set-nameservers").limited(RateKind::Questions),
+    audited("POST", "/api/v1/registrar/{registrar}/set-ns", CREATE, "set-nameservers").limited(RateKind::Changes),
 ];
 
 /// Every route with its methods; the contract's list is held against it by a test.

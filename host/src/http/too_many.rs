@@ -9,7 +9,7 @@ use std::time::Duration;
 pub enum RateKind {
     /// Creates.
     Creates,
-    /// Retries and destroys.
+    /// Retries, destroys and changes of nameservers.
     Changes,
     /// Questions that cost a plugin call, a key or a call to the outside.
     Questions,
@@ -95,7 +95,7 @@ impl TooMany {
             Self::Rate { kind, rate, .. } => {
                 let (what, setting) = match kind {
                     RateKind::Creates => ("creates", "CATALYST_CREATE_RATE"),
-                    RateKind::Changes => ("retries and destroys", "CATALYST_CREATE_RATE"),
+                    RateKind::Changes => ("retries, destroys and changes of nameservers", "CATALYST_CREATE_RATE"),
                     RateKind::Questions => ("previews and checks", "CATALYST_QUESTION_RATE"),
                 };
                 let seconds = self.retry_after().as_secs();

@@ -90,7 +90,7 @@ impl Destinations {
 }
 
 fn unreadable(why: &'static str) -> NotAllowed {
-    NotAllowed { host: "the address".to_owned(), rule: why.to_owned() }
+    NotAllowed { host: "the address".to_owned(), rule: format!("{why}: write it as a plain URL") }
 }
 
 fn finding(pointer: &str, refused: &NotAllowed) -> Finding {
