@@ -22,7 +22,7 @@ async fn a_plain_kubeconfig_makes_a_client() {
 }
 
 #[test]
-fn what_the_kubeconfig_says_reaches_kube_and_nothing_else() {
+fn h4_what_the_kubeconfig_says_reaches_kube_and_nothing_else() {
     let named = text().replace("    server:", "    tls-server-name: api.example\n    server:");
     let made = client_config(&parsed(&named), &WatchSettings::default()).unwrap();
     assert_eq!(made.cluster_url, Uri::from_static("https://192.0.2.1:6443"));

@@ -185,7 +185,7 @@ fn h4_what_could_hurt_is_refused_in_every_place_and_spelling() {
 }
 
 #[test]
-fn what_is_no_kubeconfig_or_leads_nowhere_does_not_spend_the_bearer() {
+fn h4_what_is_no_kubeconfig_or_leads_nowhere_does_not_spend_the_bearer() {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     for body in [
         "",
