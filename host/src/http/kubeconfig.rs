@@ -30,8 +30,7 @@ const ACTION: &str = "hand-in-kubeconfig";
 pub async fn put(
     State(app): State<Arc<App>>,
     State(wrong_bearers): State<Arc<WrongBearers>>,
-    Extension(sender): Extension<Sender>,
-    Extension(request): Extension<RequestId>,
+    (Extension(sender), Extension(request)): (Extension<Sender>, Extension<RequestId>),
     place: Option<Extension<Arc<Place>>>,
     Id(id): Id,
     bearer: Result<Bearer, ApiError>,

@@ -64,6 +64,7 @@ pub async fn measure() -> anyhow::Result<Vec<Figure>> {
     let (mut attacked, mut calm) = (Times::default(), Times::default());
     let (next, made) = (AtomicUsize::new(1), Arc::new(AtomicUsize::new(0)));
     for slice in 0..=SLICES {
+        eprintln!("  slice {slice} of {SLICES}");
         for (target, times) in [(sink.address, &mut calm), (address, &mut attacked)] {
             let load = Load::begin(target, made.clone());
             tokio::time::sleep(RISE).await;
@@ -236,11 +237,11 @@ fn create_body(number: usize) -> String {
 
 async fn connect(from: Ipv4Addr, to: SocketAddr) -> anyhow::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    // A flood uses up the ports of an address, where those of the last one still rest.
-    socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::from((from, 0)))?;
     let stream = socket.connect(to).await?;
     stream.set_nodelay(true)?;
+    // Else the ports of thousands of closed connections a second would rest for a minute each, and run out.
+    stream.set_zero_linger()?;
     Ok(stream)
 }
 
