@@ -81,10 +81,15 @@ fn a_host_without_rights_serves_and_runs_and_its_memory_is_shut() {
     let core: Vec<&str> =
         limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().split_whitespace().collect();
     assert_eq!(core[4..6], ["0", "0"], "{limits}");
-    for file in ["mem", "environ"] {
-        let read =
-            unprivileged(Path::new("/bin/head")).args(["-c", "1", &proc(file)]).stderr(Stdio::null()).output().unwrap();
-        assert!(!read.status.success(), "another process of the same user reads {file}");
+    // Another process of the same user opens what belongs to a process that may be dumped, and nothing of the host's.
+    let opens = |pid: u32, file: &str| {
+        let line = format!(": < /proc/{pid}/{file}");
+        unprivileged(Path::new("/bin/sh")).args(["-c", &line]).stderr(Stdio::null()).status().unwrap().success()
+    };
+    let other = Running(unprivileged(Path::new("/bin/sleep")).arg("600").spawn().unwrap());
+    for file in ["environ", "mem"] {
+        assert!(wait_for("a process that may be read", LIMIT, || opens(other.0.id(), file).then_some(true)), "{file}");
+        assert!(!opens(child.0.id(), file), "another process of the same user opens {file}");
     }
 
     // OpenTofu, the child that compiles plugins and the look at processes go on as ever.

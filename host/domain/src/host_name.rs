@@ -43,7 +43,7 @@ mod tests {
             ("a.localhost", "localhost"),
             ("printer.local", "local"),
             ("a.b.svc.cluster.local", "cluster.local"),
-            ("keystone.openstack.svc", "svc"),
+            ("keystone.cloud.svc", "svc"),
             ("metadata.google.internal", "internal"),
             ("router.home.arpa", "home.arpa"),
             ("localhost.localdomain", "localdomain"),

@@ -12,7 +12,7 @@ const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
 /// Where clouds tell an instance its credentials. A network that holds one of them does not allow it; its own address does.
-/// Link-local: AWS, Google, Azure, OpenStack; AWS for tasks and pods. Then Tencent, Alibaba, Oracle, Azure's wire server, which is
+/// Link-local: nearly every cloud; AWS for tasks and pods. Then Tencent, Alibaba, Oracle, Azure's wire server, which is
 /// a public address, and AWS' and Google's on IPv6.
 const METADATA: [IpAddr; 10] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),

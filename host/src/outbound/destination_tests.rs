@@ -157,10 +157,10 @@ fn a_metadata_service_is_allowed_by_its_own_address_alone() {
 
 #[test]
 fn a_name_is_judged_by_the_list_then_its_zone_then_its_addresses() {
-    let list = allowed("Keystone.openstack.svc, .corp.example *.lan 10.0.0.0/8");
+    let list = allowed("Keystone.cloud.svc, .corp.example *.lan 10.0.0.0/8");
     let ips = |texts: &[&str]| texts.iter().map(|t| t.parse().expect("an address")).collect::<Vec<IpAddr>>();
     for (name, addresses, passes) in [
-        ("keystone.openstack.svc", vec!["127.0.0.1"], true),
+        ("keystone.cloud.svc", vec!["127.0.0.1"], true),
         ("a.corp.example", vec!["192.168.0.1"], true),
         ("A.B.Corp.Example.", vec!["192.168.0.1"], true),
         ("nas.lan", vec!["169.254.169.254"], true),
@@ -170,9 +170,9 @@ fn a_name_is_judged_by_the_list_then_its_zone_then_its_addresses() {
         ("cloud.example.org", vec!["93.184.216.34", "192.168.0.1"], false),
         ("cloud.example.org", vec!["10.1.2.3"], true),
         ("cloud.example.org", vec![], true),
-        ("nova.openstack.svc", vec!["10.1.2.3"], true),
-        ("nova.openstack.svc", vec!["10.1.2.3", "93.184.216.34"], false),
-        ("nova.openstack.svc", vec![], false),
+        ("nova.cloud.svc", vec!["10.1.2.3"], true),
+        ("nova.cloud.svc", vec!["10.1.2.3", "93.184.216.34"], false),
+        ("nova.cloud.svc", vec![], false),
         ("metadata", vec!["93.184.216.34"], false),
         ("localhost", vec!["127.0.0.1"], false),
         ("127.0.0.1.", vec![], false),

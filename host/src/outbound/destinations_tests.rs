@@ -48,7 +48,7 @@ fn destinations(list: &str) -> (Destinations, Arc<Zone>) {
             ("private.example", vec!["10.1.2.3"]),
             ("mixed.example", vec!["93.184.216.34", "::1"]),
             ("gone.example", vec![]),
-            ("keystone.openstack.svc", vec!["10.96.0.7"]),
+            ("keystone.cloud.svc", vec!["10.96.0.7"]),
             ("localhost", vec!["127.0.0.1"]),
         ],
         Mutex::default(),
@@ -67,7 +67,7 @@ async fn each_address_that_is_not_allowed_is_named_with_key_rule_and_setting() {
     for (url, rule) in [
         ("http://127.0.0.1:5000/v3", "127.0.0.1 is a loopback address"),
         ("http://169.254.169.254/latest", "169.254.169.254 is an address of a cloud's metadata service"),
-        ("https://keystone.openstack.svc/v3", "keystone.openstack.svc is a name of .svc"),
+        ("https://keystone.cloud.svc/v3", "keystone.cloud.svc is a name of .svc"),
         ("https://localhost/v3", "localhost is a name of .localhost"),
         ("https://keystone", "keystone is a single label"),
         ("https://private.example/v3", "private.example leads to 10.1.2.3, which is a private address"),
@@ -95,8 +95,8 @@ async fn public_ones_those_of_the_list_and_those_that_nobody_knows_pass() {
         ("*.example", "https://private.example/v3"),
         ("127.0.0.0/8", "http://127.0.0.1:5000/v3"),
         ("127.0.0.0/8", "http://localhost:5000/v3"),
-        ("10.96.0.0/12", "https://keystone.openstack.svc"),
-        (".svc", "https://keystone.openstack.svc"),
+        ("10.96.0.0/12", "https://keystone.cloud.svc"),
+        (".svc", "https://keystone.cloud.svc"),
     ] {
         assert_eq!(judged(list, json!({"authUrl": url})).await, [""; 0], "{list} {url}");
     }
@@ -116,9 +116,9 @@ fn without_the_network_addresses_and_inside_names_are_judged() {
         let allowed = AllowedClouds::parse(list).unwrap();
         judge_offline(&allowed, json!({"authUrl": url}).as_object().unwrap(), &descriptor()).len()
     };
-    for url in ["http://127.0.0.1", "https://keystone.openstack.svc", "https://keystone", "http://127.1", "//[::1]"] {
+    for url in ["http://127.0.0.1", "https://keystone.cloud.svc", "https://keystone", "http://127.1", "//[::1]"] {
         assert_eq!(judged("", url), 1, "{url}");
     }
     assert_eq!(judged("", "https://private.example"), 0);
-    assert_eq!(judged("127.0.0.0/8", "http://127.0.0.1") + judged(".svc", "https://keystone.openstack.svc"), 0);
+    assert_eq!(judged("127.0.0.0/8", "http://127.0.0.1") + judged(".svc", "https://keystone.cloud.svc"), 0);
 }

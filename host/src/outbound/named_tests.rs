@@ -18,7 +18,7 @@ fn a_url_counts_whatever_its_scheme_and_however_it_is_written() {
     for (text, host) in [
         ("https://auth.cloud.example.org/v3", "auth.cloud.example.org"),
         ("  HTTPS://Auth.Cloud.Example.ORG.:5000/v3 ", "auth.cloud.example.org"),
-        ("//keystone.openstack.svc/v3", "keystone.openstack.svc"),
+        ("//keystone.cloud.svc/v3", "keystone.cloud.svc"),
         ("redis://127.0.0.1:6379", "127.0.0.1"),
         ("unix+http://[::1]/x", "::1"),
         ("http:/127.0.0.1", "127.0.0.1"),

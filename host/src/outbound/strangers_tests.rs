@@ -117,7 +117,7 @@ async fn a_listed_name_may_lead_anywhere_and_an_unknown_one_is_unreachable() {
     let server = TestServer::start([say(200, "")]).await;
     let script = Script::new(vec![vec![server.address]]);
     let listed = with(allowing(".svc"), &script);
-    let answer = listed.send(get("http://keystone.openstack.svc/", NamedBy::Stranger)).await;
+    let answer = listed.send(get("http://keystone.cloud.svc/", NamedBy::Stranger)).await;
     assert_eq!(answer.expect("listed").status, 200);
     let unknown = with(Settings::default(), &Script::new(Vec::new()));
     let error = unknown.send(get("http://cloud.example/", NamedBy::Stranger)).await.expect_err("no such name");
