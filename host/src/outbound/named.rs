@@ -139,9 +139,9 @@ fn authority(text: &str) -> Option<&str> {
     }
     let rest = after_scheme.map_or(text, |(_, rest)| rest);
     let mut slashes = rest.chars();
-    let rest = (slashes.next().is_some_and(is_slash) && slashes.next().is_some_and(is_slash)).then(|| slashes.as_str());
+    let has_two = slashes.next().is_some_and(is_slash) && slashes.next().is_some_and(is_slash);
     // A third slash is the beginning of a path, as in file:///a.
-    rest.filter(|rest| !rest.is_empty() && !rest.starts_with(is_slash))
+    has_two.then_some(slashes.as_str()).filter(|rest| !rest.is_empty() && !rest.starts_with(is_slash))
 }
 
 /// The host of what begins with an authority.
