@@ -209,7 +209,11 @@ fn an_unsafe_kubeconfig_that_it_stored_is_set_aside_and_its_bearer_counts_again(
             host.up();
         }
         let answer = host.api.get(&path);
-        assert_eq!((answer.status, answer.json()["error"].as_str().unwrap()), (409, "kubeconfig-refused"), "{restarted}");
+        assert_eq!(
+            (answer.status, answer.json()["error"].as_str().unwrap()),
+            (409, "kubeconfig-refused"),
+            "{restarted}"
+        );
         assert!(answer.body.contains("merge key") && !answer.body.contains("/bin/sh"), "{}", answer.body);
     }
     let frozen_file = frozen("plain").join("kubeconfigs").join(format!("{id}.yaml"));
