@@ -148,11 +148,13 @@ fn said_for(element: &str) -> &str {
     }
 }
 
-/// An address, with or without a port.
+/// An address, with or without a port; brackets are those of IPv6.
 fn address(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    let parsed = bare.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
-    parsed.ok().map(|address| address.to_canonical())
+    let parsed = match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(bare) => bare.parse().map(IpAddr::V6).ok(),
+        None => text.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip())),
+    };
+    parsed.map(|address| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -183,6 +185,7 @@ mod tests {
             ("10.1.1.1", "[2001:db8::9]:4711", "2001:db8::9"),
             ("10.1.1.1", "10.3.3.3, 10.2.2.2", "10.3.3.3"),
             ("10.1.1.1", "198.51.100.66, unknown, 10.2.2.2", "10.2.2.2"),
+            ("10.1.1.1", "[203.0.113.9]", "10.1.1.1"),
             ("10.1.1.1", "203.0.113.9, ", "10.1.1.1"),
             ("10.1.1.1", "", "10.1.1.1"),
         ] {
