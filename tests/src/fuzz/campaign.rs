@@ -15,6 +15,11 @@ const MOST_ENDINGS: usize = 2_000;
 /// Longest input that is kept in bytes: a corpus is read by people and at every start.
 const MAX_KEPT_BYTES: usize = 16 * 1024;
 
+/// Checks for making one small that is kept: there are hundreds, and some checks ask another program.
+const KEPT_CHECKS: usize = 60;
+/// Checks for making one small that breaks a rule: a person reads it.
+const BROKEN_CHECKS: usize = 3_000;
+
 /// When a campaign ends.
 #[derive(Debug, Clone, Copy)]
 pub enum Budget {
@@ -188,7 +193,7 @@ impl Campaign<'_> {
         let target = &mut *self.target;
         // Short runs have no time for it, and throw it away.
         let small = match self.plan.cache {
-            Some(_) => minimize(input, |smaller| {
+            Some(_) => minimize(input, KEPT_CHECKS, |smaller| {
                 let verdict = target.check(&[smaller.to_vec()])?.pop();
                 Ok(matches!(verdict, Some(Verdict::Holds(same)) if same == ending))
             })?,
@@ -207,7 +212,7 @@ impl Campaign<'_> {
     fn failure(&mut self, input: &[u8], why: String) -> anyhow::Result<Failure> {
         let target = &mut *self.target;
         let kind = super::ending(&why);
-        let input = minimize(input, |smaller| {
+        let input = minimize(input, BROKEN_CHECKS, |smaller| {
             let verdict = target.check(&[smaller.to_vec()])?.pop();
             Ok(matches!(verdict, Some(Verdict::Broken(other)) if super::ending(&other) == kind))
         })?;

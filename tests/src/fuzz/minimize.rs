@@ -1,23 +1,25 @@
 //! Makes an input smaller as long as it stays what it is: parts are left out, halves first, down to single bytes.
 
-/// Checks at most: an input of some kilobytes is small after some hundreds.
-const MOST_CHECKS: usize = 3_000;
-
-/// The smallest input that was found for which `still` holds; `input` itself where it holds for no smaller one.
+/// The smallest input that was found for which `still` holds within so many checks; `input` itself where it holds for no smaller
+/// one.
 ///
 /// # Errors
 /// Those of `still`.
-pub fn minimize(input: &[u8], mut still: impl FnMut(&[u8]) -> anyhow::Result<bool>) -> anyhow::Result<Vec<u8>> {
+pub fn minimize(
+    input: &[u8],
+    most_checks: usize,
+    mut still: impl FnMut(&[u8]) -> anyhow::Result<bool>,
+) -> anyhow::Result<Vec<u8>> {
     let mut smallest = input.to_vec();
     let mut checks = 0;
     // Whole lines first: what is left can be read by a person.
     for by_lines in [true, false] {
         let mut size = parts(&smallest, by_lines).len().div_ceil(2);
-        while size > 0 && checks < MOST_CHECKS {
+        while size > 0 && checks < most_checks {
             let mut at = 0;
             loop {
                 let parts = parts(&smallest, by_lines);
-                if at >= parts.len() || checks >= MOST_CHECKS {
+                if at >= parts.len() || checks >= most_checks {
                     break;
                 }
                 let end = (at + size).min(parts.len());
@@ -51,6 +53,6 @@ mod tests {
     fn only_what_is_needed_is_left() {
         let input = b"one\ntwo\nthree needle four\nfive\n";
         let still = |input: &[u8]| Ok(input.windows(6).any(|part| part == b"needle"));
-        assert_eq!(minimize(input, still).unwrap(), b"needle");
+        assert_eq!(minimize(input, 1_000, still).unwrap(), b"needle");
     }
 }
