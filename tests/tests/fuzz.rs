@@ -1,5 +1,4 @@
 //! Ten seconds of every fuzz target: the corpus, then inputs of a seed that is told. `make fuzz` runs the same for ten minutes.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use catalyst_tests::fuzz::campaign::Plan;
 use catalyst_tests::fuzz::{Budget, Random, corpus, run, targets};

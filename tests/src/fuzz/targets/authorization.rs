@@ -23,7 +23,7 @@ fn reference(header: &str) -> Option<&str> {
     let end = header.char_indices().nth(6).map(|(at, _)| at)?;
     let (scheme, rest) = header.split_at(end);
     let token = rest.strip_prefix(' ')?.trim();
-    (scheme.to_ascii_lowercase() == "bearer" && !token.is_empty()).then_some(token)
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 fn check(input: &[u8]) -> Verdict {
