@@ -152,7 +152,7 @@ impl World {
         let user_data = self.user_data(id);
         let words = user_data.split(|c: char| !c.is_ascii_hexdigit()).filter(|word| word.len() == 64);
         let is_it = |word: &&str| sha256_hex(word.as_bytes()) == record["kubeconfigBearerHash"].as_str().unwrap();
-        words.into_iter().find(is_it).expect("the user data holds the bearer").to_owned()
+        words.into_iter().find(is_it).unwrap_or_else(|| panic!("the user data holds no bearer")).to_owned()
     }
 
     /// The newest state that the host keeps.

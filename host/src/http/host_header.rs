@@ -60,9 +60,7 @@ impl HostName {
     pub fn is_fixed(&self) -> bool {
         match self {
             Self::Address(_) => true,
-            Self::Name(name) => {
-                name == "localhost" || name.strip_suffix(".localhost").is_some_and(|labels| is_dns_name(labels))
-            }
+            Self::Name(name) => name == "localhost" || name.strip_suffix(".localhost").is_some_and(is_dns_name),
         }
     }
 }
