@@ -250,9 +250,7 @@ impl Record {
         if !self.kubeconfig_hosts.is_empty() || !self.phase0_done() {
             return self.kubeconfig_hosts.clone();
         }
-        let Some(result) = &self.result else { return Vec::new() };
-        let known = [&result.control_plane_ip, &result.load_balancer_ip, &self.request.sovereign_fqdn];
-        known.into_iter().filter(|host| !host.is_empty()).cloned().collect()
+        if self.result.is_some() { self.known_hosts() } else { Vec::new() }
     }
 
     /// Checks that a server is one of this cluster's.
@@ -261,11 +259,23 @@ impl Record {
     /// [`ServerFault::Unknown`] while it is not known where this cluster answers; [`ServerFault::Foreign`].
     pub fn check_server(&self, server: &Server) -> Result<(), ServerFault> {
         let hosts = self.allowed_hosts();
-        if hosts.is_empty() {
-            // The earlier service kept nothing that could be compared, and no outputs will come for its records.
-            return if self.schema == 0 { Ok(()) } else { Err(ServerFault::Unknown) };
+        if !hosts.is_empty() {
+            return server.check(&hosts).map_err(ServerFault::Foreign);
         }
-        server.check(&hosts).map_err(ServerFault::Foreign)
+        if self.schema > 0 {
+            return Err(ServerFault::Unknown);
+        }
+        // No outputs will come for a record of the earlier service. Where it kept no address either, there is nothing that a
+        // server could be compared with.
+        let known = self.known_hosts();
+        if known.len() > 1 { server.check(&known).map_err(ServerFault::Foreign) } else { Ok(()) }
+    }
+
+    /// The addresses that the record has, and its name.
+    fn known_hosts(&self) -> Vec<String> {
+        let addresses = self.result.iter().flat_map(|result| [&result.control_plane_ip, &result.load_balancer_ip]);
+        let known = addresses.chain([&self.request.sovereign_fqdn]);
+        known.filter(|host| !host.is_empty()).cloned().collect()
     }
 
     /// Whether a node may hand in a kubeconfig: none that is being removed, and none without a bearer.

@@ -3,6 +3,7 @@
 use crate::fact::{Fact, Outcome};
 use crate::kubeconfig::Server;
 use crate::provider::Endpoints;
+use crate::record::ServerFault;
 use crate::{Record, Refused, Status, dns, read_token};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -59,8 +60,7 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
                 sha256.clone_into(&mut next.kubeconfig_sha256);
             }
             names_server(&mut next, server);
-            // Components were seen: the cluster answered there, after its server had been checked.
-            next.kubeconfig_checked |= next.result.as_ref().is_some_and(|result| !result.component_states.is_empty());
+            next.kubeconfig_checked |= was_checked_before(&next, server);
         }
         Fact::KubeconfigRefused { why } => {
             must_have_kubeconfig(record)?;
@@ -158,6 +158,14 @@ fn check_early_kubeconfig(next: &mut Record) {
         None => next.kubeconfig_checked = true,
         Some(why) => refuse_kubeconfig(next, &why),
     }
+}
+
+/// Whether this release checked the server before, and forgot the outputs with a destroy or a retry since: components were seen
+/// there. The earlier service checked none.
+fn was_checked_before(record: &Record, server: &str) -> bool {
+    let is_unknown = |server| record.check_server(&server) == Err(ServerFault::Unknown);
+    let seen = record.result.as_ref().is_some_and(|result| !result.component_states.is_empty());
+    seen && record.schema > 0 && Server::parse(server).is_ok_and(is_unknown)
 }
 
 fn server_fault(record: &Record) -> Option<String> {

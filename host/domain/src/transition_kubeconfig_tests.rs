@@ -57,6 +57,19 @@ fn one_of_an_earlier_release_is_checked_when_it_is_read_anew_or_refused() {
     assert!(read.kubeconfig_checked);
     assert_eq!(read.kubeconfig_sha256, "s", "the digest of what was handed in stays");
     assert!(!after(&old, &[reread("https://192.0.2.3:6443")]).kubeconfig_checked);
+    // Components say something only where the outputs are forgotten, and only in records of ours.
+    old.result.as_mut().unwrap().component_states.insert("cilium".into(), "installed".into());
+    assert!(!after(&old, &[reread("https://192.0.2.3:6443")]).kubeconfig_checked, "it is another cluster's");
+    let forgotten = Record { kubeconfig_hosts: Vec::new(), phase0_finished_at: None, ..old.clone() };
+    assert!(after(&forgotten, &[reread("https://192.0.2.2:6443")]).kubeconfig_checked);
+    let mut theirs = Record { schema: 0, ..forgotten };
+    theirs.result.as_mut().unwrap().control_plane_ip = "192.0.2.2".into();
+    theirs.result.as_mut().unwrap().load_balancer_ip.clear();
+    assert!(after(&theirs, &[reread("https://192.0.2.2:6443")]).kubeconfig_checked);
+    assert!(
+        !after(&theirs, &[reread("https://127.0.0.1:6443")]).kubeconfig_checked,
+        "one address is enough to compare"
+    );
     let refused = after(&old, &[Fact::KubeconfigRefused { why: "unsafe kubeconfig: it has a YAML tag".into() }]);
     assert!(!refused.has_kubeconfig() && refused.takes_kubeconfig());
     assert_eq!((refused.status, &*next_steps(&refused)), (Status::Phase1Watching, &[Step::AwaitKubeconfig][..]));

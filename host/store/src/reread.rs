@@ -7,6 +7,7 @@ use crate::inner::Inner;
 use crate::kubeconfigs::refused_name_of;
 use catalyst_domain::kubeconfig::{Kubeconfig, sha256_hex};
 use catalyst_domain::record::ServerFault;
+use catalyst_domain::transition::apply;
 use catalyst_domain::{Entry, Fact, Level, Record, Timestamp, phase};
 use std::sync::Arc;
 
@@ -54,12 +55,17 @@ impl Inner {
         config: &Kubeconfig,
     ) -> Result<Arc<Record>, StorageError> {
         let stored = config.stored(body);
-        if *stored != *body {
-            self.kubeconfigs
-                .rewrite(record, &stored)
-                .map_err(|fault| self.kubeconfig_fault("write the kubeconfig", &fault))?;
-        }
         let fact = Fact::KubeconfigReread { sha256: sha256_hex(body), server: config.server.url().to_owned() };
+        if *stored == *body {
+            // Nothing on disk changes, so nothing has to be synced: a folder of thousands of records opens as fast as before. The
+            // next fact writes it, or the next start reads it again.
+            let next = Arc::new(apply(record, &fact, Timestamp::now()).map_err(not_noted)?);
+            deployment.publish(next.clone());
+            return Ok(next);
+        }
+        self.kubeconfigs
+            .rewrite(record, &stored)
+            .map_err(|fault| self.kubeconfig_fault("write the kubeconfig", &fault))?;
         self.note(deployment, &fact)
     }
 
@@ -90,21 +96,23 @@ impl Inner {
     }
 
     fn note(&self, deployment: &Deployment, fact: &Fact) -> Result<Arc<Record>, StorageError> {
-        let noted = self.record(deployment, fact, Timestamp::now());
-        noted.map_err(|error| StorageError { doing: "note what a kubeconfig is", why: error.to_string() })
+        self.record(deployment, fact, Timestamp::now()).map_err(not_noted)
     }
+}
+
+fn not_noted(error: impl std::fmt::Display) -> StorageError {
+    StorageError { doing: "note what a kubeconfig is", why: error.to_string() }
 }
 
 fn must_be_reread(record: &Record) -> bool {
     record.has_kubeconfig() && record.kubeconfig_server.is_empty()
 }
 
-/// A safe one of this cluster. Where components were seen, the cluster answered there.
+/// A safe one that names no server of another cluster.
 fn judged(record: &Record, body: &[u8]) -> Result<Kubeconfig, String> {
     let config = Kubeconfig::parse(body).map_err(|fault| fault.to_string())?;
-    let answered = record.result.as_ref().is_some_and(|result| !result.component_states.is_empty());
     match record.check_server(&config.server) {
-        Err(ServerFault::Foreign(fault)) if !answered => Err(fault.to_string()),
+        Err(ServerFault::Foreign(fault)) => Err(fault.to_string()),
         _ => Ok(config),
     }
 }

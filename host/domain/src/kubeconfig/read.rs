@@ -165,7 +165,7 @@ fn context(map: Map<'_>) -> Result<Context, BodyFault> {
         match &*key {
             "cluster" => cluster = name(value, "cluster of a context")?,
             "user" => user = name(value, "user of a context")?,
-            "namespace" if value.is_null() => {}
+            "namespace" if value.is_null() || value == Node::Quoted("".into()) => {}
             "namespace" => namespace = Some(label(value)?),
             "extensions" => extensions(value)?,
             _ => return Err(unsafe_body("a context has a key that is not allowed")),

@@ -107,6 +107,7 @@ fn forms_that_kubectl_reads_are_taken() {
             "    extensions:\n    - name: x\n      extension: {last-update: a, version: v1, deep: [1, {a: ~}]}\n    server:",
         ),
         ("    user: default\n", "    user: default\n    extensions: null\n"),
+        ("    user: default\n", "    user: default\n    namespace: \"\"\n"),
         ("kind: Config", "kind: Config\nextensions: []\npreferences: {colors: true}"),
     ] {
         if to.contains("extensions: []") {

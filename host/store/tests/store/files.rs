@@ -2,7 +2,7 @@
 
 use crate::kit::*;
 use catalyst_domain::{Fact, Record, ResultInfo, Status};
-use catalyst_store::{FileStore, HeldFolder, KubeconfigError, OpenError, Settings, Store};
+use catalyst_store::{AcceptError, FileStore, HeldFolder, KubeconfigError, OpenError, Settings, Store};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -255,10 +255,22 @@ async fn what_the_release_before_stored_is_read_anew_also_after_a_kill_in_betwee
         store.record(&id(1), &fact, at(3)).await.unwrap();
     }
     assert!(!aside(&volume).exists(), "it goes with its deployment");
-    // Killed after the file was written anew, before the record said so; the digest of what came is on the record.
-    let volume = Volume::new();
-    plant_old(&volume, &good);
-    assert_eq!(volume.open().kubeconfig(&id(1)).await.unwrap(), good);
+    // Killed after the file was written anew, before the record said so: the digest on the record is of what came.
+    let came = [b"# by hand\n".as_slice(), &good].concat();
+    for file in [&came, &good] {
+        let volume = Volume::new();
+        plant_old(&volume, file);
+        let path = volume.settings().deployments_dir.join(format!("{}.json", id(1)));
+        let mut old: Record = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        old.kubeconfig_sha256 = catalyst_domain::kubeconfig::sha256_hex(&came);
+        std::fs::write(&path, serde_json::to_vec(&old).unwrap()).unwrap();
+        for _start in 0..2 {
+            let store = volume.open();
+            assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), good);
+            let again = store.accept_kubeconfig(&id(1), BEARER, &came, at(9)).await;
+            assert!(matches!(again, Err(AcceptError::AlreadySet { same: true })), "{again:?}");
+        }
+    }
     // The folder cannot be read at the start, and heals.
     let volume = Volume::new();
     plant_old(&volume, unsafe_one.as_bytes());
