@@ -24,6 +24,7 @@ pub use state::ComponentState;
 
 use catalyst_domain::{Level, Outcome, Timestamp};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Where Flux and its releases live.
@@ -49,6 +50,8 @@ pub struct WatchSettings {
     pub connect_timeout: Duration,
     /// Longest wait for the answer to a list.
     pub request_timeout: Duration,
+    /// Address to connect to in place of the name that the kubeconfig has, which is then only what the certificate must have.
+    pub address: Option<IpAddr>,
     /// Chooses the proxy for an address. Nothing is read from the environment.
     pub proxy: Option<ProxyChoice>,
 }
@@ -61,6 +64,7 @@ impl Default for WatchSettings {
             expected: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(20),
+            address: None,
             proxy: None,
         }
     }

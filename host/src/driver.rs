@@ -18,6 +18,7 @@ mod render;
 mod report;
 pub mod retry;
 mod secrets;
+mod server_address;
 pub mod take_up;
 mod tofu_state;
 mod turns;

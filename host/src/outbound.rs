@@ -17,7 +17,7 @@ mod strangers_tests;
 mod tests;
 
 pub use destination::{AllowedClouds, NotAllowed, is_metadata_or_link_local};
-pub use destinations::{Destinations, has_address, judge_offline};
+pub use destinations::{Destinations, NameFault, has_address, judge_offline};
 pub use probe::{ProbeError, probe};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, Url};

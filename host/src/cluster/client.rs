@@ -14,6 +14,7 @@ use kube::client::ClientBuilder;
 use kube::config::AuthInfo;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tower::util::MapResponseLayer;
 
@@ -51,10 +52,16 @@ pub fn client_config(kubeconfig: &Kubeconfig, settings: &WatchSettings) -> Resul
     if kubeconfig.server.host().parse().is_ok_and(is_metadata_or_link_local) {
         return Err(KubeconfigFault("its server is an address of the link itself or of a metadata service"));
     }
-    let mut config = kube::Config::new(server);
+    let mut config = kube::Config::new(match settings.address {
+        Some(address) => at(server, address).ok_or(KubeconfigFault("its server is not a URL"))?,
+        None => server,
+    });
     config.proxy_url = settings.proxy.as_ref().and_then(|choose| choose(&config.cluster_url));
     config.root_cert = kubeconfig.authority_data.as_deref().map(authorities).transpose()?;
     config.tls_server_name.clone_from(&kubeconfig.tls_server_name);
+    if settings.address.is_some() && config.tls_server_name.is_none() {
+        config.tls_server_name = Some(kubeconfig.server.host().to_owned());
+    }
     config.connect_timeout = Some(settings.connect_timeout);
     // Our own backoff says what happens and when; retries inside the client would hide it.
     config.default_retry = false;
@@ -69,6 +76,14 @@ pub fn client_config(kubeconfig: &Kubeconfig, settings: &WatchSettings) -> Resul
         ..AuthInfo::default()
     };
     Ok(config)
+}
+
+/// The same URL at an address.
+fn at(server: Uri, address: IpAddr) -> Option<Uri> {
+    let port = server.port_u16().unwrap_or(443);
+    let mut parts = server.into_parts();
+    parts.authority = SocketAddr::new(address, port).to_string().parse().ok();
+    Uri::from_parts(parts).ok()
 }
 
 fn authorities(data: &str) -> Result<Vec<Vec<u8>>, KubeconfigFault> {

@@ -59,3 +59,18 @@ fn metadata_services_and_link_local_addresses_are_no_clusters() {
         assert!(fault.is_some_and(|fault| fault.to_string().contains("metadata")), "{host}");
     }
 }
+
+#[test]
+fn a_named_server_is_connected_to_at_the_address_that_was_judged_and_checked_by_its_name() {
+    let named = text().replace("192.0.2.1", "api.example");
+    for (address, url) in
+        [("198.51.100.7", "https://198.51.100.7:6443/"), ("2001:db8::7", "https://[2001:db8::7]:6443/")]
+    {
+        let settings = WatchSettings { address: Some(address.parse().unwrap()), ..WatchSettings::default() };
+        let made = client_config(&parsed(&named), &settings).unwrap();
+        assert_eq!(
+            (made.cluster_url.to_string().as_str(), made.tls_server_name.as_deref()),
+            (url, Some("api.example"))
+        );
+    }
+}

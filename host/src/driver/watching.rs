@@ -23,9 +23,16 @@ impl Hand {
             Err(why) => return self.watch_ended(Outcome::Failed(why), BTreeMap::new()).await,
         };
         self.say(phase::MONITOR, Level::Info, "the kubeconfig is there; watching the new cluster's releases").await;
+        let settings = self.watch_settings(&record);
+        let address = match self.server_address(&kubeconfig, &record, settings.timeout).await {
+            Ok(address) => address,
+            Err(None) => return,
+            Err(Some(why)) => return self.watch_ended(Outcome::Failed(why), BTreeMap::new()).await,
+        };
         let (out, seen) = mpsc::channel(QUEUE);
         let scribe = tokio::spawn(self.clone().observe(seen).in_current_span());
-        let ended = cluster::watch(&kubeconfig, self.watch_settings(&record), out, self.stop.clone()).await;
+        let settings = WatchSettings { address, ..settings };
+        let ended = cluster::watch(&kubeconfig, settings, out, self.stop.clone()).await;
         if let Err(error) = scribe.await {
             tracing::error!(deployment.id = %self.id, %error, "the scribe of a watch broke");
         }

@@ -1,6 +1,6 @@
 //! Judges addresses that a request names, with a look at where they lead.
 
-use super::destination::{AllowedClouds, Host, NotAllowed, Standing};
+use super::destination::{AllowedClouds, Host, NotAllowed, Standing, is_metadata_or_link_local};
 use super::named::{NamedAddress, addresses, takes_address};
 use super::resolver::Lookup;
 use catalyst_domain::Finding;
@@ -30,6 +30,17 @@ impl std::fmt::Debug for Destinations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Destinations").field("allowed", &self.allowed).finish_non_exhaustive()
     }
+}
+
+/// Why a name is not connected to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameFault {
+    /// It leads where strangers may not lead.
+    #[error(transparent)]
+    NotAllowed(NotAllowed),
+    /// It leads nowhere now; it may later.
+    #[error("it cannot be resolved: {0}")]
+    Unresolved(String),
 }
 
 /// Whether a plugin has a setting that is an address.
@@ -76,6 +87,34 @@ impl Destinations {
             }
         }
         findings
+    }
+
+    /// Where a name leads that a request chose for its cluster. Its own addresses are those that OpenTofu's outputs told; every
+    /// other one must be allowed.
+    ///
+    /// # Errors
+    /// [`NameFault`].
+    pub async fn address_of(&self, name: &str, own: &[IpAddr]) -> Result<IpAddr, NameFault> {
+        let found = self.lookup.lookup(name).await.map_err(|error| NameFault::Unresolved(error.to_string()))?;
+        let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+        let refused = |rule: String| NameFault::NotAllowed(NotAllowed { host: name.to_owned(), rule });
+        for address in &addresses {
+            if is_metadata_or_link_local(*address) {
+                return Err(refused(format!("leads to {address}, where no cluster is")));
+            }
+            if !own.contains(address) {
+                self.allowed.judge_resolved(name, &[*address]).map_err(NameFault::NotAllowed)?;
+            }
+        }
+        addresses.first().copied().ok_or_else(|| NameFault::Unresolved("it has no address".to_owned()))
+    }
+
+    /// Judges a name that a proxy will resolve.
+    ///
+    /// # Errors
+    /// [`NameFault::NotAllowed`].
+    pub fn judge_for_proxy(&self, name: &str) -> Result<(), NameFault> {
+        self.allowed.judge_unresolved(&Host::named(name)).map_err(NameFault::NotAllowed)
     }
 
     async fn leads(&self, name: &str) -> Result<(), NotAllowed> {

@@ -122,3 +122,31 @@ fn without_the_network_addresses_and_inside_names_are_judged() {
     assert_eq!(judged("", "https://private.example"), 0);
     assert_eq!(judged("127.0.0.0/8", "http://127.0.0.1") + judged(".svc", "https://keystone.cloud.svc"), 0);
 }
+
+#[tokio::test]
+async fn the_name_of_a_cluster_leads_to_its_own_addresses_or_to_public_ones() {
+    let zone = Zone(
+        vec![
+            ("public.example.org", vec!["93.184.215.14"]),
+            ("inside.example.org", vec!["127.0.0.1"]),
+            ("mixed.example.org", vec!["93.184.215.14", "10.0.0.8"]),
+            ("own.example.org", vec!["10.0.0.7"]),
+            ("metadata.example.org", vec!["169.254.169.254"]),
+            ("nowhere.example.org", vec![]),
+        ],
+        Mutex::new(0),
+    );
+    let destinations = Destinations { allowed: Arc::default(), lookup: Arc::new(zone) };
+    let own: Vec<IpAddr> = ["10.0.0.7", "169.254.169.254"].map(|address| address.parse().unwrap()).into();
+    for (name, allowed) in [("public.example.org", true), ("own.example.org", true)] {
+        assert_eq!(destinations.address_of(name, &own).await.is_ok(), allowed, "{name}");
+    }
+    for name in ["inside.example.org", "mixed.example.org", "metadata.example.org"] {
+        let fault = destinations.address_of(name, &own).await.unwrap_err();
+        assert!(matches!(&fault, NameFault::NotAllowed(_)), "{name}: {fault}");
+    }
+    let fault = destinations.address_of("nowhere.example.org", &own).await.unwrap_err();
+    assert!(matches!(fault, NameFault::Unresolved(_)), "{fault}");
+    assert!(destinations.judge_for_proxy("kubernetes.default.svc").is_err());
+    assert!(destinations.judge_for_proxy("public.example.org").is_ok());
+}
