@@ -1,12 +1,16 @@
 //! The order of runs. So many go on at once; of those that wait, destroys and retries come before creates, subjects take turns
 //! within a class, and what one subject asked for goes in its order.
 //!
-//! A run of the second class waits as long as any of the first does: those are few, because each is asked for by a person and
-//! limited by subject.
+//! A create that waits is passed by so many destroys and retries only: who retries without an end holds up no create of another
+//! for ever.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
+
+/// Destroys and retries that begin in a row while a create waits: most of the places are theirs, and a create still begins
+/// after a few runs.
+const TAKE_UPS_IN_A_ROW: usize = 3;
 
 /// What a run is for, as far as the order goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +38,8 @@ struct Line {
     running: HashMap<Arc<str>, usize>,
     take_up: Class,
     create: Class,
+    /// Destroys and retries that began since the last create, or since none waited.
+    in_a_row: usize,
     next: u64,
 }
 
@@ -75,7 +81,14 @@ impl RunQueue {
     /// So many places; at least one.
     pub(super) fn new(places: usize) -> Arc<Self> {
         let (take_up, create) = (Class::default(), Class::default());
-        Arc::new(Self(Mutex::new(Line { free: places.max(1), running: HashMap::new(), take_up, create, next: 0 })))
+        Arc::new(Self(Mutex::new(Line {
+            free: places.max(1),
+            running: HashMap::new(),
+            take_up,
+            create,
+            in_a_row: 0,
+            next: 0,
+        })))
     }
 
     /// Takes a free place, or stands in line.
@@ -107,7 +120,7 @@ impl RunQueue {
         loop {
             let (next, waiter) = {
                 let mut line = self.line();
-                let Some((next, waiter)) = line.take_up.pop().or_else(|| line.create.pop()) else {
+                let Some((next, waiter)) = line.pop() else {
                     line.free += 1;
                     return;
                 };
@@ -133,6 +146,15 @@ impl Line {
             RunClass::TakeUp => &mut self.take_up,
             RunClass::Create => &mut self.create,
         }
+    }
+
+    /// The next of those that wait.
+    fn pop(&mut self) -> Option<(Arc<str>, Waiter)> {
+        let creates_turn = self.in_a_row >= TAKE_UPS_IN_A_ROW && !self.create.turns.is_empty();
+        let taken_up = if creates_turn { None } else { self.take_up.pop() };
+        let create_waits = !self.create.turns.is_empty();
+        self.in_a_row = if taken_up.is_some() && create_waits { self.in_a_row + 1 } else { 0 };
+        taken_up.or_else(|| self.create.pop())
     }
 
     fn runs(&mut self, subject: &Arc<str>) {

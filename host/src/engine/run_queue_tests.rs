@@ -102,6 +102,24 @@ fn a_place_that_was_given_to_one_who_leaves_before_taking_it_goes_on() {
 }
 
 #[test]
+fn who_retries_without_an_end_passes_a_create_of_another_a_few_times_only() {
+    let queue = RunQueue::new(1);
+    let mut place = taken(&queue, RunClass::TakeUp, "endless");
+    let mut create = waiting(&queue, RunClass::Create, "other");
+    for passed in 0.. {
+        // The retrier always has one that waits.
+        let mut retry = waiting(&queue, RunClass::TakeUp, "endless");
+        drop(place);
+        if given(&mut create).is_some() {
+            assert_eq!(passed, TAKE_UPS_IN_A_ROW);
+            break;
+        }
+        assert!(passed < TAKE_UPS_IN_A_ROW, "the create never has its turn");
+        place = given(&mut retry).unwrap();
+    }
+}
+
+#[test]
 fn a_panic_frees_its_place() {
     let queue = RunQueue::new(1);
     let held = taken(&queue, RunClass::Create, "a");
