@@ -56,7 +56,7 @@ pub async fn guard(State(served): State<Served>, request: Request, next: Next) -
     };
     if let Some(place) = parts.extensions.get::<Arc<Place>>() {
         if caller.mode != Mode::None {
-            place.is_known();
+            place.mark_known();
         } else if place.is_on_probation() && !is_judged_later(rule) {
             return ApiError::NoPlace.into_response();
         }
@@ -94,9 +94,11 @@ fn is_judged_later(rule: &Rule) -> bool {
     matches!(rule.needs, Needs::NodeBearer | Needs::Nothing)
 }
 
-/// Counts a request of a client that a trusted proxy names.
+/// Counts a request that came through a trusted proxy, whose connections are not counted: for the client that it names, or for
+/// the proxy itself where its headers name none or contradict each other, as a client can make them do.
 fn in_flight(served: &Served, sender: Sender) -> Result<Option<Arc<InFlight>>, ()> {
-    let Some(client) = sender.client else { return Ok(None) };
+    let proxy = Some(sender.peer.ip()).filter(|peer| served.proxies.trusts(*peer));
+    let Some(client) = sender.client.or(proxy) else { return Ok(None) };
     served.clients.enter(client).map(|entered| Some(Arc::new(entered))).ok_or(())
 }
 

@@ -41,7 +41,7 @@ pub async fn put(
     // Before the body is read: who has no right bearer sends no megabyte, and writes no line of the audit log.
     authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &wrong_bearers, &id, sender, fault))?;
     if let Some(Extension(place)) = place {
-        place.is_known();
+        place.mark_known();
     }
     if record.has_kubeconfig() {
         // Nothing can change any more, so it is told as what it is: a refusal.

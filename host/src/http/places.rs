@@ -93,6 +93,8 @@ pub struct Connection {
     on_probation: AtomicBool,
     /// An [`Activity`] and since when: `millis << 3 | activity`.
     activity: AtomicU64,
+    /// Its answer is made, and not all of it may have been written yet.
+    is_answered: AtomicBool,
     renewed: AtomicU64,
     leave: Notify,
 }
@@ -146,6 +148,7 @@ impl Places {
             is_known: AtomicBool::new(is_known),
             on_probation: AtomicBool::new(on_probation),
             activity: AtomicU64::new(packed(Activity::Headless, now)),
+            is_answered: AtomicBool::new(false),
             renewed: AtomicU64::new(0),
             leave: Notify::new(),
         });
@@ -221,7 +224,7 @@ impl Places {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_known_now(&self, connection: &Connection, now: Millis) {
+    fn mark_known_at(&self, connection: &Connection, now: Millis) {
         connection.on_probation.store(false, Ordering::Release);
         let renewed = connection.renewed.load(Ordering::Acquire);
         if connection.is_known() && renewed > 0 && now < renewed + RENEW {
@@ -282,20 +285,29 @@ impl Place {
     /// A whole head came: its request may be worked on unless the connection was told to leave just before.
     pub fn begins(&self, body: HasBody) -> bool {
         let next = if body == HasBody::Yes { Activity::Body } else { Activity::Work };
+        self.connection.is_answered.store(false, Ordering::Release);
         let seen = self.connection.activity.load(Ordering::Acquire);
         activity(seen) != Activity::Leaving && self.connection.change(seen, packed(next, self.places.now()))
     }
 
     /// The body of its request came whole, or nobody reads on.
-    pub fn has_body(&self) {
+    pub fn body_received(&self) {
         let seen = self.connection.activity.load(Ordering::Acquire);
         if activity(seen) == Activity::Body {
             self.connection.change(seen, packed(Activity::Work, self.places.now()));
         }
     }
 
-    /// Its answer went out.
-    pub fn ends(&self) {
+    /// Its answer is made. It is in work until that is written as well.
+    pub fn answered(&self) {
+        self.connection.is_answered.store(true, Ordering::Release);
+    }
+
+    /// All that was made is written.
+    pub fn flushed(&self) {
+        if !self.connection.is_answered.swap(false, Ordering::AcqRel) {
+            return;
+        }
         let seen = self.connection.activity.load(Ordering::Acquire);
         if activity(seen) != Activity::Leaving {
             self.connection.change(seen, packed(Activity::Idle, self.places.now()));
@@ -303,8 +315,8 @@ impl Place {
     }
 
     /// Its caller showed a right credential.
-    pub fn is_known(&self) {
-        self.places.is_known_now(&self.connection, self.places.now());
+    pub fn mark_known(&self) {
+        self.places.mark_known_at(&self.connection, self.places.now());
     }
 
     /// Whether it is in a place that is kept for others, until it shows a right credential.

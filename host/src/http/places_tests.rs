@@ -78,7 +78,7 @@ fn strangers_cannot_take_the_last_places_and_known_callers_and_proxies_can() {
     held.iter().for_each(|place| set(place, Activity::Work, 0));
     let judged = enter(&places, "192.0.2.2", 10).unwrap();
     assert!(judged.is_on_probation(), "it is looked at and may not stay");
-    judged.is_known();
+    judged.mark_known();
     assert!(!judged.is_on_probation(), "it showed a right credential");
     assert!(!enter(&places, "192.0.2.2", 10).unwrap().is_on_probation(), "its address is remembered");
     assert!(!places.enter_at(address("192.0.2.9"), Exempt::Yes, 10).unwrap().is_on_probation());
@@ -108,7 +108,7 @@ fn a_new_address_gets_in_past_half_requests_of_many_others_and_a_stream_stays() 
 fn a_known_connection_does_not_leave_for_a_stranger() {
     let places = Places::new(8, 8);
     let held = filled(&places, "192.0.2.1", 7, 0);
-    held.iter().for_each(Place::is_known);
+    held.iter().for_each(Place::mark_known);
     let strangers = filled(&places, "198.51.100.1", 1, 0);
     set(&strangers[0], Activity::Work, 0);
     assert_eq!(enter(&places, "198.51.100.2", 10_000).err(), Some(Full::All));
@@ -121,7 +121,8 @@ fn a_head_that_comes_when_the_connection_was_told_to_leave_is_not_begun() {
     let held = enter(&places, "192.0.2.1", 0).unwrap();
     let _came = enter(&places, "192.0.2.1", 5_000).unwrap();
     assert!(!held.begins(HasBody::No));
-    held.ends();
+    held.answered();
+    held.flushed();
     assert!(is_leaving(&held), "what ends later does not bring it back");
     let table = places.table();
     assert_eq!((table.connections.len(), table.leaving), (1, 1));

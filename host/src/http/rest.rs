@@ -43,7 +43,7 @@ impl Body for Rest {
         let polled = Pin::new(body).poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             self.body = None;
-            self.place.has_body();
+            self.place.body_received();
         }
         polled
     }
@@ -59,7 +59,7 @@ impl Body for Rest {
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        self.place.has_body();
+        self.place.body_received();
         let Some(body) = self.body.take().filter(|body| !self.waits && !body.is_end_stream()) else { return };
         // One small task per request at most, and no request without a place for its connection.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

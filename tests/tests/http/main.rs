@@ -26,4 +26,5 @@ mod races;
 mod reading;
 mod retry;
 mod review;
+mod slow_readers;
 mod watched;

@@ -293,6 +293,20 @@ async fn a_client_behind_a_trusted_proxy_has_its_share_and_the_proxy_itself_none
     let told = Reply::parse(&rest(&mut follow("203.0.113.9").await).await);
     assert_eq!(told.refusal(), (429, "too-many-connections".into()));
     assert_eq!(told.header("retry-after"), Some("5"));
+    // A header of the client's own that contradicts the proxy's lifts no limit: all such requests are counted as the proxy's.
+    let contradicting = async |said: &str| {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let path = format!("/api/v1/deployments/{}/logs", id(1));
+        let headers = [("x-forwarded-for", "203.0.113.9"), ("forwarded", said)];
+        stream.write_all(&request("GET", &path, &headers, b"")).await.unwrap();
+        stream
+    };
+    for said in ["for=unknown", "for=198.51.100.1", "for=_hidden", "by=203.0.113.9"] {
+        let mut stream = contradicting(said).await;
+        until(&mut stream, "retry:").await;
+        held.push(stream);
+    }
+    assert_eq!(Reply::parse(&rest(&mut contradicting("for=unknown").await).await).status, 429);
     for n in 10..20 {
         let mut stream = follow(&format!("203.0.113.{n}")).await;
         until(&mut stream, "retry:").await;
