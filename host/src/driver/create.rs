@@ -187,7 +187,7 @@ impl Driver {
                 return Err(CreateFault::Store(error));
             }
         };
-        slot.is_taken_by(&id);
+        slot.assign_to(&id);
         self.remark(&id, findings, at).await;
         let provider = record.provider.as_ref().map(|p| p.id.as_str());
         tracing::info!(deployment.id = %id, provider.id = provider, "deployment created");

@@ -42,7 +42,7 @@ impl Hand {
 
     /// A first run, or one that takes up what failed.
     pub(super) fn class_of_provision(&self) -> RunClass {
-        if self.driver.ledger.takes_up(&self.id) { RunClass::TakeUp } else { RunClass::Create }
+        if self.driver.ledger.take_retry_mark(&self.id) { RunClass::TakeUp } else { RunClass::Create }
     }
 }
 

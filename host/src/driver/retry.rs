@@ -125,12 +125,12 @@ impl Driver {
         let reservation = self.reserve_again(record).await.map_err(RetryError::Pool)?;
         self.vault.put(&record.id, secrets);
         // Before the fact, which begins the run.
-        self.ledger.is_retried(&record.id);
+        self.ledger.mark_retried(&record.id);
         let fact = Fact::Phase0Retried { new_bearer_hash, reservation: reservation.clone() };
         if let Err(error) = self.store.record(&record.id, &fact, at).await {
             // No run began, so the time after which secrets are forgotten counts from now.
             self.vault.run_ended(&record.id);
-            self.ledger.takes_up(&record.id);
+            self.ledger.take_retry_mark(&record.id);
             reservation.into_iter().for_each(|reservation| self.give_back(&record.id, reservation));
             return Err(error.into());
         }

@@ -112,12 +112,12 @@ impl Ledger {
     }
 
     /// Its next run takes up one that failed.
-    pub fn is_retried(&self, id: &DeploymentId) {
+    pub fn mark_retried(&self, id: &DeploymentId) {
         self.book().retried.insert(id.clone());
     }
 
     /// Whether the run that begins takes up one that failed; told once.
-    pub fn takes_up(&self, id: &DeploymentId) -> bool {
+    pub fn take_retry_mark(&self, id: &DeploymentId) -> bool {
         self.book().retried.remove(id)
     }
 
@@ -180,7 +180,7 @@ impl Held {
 
 impl Slot {
     /// A deployment was made: it has the slot now, and its run is asked for.
-    pub fn is_taken_by(self, id: &DeploymentId) {
+    pub fn assign_to(self, id: &DeploymentId) {
         let mut book = self.ledger.book();
         book.owners.insert(id.clone(), self.subject.clone());
         let held = book.subjects.entry(self.subject.clone()).or_default();
@@ -228,12 +228,12 @@ mod tests {
     #[test]
     fn so_many_are_live_and_one_that_ended_makes_room() {
         let ledger = Ledger::new(2, 100);
-        take(&ledger, 1).unwrap().is_taken_by(&id(1));
+        take(&ledger, 1).unwrap().assign_to(&id(1));
         let pending = take(&ledger, 1).unwrap();
         assert_eq!(take(&ledger, 1).err(), Some(LiveFault::Live(2)));
         assert!(take(&ledger, 2).is_ok(), "another subject");
         drop(pending);
-        take(&ledger, 1).unwrap().is_taken_by(&id(2));
+        take(&ledger, 1).unwrap().assign_to(&id(2));
         assert_eq!(take(&ledger, 1).err(), Some(LiveFault::Live(2)));
         assert!(ledger.take(&subject(1), IDLE, |other| *other != id(1)).is_ok(), "its record says that it ended");
         ledger.ends(&id(2));
@@ -261,10 +261,10 @@ mod tests {
     fn runs_that_go_on_or_would_at_once_do_not_wait() {
         let ledger = Ledger::new(100, 1);
         let ask = |going| ledger.take(&subject(1), going, |_| true);
-        ask(RunGoing { running: 0, free: 1 }).unwrap().is_taken_by(&id(1));
+        ask(RunGoing { running: 0, free: 1 }).unwrap().assign_to(&id(1));
         // It has its place, and none is free.
         let busy = RunGoing { running: 1, free: 0 };
-        ask(busy).unwrap().is_taken_by(&id(2));
+        ask(busy).unwrap().assign_to(&id(2));
         assert_eq!(ask(busy).err(), Some(LiveFault::Waiting(1)));
         ledger.run_ends(&id(1));
         assert_eq!(ask(RunGoing { running: 1, free: 0 }).err(), None, "the second one has the place now");
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn one_that_begins_again_counts_for_whoever_made_it() {
         let ledger = Ledger::new(1, 100);
-        take(&ledger, 1).unwrap().is_taken_by(&id(1));
+        take(&ledger, 1).unwrap().assign_to(&id(1));
         ledger.ends(&id(1));
         ledger.begins(&id(1), Some(subject(2)));
         assert_eq!(ledger.owner(&id(1)), subject(1));
