@@ -83,6 +83,7 @@ impl Host {
             let folder = Path::new(tofu).parent().unwrap().display().to_string();
             all.entry("TF_PLUGIN_CACHE_DIR".to_owned()).or_insert(folder);
         }
+        let address = all["CATALYST_LISTEN"].clone();
         let api = Api::new(&address);
         Self { folder, address, env: all, ulimit: "", child: None, api }
     }

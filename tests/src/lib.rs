@@ -9,6 +9,7 @@ pub mod flux;
 pub mod fuzz;
 pub mod hetzner;
 pub mod host;
+pub mod ingress;
 pub mod kube;
 pub mod node;
 pub mod openid;

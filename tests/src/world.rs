@@ -1,8 +1,10 @@
 //! The whole story on real parts: the host's binary, OpenTofu, a kube-apiserver with etcd, and nodes that are booted from
 //! their own user data.
 
+use crate::api::Api;
 use crate::flux::Stage;
 use crate::host::{Host, wait_for};
+use crate::ingress::Ingress;
 use crate::kube::{Cluster, Options};
 use catalyst::rehearse::node::{Boot, BootReport, boot};
 use catalyst_domain::kubeconfig::sha256_hex;
@@ -67,13 +69,26 @@ impl Gates {
 impl World {
     /// Starts both. OpenTofu is the real one behind gates: see [`World::close`].
     pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same behind an ingress that authenticates: people and nodes come through it alone.
+    pub async fn behind(ingress: &Ingress) -> Self {
+        let mut world = Self::with(&ingress.env()).await;
+        world.host.api = Api::new(&ingress.address());
+        world
+    }
+
+    async fn with(env: &[(&str, String)]) -> Self {
         let gates = Gates::new();
         let tofu = gates.tofu();
-        let host = Host::start(&[
+        let mut all = vec![
             ("CATALYST_TOFU_BIN", tofu.to_str().unwrap()),
             ("CATALYST_GHCR_PULL_TOKEN", PULL_TOKEN),
             ("CATALYST_PHASE1_SETTLE", "2s"),
-        ]);
+        ];
+        all.extend(env.iter().map(|(name, value)| (*name, value.as_str())));
+        let host = Host::start(&all);
         let cluster = Cluster::start(Options::default()).await.unwrap();
         Self { host, cluster, gates }
     }

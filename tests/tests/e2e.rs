@@ -2,8 +2,10 @@
 //! that fails for good, and no secret anywhere on the way.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use catalyst_tests::api::Api;
 use catalyst_tests::flux::Stage;
 use catalyst_tests::host::wait_for;
+use catalyst_tests::ingress::Ingress;
 use catalyst_tests::viewer::{Seen, Viewer};
 use catalyst_tests::world::{LIMIT, PULL_TOKEN, TOKEN, World};
 use serde_json::{Value, json};
@@ -99,6 +101,30 @@ async fn a2_the_kubeconfig_comes_before_the_apply_has_ended_and_all_ends_ready()
     let seen = viewers.map(Viewer::finish);
     ended_ready(&world, &id);
     saw_everything_once(&world, &id, &seen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_film_plays_behind_an_ingress_that_authenticates() {
+    let _one = WORLDS.acquire().await.unwrap();
+    let ingress = Ingress::start();
+    let world = World::behind(&ingress).await;
+    let straight = Api::new(world.host.address());
+    assert_eq!(straight.get("/api/v1/deployments").status, 401, "nobody comes past the ingress");
+    let id = world.create(&world.request("ingress.example"));
+    let viewer = Viewer::follow(&ingress.address(), &id, Duration::from_secs(240));
+    world.until(&id, "flux-bootstrapping");
+    let path = format!("/api/v1/deployments/{id}/kubeconfig");
+    // The ingress adds its own token where there is none: that is no node's bearer.
+    let refused = world.host.api.put(&path, None, &world.cluster.k3s_kubeconfig());
+    assert_eq!((refused.status, refused.json()["error"].clone()), (403, json!("invalid-bearer")));
+    world.boot_first_node(&id).await;
+    world.install_releases().await;
+    world.until(&id, "ready");
+    let seen = [viewer.finish()];
+    ended_ready(&world, &id);
+    saw_everything_once(&world, &id, &seen);
+    assert_eq!(world.state(&id)["createdBy"]["subject"], "ingress");
+    assert!(!world.host.trace().contains(ingress.token()), "the trace holds the token");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,7 +49,9 @@ fn ask(from: Ipv4Addr, to: SocketAddr, request: &str) -> String {
 
 fn with_body(method: &str, path: &str, more: &str, body: &str) -> String {
     let length = body.len();
-    format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{more}content-length: {length}\r\n\r\n{body}")
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{more}content-length: {length}\r\n\r\n{body}"
+    )
 }
 
 fn waiting_for_its_node() -> Value {
@@ -71,7 +73,7 @@ fn half_requests_of_one_address_keep_nobody_else_out() {
     let mut held = Vec::new();
     for _ in 0..HALVES {
         let mut stream = connect(Ipv4Addr::new(127, 0, 0, 2), address);
-        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: ");
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: ");
         held.push(stream);
     }
     let begun = Instant::now();
@@ -83,7 +85,7 @@ fn half_requests_of_one_address_keep_nobody_else_out() {
     let put = with_body("PUT", &format!("/api/v1/deployments/{ID}/kubeconfig"), &bearer, kubeconfig);
     let answer = ask(node, address, &put);
     assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
-    let get = format!("GET /api/v1/deployments/{ID} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let get = format!("GET /api/v1/deployments/{ID} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     for _ in 0..50 {
         let answer = ask(page, address, &get);
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -91,11 +93,12 @@ fn half_requests_of_one_address_keep_nobody_else_out() {
     for (path, at) in
         [("/healthz", address), ("/readyz", probes.parse().unwrap()), ("/healthz", probes.parse().unwrap())]
     {
-        let answer = ask(page, at, &format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"));
+        let answer = ask(page, at, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"));
         assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
     }
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    let numbers = ask(page, probes.parse().unwrap(), "GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let numbers =
+        ask(page, probes.parse().unwrap(), "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let refused = r#"catalyst_refused_connections_total{reason="address"} "#;
     let line = numbers.lines().find_map(|line| line.strip_prefix(refused)).unwrap();
     assert!(line.parse::<f64>().unwrap() > 0.0, "{line}");

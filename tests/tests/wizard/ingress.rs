@@ -2,6 +2,7 @@
 //! them (WIZARD.md; the paths below `/sovereign/api` lose their prefix on the way), and a stranger's page by the same way.
 
 use catalyst_tests::host::{Host, wait_for};
+use catalyst_tests::ingress::Ingress;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,7 +15,8 @@ const INSIDE: &str = "catalyst-api.catalyst.svc.cluster.local:8080";
 
 /// A browser's page, and the way to the host.
 struct Page<'a> {
-    host: &'a Host,
+    /// Where it connects to.
+    address: &'a str,
     /// `Host` as it arrives.
     arrives_as: &'a str,
     /// Where the page is from, and what the browser makes of that.
@@ -52,7 +54,7 @@ impl Page<'_> {
         if !body.is_empty() {
             head.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
         }
-        send(self.host, &format!("{head}\r\n{body}"))
+        send(self.address, &format!("{head}\r\n{body}"))
     }
 
     /// What the wizard does from its first question to the kubeconfig.
@@ -104,8 +106,8 @@ impl Page<'_> {
     }
 }
 
-fn send(host: &Host, request: &str) -> Seen {
-    let mut stream = TcpStream::connect(host.address()).unwrap();
+fn send(address: &str, request: &str) -> Seen {
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut whole = String::new();
@@ -113,6 +115,29 @@ fn send(host: &Host, request: &str) -> Seen {
     let (head, body) = whole.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {whole}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Seen { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+#[test]
+fn the_wizard_works_behind_an_ingress_that_adds_the_token_and_a_node_passes_with_its_bearer() {
+    let ingress = Ingress::start();
+    let env = ingress.env();
+    let host = Host::start(&env.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>());
+    let (own, way) = (format!("https://{PAGES}"), ingress.address());
+    Page { address: &way, arrives_as: PAGES, origin: &own, site: "same-origin" }.walk();
+    let node = |authorization: &str| {
+        let put = format!(
+            "PUT /api/v1/deployments/0101010101010101/kubeconfig HTTP/1.1\r\nHost: {PAGES}\r\n{authorization}Content-Length: \
+             1\r\n\r\nx"
+        );
+        send(&way, &put).json()["error"].clone()
+    };
+    assert_eq!(
+        node("Authorization: Bearer of-a-node\r\n"),
+        "deployment-not-found",
+        "its bearer is not taken for a token"
+    );
+    let straight = Page { address: host.address(), arrives_as: PAGES, origin: &own, site: "same-origin" };
+    assert_eq!(straight.fetch("GET", "/api/v1/deployments", "*/*", "").status, 401, "nobody comes past the ingress");
 }
 
 /// A host as in a Pod of an operator who said that nobody is asked who calls.
@@ -129,20 +154,21 @@ fn pod(env: &[(&str, &str)]) -> Host {
 fn the_wizard_works_behind_its_ingress_without_any_setting_and_a_strangers_page_does_not() {
     let host = pod(&[]);
     let own = format!("https://{PAGES}");
-    Page { host: &host, arrives_as: PAGES, origin: &own, site: "same-origin" }.walk();
+    Page { address: host.address(), arrives_as: PAGES, origin: &own, site: "same-origin" }.walk();
     let stranger = "https://evil.example";
-    Page { host: &host, arrives_as: PAGES, origin: stranger, site: "cross-site" }.is_kept_out();
-    Page { host: &host, arrives_as: PAGES, origin: "https://blog.example.org", site: "same-site" }.is_kept_out();
+    Page { address: host.address(), arrives_as: PAGES, origin: stranger, site: "cross-site" }.is_kept_out();
+    Page { address: host.address(), arrives_as: PAGES, origin: "https://blog.example.org", site: "same-site" }
+        .is_kept_out();
     // A node, a probe of the kubelet and a scraper come by other names.
     let id = "0101010101010101";
     let node = format!(
         "PUT /api/v1/deployments/{id}/kubeconfig HTTP/1.1\r\nHost: {PAGES}\r\nUser-Agent: curl/8.5.0\r\nConnection: close\r\n\
          Authorization: Bearer x\r\nContent-Type: application/x-yaml\r\nContent-Length: 1\r\n\r\nx"
     );
-    assert_eq!(send(&host, &node).json()["error"], "deployment-not-found");
+    assert_eq!(send(host.address(), &node).json()["error"], "deployment-not-found");
     for path in ["/healthz", "/readyz", "/metrics"] {
         let probe = format!("GET {path} HTTP/1.1\r\nHost: 10.42.0.7:8080\r\nConnection: close\r\n\r\n");
-        assert_eq!(send(&host, &probe).status, 200, "{path}");
+        assert_eq!(send(host.address(), &probe).status, 200, "{path}");
     }
     assert!(!host.trace().contains("CATALYST_AUTH is not set"), "its operator said so");
 }
@@ -155,11 +181,12 @@ fn the_wizard_works_where_its_proxy_calls_the_host_by_another_name_once_its_addr
         [("CATALYST_API_PUBLIC_URL", url.as_str()), ("CORS_ORIGIN", &own), ("CATALYST_TRUSTED_PROXIES", "127.0.0.0/8")]
     {
         let host = pod(&[known]);
-        Page { host: &host, arrives_as: INSIDE, origin: &own, site: "same-origin" }.walk();
-        Page { host: &host, arrives_as: INSIDE, origin: "https://evil.example", site: "cross-site" }.is_kept_out();
+        Page { address: host.address(), arrives_as: INSIDE, origin: &own, site: "same-origin" }.walk();
+        Page { address: host.address(), arrives_as: INSIDE, origin: "https://evil.example", site: "cross-site" }
+            .is_kept_out();
     }
     let host = pod(&[]);
-    let page = Page { host: &host, arrives_as: INSIDE, origin: &own, site: "same-origin" };
+    let page = Page { address: host.address(), arrives_as: INSIDE, origin: &own, site: "same-origin" };
     let refused = page.fetch("POST", "/api/v1/deployments", "*/*", "{}").json();
     assert_eq!(refused["error"], "foreign-origin");
     assert!(refused["detail"].as_str().unwrap().contains("CORS_ORIGIN"), "{refused}");
@@ -175,5 +202,5 @@ fn a_start_without_a_word_on_callers_or_with_every_origin_says_what_that_means()
         assert_eq!(trace.matches(words).count(), 1, "{words}: {trace}");
     }
     let rebound = "GET /api/v1/deployments HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
-    assert_eq!(send(&host, rebound).json()["error"], "foreign-host");
+    assert_eq!(send(host.address(), rebound).json()["error"], "foreign-host");
 }
