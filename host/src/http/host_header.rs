@@ -77,10 +77,7 @@ fn is_registered_name(text: &str) -> bool {
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         let fits = match byte {
-            b'%' => {
-                let mut is_hex = || rest.next().is_some_and(|digit| digit.is_ascii_hexdigit());
-                is_hex() && is_hex()
-            }
+            b'%' => rest.by_ref().take(2).filter(u8::is_ascii_hexdigit).count() == 2,
             _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte),
         };
         if !fits {
