@@ -1,6 +1,6 @@
 //! The release binary as an operator runs it, with 4,300 half requests of one address at its door: nodes, pages, creates and
 //! probes of others are answered all the same, and 1,000 creates of one address at once are taken.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_tests::host::{Host, free_port, wait_for};
