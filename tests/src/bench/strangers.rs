@@ -30,8 +30,9 @@ const CREATORS: usize = 50;
 /// Calls of each kind, in all, and the pause between two calls.
 const CALLS: usize = 2_000;
 const PAUSE: Duration = Duration::from_millis(4);
-/// Slices of each side; a first pair warms up.
+/// Slices of each side; a first pair warms up, with fewer calls.
 const SLICES: usize = 4;
+const WARM_UP: usize = 50;
 /// Time for the load to stand before the first call.
 const RISE: Duration = Duration::from_secs(1);
 /// Longest wait for one call; what takes longer counts as so long.
@@ -57,7 +58,7 @@ pub async fn measure() -> anyhow::Result<Vec<Figure>> {
     room_for_connections()?;
     let per_slice = CALLS / SLICES;
     let mut host = Host::prepare(&[crate::process::QUIET]);
-    plant(&host, 2 * per_slice * (SLICES + 1))?;
+    plant(&host, 2 * (per_slice * SLICES + WARM_UP))?;
     host.up();
     let sink = Sink::start()?;
     let address: SocketAddr = host.address().parse()?;
@@ -68,7 +69,7 @@ pub async fn measure() -> anyhow::Result<Vec<Figure>> {
         for (target, times) in [(sink.address, &mut calm), (address, &mut attacked)] {
             let load = Load::begin(target, made.clone());
             tokio::time::sleep(RISE).await;
-            let seen = calls(address, &next, per_slice).await?;
+            let seen = calls(address, &next, if slice == 0 { WARM_UP } else { per_slice }).await?;
             load.end().await;
             if slice > 0 {
                 times.puts.extend(seen.puts);
@@ -155,7 +156,7 @@ impl Load {
         for n in 0..SLOW_BODIES {
             tasks.spawn(slow_bodies(target, begin + spread(RISE, n, SLOW_BODIES)));
         }
-        let slices = u32::try_from(SLICES + 1).unwrap_or(u32::MAX);
+        let slices = u32::try_from(SLICES).unwrap_or(u32::MAX);
         let slice = RISE + PAUSE * u32::try_from(2 * CALLS / SLICES).unwrap_or(u32::MAX);
         let pause =
             slice * slices * u32::try_from(CREATORS).unwrap_or(u32::MAX) / u32::try_from(CREATES).unwrap_or(u32::MAX);
