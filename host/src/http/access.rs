@@ -94,11 +94,11 @@ fn is_judged_later(rule: &Rule) -> bool {
     matches!(rule.needs, Needs::NodeBearer | Needs::Nothing)
 }
 
-/// Counts a request that came through a trusted proxy, whose connections are not counted: for the client that it names, or for
-/// the proxy itself where its headers name none or contradict each other, as a client can make them do.
+/// Counts a request of a client that a trusted proxy speaks for, because the proxy's connections are not counted. Where its
+/// headers contradict each other, as a client can make them do, all such requests share the proxy's own address.
 fn in_flight(served: &Served, sender: Sender) -> Result<Option<Arc<InFlight>>, ()> {
-    let proxy = Some(sender.peer.ip()).filter(|peer| served.proxies.trusts(*peer));
-    let Some(client) = sender.client.or(proxy) else { return Ok(None) };
+    let unnamed = sender.is_unnamed.then(|| sender.peer.ip());
+    let Some(client) = sender.client.or(unnamed) else { return Ok(None) };
     served.clients.enter(client).map(|entered| Some(Arc::new(entered))).ok_or(())
 }
 

@@ -28,6 +28,8 @@ pub struct Sender {
     pub peer: SocketAddr,
     /// Whom a trusted proxy speaks for.
     pub client: Option<IpAddr>,
+    /// A trusted proxy's headers speak of a client and name none: they contradict each other, or cannot be read.
+    pub is_unnamed: bool,
 }
 
 impl Sender {
@@ -61,8 +63,10 @@ impl TrustedProxies {
 
     /// Where a request of these headers comes from.
     pub fn sender(&self, peer: SocketAddr, headers: &HeaderMap) -> Sender {
-        let client = if self.trusts(peer.ip()) { self.client(headers) } else { None };
-        Sender { peer, client }
+        let is_trusted = self.trusts(peer.ip());
+        let client = if is_trusted { self.client(headers) } else { None };
+        let speaks = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(FORWARDED);
+        Sender { peer, client, is_unnamed: is_trusted && speaks && client.is_none() }
     }
 
     /// The host that a trusted proxy was asked for, as the nearest one says.

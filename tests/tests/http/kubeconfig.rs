@@ -164,7 +164,8 @@ async fn what_an_earlier_release_stored_is_read_anew_at_the_start() {
         match expect {
             Ok(text) => {
                 assert_eq!((reply.status, reply.text()), (200, text), "{file}");
-                assert!(on_disk.kubeconfig_checked && on_disk.kubeconfig_sha256 == "00".repeat(32));
+                let known = server.store.get(&id(1)).unwrap();
+                assert!(known.kubeconfig_checked && known.kubeconfig_sha256 == "00".repeat(32));
             }
             Err(why) => {
                 assert_eq!(reply.refusal(), (409, "kubeconfig-refused".into()), "{file}");
