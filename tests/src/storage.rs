@@ -329,8 +329,9 @@ fn state(serial: u64) -> Vec<u8> {
     format!(r#"{{"serial":{serial},"resources":[{{"mode":"managed"}}]}}"#).into_bytes()
 }
 
+// As k3s lays out its own, so that it is stored as it came.
 fn kubeconfig() -> Vec<u8> {
-    "apiVersion: v1\nkind: Config\nclusters:\n- name: d\n  cluster:\n    server: https://192.0.2.7:6443\nusers:\n- name: d\n  \
-     user:\n    token: t\ncontexts:\n- name: d\n  context: {cluster: d, user: d}\ncurrent-context: d\n"
+    "apiVersion: v1\nclusters:\n- cluster:\n    server: https://192.0.2.7:6443\n  name: d\ncontexts:\n- context:\n    cluster: d\n    \
+     user: d\n  name: d\ncurrent-context: d\nkind: Config\nusers:\n- name: d\n  user:\n    token: t\n"
         .into()
 }

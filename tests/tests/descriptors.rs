@@ -18,7 +18,7 @@ fn connect(host: &Host, count: usize) -> Vec<(TcpStream, String)> {
     let one = |number: usize| {
         let mut stream = TcpStream::connect(host.address()).unwrap_or_else(|error| panic!("{number}: {error}"));
         stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         let mut buffer = [0; 1024];
         let length = stream.read(&mut buffer).unwrap();
         let head = String::from_utf8_lossy(&buffer[..length]).lines().next().unwrap_or_default().to_owned();
@@ -45,21 +45,15 @@ fn a_low_hard_limit_is_said_and_leaves_room_for_files() {
     host.up();
     assert_eq!(limits(host.pid()), (256, 256));
     assert!(host.trace().contains("the hard limit of open files is too low"), "{}", host.trace());
-    let mut open = connect(&host, 90);
-    let served = open.iter().filter(|(_, head)| head == "HTTP/1.1 200 OK").count();
-    let refused = open.iter().filter(|(_, head)| head == "HTTP/1.1 503 Service Unavailable").count();
-    // The client that waited for the host keeps a connection of its own.
-    assert!((62..=64).contains(&served) && served + refused == 90, "{served} {refused}");
-    // With every place taken there is still one for a file: a create on an open connection is on disk when it is answered.
+    // 64 connections fit: 32 for an address, and 56 for callers that are not known. The others are told why not.
+    let open = connect(&host, 90);
+    let answered = |status: &str| open.iter().filter(|(_, head)| head.starts_with(status)).count();
+    let (served, refused) = (answered("HTTP/1.1 200"), answered("HTTP/1.1 429") + answered("HTTP/1.1 503"));
+    assert!(served >= 30 && served + refused == 90, "{served} {refused}");
+    // With all of them open there is still a descriptor for a file: a create is on disk when it is answered.
     let body = r#"{"orgName":"Acme","orgEmail":"ops@acme.example","sovereignFQDN":"full.example","rehearsalFail":"plan",
         "regions":[{"provider":"rehearsal","cloudRegion":"local-1","controlPlaneSize":"medium"}],"rehearsalToken":"tttttttt",
         "sshPublicKey":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICvNPhTcqP2xjKPU6Vi7HE3wAlmK5uXYD8nZgkprXcRQ ops"}"#;
-    let (stream, _) = &mut open[0];
-    let head =
-        format!("POST /api/v1/deployments HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
-    stream.write_all((head + body).as_bytes()).unwrap();
-    let mut answer = [0; 4096];
-    let length = stream.read(&mut answer).unwrap();
-    let answer = String::from_utf8_lossy(&answer[..length]);
-    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    let answer = host.api.post("/api/v1/deployments", body);
+    assert_eq!(answer.status, 201, "{}", answer.body);
 }

@@ -26,6 +26,8 @@ fn waiting(number: u8) -> Record {
     let hash = sha256_hex(BEARER.as_bytes());
     let mut record = Record::new(NewRecord { id: id(number), request, kubeconfig_bearer_hash: hash, provider, at });
     record.status = Status::Failed;
+    record.phase0_finished_at = Some(at);
+    record.kubeconfig_hosts = vec!["192.0.2.7".to_owned()];
     record
 }
 
@@ -41,11 +43,12 @@ fn host_with_waiting() -> Host {
     host
 }
 
+// As k3s lays out its own, so that it comes back as it came.
 fn kubeconfig(word: &str) -> String {
     format!(
-        "apiVersion: v1\nkind: Config\nclusters:\n- name: d\n  cluster:\n    server: https://192.0.2.7:6443\nusers:\n\
-         - name: d\n  user:\n    token: {word}\ncontexts:\n- name: d\n  context: {{cluster: d, user: d}}\n\
-         current-context: d\n"
+        "apiVersion: v1\nclusters:\n- cluster:\n    server: https://192.0.2.7:6443\n  name: d\ncontexts:\n- context:\n    \
+         cluster: d\n    user: d\n  name: d\ncurrent-context: d\nkind: Config\nusers:\n- name: d\n  user:\n    \
+         token: {word}\n"
     )
 }
 
