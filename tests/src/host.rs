@@ -2,11 +2,14 @@
 #![expect(clippy::disallowed_methods, reason = "tests have no config.rs")]
 
 use crate::api::Api;
+use crate::ingress::Ingress;
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// A host that can be stopped and started on the same folders.
@@ -18,6 +21,19 @@ pub struct Host {
     child: Option<Child>,
     /// Client of this host.
     pub api: Api,
+    /// Where people come, if it is not the host's own address.
+    way_in: Option<String>,
+}
+
+thread_local! {
+    static BEHIND_AN_INGRESS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does something whose hosts all stand behind an ingress that authenticates ([`Ingress`]).
+pub fn behind_an_ingress(work: impl FnOnce()) {
+    BEHIND_AN_INGRESS.set(true);
+    work();
+    BEHIND_AN_INGRESS.set(false);
 }
 
 /// The workspace's folder for build products.
@@ -53,6 +69,15 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// A port that is free on every address. It lies below those that the system gives to connections, any of which would be in the
+/// way.
+fn port_on_every_address() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 10_000) as u16 + NEXT.fetch_add(1, Ordering::Relaxed);
+    let free = |port: &u16| TcpListener::bind(("0.0.0.0", *port)).is_ok();
+    (first..32_000).step_by(100).find(free).unwrap_or_else(|| panic!("no port from {first} on is free"))
+}
+
 impl Host {
     /// A host that is not started yet. `env` adds to, or replaces, what every test host is told.
     pub fn prepare(env: &[(&str, &str)]) -> Self {
@@ -85,7 +110,19 @@ impl Host {
         }
         let address = all["CATALYST_LISTEN"].clone();
         let api = Api::new(&address);
-        Self { folder, address, env: all, ulimit: "", child: None, api }
+        let mut host = Self { folder, address, env: all, ulimit: "", child: None, api, way_in: None };
+        if BEHIND_AN_INGRESS.get() {
+            host.go_behind(Box::leak(Box::new(Ingress::start())));
+        }
+        host
+    }
+
+    /// Puts it behind an ingress, which lasts as long as the process.
+    fn go_behind(&mut self, ingress: &'static Ingress) {
+        self.env.extend(ingress.env().into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self.address = self.env["CATALYST_LISTEN"].clone();
+        self.api = Api::new(&ingress.address());
+        self.way_in = Some(ingress.address());
     }
 
     /// A host that is ready.
@@ -143,9 +180,11 @@ impl Host {
 
     /// The next start listens on every address, as in a Pod; tests go on calling it by loopback.
     pub fn listen_everywhere(&mut self) {
-        let port = self.address.rsplit(':').next().unwrap_or_default().to_owned();
+        let port = port_on_every_address();
+        self.address = format!("127.0.0.1:{port}");
+        self.api = Api::new(&self.address);
         self.env.insert("CATALYST_LISTEN".to_owned(), String::new());
-        self.env.insert("PORT".to_owned(), port);
+        self.env.insert("PORT".to_owned(), port.to_string());
     }
 
     /// The next start has these limits, as the shell's `ulimit` sets them.
@@ -224,9 +263,9 @@ impl Host {
         ended
     }
 
-    /// `host:port`.
+    /// `host:port` where people come.
     pub fn address(&self) -> &str {
-        &self.address
+        self.way_in.as_deref().unwrap_or(&self.address)
     }
 
     /// Process id.
