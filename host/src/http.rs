@@ -192,9 +192,7 @@ fn router(app: Arc<App>, settings: Settings, reach: Reach) -> Router {
         rates: Arc::new(RequestRates::new(&settings.subjects)),
         recheck: Recheck(settings.recheck),
     };
-    let guarded = routes
-        .layer(middleware::from_fn_with_state(served.clone(), access::guard))
-        .layer(middleware::from_fn_with_state(served.clone(), browser_guard::guard));
+    let guarded = routes.layer(middleware::from_fn_with_state(served.clone(), access::guard));
     let dressed = dressed(guarded, allowed_origin);
     dressed.layer(middleware::from_fn_with_state(served.clone(), measure::measure)).with_state(served)
 }

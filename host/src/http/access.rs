@@ -4,6 +4,7 @@
 use super::audited;
 use super::authority::{Authority, opens};
 use super::bearer::parse;
+use super::browser_guard;
 use super::clients::InFlight;
 use super::cookie;
 use super::error::ApiError;
@@ -39,11 +40,14 @@ pub async fn guard(State(served): State<Served>, request: Request, next: Next) -
     let Some(rule) = rule(request.method(), path.as_str()) else {
         return method_not_allowed(path.as_str()).into_response();
     };
+    let (mut parts, body) = request.into_parts();
+    if let Some(refusal) = browser_guard::refusal(&served, rule, &parts, &body) {
+        return refusal;
+    }
     // Whoever may call: what is begun now would not be brought to its end. Reading goes on to the last.
-    if served.app.stopping.is_cancelled() && request.method() != Method::GET {
+    if served.app.stopping.is_cancelled() && parts.method != Method::GET {
         return ApiError::Draining.into_response();
     }
-    let (mut parts, body) = request.into_parts();
     let id = deployment(&mut parts).await;
     let sender = served.proxies.sender(peer(&parts), &parts.headers);
     if let Some(client) = sender.client {

@@ -11,15 +11,14 @@ use super::cors::AllowedOrigin;
 use super::error::ApiError;
 use super::header_fault::HeaderFault;
 use super::host_header::{HostPort, RequestHost};
-use super::routes::{Rule, rule};
+use super::routes::Rule;
 use super::sender::TrustedProxies;
 use super::web_origin::WebOrigin;
 use crate::limits::network;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, SocketAddr};
 
@@ -173,20 +172,15 @@ fn is_json_or_nothing(headers: &HeaderMap, body: &Body) -> bool {
     }
 }
 
-/// Lets a request on to its route, or refuses it. Whatever has no route is answered as everywhere.
-pub async fn guard(State(served): State<Served>, request: Request, next: Next) -> Response {
-    let rule = request.extensions().get::<MatchedPath>().and_then(|path| rule(request.method(), path.as_str()));
-    let Some(rule) = rule else { return next.run(request).await };
-    let (parts, body) = request.into_parts();
-    let peer = peer(&parts);
+/// Why a request for a route may not go on to it, as an answer. It is asked before who calls.
+pub fn refusal(served: &Served, rule: &Rule, parts: &Parts, body: &Body) -> Option<Response> {
+    let peer = peer(parts);
     let host = parts.extensions.get::<RequestHost>().and_then(|RequestHost(host)| host.as_ref());
     let received = Received { host, headers: &parts.headers, peer, proxies: &served.proxies };
-    if let Err(fault) = served.browsers.check(rule, &received, &body) {
-        let from = served.proxies.sender(peer, &parts.headers).address();
-        served.app.audit.refused(network(from), fault.code(), None, rule.action.unwrap_or("read"));
-        return ApiError::Header(fault).into_response();
-    }
-    next.run(Request::from_parts(parts, body)).await
+    let fault = served.browsers.check(rule, &received, body).err()?;
+    let from = served.proxies.sender(peer, &parts.headers).address();
+    served.app.audit.refused(network(from), fault.code(), None, rule.action.unwrap_or("read"));
+    Some(ApiError::Header(fault).into_response())
 }
 
 #[cfg(test)]

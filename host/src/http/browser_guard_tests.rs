@@ -1,5 +1,6 @@
 //! The rules of names, origins and types as tables: a listener, a request, and what becomes of it.
 
+use super::super::routes::rule;
 use super::*;
 use axum::http::{HeaderValue, header};
 
