@@ -91,7 +91,7 @@ impl Pool {
 }
 
 #[test]
-pub(super) fn b1_a_pool_name_is_reserved_before_201_and_published_right_after_the_outputs() {
+fn b1_a_pool_name_is_reserved_before_201_and_published_right_after_the_outputs() {
     let pool = Pool::start();
     pool.gates.close("plan");
     let id = pool.create(&Pool::request("one"));
@@ -156,7 +156,7 @@ fn b2_a_name_that_went_to_another_is_a_lasting_failure_that_does_not_undo_the_cl
 }
 
 #[test]
-pub(super) fn a_failed_run_gives_its_name_back_and_a_retry_reserves_anew() {
+fn a_failed_run_gives_its_name_back_and_a_retry_reserves_anew() {
     let pool = Pool::start();
     let mut request = Pool::request("four");
     request["rehearsalFail"] = json!("apply-once");
@@ -209,7 +209,7 @@ fn b3_a_restart_between_reserve_and_commit_publishes_or_gives_back() {
 }
 
 #[test]
-pub(super) fn b4_b5_what_the_manager_refuses_is_said_before_anything_is_created() {
+fn b4_b5_what_the_manager_refuses_is_said_before_anything_is_created() {
     let pool = Pool::start();
     pool.pdm.give("taken", "active", "somebody");
     let (code, answer) = pool.refused(&Pool::request("taken"));
@@ -263,4 +263,13 @@ fn b6_a_browser_that_goes_away_during_the_reserve_leaves_no_name_locked_for_noth
         (pool.host.api.get(&format!("/api/v1/deployments/{id}")).status == 200).then_some(())
     });
     pool.until_dns(&id, "published");
+}
+
+#[test]
+fn pool_names_are_held_alike_behind_an_ingress_that_authenticates() {
+    catalyst_tests::host::behind_an_ingress(|| {
+        b1_a_pool_name_is_reserved_before_201_and_published_right_after_the_outputs();
+        a_failed_run_gives_its_name_back_and_a_retry_reserves_anew();
+        b4_b5_what_the_manager_refuses_is_said_before_anything_is_created();
+    });
 }

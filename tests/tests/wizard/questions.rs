@@ -18,7 +18,7 @@ fn validate(host: &Host, body: &str) -> (u16, Value) {
 }
 
 #[test]
-pub(super) fn h8_a_credential_goes_to_its_own_cloud_and_the_answer_says_what_was_proven() {
+fn h8_a_credential_goes_to_its_own_cloud_and_the_answer_says_what_was_proven() {
     let status = Arc::new(Mutex::new(Some(200_u16)));
     let rule = status.clone();
     let (cloud, _folder, trust) =
@@ -76,7 +76,7 @@ pub(super) fn h8_a_credential_goes_to_its_own_cloud_and_the_answer_says_what_was
 }
 
 #[test]
-pub(super) fn a_pools_names_are_asked_of_its_manager_and_others_of_dns() {
+fn a_pools_names_are_asked_of_its_manager_and_others_of_dns() {
     let pdm = Pdm::start();
     pdm.give("taken", "active", "somebody");
     pdm.give("held", "reserved", "somebody");
@@ -130,7 +130,7 @@ fn generate(host: &Host, body: &str) -> Value {
 }
 
 #[test]
-pub(super) fn h14_a_key_pair_is_fresh_in_openssh_format_with_a_comment_of_one_word() {
+fn h14_a_key_pair_is_fresh_in_openssh_format_with_a_comment_of_one_word() {
     let host = Host::start(&[]);
     let pair = generate(&host, r#"{"fqdn":" acme.omani.works "}"#);
     let public = pair["publicKey"].as_str().unwrap();
@@ -175,7 +175,7 @@ pub(super) fn h14_a_key_pair_is_fresh_in_openssh_format_with_a_comment_of_one_wo
 }
 
 #[test]
-pub(super) fn a_registrar_is_reached_through_the_manager_byte_for_byte() {
+fn a_registrar_is_reached_through_the_manager_byte_for_byte() {
     let pdm = Pdm::start();
     let host = Host::start(&[("POOL_DOMAIN_MANAGER_URL", &format!("{}/", pdm.http.url()))]);
     let post = |path: &str, body: &str| host.api.post(&format!("/api/v1/registrar/{path}"), body);
@@ -246,4 +246,14 @@ fn h18_the_dns_hook_writes_six_records_and_says_no_secret() {
         assert!(!err.contains("sentinel"), "{err}");
     }
     assert_eq!(registrar.seen().len(), 6, "a wrong input calls nobody");
+}
+
+#[test]
+fn questions_are_answered_alike_behind_an_ingress_that_authenticates() {
+    catalyst_tests::host::behind_an_ingress(|| {
+        h8_a_credential_goes_to_its_own_cloud_and_the_answer_says_what_was_proven();
+        a_pools_names_are_asked_of_its_manager_and_others_of_dns();
+        h14_a_key_pair_is_fresh_in_openssh_format_with_a_comment_of_one_word();
+        a_registrar_is_reached_through_the_manager_byte_for_byte();
+    });
 }
