@@ -58,12 +58,12 @@ pub(super) fn document(text: &str) -> Result<Node<'_>, BodyFault> {
     };
     options.set_emit_comments(false);
     let mut reader = Reader { events: Parser::new_from_str_with_options(text, options), nodes: 0 };
-    reader.expect(|event| matches!(event, Event::StreamStart))?;
-    reader.expect(|event| matches!(event, Event::DocumentStart(..)))?;
+    reader.next_is(|event| matches!(event, Event::StreamStart))?;
+    reader.next_is(|event| matches!(event, Event::DocumentStart(..)))?;
     let first = reader.next()?;
     let root = reader.node(first)?;
-    reader.expect(|event| matches!(event, Event::DocumentEnd))?;
-    reader.expect(|event| matches!(event, Event::StreamEnd))?;
+    reader.next_is(|event| matches!(event, Event::DocumentEnd))?;
+    reader.next_is(|event| matches!(event, Event::StreamEnd))?;
     Ok(root)
 }
 
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn expect(&mut self, is_right: impl FnOnce(&Event<'a>) -> bool) -> Result<(), BodyFault> {
+    fn next_is(&mut self, is_right: impl FnOnce(&Event<'a>) -> bool) -> Result<(), BodyFault> {
         if is_right(&self.next()?) { Ok(()) } else { Err(invalid("it is not one plain YAML document")) }
     }
 
