@@ -28,6 +28,7 @@ mod measure;
 mod metrics;
 mod openapi;
 mod path;
+mod pipeline;
 mod places;
 mod previews;
 mod providers;
@@ -55,10 +56,8 @@ use crate::app::App;
 use crate::limits;
 pub use allowed_hosts::AllowedHosts;
 use axum::Router;
-use axum::extract::{FromRef, MatchedPath, Request};
-use axum::http::Method;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{FromRef, MatchedPath};
+use axum::middleware;
 use axum::routing::{get, post};
 pub use bearer::parse as bearer_token;
 pub use browser_guard::BrowserSettings;
@@ -74,13 +73,12 @@ pub use routes::{Needs, ROUTES, RULES, Rule};
 pub use sender::TrustedProxies;
 pub use serve::Limits;
 use serve::{Door, Ends};
-use std::any::Any;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use too_many::RequestRates;
-use tower_http::catch_panic::CatchPanicLayer;
 pub use web_origin::WebOrigin;
 use wrong_bearers::WrongBearers;
 use wrong_tokens::WrongTokens;
@@ -122,16 +120,28 @@ impl Default for Settings {
 #[derive(Clone, Copy)]
 struct Recheck(Duration);
 
-/// What handlers work with: the handles of the process, and what the API itself remembers.
+/// What handlers work with. Each request clones it.
 #[derive(Clone)]
-struct Served {
+struct Served(Arc<ApiState>);
+
+impl Deref for Served {
+    type Target = ApiState;
+
+    fn deref(&self) -> &ApiState {
+        &self.0
+    }
+}
+
+/// The handles of the process, and what the API itself remembers.
+struct ApiState {
     app: Arc<App>,
     wrong_bearers: Arc<WrongBearers>,
-    wrong_tokens: Arc<WrongTokens>,
-    proxies: Arc<TrustedProxies>,
-    browsers: Arc<BrowserGuard>,
+    wrong_tokens: WrongTokens,
+    proxies: TrustedProxies,
+    browsers: BrowserGuard,
+    allowed_origin: AllowedOrigin,
     clients: Arc<Clients>,
-    rates: Arc<RequestRates>,
+    rates: RequestRates,
     recheck: Recheck,
 }
 
@@ -182,29 +192,18 @@ fn router(app: Arc<App>, settings: Settings, reach: Reach) -> Router {
         Some(_) => (Callers::Known, settings.allowed_origin),
         None => (Callers::Unknown, settings.allowed_origin.unless_any()),
     };
-    let served = Served {
+    let served = Served(Arc::new(ApiState {
         app,
         wrong_bearers: Arc::default(),
-        wrong_tokens: Arc::default(),
-        proxies: Arc::new(settings.trusted_proxies),
-        browsers: Arc::new(BrowserGuard::new(settings.browsers, &allowed_origin, callers, reach)),
+        wrong_tokens: WrongTokens::default(),
+        proxies: settings.trusted_proxies,
+        browsers: BrowserGuard::new(settings.browsers, &allowed_origin, callers, reach),
+        allowed_origin,
         clients: Clients::new(settings.limits.per_address),
-        rates: Arc::new(RequestRates::new(&settings.subjects)),
+        rates: RequestRates::new(&settings.subjects),
         recheck: Recheck(settings.recheck),
-    };
-    let guarded = routes.layer(middleware::from_fn_with_state(served.clone(), access::guard));
-    let dressed = dressed(guarded, allowed_origin);
-    dressed.layer(middleware::from_fn_with_state(served.clone(), measure::measure)).with_state(served)
-}
-
-/// What holds for every route; the last layer sees a request first.
-fn dressed<S: Clone + Send + Sync + 'static>(routes: Router<S>, allowed_origin: AllowedOrigin) -> Router<S> {
-    routes
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(no_head))
-        .layer(middleware::from_fn_with_state(allowed_origin, cors::cors))
-        .layer(middleware::from_fn(host_header::require))
-        .layer(middleware::from_fn(request_id::trace))
+    }));
+    routes.layer(middleware::from_fn_with_state(served.clone(), pipeline::run)).with_state(served)
 }
 
 /// Serves until `close` is cancelled, then lets the requests in flight end. From the moment at which the app is stopping, what
@@ -238,51 +237,10 @@ pub async fn serve_metrics(listener: TcpListener, app: Arc<App>, close: Cancella
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .fallback(async || ApiError::NoRoute)
-        .layer(middleware::from_fn(host_header::require));
+        .layer(middleware::map_request(host_header::require));
     serve::serve(listener, routes.with_state(app), door, ends).await
-}
-
-// The contract serves no HEAD, which axum would answer for every GET.
-async fn no_head(request: Request, next: Next) -> Response {
-    if request.method() != Method::HEAD {
-        return next.run(request).await;
-    }
-    match request.extensions().get::<MatchedPath>() {
-        Some(path) => method_not_allowed(path.as_str()).into_response(),
-        None => ApiError::NoRoute.into_response(),
-    }
 }
 
 async fn wrong_method(path: MatchedPath) -> ApiError {
     method_not_allowed(path.as_str())
-}
-
-// The text of a panic is for the trace, where the panic hook has put it with its place.
-fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    ApiError::Panicked.into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::body::{Body, to_bytes};
-    use axum::http::header::CONTENT_TYPE;
-    use tower::ServiceExt;
-
-    #[tokio::test]
-    async fn a3_a_handler_that_panics_costs_its_own_request_only() {
-        let routes = Router::new().route("/boom", get(async || -> &str { panic!("sentinel") }));
-        let router = dressed(routes, AllowedOrigin::Any);
-        for _ in 0..2 {
-            let request = Request::get("/boom").header("host", "a").header("origin", "https://a.example");
-            let request = request.body(Body::empty()).unwrap();
-            let response = router.clone().oneshot(request).await.unwrap();
-            assert_eq!(response.status(), 500);
-            assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
-            assert!(response.headers().contains_key("x-request-id"));
-            assert_eq!(response.headers()["access-control-allow-origin"], "*");
-            let body = to_bytes(response.into_body(), 1024).await.unwrap();
-            assert!(body.starts_with(b"{") && !body.windows(8).any(|w| w == b"sentinel"), "{body:?}");
-        }
-    }
 }

@@ -19,7 +19,7 @@ use crate::audit::About;
 use crate::auth::{Authenticator, Caller, Fault, Mode, Scope, Scopes, TokenKind};
 use crate::limits::{Subject, network};
 use crate::metrics::AuthFailure;
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method};
@@ -35,13 +35,13 @@ use std::time::Duration;
 const BUSY: Duration = Duration::from_secs(2);
 
 /// Lets a request through to its handler, or refuses it.
-pub async fn guard(State(served): State<Served>, request: Request, next: Next) -> Response {
+pub async fn guard(served: &Served, request: Request, next: Next) -> Response {
     let Some(path) = request.extensions().get::<MatchedPath>().cloned() else { return next.run(request).await };
     let Some(rule) = rule(request.method(), path.as_str()) else {
         return method_not_allowed(path.as_str()).into_response();
     };
     let (mut parts, body) = request.into_parts();
-    if let Some(refusal) = browser_guard::refusal(&served, rule, &parts, &body) {
+    if let Some(refusal) = browser_guard::refusal(served, rule, &parts, &body) {
         return refusal;
     }
     // Whoever may call: what is begun now would not be brought to its end. Reading goes on to the last.
@@ -53,7 +53,7 @@ pub async fn guard(State(served): State<Served>, request: Request, next: Next) -
     if let Some(client) = sender.client {
         tracing::Span::current().record("client.addr", tracing::field::display(client));
     }
-    let Admitted { caller, authority } = match admit(&served, rule, &parts.headers, id.as_ref(), sender.address()).await
+    let Admitted { caller, authority } = match admit(served, rule, &parts.headers, id.as_ref(), sender.address()).await
     {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(&served.app, rule, sender.address(), refusal).into_response(),
@@ -65,14 +65,14 @@ pub async fn guard(State(served): State<Served>, request: Request, next: Next) -
             return ApiError::NoPlace.into_response();
         }
     }
-    let Ok(in_flight) = in_flight(&served, sender) else {
-        return limited(&served, rule, &caller, sender, TooMany::InFlight(served.clients.most()));
+    let Ok(in_flight) = in_flight(served, sender) else {
+        return limited(served, rule, &caller, sender, TooMany::InFlight(served.clients.most()));
     };
     let subject = Subject::of(&caller, sender.address());
     if let Some(kind) = rule.rate
         && let Err(limit) = served.rates.take(kind, &subject)
     {
-        return limited(&served, rule, &caller, sender, limit);
+        return limited(served, rule, &caller, sender, limit);
     }
     parts.extensions.insert(subject);
     parts.extensions.insert(Whoever(Arc::new(caller.clone())));

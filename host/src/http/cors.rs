@@ -3,9 +3,8 @@
 //! `OPTIONS` is a method like any other. Only the contract's methods are granted; DELETE never is.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use axum::middleware::Next;
 use axum::response::Response;
 
 /// Methods that pages of the allowed origin may use.
@@ -55,19 +54,31 @@ impl AllowedOrigin {
     }
 }
 
-/// Answers preflights and marks all other answers.
-pub async fn cors(State(allowed): State<AllowedOrigin>, request: Request, next: Next) -> Response {
-    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD).filter(|method| !method.is_empty());
-    if request.method() == Method::OPTIONS && asked.is_some() {
-        return preflight(&allowed, request.headers());
+/// What an answer says to the page that asked.
+pub struct Granted(Option<HeaderValue>);
+
+impl Granted {
+    /// What this request's answer will say.
+    ///
+    /// # Errors
+    /// The answer itself, where the request is a preflight.
+    pub fn of(allowed: &AllowedOrigin, request: &Request) -> Result<Self, Box<Response>> {
+        let (method, headers) = (request.method(), request.headers());
+        let asked = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD).filter(|method| !method.is_empty());
+        if *method == Method::OPTIONS && asked.is_some() {
+            return Err(Box::new(preflight(allowed, headers)));
+        }
+        Ok(Self(METHODS.contains(&method.as_str()).then(|| allowed.grant(headers)).flatten()))
     }
-    let granted = METHODS.contains(&request.method().as_str()).then(|| allowed.grant(request.headers())).flatten();
-    let mut response = next.run(request).await;
-    response.headers_mut().append(header::VARY, HeaderValue::from_name(header::ORIGIN));
-    if let Some(origin) = granted {
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+
+    /// The answer, marked.
+    pub fn mark(self, mut response: Response) -> Response {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+        if let Some(origin) = self.0 {
+            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+        response
     }
-    response
 }
 
 /// 200 without a body; what is not allowed gets no further header.

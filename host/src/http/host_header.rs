@@ -5,8 +5,6 @@ use super::header_fault::HeaderFault;
 use axum::extract::Request;
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, HeaderValue, Uri, Version};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Digits of the largest port.
@@ -102,15 +100,23 @@ struct NotAPort;
 #[derive(Debug, Clone)]
 pub struct RequestHost(pub Option<HostPort>);
 
-/// Refuses a request that does not name exactly one valid host, and keeps the host of every other one.
-pub async fn require(mut request: Request, next: Next) -> Response {
-    match named(request.version(), request.uri(), request.headers()) {
-        Ok(host) => {
-            request.extensions_mut().insert(RequestHost(host));
-            next.run(request).await
-        }
-        Err(fault) => ApiError::Header(fault).into_response(),
-    }
+/// Lets a request on that names exactly one valid host.
+///
+/// # Errors
+/// It names none, several, or one that cannot be read.
+pub async fn require(mut request: Request) -> Result<Request, ApiError> {
+    check(&mut request)?;
+    Ok(request)
+}
+
+/// Keeps the host that a request names in its extensions.
+///
+/// # Errors
+/// It does not name exactly one valid host.
+pub fn check(request: &mut Request) -> Result<(), ApiError> {
+    let host = named(request.version(), request.uri(), request.headers()).map_err(ApiError::Header)?;
+    request.extensions_mut().insert(RequestHost(host));
+    Ok(())
 }
 
 /// The host of a request. Where the target is a whole URL, its host counts and `Host` only has to be valid (RFC 9112,

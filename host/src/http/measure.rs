@@ -1,22 +1,29 @@
 //! Counts every answer by its route, method and status.
 
-use crate::app::App;
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
-use axum::middleware::Next;
-use axum::response::Response;
-use std::sync::Arc;
+use crate::metrics::Metrics;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{Method, StatusCode};
 use std::time::Instant;
 
-/// Measures to the head of the answer.
-pub async fn measure(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = word(request.method());
-    let begun = Instant::now();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    app.metrics.answered(method, route, response.status().as_u16(), begun.elapsed());
-    response
+/// A request that will be counted, timed to the head of its answer.
+pub struct Measured {
+    route: Option<MatchedPath>,
+    method: &'static str,
+    begun: Instant,
+}
+
+impl Measured {
+    /// Begins to time a request.
+    pub fn begin(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { route, method: word(request.method()), begun: Instant::now() }
+    }
+
+    /// Counts its answer.
+    pub fn end(self, metrics: &Metrics, status: StatusCode) {
+        let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
+        metrics.answered(self.method, route, status.as_u16(), self.begun.elapsed());
+    }
 }
 
 /// A client may make up methods, so only ours have a name of their own.

@@ -5,7 +5,6 @@ use super::measure::word;
 use crate::telemetry;
 use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use axum::middleware::Next;
 use axum::response::Response;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -23,39 +22,55 @@ const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 #[derive(Clone)]
 pub struct RequestId(pub String);
 
-/// Gives the request its id and its span, and logs the answer.
-pub async fn trace(mut request: Request, next: Next) -> Response {
-    let id = given(request.headers()).unwrap_or_else(generated);
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.to_string());
-    let span = tracing::info_span!(
-        "request",
-        request.id = id.to_str().unwrap_or_default(),
-        http.method = %request.method(),
-        http.route = route.as_str(),
-        peer.addr = peer,
-        client.addr = tracing::field::Empty,
-    );
-    let leaving = if PROBES.contains(&route.as_str()) { Span::none() } else { span_of(&request, &route) };
-    let reads = request.method() == Method::GET;
-    request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
-    async move {
-        let begun = Instant::now();
-        let mut response = next.run(request).instrument(leaving.clone()).await;
-        telemetry::answered(&leaving, response.status().as_u16());
-        let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let http_status = response.status().as_u16();
-        // Probes and polls come every few seconds and change nothing; who was limited is counted and told otherwise.
-        if (reads && http_status < 400) || http_status == 429 {
-            tracing::debug!(http.status = http_status, elapsed_ms, "answered");
-        } else {
-            tracing::info!(http.status = http_status, elapsed_ms, "answered");
-        }
-        response.headers_mut().insert(REQUEST_ID, id);
-        response
+/// A request in the trace.
+pub struct Traced {
+    id: HeaderValue,
+    span: Span,
+    leaving: Span,
+    reads: bool,
+}
+
+impl Traced {
+    /// Gives the request its id and its spans.
+    pub fn begin(request: &mut Request) -> Self {
+        let id = given(request.headers()).unwrap_or_else(generated);
+        let matched = request.extensions().get::<MatchedPath>().cloned();
+        let route = matched.as_ref().map_or("none", MatchedPath::as_str);
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        let span = tracing::info_span!(
+            "request",
+            request.id = id.to_str().unwrap_or_default(),
+            http.method = %request.method(),
+            http.route = route,
+            peer.addr = peer.map(tracing::field::display),
+            client.addr = tracing::field::Empty,
+        );
+        let leaving = if PROBES.contains(&route) { Span::none() } else { span_of(request, route) };
+        let reads = request.method() == Method::GET;
+        request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
+        Self { id, span, leaving, reads }
     }
-    .instrument(span)
-    .await
+
+    /// Runs what answers it within its spans, logs the answer and gives it its id.
+    pub async fn run(self, answer: impl Future<Output = Response>) -> Response {
+        let Self { id, span, leaving, reads } = self;
+        let logged = async move {
+            let begun = Instant::now();
+            let mut response = answer.instrument(leaving.clone()).await;
+            telemetry::answered(&leaving, response.status().as_u16());
+            let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let http_status = response.status().as_u16();
+            // Probes and polls come every few seconds and change nothing; who was limited is counted and told otherwise.
+            if (reads && http_status < 400) || http_status == 429 {
+                tracing::debug!(http.status = http_status, elapsed_ms, "answered");
+            } else {
+                tracing::info!(http.status = http_status, elapsed_ms, "answered");
+            }
+            response.headers_mut().insert(REQUEST_ID, id);
+            response
+        };
+        logged.instrument(span).await
+    }
 }
 
 fn span_of(request: &Request, route: &str) -> Span {
