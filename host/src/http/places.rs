@@ -324,6 +324,11 @@ impl Place {
         self.connection.on_probation.load(Ordering::Acquire)
     }
 
+    /// Whether no request of it is in work: it sent no whole head since its last answer.
+    pub fn waits_for_a_head(&self) -> bool {
+        matches!(activity(self.connection.activity.load(Ordering::Acquire)), Activity::Headless | Activity::Idle)
+    }
+
     /// Returns when it has to leave.
     pub async fn told_to_leave(&self) {
         self.connection.leave.notified().await;

@@ -66,6 +66,9 @@ const HEAD_BYTES: usize = 64 * 1024;
 const REFUSALS: usize = 64;
 /// How long a refused client may take to read why.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
+/// Time for a head to come whole once the process goes down: a client that has just connected sends it at once, and whoever
+/// does not would hold the end up for the whole time of a head.
+const LAST_HEADS: Duration = Duration::from_secs(1);
 /// Time for the last answers once everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How long to wait when the system has no file descriptor left: until some request has ended.
@@ -177,26 +180,38 @@ async fn connection(
     let _ = sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER);
     let _ = sockopt::set_tcp_user_timeout(&stream, UNREAD_MILLIS);
     let stream = TrackedStream::new(stream, place.clone());
-    let service = service_fn(move |request| answer(request, peer, place.clone(), router.clone()));
+    let came_late = stop.is_cancelled();
+    let of_service = place.clone();
+    let service = service_fn(move |request| answer(request, peer, of_service.clone(), router.clone()));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         // Who comes while the process goes down gets one answer.
-        .keep_alive(!stop.is_cancelled())
-        .header_read_timeout(limits.head)
+        .keep_alive(!came_late)
+        .header_read_timeout(if came_late { LAST_HEADS } else { limits.head })
         .max_header_size(HEAD_BYTES)
         .max_buf_size(HEAD_BYTES);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let came_late = stop.is_cancelled();
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stop.cancelled(), if !came_late => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = sent_no_head(&place) => return,
+            }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(peer.addr = %peer, %error, "a connection broke off");
+    }
+}
+
+/// Returns after the time for last heads where none came; else never.
+async fn sent_no_head(place: &Place) {
+    tokio::time::sleep(LAST_HEADS).await;
+    if !place.waits_for_a_head() {
+        std::future::pending::<()>().await;
     }
 }
 

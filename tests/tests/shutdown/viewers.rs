@@ -101,3 +101,21 @@ fn a_viewer_that_reads_nothing_at_all_holds_nobody_up_for_ever() {
     assert!(host.trace().contains("connections did not end in time and are cut"));
     drop(reader);
 }
+
+#[test]
+fn connections_that_send_no_whole_head_do_not_hold_the_end_up() {
+    let mut host = Host::start(&[]);
+    let silent = TcpStream::connect(host.address()).unwrap();
+    let mut half = TcpStream::connect(host.address()).unwrap();
+    write!(half, "GET /healthz HTTP/1.1\r\nhost: local").unwrap();
+    let mut idle = BufReader::new(TcpStream::connect(host.address()).unwrap());
+    write!(idle.get_mut(), "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    // Connections are taken in order, so those before it are served as well.
+    assert!(idle.fill_buf().unwrap().starts_with(b"HTTP/1.1 200"));
+    write!(idle.get_mut(), "GET /healthz HTTP/1.1\r\nhost: local").unwrap();
+    let asked = terminate(&host);
+    let took = ends_well(&mut host, asked);
+    println!("SIGTERM while connections send no whole head: down after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    drop((silent, half, idle));
+}
