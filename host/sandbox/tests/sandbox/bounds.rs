@@ -56,19 +56,31 @@ async fn a_loop_does_not_stop_a_single_thread() {
     assert!(matches!(failure, CallFailure::Timeout { .. }), "{failure:?}");
 }
 
-/// The one thread of this test is kept from the guest until its time on the clock is over.
+/// The one thread of this test is kept from the guest until its time on the clock is over. Where the engine's first tick comes
+/// late, the guest has gone to the slow lane's thread by then, which nobody keeps from it: that try says nothing.
 #[tokio::test]
 async fn a_guest_that_was_kept_from_its_cpu_time_is_not_blamed() {
     let budget = Duration::from_millis(25);
-    let provider = by_request_within(Limits { call_timeout: budget, ..Limits::default() }).await;
-    let (failure, ()) = tokio::join!(validate_failure(&provider, "loop"), async {
-        tokio::task::yield_now().await;
-        std::thread::sleep(budget * 50);
-    });
-    let CallFailure::Host(text) = failure else { panic!("{failure:?}") };
-    assert!(text.starts_with("this machine gave it ") && text.ends_with(" ms of CPU time within 1000 ms"), "{text}");
-    let stats = provider.stats();
-    assert_eq!((stats.breaker.failures_in_a_row, stats.count(Outcome::Host)), (0, 1));
+    for _ in 0..20 {
+        let provider = by_request_within(Limits { call_timeout: budget, ..Limits::default() }).await;
+        let (failure, ()) = tokio::join!(validate_failure(&provider, "loop"), async {
+            tokio::task::yield_now().await;
+            std::thread::sleep(budget * 50);
+        });
+        let text = match failure {
+            CallFailure::Host(text) => text,
+            CallFailure::Timeout { .. } => continue,
+            other => panic!("{other:?}"),
+        };
+        assert!(
+            text.starts_with("this machine gave it ") && text.ends_with(" ms of CPU time within 1000 ms"),
+            "{text}"
+        );
+        let stats = provider.stats();
+        assert_eq!((stats.breaker.failures_in_a_row, stats.count(Outcome::Host)), (0, 1));
+        return;
+    }
+    panic!("the guest had its CPU time in every try");
 }
 
 #[tokio::test]
