@@ -64,10 +64,11 @@ pub async fn measure() -> anyhow::Result<Vec<Figure>> {
     let address: SocketAddr = host.address().parse()?;
     let (mut attacked, mut calm) = (Times::default(), Times::default());
     let (next, made) = (AtomicUsize::new(1), Arc::new(AtomicUsize::new(0)));
+    let answers = Arc::new(Answers::default());
     for slice in 0..=SLICES {
         eprintln!("  slice {slice} of {SLICES}");
         for (target, times) in [(sink.address, &mut calm), (address, &mut attacked)] {
-            let load = Load::begin(target, made.clone());
+            let load = Load::begin(target, made.clone(), (target == address).then(|| answers.clone()));
             tokio::time::sleep(RISE).await;
             let seen = calls(address, &next, if slice == 0 { WARM_UP } else { per_slice }).await?;
             load.end().await;
@@ -77,6 +78,9 @@ pub async fn measure() -> anyhow::Result<Vec<Figure>> {
             }
         }
     }
+    // Else the load would not be what it is called.
+    let (made, limited) = (answers.made.load(Ordering::Relaxed), answers.limited.load(Ordering::Relaxed));
+    ensure!(made > 0 && limited > 0, "of the creates {made} got 201 and {limited} got 429");
     for times in [&mut attacked.puts, &mut attacked.gets, &mut calm.puts, &mut calm.gets] {
         times.sort_by(f64::total_cmp);
     }
@@ -94,6 +98,23 @@ pub async fn measure() -> anyhow::Result<Vec<Figure>> {
         figure("GET", 50, &attacked.gets, &calm.gets),
         figure("GET", 99, &attacked.gets, &calm.gets).goal(Goal::RatioAtMost(MOST)),
     ])
+}
+
+/// What the host answered to the creates.
+#[derive(Default)]
+struct Answers {
+    made: AtomicUsize,
+    limited: AtomicUsize,
+}
+
+impl Answers {
+    fn count(&self, head: &str) {
+        match head.get(9..12) {
+            Some("201") => self.made.fetch_add(1, Ordering::Relaxed),
+            Some("429") => self.limited.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
 }
 
 /// Records that each take one kubeconfig.
@@ -145,7 +166,7 @@ struct Load {
 }
 
 impl Load {
-    fn begin(target: SocketAddr, made: Arc<AtomicUsize>) -> Self {
+    fn begin(target: SocketAddr, made: Arc<AtomicUsize>, answers: Option<Arc<Answers>>) -> Self {
         let mut tasks = JoinSet::new();
         let begin = Instant::now();
         for n in 0..HALVES {
@@ -161,7 +182,8 @@ impl Load {
         let pause =
             slice * slices * u32::try_from(CREATORS).unwrap_or(u32::MAX) / u32::try_from(CREATES).unwrap_or(u32::MAX);
         for n in 0..CREATORS {
-            tasks.spawn(creates(target, begin + spread(pause, n, CREATORS), pause, made.clone()));
+            let first = begin + spread(pause, n, CREATORS);
+            tasks.spawn(creates(target, first, pause, made.clone(), answers.clone()));
         }
         Self { tasks }
     }
@@ -210,7 +232,13 @@ async fn slow_bodies(target: SocketAddr, first: Instant) {
 }
 
 /// Creates, one at each tick; a tick that comes while an answer is out is sent as soon as it is there.
-async fn creates(target: SocketAddr, first: Instant, pause: Duration, made: Arc<AtomicUsize>) {
+async fn creates(
+    target: SocketAddr,
+    first: Instant,
+    pause: Duration,
+    made: Arc<AtomicUsize>,
+    answers: Option<Arc<Answers>>,
+) {
     let mut ticks = interval_at(first, pause);
     let mut held: Option<TcpStream> = None;
     loop {
@@ -224,7 +252,10 @@ async fn creates(target: SocketAddr, first: Instant, pause: Duration, made: Arc<
         let length = body.len();
         let request =
             format!("POST /api/v1/deployments HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}");
-        if stream.write_all(request.as_bytes()).await.is_ok() && answer(&mut stream).await.is_ok() {
+        if stream.write_all(request.as_bytes()).await.is_ok()
+            && let Ok(head) = answer(&mut stream).await
+        {
+            answers.iter().for_each(|answers| answers.count(&head));
             held = Some(stream);
         }
     }
