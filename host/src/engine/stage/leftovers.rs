@@ -5,6 +5,7 @@ use super::{
     DATA_FOLDER, ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, VARIABLES_FILE, WorkFolder, WorkRoot,
     absent_is_fine,
 };
+use cap_fs_ext::DirExt as _;
 use cap_std::fs::Dir;
 use catalyst_domain::DeploymentId;
 use std::io;
@@ -70,8 +71,11 @@ impl WorkFolder {
     pub(in crate::engine) fn remove_leftovers(&self) -> io::Result<()> {
         // First what is known to hold secrets, whatever becomes of the rest.
         self.remove_secrets()?;
-        if let Ok(data) = self.dir.open_dir(DATA_FOLDER) {
-            remove_all_but(&data, &KEPT_DATA)?;
+        match self.dir.open_dir_nofollow(DATA_FOLDER) {
+            Ok(data) => remove_all_but(&data, &KEPT_DATA)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A link that a run put there could lead to what must stay.
+            Err(_) => absent_is_fine(self.dir.remove_file(DATA_FOLDER))?,
         }
         remove_all_but(&self.dir, &[DATA_FOLDER, LOCK_FILE, ERRORED_STATE])
     }

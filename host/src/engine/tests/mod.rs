@@ -6,6 +6,7 @@ mod scripted;
 mod staging;
 mod states;
 
+use super::stage::WorkFolder;
 use super::*;
 use async_trait::async_trait;
 use catalyst_domain::provider::{BundleFile, SecretVariable};
