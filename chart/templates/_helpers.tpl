@@ -109,6 +109,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if eq (include "catalyst.metricsPort" .) (include "catalyst.port" .) -}}
 {{- fail "env.CATALYST_METRICS_LISTEN: must have another port than the API, whose address cannot be taken twice" -}}
 {{- end -}}
+{{- if and (eq (default "" .Values.env.CATALYST_SEAL) "all") (not (hasKey .Values.secretEnv "CATALYST_STATE_KEY")) -}}
+{{- fail "env.CATALYST_SEAL: all needs a key to seal with (secretEnv.CATALYST_STATE_KEY)" -}}
+{{- end -}}
 {{- $down := int (add .Values.preStopSeconds (include "catalyst.wayDown" . | int)) -}}
 {{- if lt (int .Values.terminationGracePeriodSeconds) $down -}}
 {{- fail (printf "terminationGracePeriodSeconds: must be %d at least: preStopSeconds, then %s s in which the host goes down" $down (include "catalyst.wayDown" .)) -}}

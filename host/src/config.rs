@@ -4,6 +4,7 @@ mod auth;
 mod browsers;
 mod egress;
 mod limits;
+mod sealing;
 mod spans;
 mod vars;
 
@@ -14,7 +15,7 @@ use crate::dns::pdm;
 use crate::engine::Confine;
 use crate::http::{AllowedOrigin, BrowserSettings, TrustedProxies};
 use crate::outbound::{AllowedClouds, ProxyConfig};
-use catalyst_store::StateKey;
+use catalyst_store::{Seal, StateKey};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -62,8 +63,10 @@ pub struct Config {
     pub kubeconfigs_dir: PathBuf,
     /// Folder of OpenTofu's states and of bundles.
     pub state_dir: PathBuf,
-    /// Key that OpenTofu's states are encrypted with.
+    /// Key that is sealed with.
     pub state_key: Option<StateKey>,
+    /// What is sealed.
+    pub seal: Seal,
     /// How long to wait for another process to let go of the folder.
     pub lock_wait: Duration,
     /// OpenTofu.
@@ -76,7 +79,7 @@ pub struct Config {
     pub phase1_settle: Duration,
     /// Number of releases, where no inventory tells.
     pub phase1_expected: Option<usize>,
-    /// How long the process remembers a failed run's secrets.
+    /// How long a failed run's secrets are remembered; zero for not at all.
     pub secrets_ttl: Duration,
     /// What a render may know of the host.
     pub public_url: String,
@@ -213,6 +216,7 @@ impl Config {
             deployments_dir,
             kubeconfigs_dir: env.path("CATALYST_KUBECONFIGS_DIR", "/var/lib/catalyst/kubeconfigs"),
             state_key: env.state_key()?,
+            seal: env.seal()?,
             lock_wait: env.duration("CATALYST_LOCK_WAIT", "10s")?,
             tofu: TofuConfig {
                 bin: env.path("CATALYST_TOFU_BIN", "tofu"),
@@ -227,7 +231,7 @@ impl Config {
             phase1_timeout: env.lenient_duration("CATALYST_PHASE1_WATCH_TIMEOUT", Duration::from_secs(3600)),
             phase1_settle: env.duration("CATALYST_PHASE1_SETTLE", "30s")?,
             phase1_expected: env.count("CATALYST_PHASE1_EXPECTED")?,
-            secrets_ttl: env.duration("CATALYST_SECRETS_TTL", "24h")?,
+            secrets_ttl: env.secrets_ttl()?,
             public_url: env.public_url()?,
             gitops_repo_url: env.url("CATALYST_GITOPS_REPO_URL", "https://github.com/openova-io/openova")?,
             gitops_branch: env.get("CATALYST_GITOPS_BRANCH").unwrap_or("main").to_owned(),
@@ -352,13 +356,6 @@ impl<'a> Env<'a> {
         pdm::base_url(self.get(name).unwrap_or(default)).map_err(|_| invalid(name, "must be an http or https URL"))
     }
 
-    // The text is not repeated in the error.
-    fn state_key(&self) -> Result<Option<StateKey>, ConfigError> {
-        let name = "CATALYST_STATE_KEY";
-        let parsed = self.get(name).map(StateKey::parse).transpose();
-        parsed.map_err(|error| ConfigError { name, why: error.to_string() })
-    }
-
     fn warnings(&self) -> Vec<String> {
         let mut warnings = self.unused_auth();
         warnings.extend(self.unused_cors());
@@ -376,8 +373,12 @@ impl<'a> Env<'a> {
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
+    parse_time(text).filter(|d| !d.is_zero())
+}
+
+fn parse_time(text: &str) -> Option<Duration> {
     let duration: jiff::SignedDuration = text.parse().ok()?;
-    Duration::try_from(duration).ok().filter(|d| !d.is_zero())
+    Duration::try_from(duration).ok()
 }
 
 fn invalid(name: &'static str, why: &str) -> ConfigError {

@@ -9,6 +9,7 @@ mod diagnosis;
 pub mod dns;
 mod drain;
 pub mod idempotency;
+mod leftovers;
 mod order;
 pub mod preview;
 mod provision;
@@ -165,14 +166,7 @@ impl Driver {
             let driver = self.clone();
             self.tasks.spawn(async move { driver.adopt_slowly(&record).await });
         }
-        let driver = self.clone();
-        self.tasks.spawn(async move {
-            while !driver.stop.is_cancelled() {
-                let sweeping = driver.clone();
-                let _ = tokio::task::spawn_blocking(move || sweeping.forget_secrets()).await;
-                driver.pause(SWEEP).await;
-            }
-        });
+        self.tasks.spawn(self.clone().sweep_secrets());
     }
 
     /// Sees to it that a live deployment has its task. Carries no data: the task reads the record.
@@ -215,7 +209,7 @@ impl Driver {
     /// Ends what a crash left running before anything else touches its state, and tries until the record says so.
     async fn adopt_slowly(self: &Arc<Self>, record: &Record) {
         let mut pause = PAUSE;
-        while !(self.reap(record).await && self.adopt(record).await) {
+        while !(self.reap(record).await && self.adopt_ended(record).await) {
             if self.stop.is_cancelled() {
                 return;
             }
@@ -246,6 +240,12 @@ impl Driver {
             }
         }
         gone
+    }
+
+    /// Takes in what its run left on disk, then as [`Driver::adopt`].
+    async fn adopt_ended(self: &Arc<Self>, record: &Record) -> bool {
+        self.tidy_ended_run(&record.id).await;
+        self.adopt(record).await
     }
 
     /// Records what the start of the process means for a deployment; `false` when that could not be written.

@@ -14,6 +14,7 @@ mod confine;
 mod failure;
 mod ground;
 mod hearing;
+mod interrupted;
 mod leftover;
 mod lines;
 mod look;
@@ -43,7 +44,7 @@ pub use tally::Load;
 
 use crate::telemetry;
 use backend::Backend;
-use catalyst_domain::provider::{Bundle, SecretVariable};
+use catalyst_domain::provider::Bundle;
 use catalyst_domain::record::Child;
 use catalyst_domain::{DeploymentId, Secrets};
 use catalyst_store::Store;
@@ -281,34 +282,6 @@ impl Engine {
         if let Err(why) = self.folders.remove(id) {
             tracing::warn!(deployment.id = %id, error = %why, "the work folder of a destroyed deployment stays");
         }
-    }
-
-    /// The secrets that an interrupted run left in its work folder, for its retry; `None` when there are none.
-    ///
-    /// # Errors
-    /// The folder or its file cannot be read.
-    pub fn leftover_secrets(
-        &self,
-        id: &DeploymentId,
-        filled: &[SecretVariable],
-    ) -> Result<Option<Secrets>, std::io::Error> {
-        match self.folders.existing(id)? {
-            Some(folder) => folder.leftover(filled),
-            None => Ok(None),
-        }
-    }
-
-    /// Removes the secrets that an interrupted run left, when no retry will use them. Does nothing while a run goes.
-    ///
-    /// # Errors
-    /// The files cannot be removed.
-    pub fn forget_secrets(&self, id: &DeploymentId) -> Result<(), std::io::Error> {
-        // Held for the whole removal, not claimed: a run that begins now waits for it instead of being refused.
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if busy.contains(id) {
-            return Ok(());
-        }
-        self.folders.existing(id)?.map_or(Ok(()), |folder| folder.remove_secrets())
     }
 
     async fn run(

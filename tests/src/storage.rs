@@ -5,8 +5,8 @@
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Endpoints;
 use catalyst_domain::record::{NewRecord, ProviderRef};
-use catalyst_domain::{DeploymentId, Entry, Fact, Level, Record, Request, Timestamp};
-use catalyst_store::{FileStore, OpenError, Settings, StateKey, Store};
+use catalyst_domain::{DeploymentId, Entry, Fact, Level, Record, Request, SecretValue, Secrets, Timestamp};
+use catalyst_store::{FileStore, OpenError, RunSecrets, Seal, Settings, StateKey, Store};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub enum Op {
     Put,
     /// The same while its folder is missing.
     PutWithoutFolder,
+    /// The same where all is sealed.
+    SealedPut,
     /// A fact that changes the record.
     Transition,
     /// The fact after which the kubeconfig goes.
@@ -57,15 +59,18 @@ pub enum Op {
     Unlock,
     /// Keeping the bundle.
     Bundle,
+    /// Sealing the secrets of an interrupted run.
+    RunSecrets,
 }
 
 /// All of them.
-pub const OPS: [Op; 16] = [
+pub const OPS: [Op; 18] = [
     Op::OpenFresh,
     Op::OpenLeftovers,
     Op::Create,
     Op::Put,
     Op::PutWithoutFolder,
+    Op::SealedPut,
     Op::Transition,
     Op::DestroyFinished,
     Op::FirstEntry,
@@ -77,6 +82,7 @@ pub const OPS: [Op; 16] = [
     Op::Lock,
     Op::Unlock,
     Op::Bundle,
+    Op::RunSecrets,
 ];
 
 impl Op {
@@ -92,14 +98,15 @@ impl Op {
 
     /// Whether it works in a deployment's folder of states.
     pub fn is_of_state(self) -> bool {
-        let all = [Self::FirstState, Self::EleventhState, Self::SealedState, Self::Lock, Self::Unlock, Self::Bundle];
-        all.contains(&self)
+        let of_states = [Self::FirstState, Self::EleventhState, Self::SealedState, Self::Lock, Self::Unlock];
+        of_states.contains(&self) || [Self::Bundle, Self::RunSecrets].contains(&self)
     }
 
     /// Where a process that does this operation keeps things.
     pub fn settings(self, root: &Path) -> Settings {
-        let key = matches!(self, Self::OpenFresh | Self::SealedState).then(key);
-        Settings { state_key: key, ..plain_settings(root) }
+        let seal = if self == Self::SealedPut { Seal::All } else { Seal::States };
+        let key = matches!(self, Self::OpenFresh | Self::SealedState | Self::SealedPut | Self::RunSecrets).then(key);
+        Settings { state_key: key, seal, ..plain_settings(root) }
     }
 
     /// Opens the store for it.
@@ -115,7 +122,9 @@ impl Op {
         if self == Self::OpenFresh {
             return;
         }
-        let store = FileStore::open(plain_settings(root)).unwrap();
+        // Where all is sealed nothing is left to be sealed at the start.
+        let settings = if self == Self::SealedPut { self.settings(root) } else { plain_settings(root) };
+        let store = FileStore::open(settings).unwrap();
         store.create(record(TARGET)).await.unwrap();
         store.create(record(BYSTANDER)).await.unwrap();
         store.append(&id(BYSTANDER), vec![entry("a"), entry("b")]).await.unwrap();
@@ -179,7 +188,7 @@ impl Op {
         match self {
             Self::OpenFresh | Self::OpenLeftovers => Ok(()),
             Self::Create => store.create(record(NEW)).await.map(drop).map_err(|e| words(&e)),
-            Self::Put | Self::PutWithoutFolder => {
+            Self::Put | Self::PutWithoutFolder | Self::SealedPut => {
                 let put = store.accept_kubeconfig(&target, BEARER, &kubeconfig(), at(5)).await;
                 put.map(drop).map_err(|e| words(&e))
             }
@@ -197,6 +206,12 @@ impl Op {
             Self::Lock => store.lock_state(&target, br#"{"ID":"x"}"#).await.map_err(|e| words(&e)),
             Self::Unlock => store.unlock_state(&target, Some("x")).await.map_err(|e| words(&e)),
             Self::Bundle => store.put_bundle(&target, br#"{"files":[]}"#).await.map_err(|e| words(&e)),
+            Self::RunSecrets => {
+                let mut secrets = Secrets::default();
+                secrets.insert("token", SecretValue::new("t"));
+                let kept = store.put_run_secrets(&target, RunSecrets { secrets, ended_at: at(5) }).await;
+                kept.map(drop).map_err(|e| words(&e))
+            }
         }
     }
 }
@@ -217,9 +232,11 @@ pub async fn view(store: &dyn Store) -> Value {
         let bundle = store.bundle(id).await.map(|bundle| bundle.map(text)).map_err(|error| error.to_string());
         // Also tells whether it is locked.
         let empty = store.state_is_empty(id).await.map_err(|error| error.to_string());
+        let secrets = store.run_secrets(id).await.map_err(|error| error.to_string());
+        let secrets = secrets.map(|kept| kept.map(|kept| json!([kept.secrets.names(), kept.ended_at])));
         let whole = json!({
             "record": *record, "log": said(log), "kubeconfig": said(kubeconfig), "state": said(state), "bundle": said(bundle),
-            "empty": said(empty),
+            "empty": said(empty), "secrets": said(secrets),
         });
         all.insert(id.to_string(), whole);
     }
@@ -274,6 +291,7 @@ fn plain_settings(root: &Path) -> Settings {
         lock_wait: Duration::from_secs(10),
         log_cap_bytes: 1 << 20,
         state_key: None,
+        seal: Seal::States,
     }
 }
 

@@ -248,7 +248,9 @@ fn an_interrupted_apply_can_be_retried_and_keeps_its_servers() {
     let id = id("interrupted");
     let taken_up = until(&host, &id, "failed");
     assert!(taken_up["error"].as_str().is_some_and(|why| !why.is_empty()), "{taken_up}");
-    retry(&host, &id);
+    // What it left in plain is taken in, so nothing has to be given again.
+    let answer = host.api.post(&format!("/api/v1/deployments/{id}/phases/tofu-apply/retry"), "");
+    assert_eq!(answer.status, 200, "{}", answer.body);
     until(&host, &id, "flux-bootstrapping");
     let (before, after) = (tofu_state(&frozen("plain"), &id), tofu_state(host.folder(), &id));
     assert_eq!(bearer(&before), bearer(&after), "its first server was made a second time");
@@ -293,6 +295,47 @@ fn its_sealed_states_open_with_their_key_and_no_other() {
     let host = opened("sealed", &[("CATALYST_STATE_KEY", &key)]);
     assert_eq!(state(&host, &id)["status"], "flux-bootstrapping");
     destroy(&host, &id);
+}
+
+/// Its files of this folder that are not sealed.
+fn plain(host: &Host, folder: &str, end: &str) -> Vec<String> {
+    let kept = files(&host.folder().join(folder)).into_iter().filter(|(name, _)| name.ends_with(end));
+    kept.filter(|(_, bytes)| !catalyst_store::is_sealed(bytes)).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn with_all_sealed_everything_of_it_is_sealed_and_served_and_goes_on() {
+    let key = [("CATALYST_STATE_KEY", "7b".repeat(32)), ("CATALYST_SEAL", "all".to_owned())];
+    let key = key.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let mut host = opened("plain", &key);
+    let served = |host: &Host| {
+        for name in ["ready", "early"] {
+            let id = id(name);
+            let answer = host.api.get(&format!("/api/v1/deployments/{id}/kubeconfig"));
+            let frozen =
+                std::fs::read_to_string(frozen("plain").join("kubeconfigs").join(format!("{id}.yaml"))).unwrap();
+            assert_eq!((answer.status, answer.body), (200, frozen), "{name}");
+        }
+    };
+    served(&host);
+    let left = |host: &Host| {
+        let mut left = plain(host, "kubeconfigs", "");
+        left.extend(plain(host, "state", ".tfstate"));
+        left.extend(plain(host, "state", "bundle.json"));
+        left
+    };
+    wait_for("everything to be sealed", LIMIT, || left(&host).is_empty().then_some(()));
+    host.crash();
+    host.up();
+    served(&host);
+    let id = id("interrupted");
+    until(&host, &id, "failed");
+    retry(&host, &id);
+    until(&host, &id, "flux-bootstrapping");
+    for name in ["ready", "early", "unsafe"] {
+        destroy(&host, &self::id(name));
+    }
+    assert!(left(&host).is_empty(), "{:?}", left(&host));
 }
 
 #[test]

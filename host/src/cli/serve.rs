@@ -243,7 +243,8 @@ async fn reopen_on_hangup(audit: Arc<Audit>, mut hangup: Signal, stop: Cancellat
     }
 }
 
-fn store_settings(config: &Config) -> catalyst_store::Settings {
+/// How the store is opened, as the doctor is told as well.
+pub(super) fn store_settings(config: &Config) -> catalyst_store::Settings {
     catalyst_store::Settings {
         deployments_dir: config.deployments_dir.clone(),
         kubeconfigs_dir: config.kubeconfigs_dir.clone(),
@@ -251,6 +252,7 @@ fn store_settings(config: &Config) -> catalyst_store::Settings {
         lock_wait: config.lock_wait,
         log_cap_bytes: LOG_CAP,
         state_key: config.state_key.clone(),
+        seal: config.seal,
     }
 }
 

@@ -96,6 +96,10 @@ fn go_durations_are_read_and_bad_values_name_the_variable() {
         ("CATALYST_AUTH", "basic"),
         ("CATALYST_METRICS_LISTEN", "9090"),
         ("CATALYST_STATE_KEY", "k"),
+        ("CATALYST_SEAL", "everything"),
+        ("CATALYST_SEAL", "all"),
+        ("CATALYST_SECRETS_TTL", "-1s"),
+        ("CATALYST_SECRETS_TTL", "soon"),
         ("CATALYST_TRUSTED_PROXIES", "10.0.0.0/8, 10.0.0.0/99"),
         ("CATALYST_TRUSTED_PROXIES", "0.0.0.0/0"),
         ("CATALYST_API_PUBLIC_URL", "ftp://x"),
@@ -135,6 +139,22 @@ fn a_state_key_is_read_and_a_bad_one_is_refused_without_being_repeated() {
     assert!(config(&[("CATALYST_STATE_KEY", "")]).unwrap().state_key.is_none());
     let error = config(&[("CATALYST_STATE_KEY", &key[1..])]).unwrap_err().to_string();
     assert!(error.starts_with("CATALYST_STATE_KEY: must be 32 random bytes") && !error.contains("5e5e"), "{error}");
+}
+
+#[test]
+fn all_is_sealed_with_a_key_only_and_secrets_may_be_remembered_for_no_time() {
+    let key = ("CATALYST_STATE_KEY", "5e".repeat(32));
+    let key = (key.0, key.1.as_str());
+    assert_eq!(config(&[key, ("CATALYST_SEAL", "all")]).unwrap().seal, Seal::All);
+    for pairs in [vec![], vec![key], vec![("CATALYST_SEAL", "states")]] {
+        assert_eq!(config(&pairs).unwrap().seal, Seal::States);
+    }
+    let error = config(&[("CATALYST_SEAL", "all")]).unwrap_err().to_string();
+    assert!(error.contains("CATALYST_SEAL") && error.contains("CATALYST_STATE_KEY"), "{error}");
+    for (text, seconds) in [("0", 0), ("0s", 0), ("90s", 90), ("", 86_400)] {
+        let ttl = config(&[("CATALYST_SECRETS_TTL", text)]).unwrap().secrets_ttl;
+        assert_eq!(ttl, Duration::from_secs(seconds), "{text}");
+    }
 }
 
 #[test]

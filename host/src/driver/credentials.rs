@@ -1,7 +1,7 @@
 //! The secrets of a run that goes on from an earlier one: remembered, left by a crash, or given once more.
 
 use super::Driver;
-use catalyst_domain::provider::{Bundle, Descriptor};
+use catalyst_domain::provider::Descriptor;
 use catalyst_domain::request::{self, BodyError};
 use catalyst_domain::{Finding, Record, Secrets};
 
@@ -23,10 +23,7 @@ impl Driver {
         descriptor: &Descriptor,
         body: &[u8],
     ) -> Result<Secrets, CredentialsFault> {
-        let mut secrets = match self.vault.get(&record.id) {
-            Some(kept) => kept,
-            None => self.leftover(record).await,
-        };
+        let mut secrets = self.kept_secrets(&record.id).await.unwrap_or_default();
         let unreadable = match self.given(descriptor, body) {
             Ok((given, wrong)) if wrong.is_empty() => {
                 secrets.merge(given);
@@ -54,18 +51,5 @@ impl Driver {
         let (_, secrets, mut findings) = parsed.split(descriptor, &self.secret_keys());
         findings.retain(|finding| pointers.contains(&finding.pointer));
         Ok((secrets, findings))
-    }
-
-    /// What an interrupted run left in its work folder.
-    async fn leftover(&self, record: &Record) -> Secrets {
-        let bundle = self.store.bundle(&record.id).await.ok().flatten();
-        let bundle = bundle.and_then(|bytes| serde_json::from_slice::<Bundle>(&bytes).ok());
-        match bundle {
-            Some(bundle) => {
-                let found = self.engine.leftover_secrets(&record.id, &bundle.secret_variables);
-                found.ok().flatten().unwrap_or_default()
-            }
-            None => Secrets::default(),
-        }
     }
 }

@@ -68,7 +68,7 @@ impl Driver {
     async fn destroy_secrets(&self, record: &Record, body: &[u8]) -> Result<Secrets, TakeUpFault> {
         let Some(provider) = self.provider_of(record) else {
             // The bundle is kept, so the plugin is only asked which keys are secret.
-            return self.vault.get(&record.id).ok_or_else(|| self.not_loaded(record));
+            return self.kept_secrets(&record.id).await.ok_or_else(|| self.not_loaded(record));
         };
         let descriptor = provider.descriptor();
         let mut secrets = self.gather(record, descriptor, body).await?;
@@ -100,7 +100,7 @@ impl Hand {
             return self.not_destroyed(error).await;
         };
         let ended = run_destroy(self, bundle, secrets).await;
-        self.driver.vault.run_ended(&self.id);
+        self.driver.run_ended(&self.id).await;
         match ended {
             Ok(()) => match self.driver.infrastructure(&self.id).await {
                 Ok(Kept::Nothing | Kept::Empty) => self.destroyed("everything is removed").await,
@@ -126,6 +126,7 @@ impl Hand {
         self.say(phase::TOFU_DESTROY, Level::Info, words).await;
         self.fact(Fact::DestroyFinished).await;
         self.driver.vault.forget(&self.id);
+        self.driver.forget_sealed(&self.id).await;
     }
 
     /// `error` begins with `tofu`; what is still there is added.

@@ -36,7 +36,7 @@ impl Hand {
             Ok(permit) => permit,
             Err(error) => {
                 self.run_failed(&error).await;
-                return self.driver.vault.run_ended(&self.id);
+                return self.driver.run_ended(&self.id).await;
             }
         };
         let Some(record) = self.record() else { return };
@@ -56,7 +56,7 @@ impl Hand {
             Ok(outputs) => self.applied(&outputs.public_json).await,
             Err(error) => self.run_failed(&error).await,
         }
-        self.driver.vault.run_ended(&self.id);
+        self.driver.run_ended(&self.id).await;
     }
 
     /// The bundle that is kept, else a fresh one; and the secrets of this run.
@@ -176,7 +176,7 @@ impl Hand {
         tracing::warn!(deployment.id = %self.id, %error, "phase 0 failed");
         self.say(phase, Level::Error, error.clone()).await;
         self.fact(Fact::Phase0Failed { error }).await;
-        self.driver.vault.run_ended(&self.id);
+        self.driver.run_ended(&self.id).await;
     }
 
     // The same words as after a crash: for whoever reads them it is the same thing.

@@ -1,8 +1,8 @@
-//! Where the secrets of a run come from: the request, the host, or made here; and when they are forgotten.
+//! Where the secrets of a run come from: the request, the host, or made here.
 
-use super::{Driver, Settings};
+use super::Settings;
 use catalyst_domain::provider::{Descriptor, SecretSource};
-use catalyst_domain::{Record, SecretValue, Secrets, Status, Timestamp};
+use catalyst_domain::{SecretValue, Secrets};
 
 /// Name by which a provider asks for the registry's pull token.
 const GHCR_PULL_TOKEN: &str = "ghcr-pull-token";
@@ -35,21 +35,4 @@ pub fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(bytes)
-}
-
-impl Driver {
-    /// Wipes secrets whose time is over: those in memory, and those that a crash left in a work folder.
-    pub(super) fn forget_secrets(&self) {
-        self.vault.sweep();
-        let ttl = self.settings.secrets_ttl;
-        let over = |record: &Record| {
-            let end = record.finished_at.and_then(|at| at.checked_add(ttl).ok());
-            record.status == Status::Failed && end.is_some_and(|end| end < Timestamp::now())
-        };
-        for record in self.store.list().into_iter().filter(|record| over(record)) {
-            if let Err(error) = self.engine.forget_secrets(&record.id) {
-                tracing::warn!(deployment.id = %record.id, %error, "cannot remove the secrets of an interrupted run");
-            }
-        }
-    }
 }

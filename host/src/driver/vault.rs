@@ -1,4 +1,5 @@
-//! The secrets of runs, in memory only and for a limited time. A restart forgets them all.
+//! The secrets of runs, in memory and for a limited time. A restart forgets them all; what a run that was killed left on disk
+//! is taken in here.
 
 use catalyst_domain::{DeploymentId, Secrets};
 use std::collections::HashMap;
@@ -13,8 +14,8 @@ pub struct Vault {
 
 struct Kept {
     secrets: Secrets,
-    /// Counts from the end of the last run; none while one is going.
-    ended: Option<Instant>,
+    /// When they are forgotten; never while a run is going.
+    until: Option<Instant>,
 }
 
 impl Vault {
@@ -25,12 +26,21 @@ impl Vault {
 
     /// Keeps the secrets of a run that begins.
     pub fn put(&self, id: &DeploymentId, secrets: Secrets) {
-        self.kept().insert(id.clone(), Kept { secrets, ended: None });
+        self.kept().insert(id.clone(), Kept { secrets, until: None });
+    }
+
+    /// Keeps the secrets of a run that ended before, for the time that is left to them. What is kept already stays.
+    pub fn put_ended(&self, id: &DeploymentId, secrets: Secrets, left: Duration) {
+        let until = Instant::now().checked_add(left);
+        let mut all = self.kept();
+        if all.get(id).is_none_or(Kept::is_over) {
+            all.insert(id.clone(), Kept { secrets, until });
+        }
     }
 
     /// The secrets, where they are still kept.
     pub fn get(&self, id: &DeploymentId) -> Option<Secrets> {
-        self.kept().get(id).filter(|kept| !kept.is_over(self.ttl)).map(|kept| kept.secrets.clone())
+        self.kept().get(id).filter(|kept| !kept.is_over()).map(|kept| kept.secrets.clone())
     }
 
     /// Wipes the secrets of a deployment that did not come to be.
@@ -41,14 +51,13 @@ impl Vault {
     /// The run has ended: the time begins to count.
     pub fn run_ended(&self, id: &DeploymentId) {
         if let Some(kept) = self.kept().get_mut(id) {
-            kept.ended = Some(Instant::now());
+            kept.until = Instant::now().checked_add(self.ttl);
         }
     }
 
     /// Wipes what is over its time.
     pub fn sweep(&self) {
-        let ttl = self.ttl;
-        self.kept().retain(|_, kept| !kept.is_over(ttl));
+        self.kept().retain(|_, kept| !kept.is_over());
     }
 
     fn kept(&self) -> MutexGuard<'_, HashMap<DeploymentId, Kept>> {
@@ -57,8 +66,8 @@ impl Vault {
 }
 
 impl Kept {
-    fn is_over(&self, ttl: Duration) -> bool {
-        self.ended.is_some_and(|ended| ended.elapsed() >= ttl)
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
     }
 }
 
@@ -79,5 +88,20 @@ mod tests {
         assert!(vault.get(&id).is_none());
         vault.sweep();
         assert!(vault.kept().is_empty());
+    }
+
+    #[test]
+    fn secrets_that_a_crash_left_are_kept_for_the_rest_of_their_time() {
+        let (vault, id) = (Vault::new(Duration::from_secs(3600)), DeploymentId::from_bytes([1; 8]));
+        let secrets = |value: &str| {
+            let mut secrets = Secrets::default();
+            secrets.insert("token", SecretValue::new(value));
+            secrets
+        };
+        vault.put_ended(&id, secrets("old"), Duration::ZERO);
+        assert!(vault.get(&id).is_none());
+        vault.put_ended(&id, secrets("left"), Duration::from_secs(60));
+        vault.put_ended(&id, secrets("other"), Duration::from_secs(3600));
+        assert_eq!(vault.get(&id).unwrap().get("token").unwrap().expose(), "left");
     }
 }

@@ -5,6 +5,7 @@ use crate::cluster::{self, Observation, WatchSettings};
 use catalyst_domain::event::seconds;
 use catalyst_domain::kubeconfig::Kubeconfig;
 use catalyst_domain::{Entry, Fact, Level, Outcome, Record, Timestamp, phase};
+use catalyst_store::KubeconfigError;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -20,7 +21,8 @@ impl Hand {
         let Some(record) = self.record() else { return };
         let kubeconfig = match self.kubeconfig().await {
             Ok(kubeconfig) => kubeconfig,
-            Err(why) => return self.watch_ended(Outcome::Failed(why), BTreeMap::new()).await,
+            Err(None) => return,
+            Err(Some(why)) => return self.watch_ended(Outcome::Failed(why), BTreeMap::new()).await,
         };
         self.say(phase::MONITOR, Level::Info, "the kubeconfig is there; watching the new cluster's releases").await;
         let settings = self.watch_settings(&record);
@@ -42,10 +44,20 @@ impl Hand {
         }
     }
 
-    /// The stored kubeconfig. The store gives it out only once its server was checked, so nothing is dialled before.
-    async fn kubeconfig(&self) -> Result<Kubeconfig, String> {
-        let bytes = self.driver.store.kubeconfig(&self.id).await.map_err(|error| error.to_string())?;
-        Kubeconfig::parse(&bytes).map_err(|fault| fault.to_string())
+    /// The stored kubeconfig. The store gives it out only once its server was checked, so nothing is dialled before. One that the
+    /// host has no key for says nothing about the cluster, so nothing is decided (`None`) until the watch is stopped.
+    async fn kubeconfig(&self) -> Result<Kubeconfig, Option<String>> {
+        match self.driver.store.kubeconfig(&self.id).await {
+            Ok(bytes) => Kubeconfig::parse(&bytes).map_err(|fault| Some(fault.to_string())),
+            Err(KubeconfigError::Sealed(error)) => {
+                let text =
+                    format!("{error}; the cluster is watched again when the host was restarted with the right key");
+                self.say(phase::MONITOR, Level::Error, text).await;
+                self.stop.cancelled().await;
+                Err(None)
+            }
+            Err(error) => Err(Some(error.to_string())),
+        }
     }
 
     fn watch_settings(&self, record: &Record) -> WatchSettings {

@@ -2,6 +2,8 @@
 //!
 //! Everything goes through a `Dir`, so neither a path of a bundle nor a link that lies there leads out of the folder.
 
+mod leftovers;
+
 use cap_fs_ext::DirExt as _;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};

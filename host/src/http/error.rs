@@ -361,6 +361,7 @@ fn kubeconfig(error: KubeconfigError) -> (StatusCode, Problem) {
         KubeconfigError::Unchecked => coded(StatusCode::CONFLICT, "kubeconfig-unchecked", error),
         KubeconfigError::Refused(_) => coded(StatusCode::CONFLICT, "kubeconfig-refused", error),
         KubeconfigError::FileMissing => coded(StatusCode::CONFLICT, "kubeconfig-file-missing", error),
+        KubeconfigError::Sealed(storage) => ApiError::Storage(storage).parts(),
     }
 }
 

@@ -6,7 +6,8 @@ use crate::telemetry;
 use async_trait::async_trait;
 use catalyst_domain::{DeploymentId, Entry, Fact, Record, Status, Timestamp};
 use catalyst_store::{
-    AcceptError, CreateError, KubeconfigError, Numbered, Progress, RecordError, StateError, StorageError, Store,
+    AcceptError, CreateError, KubeconfigError, Numbered, Progress, RecordError, RunSecrets, RunSecretsKept, StateError,
+    StorageError, Store,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 /// Every operation that is measured.
-pub(super) const OPERATIONS: [&str; 14] = [
+pub(super) const OPERATIONS: [&str; 18] = [
     "create",
     "record",
     "append",
@@ -23,6 +24,10 @@ pub(super) const OPERATIONS: [&str; 14] = [
     "count",
     "accept_kubeconfig",
     "kubeconfig",
+    "put_run_secrets",
+    "run_secrets",
+    "forget_run_secrets",
+    "kept_run_secrets",
     "put_bundle",
     "bundle",
     "state",
@@ -114,7 +119,7 @@ impl Fault for AcceptError {
 
 impl Fault for KubeconfigError {
     fn of_the_store(&self) -> Failed {
-        when(matches!(self, Self::FileMissing))
+        when(matches!(self, Self::FileMissing | Self::Sealed(_)))
     }
 }
 
@@ -180,6 +185,22 @@ impl Store for Measured {
 
     fn kubeconfig_present(&self, id: &DeploymentId) -> bool {
         self.inner.kubeconfig_present(id)
+    }
+
+    async fn put_run_secrets(&self, id: &DeploymentId, secrets: RunSecrets) -> Result<RunSecretsKept, StorageError> {
+        self.took("put_run_secrets", self.inner.put_run_secrets(id, secrets)).await
+    }
+
+    async fn run_secrets(&self, id: &DeploymentId) -> Result<Option<RunSecrets>, StorageError> {
+        self.took("run_secrets", self.inner.run_secrets(id)).await
+    }
+
+    async fn forget_run_secrets(&self, id: &DeploymentId) -> Result<(), StorageError> {
+        self.took("forget_run_secrets", self.inner.forget_run_secrets(id)).await
+    }
+
+    async fn kept_run_secrets(&self) -> Result<Vec<(DeploymentId, Timestamp)>, StorageError> {
+        self.took("kept_run_secrets", self.inner.kept_run_secrets()).await
     }
 
     async fn put_bundle(&self, id: &DeploymentId, bundle: &[u8]) -> Result<(), StorageError> {

@@ -5,9 +5,12 @@
 
 use crate::deployment::Deployment;
 use crate::inner::{Inner, Put};
+use crate::kubeconfigs::ReadFault;
+use crate::reread::READ;
 use crate::states::States;
 use crate::{
-    AcceptError, CreateError, KubeconfigError, Numbered, Progress, RecordError, StateError, StorageError, Store, load,
+    AcceptError, CreateError, KubeconfigError, Numbered, Progress, RecordError, RunSecrets, RunSecretsKept, StateError,
+    StorageError, Store, load,
 };
 use async_trait::async_trait;
 use catalyst_domain::kubeconfig::authorise;
@@ -20,8 +23,8 @@ use tokio::sync::{Mutex, watch};
 pub struct FileStore(Arc<Inner>);
 
 impl FileStore {
-    pub(crate) fn around(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+    pub(crate) fn around(inner: Arc<Inner>) -> Self {
+        Self(inner)
     }
 
     fn find(&self, id: &DeploymentId) -> Result<Arc<Deployment>, RecordError> {
@@ -148,8 +151,11 @@ impl Store for FileStore {
         if record.has_kubeconfig() && record.kubeconfig_server.is_empty() {
             // The folder could not be read at the start.
             let lock = deployment.facts.clone();
-            let reread = self.locked(&lock, move |inner| inner.reread_kubeconfig(&deployment));
-            record = reread.await.flatten().map_err(|_| KubeconfigError::FileMissing)?;
+            let reread = self.locked(&lock, move |inner| {
+                let unread = |_| read_kubeconfig(inner, &deployment.record()).err();
+                inner.reread_kubeconfig(&deployment).map_err(|e| unread(e).unwrap_or(KubeconfigError::FileMissing))
+            });
+            record = reread.await.map_err(|_| KubeconfigError::FileMissing)??;
         }
         match &*record.kubeconfig_refusal {
             _ if record.kubeconfig_checked => {}
@@ -157,15 +163,31 @@ impl Store for FileStore {
             "" => return Err(KubeconfigError::NotYet),
             why => return Err(KubeconfigError::Refused(why.to_owned())),
         }
-        let read = self.blocking(move |inner| inner.kubeconfigs.read(&record));
-        match read.await {
-            Ok(Ok(Some(body))) => Ok(body),
-            _ => Err(KubeconfigError::FileMissing),
-        }
+        let read = self.blocking(move |inner| read_kubeconfig(inner, &record));
+        read.await.map_err(|_| KubeconfigError::FileMissing)?
     }
 
     fn kubeconfig_present(&self, id: &DeploymentId) -> bool {
         self.get(id).is_some_and(|record| self.0.kubeconfigs.has(&record))
+    }
+
+    async fn put_run_secrets(&self, id: &DeploymentId, secrets: RunSecrets) -> Result<RunSecretsKept, StorageError> {
+        let id = id.clone();
+        self.blocking(move |inner| inner.run_secrets().put(&id, &secrets)).await?
+    }
+
+    async fn run_secrets(&self, id: &DeploymentId) -> Result<Option<RunSecrets>, StorageError> {
+        let id = id.clone();
+        self.blocking(move |inner| inner.run_secrets().get(&id)).await?
+    }
+
+    async fn forget_run_secrets(&self, id: &DeploymentId) -> Result<(), StorageError> {
+        let id = id.clone();
+        self.blocking(move |inner| inner.run_secrets().forget(&id)).await?
+    }
+
+    async fn kept_run_secrets(&self) -> Result<Vec<(DeploymentId, Timestamp)>, StorageError> {
+        self.blocking(|inner| inner.run_secrets().kept()).await?
     }
 
     async fn put_bundle(&self, id: &DeploymentId, bundle: &[u8]) -> Result<(), StorageError> {
@@ -212,6 +234,16 @@ impl Store for FileStore {
             }
         }
         self.0.health.trouble()
+    }
+}
+
+fn read_kubeconfig(inner: &Inner, record: &Record) -> Result<Vec<u8>, KubeconfigError> {
+    match inner.kubeconfigs.read(record) {
+        Ok(Some(body)) => Ok(body),
+        Err(ReadFault::Sealed(fault)) => {
+            Err(KubeconfigError::Sealed(StorageError { doing: READ, why: fault.to_string() }))
+        }
+        Ok(None) | Err(ReadFault::Disk(_)) => Err(KubeconfigError::FileMissing),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It knows how a file gets to disk so that it survives a power loss, and nothing of what is in it.
 
+use crate::sealing::{HEAD_BYTES, KeyMark, sealed_with};
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, File, OpenOptions, OpenOptionsExt, PermissionsExt};
 use std::io::{self, Write};
 use std::path::Path;
@@ -153,10 +154,19 @@ impl Folder {
     }
 
     /// The first bytes of a file, up to `limit`.
-    pub(crate) fn head(&self, name: &str, limit: usize) -> io::Result<Vec<u8>> {
+    fn head(&self, name: &str, limit: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(limit);
         io::Read::read_to_end(&mut io::Read::take(self.dir.open(name)?, limit as u64), &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Which key sealed a file; `None` for one that is not sealed, and where there is none.
+    pub(crate) fn seal_of(&self, name: &str) -> io::Result<Option<KeyMark>> {
+        match self.head(name, HEAD_BYTES) {
+            Ok(head) => Ok(sealed_with(&head)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Names of the plain files.

@@ -5,7 +5,8 @@ use crate::folder::{Folder, WriteFault};
 use crate::health::{Health, failed};
 use crate::kubeconfigs::{self, Kubeconfigs};
 use crate::names::{Names, Owner, normal};
-use crate::sealing::StateKey;
+use crate::run_secrets::SecretsFolder;
+use crate::sealing::Sealer;
 use crate::states::States;
 use crate::{AcceptError, CreateError, Numbered, RecordError, Settings, StorageError, load};
 use catalyst_domain::Refused;
@@ -26,7 +27,7 @@ pub(crate) struct Inner {
     pub(crate) kubeconfigs: Kubeconfigs,
     pub(crate) health: Health,
     pub(crate) log_cap_bytes: u64,
-    state_key: Option<StateKey>,
+    sealer: Sealer,
     names: Names,
     all: RwLock<HashMap<DeploymentId, Arc<Deployment>>>,
 }
@@ -42,8 +43,8 @@ impl Inner {
     ) -> Self {
         let all = loaded.into_iter().map(|record| (record.id.clone(), Arc::new(Deployment::new(record)))).collect();
         let (names, all) = (Names::default(), RwLock::new(all));
-        let (log_cap_bytes, state_key) = (settings.log_cap_bytes, settings.state_key.clone());
-        Self { records, states, kubeconfigs, health, log_cap_bytes, state_key, names, all }
+        let (log_cap_bytes, sealer) = (settings.log_cap_bytes, Sealer::new(settings));
+        Self { records, states, kubeconfigs, health, log_cap_bytes, sealer, names, all }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -59,7 +60,16 @@ impl Inner {
     }
 
     pub(crate) fn states<'a>(&'a self, id: &'a DeploymentId) -> States<'a> {
-        States::new(&self.states, id, &self.health, self.state_key.as_ref())
+        States::new(&self.states, id, &self.health, &self.sealer)
+    }
+
+    pub(crate) fn run_secrets(&self) -> SecretsFolder<'_> {
+        SecretsFolder::new(&self.states, &self.health, &self.sealer)
+    }
+
+    /// Whether kubeconfigs and bundles are to be sealed.
+    pub(crate) fn seals_all(&self) -> bool {
+        self.sealer.key_for_all().is_some()
     }
 
     fn write_record(&self, record: &Record) -> Result<(), StorageError> {
@@ -159,7 +169,8 @@ impl Inner {
             .open()
             .map_err(|fault| AcceptError::Folder(self.kubeconfig_fault("open the folder of kubeconfigs", &fault)))?;
         self.health.check().map_err(AcceptError::Storage)?;
-        Kubeconfigs::write(&folder, &record.id, &config.stored(&put.body))
+        self.kubeconfigs
+            .write(&folder, &record.id, &config.stored(&put.body))
             .map_err(|fault| AcceptError::Storage(self.kubeconfig_fault("write the kubeconfig", &fault)))?;
         if let Err(error) = self.write_record(&next) {
             // After an unknown outcome the record on disk may name the file already.

@@ -1,13 +1,15 @@
 //! The folder of kubeconfigs.
 //!
 //! It is opened for every use, so that a folder that was unusable at start, or was put in place since, needs no restart.
+//! Where all is sealed each file is; what was kept from before is read as well.
 
 use crate::folder::{Folder, WriteFault};
+use crate::sealing::{self, Kind, SealFault, Sealer, StateKey};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use catalyst_domain::kubeconfig::MAX_BYTES;
 use catalyst_domain::{DeploymentId, Record};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,18 +20,30 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct Kubeconfigs {
     parent_path: PathBuf,
     name: OsString,
+    sealer: Sealer,
     parent: Mutex<Option<Dir>>,
+}
+
+/// Why a kubeconfig was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadFault {
+    /// The disk did not give it out.
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+    /// It is there and cannot be opened.
+    #[error(transparent)]
+    Sealed(SealFault),
 }
 
 impl Kubeconfigs {
     /// Nothing is opened yet; a path without a last name is refused.
-    pub(crate) fn new(path: &Path) -> io::Result<Self> {
+    pub(crate) fn new(path: &Path, sealer: Sealer) -> io::Result<Self> {
         // A link of the operator's leads out of the parent, where a `Dir` does not follow.
         let path = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path))?;
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the root folder cannot hold kubeconfigs"));
         };
-        Ok(Self { parent_path: parent.to_owned(), name: name.to_owned(), parent: Mutex::default() })
+        Ok(Self { parent_path: parent.to_owned(), name: name.to_owned(), sealer, parent: Mutex::default() })
     }
 
     /// Opens the folder; it is created where it is missing.
@@ -38,13 +52,53 @@ impl Kubeconfigs {
     }
 
     /// The stored kubeconfig of a record; `None` when it is missing.
-    pub(crate) fn read(&self, record: &Record) -> io::Result<Option<Vec<u8>>> {
-        let Some(name) = file_of(record) else { return Ok(None) };
+    pub(crate) fn read(&self, record: &Record) -> Result<Option<Vec<u8>>, ReadFault> {
+        file_of(record).map_or(Ok(None), |name| self.read_file(&record.id, &name))
+    }
+
+    fn read_file(&self, id: &DeploymentId, name: &str) -> Result<Option<Vec<u8>>, ReadFault> {
+        let Some(folder) = self.existing()? else { return Ok(None) };
+        let Some(bytes) = folder.read(name, MAX_BYTES as u64 + sealing::ADDED_BYTES)? else { return Ok(None) };
+        self.sealer.opened(Kind::Kubeconfig, id, bytes).map(Some).map_err(ReadFault::Sealed)
+    }
+
+    fn existing(&self) -> io::Result<Option<Folder>> {
         match self.parent()?.open_dir(&self.name) {
-            Ok(dir) => Folder::new(dir)?.read(&name, MAX_BYTES as u64),
+            Ok(dir) => Folder::new(dir).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Seals what is kept of a record in plain, where all is to be sealed; how many files that were.
+    pub(crate) fn seal_kept(&self, record: &Record) -> Result<usize, WriteFault> {
+        let Some(key) = self.sealer.key_for_all() else { return Ok(0) };
+        let Some(folder) = self.existing().map_err(WriteFault::Unchanged)? else { return Ok(0) };
+        let mut count = 0;
+        for name in file_of(record).into_iter().chain([refused_name_of(&record.id)]) {
+            if folder.seal_of(&name).map_err(WriteFault::Unchanged)?.is_some() {
+                continue;
+            }
+            let plain = folder.read(&name, MAX_BYTES as u64).map_err(WriteFault::Unchanged)?;
+            let Some(plain) = plain else { continue };
+            let sealed = key.seal(Kind::Kubeconfig, &record.id, &plain).map_err(unsealed)?;
+            folder.replace(&name, &sealed)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// The deployments whose kubeconfig is sealed with a key that is not `key`.
+    pub(crate) fn sealed_otherwise(&self, key: Option<&StateKey>) -> io::Result<BTreeSet<String>> {
+        let mut closed = BTreeSet::new();
+        let Some(folder) = self.existing()? else { return Ok(closed) };
+        for name in folder.names()?.into_iter().filter(|name| starts_with_id(name)) {
+            let mark = folder.seal_of(&name)?;
+            if mark.is_some() && mark != key.map(StateKey::mark) {
+                closed.insert(name.split('.').next().unwrap_or_default().to_owned());
+            }
+        }
+        Ok(closed)
     }
 
     /// Whether the file of a record is there.
@@ -75,13 +129,15 @@ impl Kubeconfigs {
     }
 
     /// Writes the file of a deployment.
-    pub(crate) fn write(folder: &Folder, id: &DeploymentId, body: &[u8]) -> Result<(), WriteFault> {
-        folder.replace(&name_of(id), body)
+    pub(crate) fn write(&self, folder: &Folder, id: &DeploymentId, body: &[u8]) -> Result<(), WriteFault> {
+        folder.replace(&name_of(id), &self.sealer.closed(Kind::Kubeconfig, id, body).map_err(unsealed)?)
     }
 
     /// Replaces the file that a record names.
     pub(crate) fn rewrite(&self, record: &Record, body: &[u8]) -> Result<(), WriteFault> {
-        self.open()?.replace(&file_of(record).unwrap_or_else(|| name_of(&record.id)), body)
+        let name = file_of(record).unwrap_or_else(|| name_of(&record.id));
+        let closed = self.sealer.closed(Kind::Kubeconfig, &record.id, body).map_err(unsealed)?;
+        self.open()?.replace(&name, &closed)
     }
 
     /// Gives the file that a record names another name, so that it is used no more and a person can look at it.
@@ -91,8 +147,8 @@ impl Kubeconfigs {
     }
 
     /// What was set aside, if anything was.
-    pub(crate) fn read_refused(&self, id: &DeploymentId) -> io::Result<Option<Vec<u8>>> {
-        Folder::new(self.parent()?.open_dir(&self.name)?)?.read(&refused_name_of(id), MAX_BYTES as u64)
+    pub(crate) fn read_refused(&self, id: &DeploymentId) -> Result<Option<Vec<u8>>, ReadFault> {
+        self.read_file(id, &refused_name_of(id))
     }
 
     /// Removes what was set aside.
@@ -127,6 +183,10 @@ impl Kubeconfigs {
         *parent = Some(dir.try_clone()?);
         Ok(dir)
     }
+}
+
+fn unsealed(fault: SealFault) -> WriteFault {
+    WriteFault::Unchanged(io::Error::other(fault))
 }
 
 /// Base name of a deployment's kubeconfig.

@@ -15,14 +15,17 @@ mod load;
 mod names;
 mod open;
 mod reread;
+mod run_secrets;
+mod seal_kept;
 mod sealing;
 mod states;
 #[cfg(test)]
 mod unknown_outcome_tests;
 
 pub use files::FileStore;
-pub use open::{HeldFolder, OpenError, Settings, states_closed_to};
-pub use sealing::{BadStateKey, StateKey, is_sealed};
+pub use open::{HeldFolder, OpenError, Settings, closed_to, kubeconfigs_sealed_and_plain};
+pub use run_secrets::{RunSecrets, RunSecretsKept};
+pub use sealing::{BadStateKey, Seal, StateKey, is_sealed};
 
 use async_trait::async_trait;
 use catalyst_domain::Refused;
@@ -151,6 +154,9 @@ pub enum KubeconfigError {
     /// The record names a file that cannot be read.
     #[error("the kubeconfig file is missing or cannot be read")]
     FileMissing,
+    /// It is there, and cannot be opened: no key, another key, or a broken seal.
+    #[error(transparent)]
+    Sealed(StorageError),
 }
 
 /// Why OpenTofu's state was not read, written or locked.
@@ -215,6 +221,19 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the file that the record names is there: what [`catalyst_domain::restart::on_start`] asks. It reads the
     /// disk, so it is meant for the start of the process.
     fn kubeconfig_present(&self, id: &DeploymentId) -> bool;
+
+    /// Keeps the secrets of an interrupted run for its retry, instead of those that were kept before. They are on disk only
+    /// sealed: without a key nothing is written.
+    async fn put_run_secrets(&self, id: &DeploymentId, secrets: RunSecrets) -> Result<RunSecretsKept, StorageError>;
+
+    /// The kept secrets of an interrupted run; `None` also for those that cannot be opened.
+    async fn run_secrets(&self, id: &DeploymentId) -> Result<Option<RunSecrets>, StorageError>;
+
+    /// Removes them, if there are any.
+    async fn forget_run_secrets(&self, id: &DeploymentId) -> Result<(), StorageError>;
+
+    /// The deployments of which secrets are kept, and when their runs ended.
+    async fn kept_run_secrets(&self) -> Result<Vec<(DeploymentId, Timestamp)>, StorageError>;
 
     /// Keeps the rendered bundle of a deployment, as the JSON text of [`catalyst_domain::provider::Bundle`].
     async fn put_bundle(&self, id: &DeploymentId, bundle: &[u8]) -> Result<(), StorageError>;

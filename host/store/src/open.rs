@@ -6,12 +6,13 @@ use crate::files::FileStore;
 use crate::folder::{FOLDER_MODE, Folder, WriteFault};
 use crate::inner::Inner;
 use crate::kubeconfigs::{Kubeconfigs, starts_with_id};
-use crate::sealing::StateKey;
+use crate::sealing::{Seal, Sealer, StateKey};
 use crate::states::sealed_otherwise;
-use crate::{health, load};
+use crate::{health, load, seal_kept};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use rustix::fs::{FlockOperation, flock, fstat};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -41,8 +42,10 @@ pub struct Settings {
     pub lock_wait: Duration,
     /// Length of a log in bytes from which on only phase markers and component states are kept.
     pub log_cap_bytes: u64,
-    /// Key for OpenTofu's states (`CATALYST_STATE_KEY`); without one they are kept as they come.
+    /// Key for what is sealed (`CATALYST_STATE_KEY`); without one all is kept as it comes.
     pub state_key: Option<StateKey>,
+    /// What is sealed with it (`CATALYST_SEAL`).
+    pub seal: Seal,
 }
 
 /// Why the store was not opened.
@@ -64,10 +67,13 @@ pub enum OpenError {
         /// How long it was waited for.
         waited: Duration,
     },
-    /// The key is not the one that the kept states are encrypted with. Nothing was changed.
+    /// All is to be sealed, and there is no key to do it with.
+    #[error("CATALYST_SEAL is all, and CATALYST_STATE_KEY, the key to seal with, is not set")]
+    NoKey,
+    /// The key is not the one that kept files are encrypted with. Nothing was changed.
     #[error(
-        "CATALYST_STATE_KEY is not the key of the OpenTofu states in {}: {deployments} are encrypted with another one; \
-         give that key, or none to serve without these states",
+        "CATALYST_STATE_KEY is not the key of the OpenTofu states in {} or of what is encrypted beside them: files of \
+         {deployments} deployments are encrypted with another one; give that key, or none to serve without these files",
         path.display()
     )]
     OtherStateKey {
@@ -90,6 +96,9 @@ impl FileStore {
             let path = path.to_owned();
             |source| OpenError::Folder { path, source }
         };
+        if settings.seal == Seal::All && settings.state_key.is_none() {
+            return Err(OpenError::NoKey);
+        }
         let records = root(&settings.deployments_dir, "deployments").map_err(fault(&settings.deployments_dir))?;
         lock(records.node(), &settings.deployments_dir, settings.lock_wait)?;
         let states = root(&settings.state_dir, "OpenTofu states").map_err(fault(&settings.state_dir))?;
@@ -97,8 +106,9 @@ impl FileStore {
         if !is_same(records.node(), states.node()).map_err(fault(&settings.state_dir))? {
             lock(states.node(), &settings.state_dir, settings.lock_wait)?;
         }
-        admit_key(&states, &settings)?;
-        let kubeconfigs = Kubeconfigs::new(&settings.kubeconfigs_dir).map_err(fault(&settings.kubeconfigs_dir))?;
+        let kubeconfigs = Kubeconfigs::new(&settings.kubeconfigs_dir, Sealer::new(&settings));
+        let kubeconfigs = kubeconfigs.map_err(fault(&settings.kubeconfigs_dir))?;
+        admit_key(&states, &kubeconfigs, &settings)?;
         Self::start(records, states, kubeconfigs, &settings)
     }
 
@@ -134,9 +144,10 @@ impl FileStore {
             health.fault("sync the folder of states", &WriteFault::Unknown(error));
         }
         note_key(&states, settings.state_key.as_ref(), &health);
-        let inner = Inner::new(records, states, kubeconfigs, health, settings, loaded);
+        let inner = Arc::new(Inner::new(records, states, kubeconfigs, health, settings, loaded));
         inner.reread_kubeconfigs();
         tracing::info!(deployments = inner.len(), "the store is open");
+        seal_kept::begin(&inner);
         Ok(Arc::new(Self::around(inner)))
     }
 }
@@ -162,14 +173,37 @@ impl HeldFolder {
     }
 }
 
-/// How many deployments' states this key does not open; without a key, how many are encrypted. Reads the newest version of
-/// each and changes nothing.
+/// How many deployments have a state, a bundle or a kubeconfig that this key does not open; without a key, that is encrypted.
+/// Reads the first bytes of each and changes nothing.
+///
+/// # Errors
+/// A folder cannot be read.
+pub fn closed_to(settings: &Settings) -> io::Result<usize> {
+    let mut closed = BTreeSet::new();
+    if settings.state_dir.is_dir() {
+        let states = Folder::new(Dir::open_ambient_dir(&settings.state_dir, ambient_authority())?)?;
+        closed = sealed_otherwise(&states, settings.state_key.as_ref())?;
+    }
+    if settings.kubeconfigs_dir.is_dir() {
+        let kubeconfigs = Kubeconfigs::new(&settings.kubeconfigs_dir, Sealer::new(settings))?;
+        closed.extend(kubeconfigs.sealed_otherwise(settings.state_key.as_ref())?);
+    }
+    Ok(closed.len())
+}
+
+/// How many kubeconfigs of a folder are sealed, and how many are not. Reads the first bytes of each and changes nothing.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn states_closed_to(state_dir: &Path, key: Option<&StateKey>) -> io::Result<usize> {
-    let states = Folder::new(Dir::open_ambient_dir(state_dir, ambient_authority())?)?;
-    sealed_otherwise(&states, key)
+pub fn kubeconfigs_sealed_and_plain(kubeconfigs_dir: &Path) -> io::Result<(usize, usize)> {
+    let (mut sealed, mut plain) = (0, 0);
+    if kubeconfigs_dir.is_dir() {
+        let folder = Folder::new(Dir::open_ambient_dir(kubeconfigs_dir, ambient_authority())?)?;
+        for name in folder.names()?.into_iter().filter(|name| starts_with_id(name)) {
+            *if folder.seal_of(&name)?.is_some() { &mut sealed } else { &mut plain } += 1;
+        }
+    }
+    Ok((sealed, plain))
 }
 
 /// Creates a folder and what is missing above it, for the owner only.
@@ -184,21 +218,25 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-// A start with another key is refused before anything is written under it; the note tells without reading every state.
-fn admit_key(states: &Folder, settings: &Settings) -> Result<(), OpenError> {
+// A start with another key is refused before anything is written under it; the note tells without reading every file.
+fn admit_key(states: &Folder, kubeconfigs: &Kubeconfigs, settings: &Settings) -> Result<(), OpenError> {
     let fault = |source| OpenError::Folder { path: settings.state_dir.clone(), source };
     let Some(noted) = states.read(KEY_NOTE, KEY_NOTE_BYTES).map_err(fault)? else { return Ok(()) };
     let key = settings.state_key.as_ref();
     if key.is_some_and(|key| noted.trim_ascii() == key.mark().text().as_bytes()) {
         return Ok(());
     }
-    let deployments = sealed_otherwise(states, key).map_err(fault)?;
+    let mut closed = sealed_otherwise(states, key).map_err(fault)?;
+    // A folder of kubeconfigs that cannot be read now is reported where it is opened.
+    closed.extend(kubeconfigs.sealed_otherwise(key).unwrap_or_default());
+    let deployments = closed.len();
     match (deployments, key) {
         (0, _) => {}
         (_, Some(_)) => return Err(OpenError::OtherStateKey { path: settings.state_dir.clone(), deployments }),
         (_, None) => tracing::warn!(
             deployments,
-            "OpenTofu states are encrypted and CATALYST_STATE_KEY is not set: these deployments cannot be retried or destroyed"
+            "files are encrypted and CATALYST_STATE_KEY is not set: these deployments cannot be retried or destroyed, and kubeconfigs \
+             among them are not given out"
         ),
     }
     Ok(())

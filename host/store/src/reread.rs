@@ -4,14 +4,14 @@
 use crate::StorageError;
 use crate::deployment::Deployment;
 use crate::inner::Inner;
-use crate::kubeconfigs::refused_name_of;
+use crate::kubeconfigs::{ReadFault, refused_name_of};
 use catalyst_domain::kubeconfig::{Kubeconfig, sha256_hex};
 use catalyst_domain::record::ServerFault;
 use catalyst_domain::transition::apply;
 use catalyst_domain::{Entry, Fact, Level, Record, Timestamp, phase};
 use std::sync::Arc;
 
-const READ: &str = "read the kubeconfig";
+pub(crate) const READ: &str = "read the kubeconfig";
 
 impl Inner {
     /// Reads all of them. One that cannot be read now is read when somebody asks for it.
@@ -31,7 +31,7 @@ impl Inner {
         if !must_be_reread(&record) {
             return Ok(record);
         }
-        let fault = |error: std::io::Error| StorageError { doing: READ, why: error.to_string() };
+        let fault = |error: ReadFault| StorageError { doing: READ, why: error.to_string() };
         let (body, is_aside) = match self.kubeconfigs.read(&record).map_err(fault)? {
             Some(body) => (body, false),
             // A crash came between the file and the record.

@@ -1,14 +1,15 @@
 //! OpenTofu's state, its lock and the rendered bundle: one folder per deployment.
 //!
 //! A state is never overwritten: each write is a new file with the next number, and the highest number counts. With a
-//! key each new version is sealed; the ones from before are still read.
+//! key each new version is sealed; the ones from before are still read. A bundle is sealed where all is.
 
 use crate::folder::{Folder, WriteFault};
 use crate::health::{Health, failed};
-use crate::sealing::{self, KeyMark, SealFault, StateKey};
+use crate::sealing::{self, Kind, SealFault, Sealer, StateKey};
 use crate::{StateError, StorageError};
 use catalyst_domain::DeploymentId;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::io;
 
 /// Earlier states that are kept: enough to go back behind a bad apply and its retries.
@@ -36,7 +37,7 @@ pub(crate) struct States<'a> {
     root: &'a Folder,
     id: &'a DeploymentId,
     health: &'a Health,
-    key: Option<&'a StateKey>,
+    sealer: &'a Sealer,
 }
 
 #[derive(Deserialize)]
@@ -57,8 +58,8 @@ struct Resource {
 }
 
 impl<'a> States<'a> {
-    pub(crate) fn new(root: &'a Folder, id: &'a DeploymentId, health: &'a Health, key: Option<&'a StateKey>) -> Self {
-        Self { root, id, health, key }
+    pub(crate) fn new(root: &'a Folder, id: &'a DeploymentId, health: &'a Health, sealer: &'a Sealer) -> Self {
+        Self { root, id, health, sealer }
     }
 
     /// The newest state. One that cannot be opened is an error: an older one would hide what was created since.
@@ -69,10 +70,10 @@ impl<'a> States<'a> {
         let Some((newest, older)) = known.split_last() else { return Ok(None) };
         let limit = BLOB_BYTES + sealing::ADDED_BYTES;
         let Some(bytes) = folder.read(&version_name(*newest), limit).map_err(failed)? else { return Ok(None) };
-        if self.key.is_some() && !sealing::is_sealed(&bytes) {
+        if self.sealer.key().is_some() && !sealing::is_sealed(&bytes) {
             self.plain_is_genuine(&folder, *newest, &bytes, older)?;
         }
-        let opened = sealing::open(self.key, self.id, *newest, bytes);
+        let opened = self.sealer.opened(Kind::State(*newest), self.id, bytes);
         opened.map(Some).map_err(|fault| sealed_off(READ_STATE, *newest, fault))
     }
 
@@ -132,15 +133,19 @@ impl<'a> States<'a> {
 
     pub(crate) fn put_bundle(&self, bundle: &[u8]) -> Result<(), StorageError> {
         check_length(WRITE_BUNDLE, bundle)?;
-        self.write(WRITE_BUNDLE, BUNDLE, bundle)
+        let closed = self.sealer.closed(Kind::Bundle, self.id, bundle);
+        let closed = closed.map_err(|fault| StorageError { doing: WRITE_BUNDLE, why: fault.to_string() })?;
+        self.write(WRITE_BUNDLE, BUNDLE, &closed)
     }
 
     pub(crate) fn bundle(&self) -> Result<Option<Vec<u8>>, StorageError> {
         let read = || match self.existing()? {
-            Some(folder) => folder.read(BUNDLE, BLOB_BYTES),
+            Some(folder) => folder.read(BUNDLE, BLOB_BYTES + sealing::ADDED_BYTES),
             None => Ok(None),
         };
-        read().map_err(|error| failed(READ_BUNDLE, &error))
+        let Some(bytes) = read().map_err(|error| failed(READ_BUNDLE, &error))? else { return Ok(None) };
+        let opened = self.sealer.opened(Kind::Bundle, self.id, bytes);
+        opened.map(Some).map_err(|fault| StorageError { doing: READ_BUNDLE, why: fault.to_string() })
     }
 
     fn write_state(&self, state: &[u8]) -> Result<(), StorageError> {
@@ -152,16 +157,20 @@ impl<'a> States<'a> {
             self.goes_on(&folder, *newest)?;
         }
         let next = known.last().map_or(1, |newest| newest + 1);
-        let sealed = self.key.map(|key| key.seal(self.id, next, state)).transpose();
+        let sealed = self.sealer.key().map(|key| key.seal(Kind::State(next), self.id, state)).transpose();
         let sealed = sealed.map_err(|fault| sealed_off(WRITE_STATE, next, fault))?;
         let bytes = sealed.as_deref().unwrap_or(state);
         self.health.judge(WRITE_STATE, folder.replace(&version_name(next), bytes))?;
         for old in known.iter().filter(|old| **old + VERSIONS_KEPT <= next) {
             folder.discard(&version_name(*old));
         }
-        if let Some(key) = self.key {
+        if let Some(key) = self.sealer.key() {
             let kept = known.iter().filter(|old| **old + VERSIONS_KEPT > next);
-            kept.for_each(|old| self.seal_older(&folder, *old, key));
+            kept.for_each(|old| {
+                if let Err(error) = self.seal_version(&folder, *old, key) {
+                    tracing::warn!(deployment.id = %self.id, version = old, %error, "an earlier state stays unencrypted");
+                }
+            });
         }
         self.sweep(&folder);
         Ok(())
@@ -186,31 +195,51 @@ impl<'a> States<'a> {
         }
     }
 
-    // A key that came later covers what is kept from before as well. A version that cannot be sealed stays as it is.
-    fn seal_older(&self, folder: &Folder, version: u64, key: &StateKey) {
-        let name = version_name(version);
-        let sealed = || -> io::Result<()> {
-            if seal_of(folder, version)?.is_some() {
-                return Ok(());
-            }
-            let Some(plain) = folder.read(&name, BLOB_BYTES)? else { return Ok(()) };
-            let sealed = key.seal(self.id, version, &plain).map_err(io::Error::other)?;
-            folder.replace(&name, &sealed).map_err(|fault| {
-                if let WriteFault::Unknown(_) = fault {
-                    self.health.fault(WRITE_STATE, &fault);
-                }
-                fault.into_reason()
-            })
-        };
-        if let Err(error) = sealed() {
-            tracing::warn!(deployment.id = %self.id, version, %error, "an earlier state stays unencrypted");
+    // A key that came later covers what is kept from before as well. A version that cannot be sealed stays as it is. Whether
+    // there was something to seal.
+    fn seal_version(&self, folder: &Folder, version: u64, key: &StateKey) -> io::Result<bool> {
+        self.seal_file(folder, &version_name(version), |plain| key.seal(Kind::State(version), self.id, plain))
+    }
+
+    fn seal_file(
+        &self,
+        folder: &Folder,
+        name: &str,
+        seal: impl FnOnce(&[u8]) -> Result<Vec<u8>, SealFault>,
+    ) -> io::Result<bool> {
+        if folder.seal_of(name)?.is_some() {
+            return Ok(false);
         }
+        let Some(plain) = folder.read(name, BLOB_BYTES)? else { return Ok(false) };
+        let sealed = seal(&plain).map_err(io::Error::other)?;
+        folder.replace(name, &sealed).map_err(|fault| {
+            if let WriteFault::Unknown(_) = fault {
+                self.health.fault(WRITE_STATE, &fault);
+            }
+            fault.into_reason()
+        })?;
+        Ok(true)
+    }
+
+    /// Seals the bundle and every version that is plain yet, where all is to be sealed; how many files that were.
+    pub(crate) fn seal_kept(&self) -> io::Result<usize> {
+        let Some(key) = self.sealer.key_for_all() else { return Ok(0) };
+        let Some(folder) = self.existing()? else { return Ok(0) };
+        // A temporary file of an interrupted write may hold what was to be plain.
+        self.sweep(&folder);
+        let mut sealed = 0;
+        // The newest first: a plain version above a sealed one would not pass as genuine.
+        for version in versions(&folder)?.into_iter().rev() {
+            sealed += usize::from(self.seal_version(&folder, version, key)?);
+        }
+        let bundle = self.seal_file(&folder, BUNDLE, |plain| key.seal(Kind::Bundle, self.id, plain))?;
+        Ok(sealed + usize::from(bundle))
     }
 
     // A sealed state is never followed by a plain one or by one under another key: who has no key could not have read it.
     fn goes_on(&self, folder: &Folder, newest: u64) -> Result<(), StorageError> {
-        let sealed_with = seal_of(folder, newest).map_err(|error| failed(WRITE_STATE, &error))?;
-        let fault = match (sealed_with, self.key) {
+        let sealed_with = folder.seal_of(&version_name(newest)).map_err(|error| failed(WRITE_STATE, &error))?;
+        let fault = match (sealed_with, self.sealer.key()) {
             (None, _) => return Ok(()),
             (Some(mark), Some(key)) if mark == key.mark() => return Ok(()),
             (Some(_), Some(_)) => SealFault::OtherKey,
@@ -226,7 +255,7 @@ impl<'a> States<'a> {
             return Err(sealed_off(READ_STATE, newest, SealFault::Broken));
         }
         for version in older {
-            if seal_of(folder, *version).map_err(|error| failed(READ_STATE, &error))?.is_some() {
+            if folder.seal_of(&version_name(*version)).map_err(|error| failed(READ_STATE, &error))?.is_some() {
                 return Err(sealed_off(READ_STATE, newest, SealFault::Broken));
             }
         }
@@ -285,25 +314,24 @@ fn sealed_off(doing: &'static str, version: u64, fault: SealFault) -> StorageErr
     StorageError { doing, why: format!("version {version} cannot be used: {fault}") }
 }
 
-/// Counts the deployments whose newest state is sealed with a key that is not `key`.
-pub(crate) fn sealed_otherwise(root: &Folder, key: Option<&StateKey>) -> io::Result<usize> {
-    let mut count = 0;
+/// The deployments whose newest state or whose bundle is sealed with a key that is not `key`.
+pub(crate) fn sealed_otherwise(root: &Folder, key: Option<&StateKey>) -> io::Result<BTreeSet<String>> {
+    let mut closed = BTreeSet::new();
     for entry in root.dir().entries()? {
         let entry = entry?;
         if !entry.file_type()?.is_dir() {
             continue;
         }
         let folder = Folder::new(entry.open_dir()?)?;
-        let Some(newest) = versions(&folder)?.pop() else { continue };
-        let mark = seal_of(&folder, newest)?;
-        count += usize::from(mark.is_some() && mark != key.map(StateKey::mark));
+        let newest = versions(&folder)?.pop().map(version_name);
+        for name in newest.iter().map(String::as_str).chain([BUNDLE]) {
+            let mark = folder.seal_of(name)?;
+            if mark.is_some() && mark != key.map(StateKey::mark) {
+                closed.insert(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
     }
-    Ok(count)
-}
-
-// Which key sealed a version; `None` for a plain one.
-fn seal_of(folder: &Folder, version: u64) -> io::Result<Option<KeyMark>> {
-    Ok(sealing::sealed_with(&folder.head(&version_name(version), sealing::HEAD_BYTES)?))
+    Ok(closed)
 }
 
 fn version_name(number: u64) -> String {

@@ -35,6 +35,7 @@ fn settings(root: &std::path::Path) -> Settings {
         lock_wait: Duration::ZERO,
         log_cap_bytes: 1_000_000,
         state_key: None,
+        seal: crate::Seal::States,
     }
 }
 
@@ -43,7 +44,7 @@ fn open_broken(settings: &Settings) -> Arc<FileStore> {
     let dir = |path| Dir::open_ambient_dir(path, ambient_authority()).unwrap();
     let records = Folder::that_cannot_sync(dir(&settings.deployments_dir));
     let states = Folder::new(dir(&settings.state_dir)).unwrap();
-    let kubeconfigs = Kubeconfigs::new(&settings.kubeconfigs_dir).unwrap();
+    let kubeconfigs = Kubeconfigs::new(&settings.kubeconfigs_dir, crate::sealing::Sealer::new(settings)).unwrap();
     FileStore::start(records, states, kubeconfigs, settings).unwrap()
 }
 

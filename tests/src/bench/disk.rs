@@ -23,6 +23,7 @@ pub fn store(folder: &Path) -> anyhow::Result<Arc<FileStore>> {
         lock_wait: std::time::Duration::from_secs(5),
         log_cap_bytes: 64 * 1024 * 1024,
         state_key: None,
+        seal: catalyst_store::Seal::States,
     })?)
 }
 

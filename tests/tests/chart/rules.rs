@@ -5,7 +5,7 @@ use catalyst::config::{Config, ConfigError};
 use catalyst::http::WebOrigin;
 
 /// What is set, and what Helm must say of it.
-const REFUSED: [(&str, &str); 73] = [
+const REFUSED: [(&str, &str); 76] = [
     (r#"replicas=3"#, "replicas"),
     (r#"env.CATALYST_APPLY_TIMEOUT="soon""#, "CATALYST_APPLY_TIMEOUT"),
     (r#"env.CATALYST_TOFU_CONFINE="on""#, "CATALYST_TOFU_CONFINE"),
@@ -46,7 +46,10 @@ const REFUSED: [(&str, &str); 73] = [
     (r#"env.CATALYST_LISTEN="0.0.0.256:8080""#, "CATALYST_LISTEN"),
     (r#"env.CATALYST_LISTEN="[1]:8080""#, "CATALYST_LISTEN"),
     (r#"env.CATALYST_APPLY_TIMEOUT="0s""#, "CATALYST_APPLY_TIMEOUT"),
-    (r#"env.CATALYST_SECRETS_TTL="0h0.0m""#, "CATALYST_SECRETS_TTL"),
+    (r#"env.CATALYST_LOCK_WAIT="0h0.0m""#, "CATALYST_LOCK_WAIT"),
+    (r#"env.CATALYST_SECRETS_TTL="-1s""#, "CATALYST_SECRETS_TTL"),
+    (r#"env.CATALYST_SEAL="everything""#, "CATALYST_SEAL"),
+    (r#"env.CATALYST_SEAL="all""#, "CATALYST_SEAL: all needs"),
     (r#"env.CATALYST_TRUSTED_PROXIES="10.0.0.0/99""#, "CATALYST_TRUSTED_PROXIES"),
     (r#"env.CATALYST_TRUSTED_PROXIES="10.0.0/8""#, "CATALYST_TRUSTED_PROXIES"),
     (r#"env.CATALYST_TRUSTED_PROXIES="fd00::/129""#, "CATALYST_TRUSTED_PROXIES"),
@@ -116,6 +119,7 @@ fn good_values_beside_them_are_taken() {
         r#"env.CATALYST_LOCK_WAIT="0.5s""#,
         r#"env.CATALYST_LOCK_WAIT="100ms""#,
         r#"env.CATALYST_LOCK_WAIT="""#,
+        r#"env.CATALYST_SECRETS_TTL="0""#,
         r#"env.CATALYST_TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7,fd00::/8 ::1""#,
         r#"env.CATALYST_ALLOWED_HOSTS="console.example.org:8443, *.a.example .b.example,192.0.2.7 [2001:db8::7]:80 ::1""#,
         r#"env.CATALYST_OIDC_ISSUER="http://localhost:8443/realm""#,

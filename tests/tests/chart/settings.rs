@@ -58,6 +58,7 @@ fn every_setting_arrives_in_the_container() {
         "CATALYST_ALLOWED_CLOUDS" => "keystone.example.org *.corp.example, 10.0.0.0/8 fd00::/8",
         "CATALYST_ALLOWED_HOSTS" => "console.example.org, .apps.example.org",
         "CATALYST_TOFU_CONFINE" => "off",
+        "CATALYST_SEAL" => "states",
         "CATALYST_AUDIT_LOG" => "/var/lib/catalyst/audit/log",
         "CATALYST_DEPLOYMENTS_DIR" | "CATALYST_KUBECONFIGS_DIR" | "CATALYST_STATE_DIR" => "/var/lib/catalyst/x",
         "CATALYST_TOFU_WORKDIR" | "CATALYST_CACHE_DIR" => "/tmp/x",
@@ -142,6 +143,7 @@ async fn the_host_takes_every_value_set_and_opens_what_it_names_on_empty_volumes
             lock_wait: Duration::ZERO,
             log_cap_bytes: 1 << 20,
             state_key: config.state_key.clone(),
+            seal: config.seal,
         });
         assert!(store.is_ok(), "{set}: {:?}", store.err());
         let held = HeldFolder::take(&config.tofu.workdir, Duration::ZERO);

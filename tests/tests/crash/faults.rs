@@ -117,4 +117,6 @@ campaign! {
     faults_of_a_lock: Lock;
     faults_of_an_unlock: Unlock;
     faults_of_a_bundle: Bundle;
+    faults_of_a_put_where_all_is_sealed: SealedPut;
+    faults_of_the_sealing_of_a_runs_secrets: RunSecrets;
 }

@@ -45,4 +45,6 @@ campaign! {
     a_killed_lock: Lock, 4;
     a_killed_unlock: Unlock, 2;
     a_killed_bundle: Bundle, 4;
+    a_killed_put_where_all_is_sealed: SealedPut, 8;
+    a_killed_sealing_of_a_runs_secrets: RunSecrets, 6;
 }

@@ -112,6 +112,7 @@ async fn broken_states_under_another_key() {
         lock_wait: Duration::ZERO,
         log_cap_bytes: 1 << 20,
         state_key: Some(StateKey::parse(&"7a".repeat(32)).unwrap()),
+        seal: catalyst_store::Seal::States,
     });
     let store = store.unwrap();
     let id = DeploymentId::parse("0123456789abcdef").unwrap();
@@ -123,6 +124,20 @@ async fn broken_states_under_another_key() {
     set_up.examine().shows("state key", "fail", "are encrypted, and no key is set");
     set_up.set("CATALYST_STATE_KEY", "7a".repeat(32));
     assert!(set_up.examine().troubled().is_empty());
+}
+
+#[test]
+fn kubeconfigs_that_are_not_encrypted_yet_are_counted() {
+    let mut set_up = SetUp::well();
+    let folder = set_up.path("data/kubeconfigs");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("0123456789abcdef.yaml"), "kind: Config\n").unwrap();
+    set_up.set("CATALYST_SEAL", "all");
+    let seen = set_up.examine();
+    let is_said = |one: &serde_json::Value| one["check"] == "state key" && one["verdict"] == "ok";
+    let found = seen.findings.iter().find(|one| is_said(one)).unwrap_or_else(|| panic!("{:#?}", seen.findings));
+    let found = found["found"].as_str().unwrap();
+    assert!(found.contains("1 kubeconfigs are not encrypted yet: the start does that"), "{found}");
 }
 
 #[test]

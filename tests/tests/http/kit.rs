@@ -140,6 +140,7 @@ impl Server {
             lock_wait: Duration::from_secs(1),
             log_cap_bytes: 1 << 20,
             state_key: None,
+            seal: catalyst_store::Seal::States,
         })
         .unwrap();
         let store: Arc<dyn Store> = Measured::new(store, metrics.clone());

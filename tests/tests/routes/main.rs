@@ -5,4 +5,5 @@
 mod create;
 mod destroy;
 mod kit;
+mod leftovers;
 mod list;

@@ -63,7 +63,9 @@ pub(super) const ALL: [Check; 21] = [
     check("space", FILES, "the disks of the folders above", |site| folders::space(&site.config)),
     check("one disk", FILES, "the disks of the folders above", |site| folders::one_disk(&site.config)),
     check("kept records", RECORDS, "CATALYST_DEPLOYMENTS_DIR", |site| folders::records(&site.config)),
-    check("state key", RECORDS, "CATALYST_STATE_DIR", |site| process::state_key(&site.config)),
+    check("state key", RECORDS, "CATALYST_STATE_DIR or CATALYST_KUBECONFIGS_DIR", |site| {
+        process::state_key(&site.config)
+    }),
     check("tofu", PROGRAMS, "CATALYST_TOFU_BIN", |site| site.wait(programs::tofu(&site.config))),
     check("cache", FILES, "CATALYST_CACHE_DIR", |site| programs::cache(&site.config)),
     check("plugins", PROGRAMS, "CATALYST_PLUGINS_DIR, CATALYST_PLUGIN_LIMITS or CATALYST_PROVIDER_MIRROR", |site| {

@@ -4,9 +4,10 @@ use super::check::Site;
 use super::finding::Finding;
 use crate::auth::{Auth, Mode, Way};
 use crate::cli::descriptors;
-use crate::cli::serve::outbound_settings;
+use crate::cli::serve::{outbound_settings, store_settings};
 use crate::config::Config;
 use crate::http;
+use catalyst_store::Seal;
 
 /// Variables that are ignored or most likely mistyped.
 pub(super) fn environment(config: &Config) -> Vec<Finding> {
@@ -102,17 +103,17 @@ fn way_in(mode: Mode) -> &'static str {
     }
 }
 
-/// Whether the kept states can be opened.
+/// Whether what is kept encrypted can be opened, and whether what is to be encrypted is.
 pub(super) fn state_key(config: &Config) -> Vec<Finding> {
     let check = "state key";
-    let key = config.state_key.as_ref();
-    let closed =
-        if config.state_dir.is_dir() { catalyst_store::states_closed_to(&config.state_dir, key) } else { Ok(0) };
-    vec![match (closed, key) {
-        (Err(error), _) => {
-            Finding::fail(check, format!("the states cannot be read: {error}"), "give them to the host's user")
-        }
-        (Ok(0), Some(_)) => Finding::ok(check, "it opens every state that is kept"),
+    let settings = store_settings(config);
+    vec![match (catalyst_store::closed_to(&settings), &config.state_key) {
+        (Err(error), _) => Finding::fail(
+            check,
+            format!("the states or kubeconfigs cannot be read: {error}"),
+            "give them to the host's user",
+        ),
+        (Ok(0), Some(_)) => opened(check, config),
         (Ok(0), None) => Finding::warn(
             check,
             "states are kept as they come, with what the servers were given",
@@ -120,13 +121,35 @@ pub(super) fn state_key(config: &Config) -> Vec<Finding> {
         ),
         (Ok(count), Some(_)) => Finding::fail(
             check,
-            format!("the states of {count} deployments are encrypted with another key; the start refuses"),
+            format!(
+                "the states of {count} deployments are encrypted with another key, or their kubeconfigs or bundles are; the start refuses"
+            ),
             "set CATALYST_STATE_KEY to that key",
         ),
         (Ok(count), None) => Finding::fail(
             check,
-            format!("the states of {count} deployments are encrypted, and no key is set"),
-            "set CATALYST_STATE_KEY: without it they can be neither retried nor destroyed",
+            format!("the states, kubeconfigs or bundles of {count} deployments are encrypted, and no key is set"),
+            "set CATALYST_STATE_KEY: without it they can be neither retried nor destroyed, and no encrypted kubeconfig is given out",
         ),
     }]
+}
+
+fn opened(check: &'static str, config: &Config) -> Finding {
+    let kept = catalyst_store::kubeconfigs_sealed_and_plain(&config.kubeconfigs_dir);
+    match (config.seal, kept) {
+        (_, Err(error)) => {
+            Finding::fail(check, format!("the kubeconfigs cannot be read: {error}"), "give them to the host's user")
+        }
+        (Seal::All, Ok((_, plain))) if plain > 0 => Finding::ok(
+            check,
+            format!("it opens all that is kept; {plain} kubeconfigs are not encrypted yet: the start does that"),
+        ),
+        (Seal::All, _) => Finding::ok(check, "it opens all that is kept, and every kubeconfig is encrypted"),
+        (Seal::States, Ok((sealed, _))) if sealed > 0 => Finding::warn(
+            check,
+            format!("{sealed} kubeconfigs are encrypted from an earlier CATALYST_SEAL=all, and new ones are not"),
+            "set CATALYST_SEAL=all again, if that is not meant",
+        ),
+        (Seal::States, _) => Finding::ok(check, "it opens every state that is kept"),
+    }
 }

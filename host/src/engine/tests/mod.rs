@@ -6,12 +6,14 @@ mod scripted;
 mod staging;
 mod states;
 
+use super::stage::WorkFolder;
 use super::*;
 use async_trait::async_trait;
-use catalyst_domain::provider::BundleFile;
+use catalyst_domain::provider::{BundleFile, SecretVariable};
 use catalyst_domain::{Entry, Fact, Level, Record, SecretValue, Timestamp};
 use catalyst_store::{
-    AcceptError, CreateError, KubeconfigError, Numbered, Progress as LogProgress, RecordError, StateError, StorageError,
+    AcceptError, CreateError, KubeconfigError, Numbered, Progress as LogProgress, RecordError, RunSecrets,
+    RunSecretsKept, StateError, StorageError,
 };
 use std::collections::HashMap;
 use std::path::Path;
@@ -89,6 +91,18 @@ impl Store for StateStore {
     }
     async fn kubeconfig(&self, _: &DeploymentId) -> Result<Vec<u8>, KubeconfigError> {
         Err(KubeconfigError::Unknown)
+    }
+    async fn put_run_secrets(&self, _: &DeploymentId, _: RunSecrets) -> Result<RunSecretsKept, StorageError> {
+        Err(refused_here())
+    }
+    async fn run_secrets(&self, _: &DeploymentId) -> Result<Option<RunSecrets>, StorageError> {
+        Err(refused_here())
+    }
+    async fn forget_run_secrets(&self, _: &DeploymentId) -> Result<(), StorageError> {
+        Err(refused_here())
+    }
+    async fn kept_run_secrets(&self) -> Result<Vec<(DeploymentId, Timestamp)>, StorageError> {
+        Err(refused_here())
     }
     async fn put_bundle(&self, _: &DeploymentId, _: &[u8]) -> Result<(), StorageError> {
         Err(refused_here())

@@ -309,7 +309,7 @@ resource "terraform_data" "last" { input = terraform_data.first.id }
     assert!(bench.store.with(|s| s.locks.is_empty()));
     let state = bench.store.with(|s| String::from_utf8(s.states[&bench.id].clone()).unwrap());
     assert!(state.contains("\"first\""), "{state}");
-    bench.engine.forget_secrets(&bench.id).unwrap();
+    bench.engine.remove_leftovers(&bench.id).unwrap();
     bench.assert_tidy();
     let gone = bench.engine.reap_orphan(&bench.id, &child, Duration::ZERO).await.unwrap();
     assert_eq!(gone, Reaped::Gone);

@@ -103,6 +103,55 @@ fn variables_hold_what_is_known_and_leave_out_what_is_not() {
 }
 
 #[test]
+fn what_a_killed_run_left_goes_and_a_state_that_was_not_taken_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, id) = (root(&folder), DeploymentId::from_bytes([1; 8]));
+    let work = root.folder(&id).unwrap();
+    let put = |name: &str| {
+        let path = work.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, SENTINEL).unwrap();
+    };
+    let names = |path: &Path| {
+        let mut names: Vec<String> =
+            std::fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    work.stage(&bundle(&[("main.tf", "1"), ("x/node.tftpl", "t"), (".terraform.lock.hcl", "l")])).unwrap();
+    for kept in [".terraform/providers/p", "errored.tfstate"] {
+        put(kept);
+    }
+    assert!(!work.has_leftovers().unwrap() && work.has_errored_state());
+    let risky = [
+        "catalyst.auto.tfvars.json",
+        "catalyst.tfplan",
+        ".terraform/terraform.tfstate",
+        "terraform.tfstate",
+        "terraform.tfstate.backup",
+        "crash.1.log",
+    ];
+    for name in risky {
+        put(name);
+        put(".terraform/environment");
+        put("home/anything");
+        assert!(work.has_leftovers().unwrap() && work.last_written().is_some(), "{name}");
+        assert_eq!(root.those(WorkFolder::has_leftovers).unwrap(), std::slice::from_ref(&id), "{name}");
+        work.remove_leftovers().unwrap();
+        assert!(!work.has_leftovers().unwrap(), "{name}");
+        assert_eq!(names(work.path()), [".terraform", ".terraform.lock.hcl", "errored.tfstate"], "{name}");
+        assert_eq!(names(&work.path().join(".terraform")), ["providers"], "{name}");
+    }
+    // A link in the place of the data folder leads nowhere.
+    std::fs::remove_dir_all(work.path().join(".terraform")).unwrap();
+    std::os::unix::fs::symlink(".", work.path().join(".terraform")).unwrap();
+    put("catalyst.tfplan");
+    work.remove_leftovers().unwrap();
+    assert_eq!(names(work.path()), [".terraform.lock.hcl", "errored.tfstate"]);
+    assert_eq!(root.those(|folder| Ok(folder.has_errored_state())).unwrap(), [id]);
+}
+
+#[test]
 fn a_mirror_with_a_template_in_its_path_stays_a_path() {
     let folder = tempfile::tempdir().unwrap();
     let work = root(&folder).folder(&DeploymentId::from_bytes([1; 8])).unwrap();

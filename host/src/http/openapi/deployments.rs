@@ -147,6 +147,7 @@ fn kubeconfig() -> Route {
             ApiError::Kubeconfig(KubeconfigError::Unchecked),
             ApiError::Kubeconfig(KubeconfigError::Refused(String::new())),
             ApiError::Kubeconfig(KubeconfigError::FileMissing),
+            storage(),
         ])
 }
 

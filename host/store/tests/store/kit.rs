@@ -4,7 +4,7 @@ use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Endpoints;
 use catalyst_domain::record::{NewRecord, ProviderRef};
 use catalyst_domain::{DeploymentId, Entry, Fact, Level, Record, Request, Timestamp};
-use catalyst_store::{FileStore, Numbered, OpenError, Settings, StateKey, Store};
+use catalyst_store::{FileStore, Numbered, OpenError, Seal, Settings, StateKey, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,12 @@ pub struct Volume {
     root: tempfile::TempDir,
     pub log_cap_bytes: u64,
     pub state_key: Option<StateKey>,
+    pub seal: Seal,
 }
 
 impl Volume {
     pub fn new() -> Self {
-        Self { root: tempfile::tempdir().unwrap(), log_cap_bytes: 64 * MEBIBYTE, state_key: None }
+        Self { root: tempfile::tempdir().unwrap(), log_cap_bytes: 64 * MEBIBYTE, state_key: None, seal: Seal::States }
     }
 
     pub fn with_key(key: StateKey) -> Self {
@@ -39,6 +40,7 @@ impl Volume {
             lock_wait: Duration::from_secs(5),
             log_cap_bytes: self.log_cap_bytes,
             state_key: self.state_key.clone(),
+            seal: self.seal,
         }
     }
 

@@ -7,4 +7,5 @@ mod kit;
 mod log;
 mod races;
 mod sealing;
+mod sealing_all;
 mod trouble;

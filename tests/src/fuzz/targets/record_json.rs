@@ -72,6 +72,7 @@ impl Volume {
             lock_wait: Duration::from_secs(5),
             log_cap_bytes: 1 << 20,
             state_key: None,
+            seal: catalyst_store::Seal::States,
         };
         FileStore::open(settings).unwrap()
     }

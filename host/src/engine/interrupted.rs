@@ -1,0 +1,70 @@
+//! What runs that were killed left on disk, for whoever takes their deployments up again.
+
+use super::{Engine, stage::WorkFolder};
+use catalyst_domain::provider::SecretVariable;
+use catalyst_domain::{DeploymentId, Secrets};
+use std::io;
+use std::sync::PoisonError;
+use std::time::SystemTime;
+
+impl Engine {
+    /// The deployments in whose work folder something lies that may hold secrets; those whose run goes on among them. It reads
+    /// the disk.
+    ///
+    /// # Errors
+    /// The folder of work folders cannot be read.
+    pub fn with_leftovers(&self) -> io::Result<Vec<DeploymentId>> {
+        self.folders.those(WorkFolder::has_leftovers)
+    }
+
+    /// Whether something lies in the work folder of a deployment that may hold secrets.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn has_leftovers(&self, id: &DeploymentId) -> io::Result<bool> {
+        self.folders.existing(id)?.map_or(Ok(false), |folder| folder.has_leftovers())
+    }
+
+    /// The deployments in whose work folder lies a state that its backend did not take. It reads the disk.
+    ///
+    /// # Errors
+    /// The folder of work folders cannot be read.
+    pub fn with_errored_state(&self) -> io::Result<Vec<DeploymentId>> {
+        self.folders.those(|folder| Ok(folder.has_errored_state()))
+    }
+
+    /// When a run last wrote into what is left of it.
+    pub fn last_written(&self, id: &DeploymentId) -> Option<SystemTime> {
+        self.folders.existing(id).ok().flatten()?.last_written()
+    }
+
+    /// The secrets that an interrupted run left in its work folder, for its retry; `None` when there are none.
+    ///
+    /// # Errors
+    /// The folder or its file cannot be read.
+    pub fn leftover_secrets(&self, id: &DeploymentId, filled: &[SecretVariable]) -> io::Result<Option<Secrets>> {
+        match self.folders.existing(id)? {
+            Some(folder) => folder.leftover(filled),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes what an interrupted run left in plain: its secrets, and all that the next run makes anew. Does nothing while a
+    /// run goes. What it removed is gone also after a power loss.
+    ///
+    /// # Errors
+    /// The files cannot be removed.
+    pub fn remove_leftovers(&self, id: &DeploymentId) -> io::Result<()> {
+        // Held for the whole removal, not claimed: a run that begins now waits for it instead of being refused.
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if busy.contains(id) {
+            return Ok(());
+        }
+        self.folders.existing(id)?.map_or(Ok(()), |folder| folder.remove_leftovers())
+    }
+
+    /// Whether a run of the deployment goes on, or waits for its turn.
+    pub fn is_busy(&self, id: &DeploymentId) -> bool {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+}
