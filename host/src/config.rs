@@ -157,9 +157,8 @@ pub fn dns_hook() -> BTreeMap<String, String> {
 }
 
 /// Names handed to OpenTofu as they are, where they are set.
-const CHILD_ENV: [&str; 14] = [
+const CHILD_ENV: [&str; 13] = [
     "PATH",
-    "HOME",
     "TMPDIR",
     "TF_CLI_CONFIG_FILE",
     "TF_PLUGIN_CACHE_DIR",

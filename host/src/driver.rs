@@ -18,6 +18,7 @@ mod read_tokens;
 mod render;
 mod report;
 pub mod retry;
+mod run_hosts;
 mod secrets;
 mod server_address;
 pub mod take_up;
@@ -81,6 +82,8 @@ pub struct Settings {
     pub proxy: crate::outbound::ProxyConfig,
     /// Where requests may lead.
     pub destinations: crate::outbound::Destinations,
+    /// How a cloud is asked for its services.
+    pub outbound: crate::outbound::Outbound,
     /// How long secrets are remembered after a run.
     pub secrets_ttl: Duration,
     /// What each subject may have at once.

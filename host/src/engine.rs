@@ -11,12 +11,14 @@ mod backend;
 mod child;
 mod command;
 mod confine;
+mod environment;
 mod failure;
 mod ground;
 mod hearing;
 mod interrupted;
 mod leftover;
 mod lines;
+mod listeners;
 mod look;
 mod mask;
 mod orphan;
@@ -24,6 +26,7 @@ mod outputs;
 mod probe;
 mod progress;
 mod run;
+mod run_folder;
 mod run_queue;
 mod stage;
 mod tally;
@@ -42,8 +45,8 @@ pub use progress::Progress;
 pub use run_queue::{RunClass, RunPlace, Turn};
 pub use tally::Load;
 
+use crate::egress::{self, RefusalRule, RunHosts};
 use crate::telemetry;
-use backend::Backend;
 use catalyst_domain::provider::Bundle;
 use catalyst_domain::record::Child;
 use catalyst_domain::{DeploymentId, Secrets};
@@ -51,13 +54,14 @@ use catalyst_store::Store;
 use child::Limits;
 use command::Version;
 use confine::Confinement;
-use ground::Ground;
+use environment::Proxied;
+use ground::{Ground, WayOut};
 use progress::Outlet;
 use run::Aim;
 use run_queue::{Entered, RunQueue};
 use stage::WorkRoot;
-use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -74,9 +78,9 @@ pub struct Settings {
     pub tofu_bin: PathBuf,
     /// Folder of the work folders; made 0700 when it is not there.
     pub workdir: PathBuf,
-    /// The complete environment of every child, but for what the engine adds.
+    /// What children get of the host's environment: the engine takes out what must not pass, and adds what is a run's own.
     pub pass_env: Vec<(OsString, OsString)>,
-    /// Providers that are shared between runs.
+    /// Providers that are shared between runs; `TF_PLUGIN_CACHE_DIR` of `pass_env` wins.
     pub plugin_cache_dir: Option<PathBuf>,
     /// Filesystem mirror: providers come from here only.
     pub provider_mirror: Option<PathBuf>,
@@ -88,13 +92,11 @@ pub struct Settings {
     pub stop_grace: Duration,
     /// Whether OpenTofu and its providers are kept to their own files.
     pub confine: Confine,
+    /// How runs reach the network, unless `confine` is off.
+    pub egress: egress::Settings,
 }
 
 impl Settings {
-    fn keep_what_may_pass(&mut self) {
-        self.pass_env.retain(|(name, value)| !refused(name) && !leads_nowhere(name, value));
-    }
-
     /// The binary as it is started. A relative path would be looked up again inside each work folder.
     fn binary(&self) -> PathBuf {
         match self.tofu_bin.components().count() {
@@ -113,6 +115,8 @@ pub struct Run {
     pub bundle: Bundle,
     /// Values for [`Bundle::secret_variables`].
     pub secrets: Secrets,
+    /// What it may reach, beside what the operator lets every run reach.
+    pub hosts: RunHosts,
 }
 
 /// Runs OpenTofu.
@@ -121,28 +125,25 @@ pub struct Engine {
     binary: PathBuf,
     version: Version,
     store: Arc<dyn Store>,
-    folders: WorkRoot,
-    backend: Backend,
+    folders: Arc<WorkRoot>,
     confinement: Confinement,
+    way_out: Option<WayOut>,
     queue: Arc<RunQueue>,
     busy: Arc<Mutex<HashSet<DeploymentId>>>,
     heartbeat: Duration,
     tally: Tally,
 }
 
-/// Variables of the environment that would change what the engine's own arguments mean.
-const REFUSED_ENV: [&str; 3] = ["TF_DATA_DIR", "TF_WORKSPACE", "TF_CLI_ARGS"];
-
 impl Engine {
-    /// Asks the binary for its version, opens the work folder and starts the state backend on loopback.
+    /// Asks the binary for its version and opens the work folder.
     ///
     /// # Errors
     /// [`EngineError`] when one of these does not work or OpenTofu is older than 1.6.
     pub async fn new(mut settings: Settings, store: Arc<dyn Store>) -> Result<Arc<Self>, EngineError> {
-        settings.keep_what_may_pass();
-        let Ground { settings, folders, binary, confinement } = Ground::find(settings).await?;
-        let version = probe::version(&binary, &settings.pass_env, &confinement).await?;
-        let backend = Backend::start(store.clone()).await?;
+        environment::keep_what_may_pass(&mut settings);
+        let Ground { settings, folders, binary, confinement, way_out } = Ground::find(settings).await?;
+        let every = environment::of_every_command(&settings, Proxied::AsTheHost);
+        let version = probe::version(&binary, &every, &confinement).await?;
         let queue = RunQueue::new(settings.max_runs);
         let (busy, heartbeat, tally) = (Arc::default(), hearing::HEARTBEAT, Tally::default());
         Ok(Arc::new(Self {
@@ -151,8 +152,8 @@ impl Engine {
             version,
             store,
             folders,
-            backend,
             confinement,
+            way_out,
             queue,
             busy,
             heartbeat,
@@ -167,7 +168,19 @@ impl Engine {
 
     /// Runs at this moment, and those that ended.
     pub fn load(&self) -> Load {
-        self.tally.load()
+        // Each is there from the start, at 0, so that the first one is seen to be one more.
+        let every = RunStep::ALL.iter().flat_map(|step| RefusalRule::ALL.map(|rule| (step.as_str(), rule.as_str())));
+        let mut refused: BTreeMap<_, u64> = every.map(|key| (key, 0)).collect();
+        for (step, rule, count) in self.way_out.iter().flat_map(|way_out| way_out.egress.refused()) {
+            refused.insert((step, rule), count);
+        }
+        let refused = refused.into_iter().map(|((step, rule), count)| (step, rule, count)).collect();
+        Load { refused, ..self.tally.load() }
+    }
+
+    /// Whether runs reach only the hosts that they are given.
+    pub fn bounds_hosts(&self) -> bool {
+        self.way_out.is_some()
     }
 
     /// Waits until it is this run's turn. `on_wait` is told how many runs go on, where it has to wait.
@@ -316,18 +329,6 @@ impl Engine {
         }
         Err(RunError::new(RunStep::Init, RunErrorKind::Failed, "another run of this deployment goes on"))
     }
-
-    fn base_environment(&self) -> Vec<(OsString, OsString)> {
-        let mut environment = self.settings.pass_env.clone();
-        // No call home to look for a newer version; no hint at commands that a person could type.
-        let own = [("TF_IN_AUTOMATION", "1"), ("TF_INPUT", "0"), ("CHECKPOINT_DISABLE", "1")];
-        environment.extend(own.map(|(name, value)| (name.into(), value.into())));
-        let given = environment.iter().any(|(name, _)| name == "TF_PLUGIN_CACHE_DIR");
-        if let Some(cache) = self.settings.plugin_cache_dir.as_ref().filter(|_| !given) {
-            environment.push(("TF_PLUGIN_CACHE_DIR".into(), cache.into()));
-        }
-        environment
-    }
 }
 
 /// The right to one run, until it is dropped: a place of those that go on, and the deployment for itself.
@@ -346,18 +347,4 @@ impl Drop for Claim {
     fn drop(&mut self) {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
-}
-
-// OpenTofu would write a warning before its JSON in every command.
-fn leads_nowhere(name: &OsStr, value: &OsStr) -> bool {
-    let nowhere = name == "TF_CLI_CONFIG_FILE" && !std::path::Path::new(value).exists();
-    if nowhere {
-        tracing::warn!("TF_CLI_CONFIG_FILE names no file; OpenTofu runs without it");
-    }
-    nowhere
-}
-
-fn refused(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    REFUSED_ENV.iter().any(|refused| name == *refused) || name.starts_with("TF_CLI_ARGS_")
 }

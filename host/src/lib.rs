@@ -11,6 +11,7 @@ pub mod compile;
 pub mod config;
 pub mod dns;
 pub mod driver;
+pub mod egress;
 pub mod engine;
 pub mod http;
 pub mod limits;

@@ -16,13 +16,13 @@ mod strangers_tests;
 #[cfg(test)]
 mod tests;
 
-pub use destination::{AllowedClouds, NotAllowed, is_metadata_or_link_local};
+pub(crate) use destination::is_name;
+pub use destination::{AllowedClouds, Host, NotAllowed, is_metadata_or_link_local};
 pub use destinations::{Destinations, NameFault, has_address, judge_offline};
 pub use probe::{ProbeError, probe};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, Url};
 
-use destination::Host;
 use resolver::{JudgedResolver, Lookup, Overridden, SystemLookup};
 use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
@@ -166,7 +166,7 @@ impl Outbound {
     fn with_lookup(settings: &Settings, lookup: Arc<dyn Lookup>) -> Result<Self, SetupError> {
         let allowed = Arc::new(settings.allowed_clouds.clone());
         let lookup: Arc<dyn Lookup> = Arc::new(Overridden::new(&settings.addresses, lookup));
-        let tls = tls(settings.trust_store.as_deref())?;
+        let tls = tls_config(settings.trust_store.as_deref())?;
         let proxy = proxy_host(settings);
         let mut operators = client(settings, &tls)?;
         for (host, address) in &settings.addresses {
@@ -283,7 +283,11 @@ async fn exchange(request: reqwest::RequestBuilder, limit: usize) -> Result<Answ
     Ok(Answer { status, body, truncated: false, date })
 }
 
-fn tls(trust_store: Option<&Path>) -> Result<rustls::ClientConfig, SetupError> {
+/// How the other side proves who it is: by the system's trust store, or by a PEM file in its place.
+///
+/// # Errors
+/// The store holds no certificate.
+pub(crate) fn tls_config(trust_store: Option<&Path>) -> Result<rustls::ClientConfig, SetupError> {
     let mut roots = rustls::RootCertStore::empty();
     let (accepted, _) = roots.add_parsable_certificates(certificates(trust_store)?);
     if accepted == 0 {

@@ -103,10 +103,9 @@ impl Host {
         .map(|(k, v)| (k.to_owned(), v))
         .collect();
         all.extend(env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-        if let Some((_, tofu)) = env.iter().find(|(name, _)| *name == "CATALYST_TOFU_BIN") {
-            // A script in front of OpenTofu is confined with it; this makes its own folder one that it may use.
-            let folder = Path::new(tofu).parent().unwrap().display().to_string();
-            all.entry("TF_PLUGIN_CACHE_DIR".to_owned()).or_insert(folder);
+        if env.iter().any(|(name, _)| *name == "CATALYST_TOFU_BIN") {
+            // A script in front of OpenTofu writes where a run of its own may not.
+            all.entry("CATALYST_TOFU_CONFINE".to_owned()).or_insert_with(|| "off".to_owned());
         }
         let address = all["CATALYST_LISTEN"].clone();
         let api = Api::new(&address);

@@ -19,6 +19,7 @@ pub mod pdm;
 pub mod spans;
 pub mod storage;
 pub mod strace;
+pub mod tls_front;
 pub mod tofu;
 pub mod tools;
 pub mod viewer;

@@ -78,6 +78,18 @@ fn rooms_do_not_know_what_is_not_theirs() {
         ("host/src/driver", &["axum", "std::process", "std::fs", "tokio::process", "wasmtime"]),
         ("host/src/cluster", &["axum", "catalyst_store", "std::fs", "tokio::fs", "std::process"]),
         ("host/src/engine", &["wasmtime", "kube::", "catalyst_sandbox", "metrics"]),
+        (
+            "host/src/egress",
+            &[
+                "axum",
+                "catalyst_store",
+                "catalyst_sandbox",
+                "std::fs",
+                "std::process",
+                "crate::engine",
+                "crate::driver",
+            ],
+        ),
         ("host/src/compile", &["wasmtime", "kube::", "axum", "catalyst_store", "std::fs", "tokio::fs"]),
         ("host/src/auth", &["axum", "catalyst_store", "std::process", "crate::http"]),
         ("host/src/audit", &["axum", "catalyst_store", "std::process", "crate::http"]),

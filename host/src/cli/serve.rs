@@ -9,6 +9,7 @@ use crate::compile::Apart;
 use crate::config::Config;
 use crate::dns::names::Names;
 use crate::driver::{self, Driver};
+use crate::egress;
 use crate::engine::{self, Engine};
 use crate::http;
 use crate::metrics::{Measured, Metrics};
@@ -111,7 +112,7 @@ async fn open(config: &Config, spans: Option<&Spans>, stopping: &CancellationTok
     let engine = Engine::new(engine_settings(config, cache_dir), store.clone());
     let engine = told("OpenTofu", engine).await.context("cannot use OpenTofu")?;
     let tofu = engine.version().to_owned();
-    let settings = driver_settings(config, outbound.destinations().clone());
+    let settings = driver_settings(config, outbound.clone());
     let driver = Driver::new(store.clone(), sandbox.clone(), engine, names.clone(), settings, stopping.child_token());
     let listener = listen(config.listen).await?;
     let scraped = match config.metrics_listen {
@@ -310,10 +311,15 @@ pub(super) fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> en
         apply_timeout: config.tofu.apply_timeout,
         stop_grace: STOP_GRACE,
         confine: config.tofu.confine,
+        egress: egress::Settings {
+            allowed_clouds: config.allowed_clouds.clone(),
+            proxy: config.proxy.clone(),
+            trust_store: config.trust_store.clone(),
+        },
     }
 }
 
-fn driver_settings(config: &Config, destinations: outbound::Destinations) -> driver::Settings {
+fn driver_settings(config: &Config, outbound: Outbound) -> driver::Settings {
     driver::Settings {
         default_provider: config.default_provider.clone(),
         public_url: config.public_url.clone(),
@@ -325,7 +331,8 @@ fn driver_settings(config: &Config, destinations: outbound::Destinations) -> dri
         phase1_settle: config.phase1_settle,
         phase1_expected: config.phase1_expected,
         proxy: config.proxy.clone(),
-        destinations,
+        destinations: outbound.destinations().clone(),
+        outbound,
         secrets_ttl: config.secrets_ttl,
         limits: config.limits,
     }

@@ -106,7 +106,11 @@ pub const VARIABLES: &[Variable] = &[
     var("CATALYST_TOFU_BIN", "tofu", "OpenTofu binary, looked up on PATH"),
     var("CATALYST_TOFU_WORKDIR", "/var/lib/catalyst/tofu", "work folders by deployment id"),
     var("CATALYST_TOFU_MODULE_PATH", "", "ignored: the module comes with the plugin"),
-    var("CATALYST_TOFU_PASS_ENV", "", "further variable names handed to OpenTofu, comma-separated"),
+    var(
+        "CATALYST_TOFU_PASS_ENV",
+        "",
+        "further variable names handed to OpenTofu, comma-separated; a run may reach the hosts of URLs in them",
+    ),
     var("CATALYST_PROVIDER_MIRROR", "", "folder of OpenTofu providers for sites without network"),
     var(
         "CATALYST_TOFU_CONFINE",
@@ -143,9 +147,9 @@ pub const VARIABLES: &[Variable] = &[
     var(
         "CATALYST_ALLOWED_CLOUDS",
         "public addresses",
-        "private clouds that requests and credential probes may name: hosts, suffixes such as .example.org, networks",
+        "private clouds that requests, credential probes and runs may reach: hosts, suffixes such as .example.org, networks",
     ),
-    var("HTTPS_PROXY", "", "proxy for everything that goes out"),
+    var("HTTPS_PROXY", "", "proxy for everything that goes out, runs of OpenTofu among it"),
     var("NO_PROXY", "", "hosts reached without the proxy"),
     var("SSL_CERT_FILE", "", "trust store of the host's calls and of OpenTofu"),
     var("RUST_LOG", "info", "filter of the trace"),

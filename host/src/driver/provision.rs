@@ -46,7 +46,8 @@ impl Hand {
         };
         let (progress, lines) = mpsc::channel(QUEUE);
         let scribe = tokio::spawn(self.clone().scribe(lines).in_current_span());
-        let run = Run { id: self.id.clone(), bundle, secrets };
+        let hosts = self.run_hosts(&bundle, &secrets).await;
+        let run = Run { id: self.id.clone(), bundle, secrets, hosts };
         let ended = self.driver.engine.apply(permit, run, progress, self.stop.clone()).await;
         // Every line is in the log before the end is told.
         if let Err(error) = scribe.await {
@@ -234,7 +235,8 @@ pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: Secrets) -
     let permit = hand.permit(RunClass::TakeUp).await?;
     let (progress, lines) = mpsc::channel(QUEUE);
     let scribe = tokio::spawn(hand.clone().scribe(lines).in_current_span());
-    let run = Run { id: hand.id.clone(), bundle, secrets };
+    let hosts = hand.run_hosts(&bundle, &secrets).await;
+    let run = Run { id: hand.id.clone(), bundle, secrets, hosts };
     let ended = driver.engine.destroy(permit, run, progress, hand.stop.clone()).await;
     if let Err(error) = scribe.await {
         tracing::error!(deployment.id = %hand.id, %error, "the scribe of a run broke");

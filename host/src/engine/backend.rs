@@ -1,9 +1,9 @@
-//! OpenTofu's `http` state backend on loopback: a thin wire over the store's state methods.
+//! OpenTofu's `http` state backend: a thin wire over the store's state methods, for one run.
 //!
-//! Each run has its own credentials, which die with it. Knows no process and no file.
+//! Each run has a listener and credentials of its own, which end with it: what another run learnt of them leads nowhere. Knows no
+//! process and no file.
 //! Wire: the `http` backend of OpenTofu 1.12 (GET, POST, LOCK, UNLOCK; 423 with the holder's info for a held lock).
 
-use super::EngineError;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Path, Query, State};
@@ -14,86 +14,70 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use catalyst_domain::DeploymentId;
 use catalyst_store::{StateError, Store};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use zeroize::Zeroizing;
 
 /// Largest state that is taken. A cluster's state is some hundred KiB; this is far above and still fits in memory.
 pub(super) const STATE_LIMIT: usize = 32 * 1024 * 1024;
 
-/// The listening backend.
+/// One run's way to its state. Dropped, it takes no connection any more and answers nobody.
 pub(super) struct Backend {
     address: SocketAddr,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    _end: DropGuard,
 }
 
 struct Shared {
     store: Arc<dyn Store>,
-    open: Mutex<HashMap<DeploymentId, Open>>,
-}
-
-struct Open {
-    password: Zeroizing<String>,
-    failure: Option<String>,
-}
-
-/// One run's way to its state; closed when dropped.
-pub(super) struct Access {
     id: DeploymentId,
-    address: SocketAddr,
-    shared: Arc<Shared>,
+    password: Zeroizing<String>,
+    failure: Mutex<Option<String>>,
+    end: CancellationToken,
 }
 
 impl Backend {
-    /// Listens on a free port of 127.0.0.1.
-    pub(super) async fn start(store: Arc<dyn Store>) -> Result<Self, EngineError> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(EngineError::Backend)?;
-        let address = listener.local_addr().map_err(EngineError::Backend)?;
-        let shared = Arc::new(Shared { store, open: Mutex::default() });
+    /// Serves the state of one deployment on a listener, under fresh credentials.
+    ///
+    /// # Errors
+    /// The listener cannot be used, or the system gives no randomness.
+    pub(super) fn serve(store: Arc<dyn Store>, id: &DeploymentId, listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *bytes).map_err(|why| io::Error::other(why.to_string()))?;
+        let password = Zeroizing::new(hex::encode(*bytes));
+        let (end, failure) = (CancellationToken::new(), Mutex::default());
+        let shared = Arc::new(Shared { store, id: id.clone(), password, failure, end: end.clone() });
         let router = Router::new().route("/state/{id}", any(serve)).with_state(shared.clone());
-        let server = tokio::spawn(async move {
-            if let Err(why) = axum::serve(listener, router).await {
+        let ended = end.clone();
+        tokio::spawn(async move {
+            let serving = axum::serve(listener, router).with_graceful_shutdown(ended.cancelled_owned());
+            if let Err(why) = serving.await {
                 tracing::error!(error = %why, "OpenTofu's state backend stopped");
             }
         });
-        Ok(Self { address, shared, server })
+        Ok(Self { address, shared, _end: end.drop_guard() })
     }
 
-    /// Opens the state of one deployment under fresh credentials.
-    pub(super) fn open(&self, id: &DeploymentId) -> Result<Access, String> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *bytes).map_err(|why| format!("no randomness for the state's credentials: {why}"))?;
-        let password = Zeroizing::new(hex::encode(*bytes));
-        self.shared.lock().insert(id.clone(), Open { password, failure: None });
-        Ok(Access { id: id.clone(), address: self.address, shared: self.shared.clone() })
-    }
-}
-
-impl Drop for Backend {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-impl Access {
     /// The variables that configure the backend block of the work folder.
     pub(super) fn environment(&self) -> Vec<(OsString, OsString)> {
-        let address = format!("http://{}/state/{}", self.address, self.id);
-        let password = self.shared.lock().get(&self.id).map(|open| open.password.to_string()).unwrap_or_default();
+        let address = format!("http://{}/state/{}", self.address, self.shared.id);
         [
             ("TF_HTTP_ADDRESS", address.clone()),
             ("TF_HTTP_LOCK_ADDRESS", address.clone()),
             ("TF_HTTP_UNLOCK_ADDRESS", address),
             ("TF_HTTP_LOCK_METHOD", "LOCK".to_owned()),
             ("TF_HTTP_UNLOCK_METHOD", "UNLOCK".to_owned()),
-            ("TF_HTTP_USERNAME", self.id.to_string()),
-            ("TF_HTTP_PASSWORD", password),
+            ("TF_HTTP_USERNAME", self.shared.id.to_string()),
+            ("TF_HTTP_PASSWORD", self.shared.password.to_string()),
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .into()
@@ -101,28 +85,28 @@ impl Access {
 
     /// What the store last refused to do in this run, if anything.
     pub(super) fn failure(&self) -> Option<String> {
-        self.shared.lock().get(&self.id).and_then(|open| open.failure.clone())
+        self.shared.failure().clone()
     }
-}
 
-impl Drop for Access {
-    fn drop(&mut self) {
-        self.shared.lock().remove(&self.id);
+    /// The password, for whoever keeps it out of texts.
+    pub(super) fn password(&self) -> &str {
+        &self.shared.password
     }
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DeploymentId, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn admits(&self, id: &DeploymentId, headers: &HeaderMap) -> bool {
+        if *id != self.id || self.end.is_cancelled() {
+            return false;
+        }
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let Some(given) = given.and_then(|value| value.strip_prefix("Basic ")) else { return false };
         let Ok(given) = STANDARD.decode(given).map(Zeroizing::new) else { return false };
-        let open = self.lock();
-        let Some(open) = open.get(id) else { return false };
-        let right = Zeroizing::new(format!("{id}:{}", open.password.as_str()));
+        let right = Zeroizing::new(format!("{id}:{}", self.password.as_str()));
         given.as_slice().ct_eq(right.as_bytes()).into()
     }
 
@@ -133,9 +117,7 @@ impl Shared {
             Err(why @ StateError::NotLocked) => (StatusCode::CONFLICT, why.to_string()).into_response(),
             Err(StateError::Storage(why)) => {
                 tracing::error!(deployment.id = %id, error = %why, "OpenTofu's state was not kept or read");
-                if let Some(open) = self.lock().get_mut(id) {
-                    open.failure = Some(why.to_string());
-                }
+                *self.failure() = Some(why.to_string());
                 (StatusCode::SERVICE_UNAVAILABLE, why.to_string()).into_response()
             }
         }

@@ -1,6 +1,7 @@
 //! The commands of OpenTofu and their arguments, by version.
 
 use super::stage::PLAN_FILE;
+use crate::egress::Reach;
 use catalyst_domain::phase;
 use std::fmt;
 
@@ -20,6 +21,9 @@ pub enum RunStep {
 }
 
 impl RunStep {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Init, Self::Plan, Self::Apply, Self::Output, Self::Destroy];
+
     /// Its name on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,6 +43,14 @@ impl RunStep {
             Self::Apply => phase::TOFU_APPLY,
             Self::Output => phase::TOFU_OUTPUT,
             Self::Destroy => phase::TOFU_DESTROY,
+        }
+    }
+
+    /// What it may reach.
+    pub(super) fn reach(self) -> Reach {
+        match self {
+            Self::Init => Reach::Install,
+            Self::Plan | Self::Apply | Self::Output | Self::Destroy => Reach::Cloud,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Keeps OpenTofu, and every provider that it starts, to the files of its run: Landlock, where the kernel has it.
 //!
 //! What a module may say is checked before; what a provider does cannot be. A confined process reads and runs the system's
-//! programs, reads its settings and the trust store, and writes into its work folder, the provider cache and a folder for
-//! temporary files that is its own. All else (the host's records, states and kubeconfigs, keys in a home folder, `/proc`) is
+//! programs, reads its settings and the trust store, and writes into its own folders alone. The cache of providers is one of them
+//! while providers are installed, and to be read afterwards. All else (the host's records, states and kubeconfigs, keys in a home folder, `/proc`) is
 //! closed to it. The network stays open: providers are there to use it.
 //!
 //! A ruleset holds for a thread and what that thread starts. So a thread of its own is restricted, starts the process and
@@ -67,8 +67,6 @@ const SETTINGS: [&str; 20] = [
 ];
 /// What a program writes to be rid of it.
 const DEVICE: &str = "/dev/null";
-/// OpenTofu's settings of a person, below the home folder.
-const PERSONAL: [&str; 2] = [".tofurc", ".terraformrc"];
 /// Where temporary files go when nothing else is said.
 const TEMPORARY: &str = "/tmp";
 
@@ -84,7 +82,6 @@ pub(super) enum Confinement {
 pub(super) struct Places {
     run: Vec<PathBuf>,
     read: Vec<PathBuf>,
-    write: Vec<PathBuf>,
     temporary: PathBuf,
 }
 
@@ -194,13 +191,13 @@ impl Places {
         run.extend(resolved(binary, given("PATH").map(OsString::as_os_str)));
         // Providers are linked from the mirror and run where they are.
         run.extend(provider_mirror.map(Path::to_owned));
+        // So with the cache, which a run may write in one step only, where it is among its own folders.
+        run.extend(provider_cache.map(Path::to_owned));
         let mut read: Vec<PathBuf> = SETTINGS.iter().map(PathBuf::from).collect();
         read.extend(["SSL_CERT_FILE", "TF_CLI_CONFIG_FILE"].into_iter().filter_map(path));
         read.extend(paths("SSL_CERT_DIR").unwrap_or_default());
-        read.extend(path("HOME").into_iter().flat_map(|home| PERSONAL.map(|name| home.join(name))));
-        let cache = path("TF_PLUGIN_CACHE_DIR").or_else(|| provider_cache.map(Path::to_owned));
         let temporary = path("TMPDIR").unwrap_or_else(|| TEMPORARY.into());
-        Self { run, read, write: cache.into_iter().collect(), temporary }
+        Self { run, read, temporary }
     }
 
     fn ruleset(&self, own: &[PathBuf]) -> io::Result<RulesetCreated> {
@@ -224,7 +221,6 @@ impl Places {
             .create()?
             .add_rules(path_beneath_rules(&self.run, run))?
             .add_rules(path_beneath_rules(&self.read, read))?
-            .add_rules(path_beneath_rules(&self.write, all))?
             .add_rules(path_beneath_rules([DEVICE], read | AccessFs::WriteFile))
     }
 }
@@ -261,19 +257,11 @@ mod tests {
     #[test]
     fn places_come_from_the_childs_environment() {
         let variable = |(name, value): (&str, &str)| (name.into(), value.into());
-        let environment = [
-            ("PATH", "/nowhere:/bin"),
-            ("HOME", "/home/x"),
-            ("SSL_CERT_DIR", "/a:/b"),
-            ("TF_PLUGIN_CACHE_DIR", "/c"),
-            ("TMPDIR", "/t"),
-        ]
-        .map(variable);
-        let places = Places::new(Path::new("sh"), &environment, Some(Path::new("/other")), Some(Path::new("/mirror")));
+        let environment = [("PATH", "/nowhere:/bin"), ("SSL_CERT_DIR", "/a:/b"), ("TMPDIR", "/t")].map(variable);
+        let places = Places::new(Path::new("sh"), &environment, Some(Path::new("/c")), Some(Path::new("/mirror")));
         let has = |list: &[PathBuf], path: &str| list.iter().any(|one| one == Path::new(path));
-        assert!(has(&places.run, "/bin/sh") && has(&places.run, "/mirror"));
-        assert!(has(&places.read, "/a") && has(&places.read, "/b") && has(&places.read, "/home/x/.tofurc"));
-        assert_eq!(places.write, [Path::new("/c")], "the child is told of this one");
+        assert!(has(&places.run, "/bin/sh") && has(&places.run, "/mirror") && has(&places.run, "/c"));
+        assert!(has(&places.read, "/a") && has(&places.read, "/b"));
         assert_eq!(places.temporary, Path::new("/t"));
     }
 }

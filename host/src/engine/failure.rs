@@ -31,9 +31,9 @@ pub enum EngineError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The state backend cannot listen on loopback.
-    #[error("cannot listen on loopback for OpenTofu's state")]
-    Backend(#[source] std::io::Error),
+    /// The operator's proxy cannot be the way out of runs.
+    #[error("OpenTofu's runs cannot go by the proxy of this host")]
+    Proxy(#[source] crate::outbound::SetupError),
     /// A part of the start broke.
     #[error("the look at OpenTofu's folders broke; the trace says where")]
     Broke,

@@ -1,19 +1,63 @@
 //! What the engine stands on, found once at the start: its folders, the binary and the confinement. All of it asks disks.
 
-use super::confine::{self, Confinement, Places};
+use super::confine::{self, Confine, Confinement, Places};
+use super::environment::{self, CLI_CONFIG};
 use super::stage::WorkRoot;
 use super::{EngineError, Settings};
+use crate::egress::{Egress, HostGrant, REGISTRY_HOSTS, RunHosts};
+use crate::outbound::NamedBy;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const WORK_FOLDERS: &str = "OpenTofu's work folders";
+/// Bytes of OpenTofu's settings that are read for addresses; they have some hundred.
+const CLI_CONFIG_LIMIT: u64 = 1024 * 1024;
 const PROVIDER_CACHE: &str = "the cache of OpenTofu's providers";
 
 /// What was found.
 pub(super) struct Ground {
     pub(super) settings: Settings,
-    pub(super) folders: WorkRoot,
+    pub(super) folders: Arc<WorkRoot>,
     pub(super) binary: PathBuf,
     pub(super) confinement: Confinement,
+    pub(super) way_out: Option<WayOut>,
+}
+
+/// How runs reach the network where they do so by a proxy of their own, and what every run may reach by the operator's word.
+pub(super) struct WayOut {
+    pub(super) egress: Arc<Egress>,
+    pub(super) hosts: RunHosts,
+}
+
+impl WayOut {
+    /// `None` where runs use the network as any process does.
+    fn new(settings: &Settings) -> Result<Option<Self>, EngineError> {
+        if settings.confine == Confine::Off {
+            return Ok(None);
+        }
+        let egress = Egress::new(&settings.egress).map_err(EngineError::Proxy)?;
+        let cloud = environment::named_hosts(&settings.pass_env);
+        Ok(Some(Self { egress, hosts: RunHosts { install: install_hosts(settings), cloud } }))
+    }
+}
+
+/// Where providers come from: nowhere but a folder, where the operator has one; else the registry, and what OpenTofu's settings of
+/// the operator name.
+fn install_hosts(settings: &Settings) -> Vec<HostGrant> {
+    if settings.provider_mirror.is_some() {
+        return Vec::new();
+    }
+    let registry = REGISTRY_HOSTS.iter().filter_map(|host| HostGrant::parse(host, NamedBy::Stranger).ok());
+    let named = environment::variable(&settings.pass_env, CLI_CONFIG).map(|file| {
+        let mut text = String::new();
+        // OpenTofu itself says what is wrong with a file that cannot be read.
+        if let Ok(file) = std::fs::File::open(file) {
+            let _ = file.take(CLI_CONFIG_LIMIT).read_to_string(&mut text);
+        }
+        environment::quoted_hosts(&text)
+    });
+    registry.chain(named.into_iter().flatten()).collect()
 }
 
 impl Ground {
@@ -35,7 +79,8 @@ impl Ground {
         }
         let binary = settings.binary();
         let confinement = confinement(&settings, &binary);
-        Ok(Self { settings, folders, binary, confinement })
+        let way_out = WayOut::new(&settings)?;
+        Ok(Self { settings, folders: Arc::new(folders), binary, confinement, way_out })
     }
 }
 

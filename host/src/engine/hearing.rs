@@ -80,6 +80,9 @@ impl<'a> Hearing<'a> {
     pub(super) fn line(&mut self, line: &RawLine) {
         self.last_heard = Instant::now();
         let mut said = understand(&line.bytes);
+        if is_about_settings(&said) {
+            return;
+        }
         let shown = shown(&said.text, self.masker);
         if shown.is_empty() {
             return;
@@ -171,6 +174,19 @@ pub fn shown_line(line: &[u8], secrets: &Secrets) -> Result<String, String> {
 
 fn shown(text: &str, masker: &Masker) -> String {
     one_line(&masker.mask_first(text, LINE_SHOWN))
+}
+
+/// Warnings of OpenTofu about how its host is set up: where providers are taken from, which settings there are. They are the
+/// operator's to know, and who reads a run's log can do nothing about them.
+const ABOUT_SETTINGS: [&str; 4] = [
+    "Warning: Incomplete lock file information for providers",
+    "Warning: Provider development overrides are in effect",
+    "Warning: Skip provider installation",
+    "Warning: Unable to open CLI configuration file",
+];
+
+fn is_about_settings(said: &Said) -> bool {
+    said.level == Some(Level::Warn) && ABOUT_SETTINGS.iter().any(|begin| said.text.starts_with(begin))
 }
 
 /// One line without control characters: what they could do to a terminal or a log is not for a child to decide.

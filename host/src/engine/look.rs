@@ -1,6 +1,7 @@
 //! What a run would meet, without a store and without a folder of the host: for who examines an installation.
 
 use super::confine::Confinement;
+use super::environment::{self, Proxied};
 use super::ground::confinement;
 use super::{EngineError, Settings, probe};
 
@@ -20,10 +21,11 @@ pub struct Seen {
 /// # Errors
 /// [`EngineError`] when it cannot be run or is too old.
 pub async fn look(mut settings: Settings) -> Result<Seen, EngineError> {
-    settings.keep_what_may_pass();
+    environment::keep_what_may_pass(&mut settings);
     let binary = settings.binary();
     let confinement = confinement(&settings, &binary);
-    let version = probe::version(&binary, &settings.pass_env, &confinement).await?;
+    let version =
+        probe::version(&binary, &environment::of_every_command(&settings, Proxied::AsTheHost), &confinement).await?;
     let confined = matches!(confinement, Confinement::Behind(_));
     Ok(Seen { version: version.as_str().to_owned(), current: version.is_current(), confined })
 }

@@ -1,8 +1,8 @@
 //! What a run tells while it goes on, and how it tells it without ever holding OpenTofu up.
 
 use super::child::Limits;
-use catalyst_domain::Level;
 use catalyst_domain::record::Child;
+use catalyst_domain::{Level, phase};
 use std::collections::VecDeque;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
@@ -43,6 +43,17 @@ pub(super) struct Outlet {
 impl Outlet {
     pub(super) fn new(sender: Sender<Progress>) -> Self {
         Self { sender, kept: VecDeque::new(), errors_kept: 0 }
+    }
+
+    /// Says lines of the host from wherever, beside those of the command. Never waits: what does not fit is dropped. Does not hold the
+    /// run's progress open.
+    pub(super) fn aside(&self) -> impl Fn(String) + Send + Sync + use<> {
+        let sender = self.sender.downgrade();
+        move |message| {
+            if let Some(sender) = sender.upgrade() {
+                let _ = sender.try_send(Progress::Line { phase: phase::HOST, level: Level::Warn, message });
+            }
+        }
     }
 
     /// Sends a line if it fits, and never waits. Plain lines that do not fit are counted, error lines are kept.

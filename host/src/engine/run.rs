@@ -1,31 +1,36 @@
 //! One run from staging to its last command.
 
-use super::backend::Access;
+use super::backend::Backend;
 use super::child::{self, Cut, End, Limits, Order};
 use super::command::RunStep;
+use super::environment::{self, CLI_CONFIG, PROVIDER_CACHE, Proxied};
 use super::failure::{RunError, RunErrorKind};
 use super::hearing::one_line;
+use super::listeners::RunListeners;
 use super::mask::Masker;
 use super::outputs::{self, Outputs};
 use super::progress::{Outlet, Progress};
+use super::run_folder::RunFolder;
 use super::stage::{SecretsOnDisk, WorkFolder};
 use super::{Engine, Run, leftover, unkept};
+use crate::egress::{Refusal, RunProxy, StepReach};
 use crate::telemetry;
-use catalyst_domain::DeploymentId;
 use catalyst_domain::provider::Diagnostic;
+use catalyst_domain::{DeploymentId, SecretValue};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::Instrument;
 
 /// How long a run waits at its end for somebody to take its last entries.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// Hosts that the reason of a failure names as refused.
+const REFUSED_NAMED: usize = 3;
 
 /// A run that has its place, its folder and its way to the state.
 pub(super) struct Going<'a> {
@@ -34,10 +39,11 @@ pub(super) struct Going<'a> {
     folder: Arc<WorkFolder>,
     masker: Arc<Masker>,
     environment: Vec<(OsString, OsString)>,
-    access: Access,
+    backend: Backend,
+    proxy: Option<RunProxy>,
     outlet: Outlet,
     limits: Limits,
-    temporary: Option<TempDir>,
+    own: RunFolder,
     /// What the failed command had made: ids by address.
     made: BTreeMap<String, String>,
 }
@@ -71,47 +77,73 @@ pub(super) async fn run(
     limits: Limits,
 ) -> Result<Outputs, RunError> {
     let staging = |why: String| RunError::new(RunStep::Init, RunErrorKind::Staging, why);
-    let masker = Arc::new(Masker::new(&run.secrets).map_err(staging)?);
     let folder = Arc::new(engine.folders.folder(&run.id).map_err(|why| staging(format!("no work folder: {why}")))?);
     leftover::release(&*engine.store, &run.id).await.map_err(storage)?;
     leftover::take_in(&*engine.store, &run.id, &folder).await.map_err(storage)?;
-    let access = engine.backend.open(&run.id).map_err(staging)?;
-    let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
-    let mut environment = stage(engine, &run, &folder, &masker, &access, on_disk.clone()).await.map_err(staging)?;
-    let temporary = engine.confinement.temporary();
-    let temporary = temporary.map_err(|why| staging(format!("no folder for temporary files: {why}")))?;
-    if let Some(folder) = &temporary {
-        environment.retain(|(name, _)| name != "TMPDIR");
-        environment.push(("TMPDIR".into(), folder.path().into()));
+    let unserved = |why: std::io::Error| staging(format!("its state cannot be served on loopback: {why}"));
+    let listeners = RunListeners::on_loopback().map_err(unserved)?;
+    let backend = Backend::serve(engine.store.clone(), &run.id, listeners.backend).map_err(unserved)?;
+    let mut masked = run.secrets.clone();
+    masked.insert("the password of its state", SecretValue::new(backend.password()));
+    let proxy = proxy(engine, &run, listeners.proxy, &outlet).map_err(staging)?;
+    if let Some(proxy) = &proxy {
+        masked.insert("the password of its proxy", SecretValue::new(proxy.password()));
     }
+    let masker = Arc::new(Masker::new(&masked).map_err(staging)?);
+    let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
+    let (own, settings_file) = stage(engine, &run, &folder, &masker, on_disk.clone()).await.map_err(staging)?;
+    let proxied = if proxy.is_some() { Proxied::ByItsOwn } else { Proxied::AsTheHost };
+    let mut environment = environment::of_every_command(&engine.settings, proxied);
+    environment::add(&mut environment, backend.environment());
+    environment::add(&mut environment, proxy.iter().flat_map(RunProxy::environment));
+    environment::add(&mut environment, settings_file.map(|path| (CLI_CONFIG.into(), path.into())));
+    environment::add(&mut environment, own.environment());
     let (id, folder, made) = (&run.id, folder.clone(), BTreeMap::new());
-    let going = Going { engine, id, folder, masker, environment, access, outlet, limits, temporary, made };
+    let going = Going { engine, id, folder, masker, environment, backend, proxy, outlet, limits, own, made };
     going.finish(aim).await
 }
 
+/// The run's proxy, where runs have one. What it refuses is said in the run's log, without the run's secrets.
+fn proxy(
+    engine: &Engine,
+    run: &Run,
+    listener: std::net::TcpListener,
+    outlet: &Outlet,
+) -> Result<Option<RunProxy>, String> {
+    let Some(way_out) = &engine.way_out else { return Ok(None) };
+    let mut hosts = run.hosts.clone();
+    hosts.install.extend(way_out.hosts.install.iter().cloned());
+    hosts.cloud.extend(way_out.hosts.cloud.iter().cloned());
+    let (say, masker) = (outlet.aside(), Masker::new(&run.secrets)?);
+    let told = move |refusal: &Refusal| say(one_line(&masker.mask(&format!("{}: {refusal}", refusal.step))));
+    let started = way_out.egress.serve(listener, hosts, told);
+    started.map(Some).map_err(|why| format!("its proxy cannot be served on loopback: {why}"))
+}
+
+/// Writes the work folder, and makes the run's own one beside it. Also gives the file of OpenTofu's settings, where it is the host's.
 async fn stage(
     engine: &Engine,
     run: &Run,
     folder: &Arc<WorkFolder>,
     masker: &Arc<Masker>,
-    access: &Access,
     on_disk: Arc<SecretsOnDisk>,
-) -> Result<Vec<(OsString, OsString)>, String> {
-    let (run, folder, masker) = (run.clone(), folder.clone(), masker.clone());
+) -> Result<(RunFolder, Option<PathBuf>), String> {
+    let (run, folder, masker, folders) = (run.clone(), folder.clone(), masker.clone(), engine.folders.clone());
     let mirror = engine.settings.provider_mirror.clone();
+    let given = &engine.settings.pass_env;
+    let temporary = environment::variable(given, "TMPDIR").map(std::ffi::OsStr::to_owned);
+    let is_ours = mirror.is_some() || environment::variable(given, CLI_CONFIG).is_none();
     let staged = spawn_blocking(move || {
         // Held by the writer too: when the run is dropped meanwhile, the files go after they were written.
         let _on_disk = on_disk;
         let disk = |why: std::io::Error| format!("cannot write the work folder: {why}");
         folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
         folder.write_variables(&run.id, &run.bundle, &run.secrets).map_err(disk)?;
-        mirror.map(|mirror| folder.write_settings(&mirror)).transpose().map_err(disk)
+        let settings_file = is_ours.then(|| folder.write_settings(mirror.as_deref())).transpose().map_err(disk)?;
+        let own = RunFolder::make(&folders, &run.id, temporary.as_deref());
+        Ok((own.map_err(|why| format!("no folder for the run's own files: {why}"))?, settings_file))
     });
-    let settings_file = staged.await.map_err(|_| "the staging was cut off".to_owned())??;
-    let mut environment = engine.base_environment();
-    environment.extend(access.environment());
-    environment.extend(settings_file.map(|path| ("TF_CLI_CONFIG_FILE".into(), path.into())));
-    Ok(environment)
+    staged.await.map_err(|_| "the staging was cut off".to_owned())?
 }
 
 fn storage(why: String) -> RunError {
@@ -167,14 +199,22 @@ impl Going<'_> {
         if step == RunStep::Apply {
             self.outlet.mark(Progress::ApplyBegan, &self.limits).await;
         }
-        let own: Vec<&Path> =
-            std::iter::once(self.folder.path()).chain(self.temporary.as_ref().map(TempDir::path)).collect();
+        if let Some(proxy) = &self.proxy {
+            proxy.begin(StepReach { step: step.as_str(), reach: step.reach() });
+        }
+        let mut own: Vec<&Path> = self.own.own().into_iter().chain([self.folder.path()]).collect();
+        let mut environment = self.environment.clone();
+        // Written only while no code of a provider runs: what one run could change, others would run.
+        if let (RunStep::Init, Some(cache)) = (step, &self.engine.settings.plugin_cache_dir) {
+            own.push(cache);
+            environment::add(&mut environment, [(PROVIDER_CACHE.into(), cache.into())]);
+        }
         let order = Order {
             binary: &self.engine.binary,
             step,
             arguments: step.arguments(&self.engine.version),
             folder: self.folder.path(),
-            environment: &self.environment,
+            environment: &environment,
             own: &own,
             confinement: &self.engine.confinement,
         };
@@ -195,12 +235,25 @@ impl Going<'_> {
             Some(signal) => format!("killed by signal {signal}"),
             None => format!("exit status {}", end.status.code().unwrap_or_default()),
         };
-        let (kind, reason) = match (end.cut, self.access.failure()) {
+        let (kind, mut reason) = match (end.cut, self.backend.failure()) {
             (Some(cut), _) => (kind_of(cut), self.limits.words(cut)),
             (None, Some(why)) => (RunErrorKind::Storage, format!("the store failed: {why}")),
             (None, None) => (RunErrorKind::Failed, said.unwrap_or(ended)),
         };
+        if let Some(refused) = self.refused() {
+            reason = format!("{reason}; {refused}");
+        }
         RunError { step, kind, diagnostics, reason }
+    }
+
+    /// What the step asked for and was not let through to: often why it failed.
+    fn refused(&self) -> Option<String> {
+        let refused = self.proxy.as_ref()?.refused_in_step();
+        let mut words: Vec<String> = refused.iter().take(REFUSED_NAMED).map(ToString::to_string).collect();
+        if refused.len() > REFUSED_NAMED {
+            words.push(format!("and {} more", refused.len() - REFUSED_NAMED));
+        }
+        (!words.is_empty()).then(|| one_line(&self.masker.mask(&words.join("; "))))
     }
 }
 

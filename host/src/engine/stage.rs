@@ -22,14 +22,17 @@ pub(super) const PLAN_FILE: &str = "catalyst.tfplan";
 /// Points OpenTofu at the state backend. As an override it also wins over a backend of the module's own.
 const BACKEND_FILE: &str = "catalyst_backend_override.tf";
 const BACKEND: &str = "terraform {\n  backend \"http\" {}\n}\n";
-/// OpenTofu's own settings for a site without access to a registry.
+/// OpenTofu's own settings: where providers come from.
 const SETTINGS_FILE: &str = "catalyst.tofurc";
 /// Where OpenTofu leaves a state that the backend did not take.
 const ERRORED_STATE: &str = "errored.tfstate";
-/// Providers and what `init` remembers; kept between runs.
+/// Folder of what runs have for themselves, among the work folders. No deployment has such an id.
+const RUN_FOLDERS: &str = ".runs";
+/// Where OpenTofu keeps providers and what `init` remembers when nobody says another place. A run has one of its own.
 const DATA_FOLDER: &str = ".terraform";
+/// Versions and checksums of providers; kept between runs, so that a later run takes the very programs of the first.
 const LOCK_FILE: &str = ".terraform.lock.hcl";
-/// What `init` remembers of the backend. Of no use to the next run, whose address and credentials are others.
+/// What `init` of an earlier release remembered of the backend.
 const REMEMBERED_BACKEND: &str = ".terraform/terraform.tfstate";
 
 /// A module and its templates are some dozens of files; a bundle beyond this is a fault of its plugin.
@@ -78,7 +81,27 @@ impl WorkRoot {
 
     /// Removes a work folder with everything in it.
     pub(super) fn remove(&self, id: &DeploymentId) -> io::Result<()> {
+        self.remove_run_folder(id)?;
         absent_is_fine(self.dir.remove_dir_all(id.as_str()))
+    }
+
+    /// The folder of a deployment's run, new and with these folders in it. One that is there is removed.
+    pub(super) fn make_run_folder(&self, id: &DeploymentId, inside: &[&str]) -> io::Result<PathBuf> {
+        self.remove_run_folder(id)?;
+        make_folder(&self.dir, Path::new(RUN_FOLDERS))?;
+        let above = self.dir.open_dir_nofollow(RUN_FOLDERS)?;
+        make_folder(&above, Path::new(id.as_str()))?;
+        let dir = above.open_dir_nofollow(id.as_str())?;
+        inside.iter().try_for_each(|name| make_folder(&dir, Path::new(name)))?;
+        Ok(self.path.join(RUN_FOLDERS).join(id.as_str()))
+    }
+
+    /// Removes that folder.
+    pub(super) fn remove_run_folder(&self, id: &DeploymentId) -> io::Result<()> {
+        match self.dir.open_dir_nofollow(RUN_FOLDERS) {
+            Ok(above) => absent_is_fine(above.remove_dir_all(id.as_str())),
+            Err(why) => absent_is_fine(Err(why)),
+        }
     }
 }
 
@@ -88,7 +111,7 @@ impl WorkFolder {
         &self.path
     }
 
-    /// Replaces the module: removes what an earlier run left but for OpenTofu's own data, then writes the bundle.
+    /// Replaces the module: removes what an earlier run left but for the checksums of its providers, then writes the bundle.
     ///
     /// # Errors
     /// A sentence that names the file of the bundle and what is wrong with it.
@@ -104,10 +127,14 @@ impl WorkFolder {
         self.write_new(BACKEND_FILE, BACKEND.as_bytes()).map_err(|why| format!("cannot write {BACKEND_FILE}: {why}"))
     }
 
-    /// Writes settings that let providers come from a folder only, and says where they are.
-    pub(super) fn write_settings(&self, mirror: &Path) -> io::Result<PathBuf> {
-        let mirror = Value::from(mirror.to_string_lossy()).to_string().replace("${", "$${").replace("%{", "%%{");
-        let text = format!("provider_installation {{\n  filesystem_mirror {{\n    path = {mirror}\n  }}\n}}\n");
+    /// Writes settings that let providers come from a folder only, or from their registries only, and says where they are. Without
+    /// such a word OpenTofu looks into folders that others may write.
+    pub(super) fn write_settings(&self, mirror: Option<&Path>) -> io::Result<PathBuf> {
+        let method = mirror.map_or("direct {}".to_owned(), |mirror| {
+            let mirror = Value::from(mirror.to_string_lossy()).to_string().replace("${", "$${").replace("%{", "%%{");
+            format!("filesystem_mirror {{\n    path = {mirror}\n  }}")
+        });
+        let text = format!("provider_installation {{\n  {method}\n}}\n");
         self.write_new(SETTINGS_FILE, text.as_bytes())?;
         Ok(self.path.join(SETTINGS_FILE))
     }
@@ -154,7 +181,7 @@ impl WorkFolder {
         for entry in self.dir.entries()? {
             let entry = entry?;
             let name = entry.file_name();
-            if [DATA_FOLDER, LOCK_FILE, ERRORED_STATE].iter().any(|kept| name == *kept) {
+            if [LOCK_FILE, ERRORED_STATE].iter().any(|kept| name == *kept) {
                 continue;
             }
             if entry.file_type()?.is_dir() { self.dir.remove_dir_all(&name)? } else { self.dir.remove_file(&name)? }

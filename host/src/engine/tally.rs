@@ -14,6 +14,8 @@ pub struct Load {
     pub waiting: usize,
     /// What a run was for, how it ended, and how many did.
     pub ended: Vec<(&'static str, &'static str, u64)>,
+    /// Connections of runs that were not made: the step, the rule, and how many.
+    pub refused: Vec<(&'static str, &'static str, u64)>,
 }
 
 /// The counts.
@@ -68,7 +70,7 @@ impl Tally {
     pub fn load(&self) -> Load {
         let counts = self.counts();
         let ended = counts.ended.iter().map(|((aim, outcome), count)| (*aim, *outcome, *count)).collect();
-        Load { running: counts.running, waiting: counts.waiting, ended }
+        Load { running: counts.running, waiting: counts.waiting, ended, refused: Vec::new() }
     }
 
     fn at(&self, place: Place) -> Counted<'_> {

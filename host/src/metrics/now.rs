@@ -70,6 +70,17 @@ fn runs(app: &App, registry: &mut Registry) {
         ended.get_or_create(&Run { aim, outcome }).inc_by(count);
     }
     registry.register("tofu_runs", "OpenTofu runs that ended", ended);
+    let refused = Family::<Refused, Counter>::default();
+    for (step, rule, count) in load.refused {
+        refused.get_or_create(&Refused { step, rule }).inc_by(count);
+    }
+    registry.register("tofu_refused_connections", "Connections that runs asked for and did not get", refused);
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Refused {
+    step: &'static str,
+    rule: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

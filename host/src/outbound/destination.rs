@@ -288,7 +288,7 @@ fn carried(address: IpAddr) -> Option<IpAddr> {
 }
 
 /// A host name that is no address in any spelling (WHATWG URL, "ends in a number").
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=MAX_LABEL).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -1,8 +1,9 @@
 //! Judges addresses that a request names, with a look at where they lead.
 
+use super::NamedBy;
 use super::destination::{AllowedClouds, Host, NotAllowed, Standing, is_metadata_or_link_local};
 use super::named::{NamedAddress, addresses, takes_address};
-use super::resolver::Lookup;
+use super::resolver::{Lookup, SystemLookup};
 use catalyst_domain::Finding;
 use catalyst_domain::provider::Descriptor;
 use serde_json::{Map, Value};
@@ -59,6 +60,48 @@ pub fn judge_offline(allowed: &AllowedClouds, settings: &Map<String, Value>, des
 }
 
 impl Destinations {
+    /// By the system's resolver.
+    pub fn new(allowed: AllowedClouds) -> Self {
+        Self { allowed: Arc::new(allowed), lookup: Arc::new(SystemLookup::default()) }
+    }
+
+    /// The addresses of a host, all of them judged: who connects takes these and no others. The operator's word leads anywhere,
+    /// but a name of theirs to no metadata service.
+    ///
+    /// # Errors
+    /// [`NameFault`].
+    pub async fn addresses(&self, host: &Host, named_by: NamedBy) -> Result<Vec<IpAddr>, NameFault> {
+        let name = match host {
+            Host::Address(address) => {
+                if named_by == NamedBy::Stranger {
+                    self.allowed.judge(host).map_err(NameFault::NotAllowed)?;
+                }
+                return Ok(vec![*address]);
+            }
+            Host::Name(name) => name,
+        };
+        let found = self.lookup.lookup(name).await.map_err(|error| NameFault::Unresolved(error.to_string()))?;
+        let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+        match named_by {
+            NamedBy::Stranger => self.allowed.judge_resolved(name, &addresses).map_err(NameFault::NotAllowed)?,
+            NamedBy::Operator => {
+                if let Some(address) = addresses.iter().find(|address| is_metadata_or_link_local(**address)) {
+                    let rule = format!("leads to {address}, a link-local address or one of a metadata service");
+                    return Err(NameFault::NotAllowed(NotAllowed { host: name.clone(), rule }));
+                }
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// Judges a host that somebody else resolves.
+    ///
+    /// # Errors
+    /// [`NotAllowed`].
+    pub fn judge_unresolved(&self, host: &Host) -> Result<(), NotAllowed> {
+        self.allowed.judge_unresolved(host)
+    }
+
     /// A finding for each address in a provider's settings that is not allowed. Addresses and names of the surroundings are
     /// judged always; other names by where they lead now. One that cannot be resolved within 2 seconds passes: it may be
     /// known where a proxy or OpenTofu runs, and leads nowhere from here.

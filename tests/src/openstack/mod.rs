@@ -62,6 +62,11 @@ impl Project {
         format!("{}/identity/v3", self.double.url())
     }
 
+    /// The catalogue and the links of answers name this base address from now on.
+    pub fn advertise(&self, url: &str) {
+        url.clone_into(&mut lock(&self.state).url);
+    }
+
     /// How long what is made takes from now on.
     pub fn pace(&self, pace: Pace) {
         lock(&self.state).pace = pace;

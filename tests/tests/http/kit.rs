@@ -247,6 +247,7 @@ fn engine_settings(folder: &Path, setup: &Setup) -> engine::Settings {
         apply_timeout: Duration::from_secs(120),
         stop_grace: Duration::from_secs(5),
         confine,
+        egress: catalyst::egress::Settings::default(),
     }
 }
 
@@ -263,6 +264,7 @@ fn driver_settings(setup: &Setup, outbound: &Outbound) -> driver::Settings {
         phase1_expected: None,
         proxy: catalyst::outbound::ProxyConfig::default(),
         destinations: outbound.destinations().clone(),
+        outbound: outbound.clone(),
         secrets_ttl: Duration::from_secs(600),
         limits: setup.subjects,
     }

@@ -1,6 +1,7 @@
 //! The engine on the real OpenTofu, and on a scripted one for the ends that the real one rarely has.
 
 mod confined;
+mod own_files;
 mod real;
 mod scripted;
 mod staging;
@@ -206,7 +207,7 @@ impl Bench {
     pub(super) fn run(&self, module: &str) -> Run {
         let mut secrets = Secrets::default();
         secrets.insert("cloud-token", SecretValue::new(SENTINEL));
-        Run { id: self.id.clone(), bundle: bundle(&[("main.tf", module)]), secrets }
+        Run { id: self.id.clone(), bundle: bundle(&[("main.tf", module)]), secrets, hosts: RunHosts::default() }
     }
 
     pub(super) async fn apply(&self, module: &str) -> (Result<Outputs, RunError>, Vec<Progress>) {
@@ -268,6 +269,7 @@ pub(super) fn settings(tofu: &Path, folder: &Path, change: impl FnOnce(&mut Sett
         stop_grace: Duration::from_secs(20),
         // Scripts stand in for a whole system and look at more than OpenTofu may.
         confine: if tofu.starts_with(tempfile::env::temp_dir()) { Confine::Off } else { Confine::Auto },
+        egress: egress::Settings::default(),
     };
     change(&mut settings);
     settings

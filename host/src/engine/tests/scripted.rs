@@ -54,7 +54,11 @@ async fn the_environment_of_the_child_is_the_explicit_one() {
     let script = Script::new("apply", "tr '\\0' '\\n' < /proc/$$/environ; readlink /proc/self/fd/0");
     let bench = Bench::new(&script.path(), |s| {
         s.pass_env.push(("CLOUD_ENDPOINT".into(), "http://cloud".into()));
-        s.pass_env.push(("TF_CLI_ARGS_apply".into(), "-refresh=false".into()));
+        for name in
+            ["TF_CLI_ARGS_apply", "TF_LOG", "TF_VAR_name", "TF_DATA_DIR", "TF_WORKSPACE", "TF_REATTACH_PROVIDERS"]
+        {
+            s.pass_env.push((name.into(), "/of/a/person".into()));
+        }
         s.plugin_cache_dir = Some(s.workdir.with_file_name("cache"));
         s.provider_mirror = Some("/mirror".into());
     })
@@ -71,6 +75,7 @@ async fn the_environment_of_the_child_is_the_explicit_one() {
             "HOME",
             "PATH",
             "TF_CLI_CONFIG_FILE",
+            "TF_DATA_DIR",
             "TF_HTTP_ADDRESS",
             "TF_HTTP_LOCK_ADDRESS",
             "TF_HTTP_LOCK_METHOD",
@@ -80,7 +85,7 @@ async fn the_environment_of_the_child_is_the_explicit_one() {
             "TF_HTTP_USERNAME",
             "TF_INPUT",
             "TF_IN_AUTOMATION",
-            "TF_PLUGIN_CACHE_DIR",
+            "TMPDIR",
         ]
     );
     assert!(has_line(&seen, "/dev/null"), "{seen:?}");

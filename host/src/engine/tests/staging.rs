@@ -19,13 +19,14 @@ fn files_are_for_the_owner_only_and_old_ones_go() {
     let mut first = bundle(&[("main.tf", "1"), ("old.tf", "1"), ("x/y/node.tftpl", "t"), (".terraform.lock.hcl", "l")]);
     first.files[2].mode = 0o777;
     work.stage(&first).unwrap();
+    // As the release before left it: a run has a folder of its own for that now.
     std::fs::create_dir_all(work.path().join(".terraform/providers")).unwrap();
     std::fs::write(work.path().join("errored.tfstate"), "{}").unwrap();
     work.stage(&bundle(&[("main.tf", "2")])).unwrap();
     let mut names: Vec<String> =
         std::fs::read_dir(work.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let expect = [".terraform", ".terraform.lock.hcl", "catalyst_backend_override.tf", "errored.tfstate", "main.tf"];
+    let expect = [".terraform.lock.hcl", "catalyst_backend_override.tf", "errored.tfstate", "main.tf"];
     assert_eq!(names, expect);
     work.stage(&first).unwrap();
     assert_eq!(mode(work.path()), 0o700);
@@ -155,6 +156,8 @@ fn what_a_killed_run_left_goes_and_a_state_that_was_not_taken_stays() {
 fn a_mirror_with_a_template_in_its_path_stays_a_path() {
     let folder = tempfile::tempdir().unwrap();
     let work = root(&folder).folder(&DeploymentId::from_bytes([1; 8])).unwrap();
-    let file = work.write_settings(Path::new("/mirror/${x}\"")).unwrap();
-    assert!(std::fs::read_to_string(file).unwrap().contains(r#"path = "/mirror/$${x}\"""#));
+    let file = work.write_settings(Some(Path::new("/mirror/${x}\""))).unwrap();
+    assert!(std::fs::read_to_string(file).unwrap().contains(r#"path = "/mirror/$${x}\""#));
+    let file = work.write_settings(None).unwrap();
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "provider_installation {\n  direct {}\n}\n");
 }

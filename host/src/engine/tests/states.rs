@@ -1,9 +1,11 @@
 //! The state backend on the wire, and what dead runs leave.
 
 use super::*;
-use backend::Access;
+use backend::Backend;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::ffi::OsStr;
+use std::net::TcpListener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -14,7 +16,7 @@ struct Wire {
 }
 
 impl Wire {
-    fn of(access: &Access) -> Self {
+    fn of(access: &Backend) -> Self {
         let environment: HashMap<OsString, OsString> = access.environment().into_iter().collect();
         let value = |name: &str| environment[OsStr::new(name)].to_str().unwrap().to_owned();
         let url = value("TF_HTTP_ADDRESS");
@@ -41,16 +43,19 @@ impl Wire {
     }
 }
 
-async fn bench() -> (Arc<StateStore>, Backend, DeploymentId) {
-    let store = Arc::new(StateStore::default());
-    let backend = Backend::start(store.clone()).await.unwrap();
-    (store, backend, DeploymentId::from_bytes([7; 8]))
+/// The backend of one run.
+fn serve(store: &Arc<StateStore>, id: &DeploymentId) -> Backend {
+    Backend::serve(store.clone(), id, TcpListener::bind("127.0.0.1:0").unwrap()).unwrap()
+}
+
+fn bench() -> (Arc<StateStore>, DeploymentId) {
+    (Arc::new(StateStore::default()), DeploymentId::from_bytes([7; 8]))
 }
 
 #[tokio::test]
 async fn f10_the_methods_of_the_http_backend_reach_the_store() {
-    let (store, backend, id) = bench().await;
-    let access = backend.open(&id).unwrap();
+    let (store, id) = bench();
+    let access = serve(&store, &id);
     let wire = Wire::of(&access);
     let info = r#"{"ID":"one"}"#;
     assert_eq!(wire.ask("GET", "", "").await, (204, String::new()));
@@ -70,9 +75,9 @@ async fn f10_the_methods_of_the_http_backend_reach_the_store() {
 
 #[tokio::test]
 async fn credentials_open_one_state_and_die_with_their_run() {
-    let (_store, backend, id) = bench().await;
-    let access = backend.open(&id).unwrap();
-    let other = backend.open(&DeploymentId::from_bytes([8; 8])).unwrap();
+    let (store, id) = bench();
+    let access = serve(&store, &id);
+    let other = serve(&store, &DeploymentId::from_bytes([8; 8]));
     let wire = Wire::of(&access);
     let check = async |path: &str, basic: String, expect: u16| {
         let wire = Wire { address: wire.address.clone(), path: path.to_owned(), basic };
@@ -85,16 +90,50 @@ async fn credentials_open_one_state_and_die_with_their_run() {
     check("/state/0808080808080808", wire.basic.clone(), 401).await;
     check("/state/..%2f0808080808080808", wire.basic.clone(), 404).await;
     check("/state", wire.basic.clone(), 404).await;
-    drop(access);
-    check(&wire.path, wire.basic.clone(), 401).await;
-    let again = backend.open(&id).unwrap();
+    let again = serve(&store, &id);
     assert_ne!(Wire::of(&again).basic, wire.basic);
 }
 
 #[tokio::test]
+async fn one_run_reaches_no_state_of_another_even_with_its_credentials() {
+    let (store, id) = bench();
+    let (own, other) = (serve(&store, &DeploymentId::from_bytes([8; 8])), serve(&store, &id));
+    let stolen = Wire::of(&other);
+    assert_ne!(Wire::of(&own).address, stolen.address, "each run has a listener of its own");
+    // What was stolen counts nowhere but where it belongs.
+    let elsewhere = Wire { address: Wire::of(&own).address, path: stolen.path.clone(), basic: stolen.basic.clone() };
+    assert_eq!(elsewhere.ask("GET", "", "").await.0, 401);
+}
+
+#[tokio::test]
+async fn a_backend_ends_with_its_run_also_for_connections_that_are_open() {
+    let (store, id) = bench();
+    let access = serve(&store, &id);
+    let wire = Wire::of(&access);
+    let mut kept = TcpStream::connect(&wire.address).await.unwrap();
+    let request = format!("GET {} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {}\r\n\r\n", wire.path, wire.basic);
+    kept.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    kept.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 204");
+    drop(access);
+    let _ = kept.write_all(request.as_bytes()).await;
+    let mut rest = Vec::new();
+    let _ = kept.read_to_end(&mut rest).await;
+    let rest = String::from_utf8_lossy(&rest).into_owned();
+    assert!(!rest.contains("HTTP/1.1 204"), "{rest}");
+    let mut tries = 0;
+    while TcpStream::connect(&wire.address).await.is_ok() {
+        tries += 1;
+        assert!(tries < 1_000, "it still listens");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_state_beyond_the_limit_is_refused() {
-    let (store, backend, id) = bench().await;
-    let access = backend.open(&id).unwrap();
+    let (store, id) = bench();
+    let access = serve(&store, &id);
     let wire = Wire::of(&access);
     assert_eq!(wire.ask("POST", "", &"x".repeat(backend::STATE_LIMIT)).await.0, 200);
     store.with(|s| s.states.clear());
