@@ -37,7 +37,7 @@ mod wasi;
 mod words;
 
 pub use compile::{Compile, CompileError, Compiler, Counting, Target, compile};
-pub use engine::Allocator;
+pub use engine::{Allocator, PagePolicy};
 pub use error::{CallError, CallFailure, Function, LoadError, SandboxError};
 pub use follow::Follow;
 pub use limits::{Limits, MEMO_BYTES, PluginLimits, Settings};

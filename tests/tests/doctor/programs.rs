@@ -76,3 +76,11 @@ fn broken_a_mirror_without_the_provider_that_a_plugin_needs() {
     }
     assert!(set_up.examine().troubled().is_empty(), "{:#?}", set_up.examine().findings);
 }
+
+#[test]
+fn what_is_done_with_the_memory_of_plugins_is_told() {
+    let examined = SetUp::well().examine();
+    let found = examined.findings.iter().find(|one| one["check"] == "plugin memory").unwrap();
+    let words = found["found"].as_str().unwrap();
+    assert!(words.contains("and the rest is given back") || words.contains("fresh memory"), "{words}");
+}

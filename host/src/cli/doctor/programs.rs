@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::engine::{self, Confine};
 use crate::outbound::has_address;
 use catalyst_domain::provider::{Descriptor, TofuProvider};
-use catalyst_sandbox::{Compile, Sandbox, SandboxError, Settings};
+use catalyst_sandbox::{Compile, PagePolicy, Sandbox, SandboxError, Settings};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -114,7 +114,23 @@ pub(super) async fn plugins_and_mirror(config: &Config) -> Vec<Finding> {
         found.extend(mirrored(config.tofu.provider_mirror.as_deref(), &described.id, &described.tofu_providers));
     }
     found.push(pins(folder));
+    found.push(page_policy(&sandbox));
     found
+}
+
+/// What is done with the memory of one plugin's call before another one gets it.
+fn page_policy(sandbox: &Sandbox) -> Finding {
+    let found = match sandbox.allocator().page_policy() {
+        PagePolicy::Wiped { resident_bytes } => format!(
+            "slots of a pool: the first {} KiB of each memory are wiped after a call, written or not, and the rest is given back; \
+             the kernel is not asked which pages were written, for its answer leaves out swapped ones",
+            resident_bytes / 1024
+        ),
+        PagePolicy::Fresh => {
+            "fresh memory of the system for each call: there is no address space for a pool".to_owned()
+        }
+    };
+    Finding::ok("plugin memory", found)
 }
 
 /// What to know where requests name the cloud's address.
