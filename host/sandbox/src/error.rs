@@ -70,6 +70,14 @@ impl CallError {
     }
 }
 
+impl CallFailure {
+    /// Whether the plugin's next calls begin where long ones run. Not where it was not called at all: a host without a slot is no
+    /// fault of the plugin, and a refusal by the breaker tells nothing new of it.
+    pub(crate) fn is_strike(&self) -> bool {
+        !matches!(self, Self::Host(_) | Self::Suspended { .. })
+    }
+}
+
 /// The kind of a failed call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -251,4 +259,17 @@ pub enum SandboxError {
     /// The folder for compiled code cannot be used.
     #[error("the folder for compiled plugins cannot be used")]
     Cache(#[source] std::io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_and_trouble_of_the_host_are_no_strike() {
+        let suspended = CallFailure::Suspended { failures: 5, since: Timestamp::UNIX_EPOCH, retry_ms: 1 };
+        assert!(!suspended.is_strike() && !CallFailure::Host("no slot is free".into()).is_strike());
+        let faults = [CallFailure::Timeout { budget_ms: 1 }, CallFailure::Trap("t".into()), CallFailure::Exit];
+        assert!(faults.iter().all(CallFailure::is_strike));
+    }
 }

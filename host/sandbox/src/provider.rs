@@ -250,7 +250,7 @@ impl Plugin {
             drop(slots);
             allowed.map(|()| bundle).map_err(|refused| Failed::Output(refused.to_string()))
         };
-        let broken = |_| Failed::Output("its bundle could not be read".into());
+        let broken = |_| Failed::Host("its bundle could not be read".into());
         lane::blocking(read).await.map_err(broken)?
     }
 }

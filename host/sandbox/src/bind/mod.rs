@@ -26,6 +26,8 @@ pub(crate) enum Failed {
     Engine(wasmtime::Error),
     /// Its answer cannot be read.
     Output(String),
+    /// The host could not read its answer, through no fault of the plugin.
+    Host(String),
 }
 
 impl From<wasmtime::Error> for Failed {
