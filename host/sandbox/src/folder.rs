@@ -25,6 +25,8 @@ pub(crate) enum Judged {
     Fit(Arc<Provider>),
     /// It may not.
     Refused(Refusal),
+    /// It was there when the folder was read, and is there no more.
+    Gone,
 }
 
 /// Why a file does not serve.
@@ -103,7 +105,7 @@ pub(crate) async fn list(dir: &Path, current: &Loaded) -> std::io::Result<Vec<Ca
 
 /// Follows links: a mounted ConfigMap or Secret is made of them. Only what is surely gone is gone: a disk that has trouble must
 /// not end a plugin, or give away its id.
-fn is_candidate(path: &Path) -> bool {
+pub(crate) fn is_candidate(path: &Path) -> bool {
     match std::fs::metadata(path) {
         Ok(data) => data.is_file(),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
@@ -134,6 +136,7 @@ pub(crate) fn settle(candidates: &[Candidate], held: &Loaded, current: &Loaded, 
                 new.failures.push(LoadFailure { previous_serves: previous.is_some(), ..failure });
                 previous
             }
+            Judged::Gone => None,
         };
         if let Some(provider) = serves {
             claims.entry(&provider.descriptor().id).or_default().push(provider);

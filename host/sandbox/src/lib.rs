@@ -29,6 +29,7 @@ mod pins;
 pub mod policy;
 mod provider;
 mod reading;
+mod readmission;
 mod sandbox;
 mod served;
 mod signature;
