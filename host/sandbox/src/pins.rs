@@ -167,7 +167,7 @@ mod tests {
         let with = |sources: &[&str]| Descriptor {
             tofu_providers: sources
                 .iter()
-                .map(|source| TofuProvider { source: (*source).into(), version: "1.0.0".into() })
+                .map(|source| TofuProvider { source: (*source).into(), version: "1.0.0".into(), settings: None })
                 .collect(),
             ..crate::check::sample()
         };

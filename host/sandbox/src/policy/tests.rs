@@ -9,7 +9,7 @@ use crate::check::sample;
 use catalyst_domain::provider::{Bundle, BundleFile, Descriptor, TofuProvider};
 
 pub(super) fn descriptor() -> Descriptor {
-    let acme = TofuProvider { source: "acme/cloud".into(), version: "1.2.3".into() };
+    let acme = TofuProvider { source: "acme/cloud".into(), version: "1.2.3".into(), settings: None };
     Descriptor { tofu_providers: vec![acme], ..sample() }
 }
 
