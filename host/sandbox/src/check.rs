@@ -10,7 +10,7 @@ mod descriptor;
 pub(crate) use bundle::{bundle, files};
 pub(crate) use descriptor::descriptor;
 #[cfg(test)]
-pub(crate) use descriptor::tests::sample;
+pub(crate) use descriptor::tests::{sample, secret};
 
 use catalyst_domain::Finding;
 use catalyst_domain::host_name::covers;

@@ -153,6 +153,12 @@ pub enum LoadError {
         /// Its source address.
         provider: String,
     },
+    /// The list of allowed components grants rights, and not all that this one wants.
+    #[error("wants more than plugins.lock grants, which lacks {}", listed(lines))]
+    NotGranted {
+        /// The lines that are missing.
+        lines: Vec<String>,
+    },
     /// Keys are asked for and cannot be used, so none is loaded.
     #[error("the file of keys {0}; no plugin is loaded until it is whole")]
     Keys(String),
@@ -226,6 +232,10 @@ pub enum LoadError {
         /// How many are looked at.
         limit: usize,
     },
+}
+
+fn listed(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("`{line}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl LoadError {

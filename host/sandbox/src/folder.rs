@@ -44,6 +44,8 @@ pub(crate) enum Holds {
     WithBytes(String),
     /// Until something in the folder changes.
     InFolder,
+    /// Until the operator grants what it wants. Its bytes are allowed, so what its file served before goes on.
+    UntilGranted,
     /// Nobody knows: a disk, a compiler or a machine had trouble of its own.
     Unknown,
 }
@@ -51,7 +53,11 @@ pub(crate) enum Holds {
 impl Refusal {
     /// One that depends on more than the bytes.
     pub fn here(error: &LoadError) -> Self {
-        let holds = if error.passes() { Holds::Unknown } else { Holds::InFolder };
+        let holds = match error {
+            LoadError::NotGranted { .. } => Holds::UntilGranted,
+            error if error.passes() => Holds::Unknown,
+            _ => Holds::InFolder,
+        };
         Self { text: LoadFailure::text(error), holds }
     }
 
@@ -131,7 +137,12 @@ pub(crate) fn settle(candidates: &[Candidate], held: &Loaded, current: &Loaded, 
                 previous
             }
             Judged::Refused(refusal) => {
-                let previous = previous.filter(|provider| gate.still_admits(provider));
+                let stays = |provider: &&Arc<Provider>| match refusal.holds {
+                    // As above: its pin is that of an update.
+                    Holds::UntilGranted => gate.trusts(provider),
+                    _ => gate.still_admits(provider),
+                };
+                let previous = previous.filter(stays);
                 let failure = LoadFailure::new(&candidate.name, refusal.text.clone());
                 new.failures.push(LoadFailure { previous_serves: previous.is_some(), ..failure });
                 previous

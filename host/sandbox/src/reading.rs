@@ -97,7 +97,7 @@ impl Sandbox {
             .for_each_concurrent(AT_ONCE, |candidate| self.judge(candidate, &held, &gate, refused, Effort::Glance))
             .await;
         // What is gone, or allowed no more, ends here.
-        self.serve(folder::settle(&candidates, &held, &held, &gate)).await;
+        self.serve(folder::settle(&candidates, &held, &held, &gate).under(&gate)).await;
         // An update serves as soon as it is compiled. Newcomers, and updates that claim another id, are judged together, for two
         // may claim the same.
         let mut set_aside = Vec::new();
@@ -114,7 +114,8 @@ impl Sandbox {
             if candidates[*index].claims_another_id(&held) {
                 set_aside.push((*index, std::mem::replace(&mut candidates[*index].judged, Judged::NotYet)));
             } else {
-                self.serve(folder::settle(&candidates, &held, &self.current(), &admission.gate)).await;
+                self.serve(folder::settle(&candidates, &held, &self.current(), &admission.gate).under(&admission.gate))
+                    .await;
             }
         }
         // Where it was broken off, or nobody waited for its end, it is not done, and not all who claim an id are known.
@@ -125,7 +126,7 @@ impl Sandbox {
         readings.look = if done { look.clone() } else { Look::default() };
         readings.refused = Refused::among(&candidates);
         readings.trouble = candidates.iter().any(Candidate::has_trouble);
-        self.publish(folder::settle(&candidates, &held, &self.current(), &admission.gate)).await
+        self.publish(folder::settle(&candidates, &held, &self.current(), &admission.gate).under(&admission.gate)).await
     }
 
     /// Judges a file that has to be compiled. What is taken back meanwhile ends at once: a compiler may take a minute.
@@ -145,7 +146,7 @@ impl Sandbox {
                 seen = self.changed(admission.dir, &admission.seen) => admission.seen = seen,
             }
             self.readmit(candidates, admission).await;
-            self.serve(folder::settle(candidates, held, &self.current(), &admission.gate)).await;
+            self.serve(folder::settle(candidates, held, &self.current(), &admission.gate).under(&admission.gate)).await;
         };
         // One that was taken back itself stays out.
         if candidates[index].is_open() {
@@ -207,7 +208,7 @@ impl Sandbox {
                 Arc::new(provider)
             }
         };
-        gate.admit_descriptor(provider.descriptor()).map_err(|error| Refusal::here(&error))?;
+        gate.admit_descriptor(provider.file_name(), provider.descriptor()).map_err(|error| Refusal::here(&error))?;
         Ok(Judged::Fit(provider))
     }
 }

@@ -81,7 +81,7 @@ impl Sandbox {
                 if provider.digest() != digest || provider.signer() != signer.as_ref() {
                     return Some(Judged::NotYet);
                 }
-                gate.admit_descriptor(provider.descriptor()).err().and_then(|error| refused(&error))
+                gate.admit_descriptor(&candidate.name, provider.descriptor()).err().and_then(|error| refused(&error))
             }
             (Ok(Some(_)), _) => None,
         }

@@ -74,7 +74,8 @@ impl Provider {
         request: &Request,
         context: &RenderContext,
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
-        let asked = self.caller().ask(Function::Render, &(request, context));
+        // What is granted decides on what is rendered, so an answer is remembered under the grants that it passed.
+        let asked = self.caller().ask(Function::Render, &(request, context, self.rights().fingerprint()));
         let call = |plugin: Arc<Plugin>| {
             let (request, context) = (request.clone(), context.clone());
             async move { plugin.render(asked, &request, &context).await }

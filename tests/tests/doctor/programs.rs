@@ -78,9 +78,20 @@ fn broken_a_mirror_without_the_provider_that_a_plugin_needs() {
 }
 
 #[test]
-fn what_is_done_with_the_memory_of_plugins_is_told() {
-    let examined = SetUp::well().examine();
-    let found = examined.findings.iter().find(|one| one["check"] == "plugin memory").unwrap();
-    let words = found["found"].as_str().unwrap();
-    assert!(words.contains("and the rest is given back") || words.contains("fresh memory"), "{words}");
+fn what_plugins_may_do_and_what_is_done_with_their_memory_is_told() {
+    let set_up = SetUp::well();
+    let told = |set_up: &SetUp, check: &str| {
+        let examined = set_up.examine();
+        assert!(examined.troubled().is_empty(), "{:#?}", examined.findings);
+        let found = examined.findings.iter().find(|one| one["check"] == check).unwrap_or_else(|| panic!("{check}"));
+        found["found"].as_str().unwrap().to_owned()
+    };
+    let memory = told(&set_up, "plugin memory");
+    assert!(memory.contains("and the rest is given back") || memory.contains("fresh memory"), "{memory}");
+    let before = told(&set_up, "plugin grants");
+    assert_eq!(before, "rehearsal may do what it declares, for plugins.lock has no grants: secret ghcr-pull-token");
+    let lock = fs::read_to_string(set_up.path("plugins/plugins.lock")).unwrap();
+    fs::write(set_up.path("plugins/plugins.lock"), format!("{lock}grant rehearsal.wasm secret ghcr-pull-token\n"))
+        .unwrap();
+    assert_eq!(told(&set_up, "plugin grants"), "rehearsal is granted: secret ghcr-pull-token");
 }
