@@ -204,6 +204,8 @@ fn the_command_writes_what_a_host_takes_and_inspect_shows_it() {
     for words in [
         "argument hetznercloud/hcloud token secret:hetzner-token",
         "what it declares: there is no plugins.lock beside it",
+        "A plugin is trusted with what is built",
+        "A node is trusted with its own cluster",
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }

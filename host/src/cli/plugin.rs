@@ -14,6 +14,7 @@ mod page;
 mod permissions;
 mod render;
 mod test;
+mod trust;
 
 use crate::config::Config;
 use clap::Subcommand;

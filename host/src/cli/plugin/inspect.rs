@@ -3,7 +3,7 @@
 use super::component::{Component, open_loaded};
 use super::page::{Page, Tone};
 use super::permissions::Permissions;
-use super::{Report, example};
+use super::{Report, example, trust};
 use crate::config::Config;
 use catalyst_domain::provider::Descriptor;
 use catalyst_sandbox::grants::{self, Basis};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub(super) const HELP: &str = concat!(
     example!("catalyst plugin inspect /plugins/acme.wasm", "catalyst plugin inspect acme.wasm --json | jq .digest"),
     "\nJSON: file, bytes, digest, interface (version of catalyst:provisioner), imports, permissions, wants and grants \
-     (lines of plugins.lock), limits, and descriptor: \
+     (lines of plugins.lock), trust, limits, and descriptor: \
      all that the component says of itself. A component that a host would not load is an error with exit status 1.",
 );
 
@@ -40,6 +40,7 @@ pub(super) async fn inspect(config: &Config, arguments: &Arguments) -> anyhow::R
         "permissions": permissions,
         "wants": wanted,
         "grants": granted.json(),
+        "trust": trust::json(),
         "limits": limits_json(provider.limits()),
         "descriptor": descriptor_json(provider.descriptor()),
     });
@@ -51,6 +52,8 @@ pub(super) async fn inspect(config: &Config, arguments: &Arguments) -> anyhow::R
     page.line(Tone::Head, "Grants");
     wanted.iter().for_each(|line| page.field("wants", line));
     granted.show(&mut page);
+    page.gap();
+    trust::show(&mut page);
     page.gap();
     page.line(Tone::Head, "Imports");
     for import in provider.imports() {
