@@ -54,11 +54,11 @@ ldd "$root/usr/local/bin/catalyst" | sed -n 's/^.*=> \(\/[^ ]*\) .*$/\1/p; s/^[[
     printf '%s\n' "$library"
 done >"$system"
 
-# Plugins, and which bytes of them may serve.
+# Plugins, which bytes of them may serve, and what their bundles may do.
 for plugin in "${plugins[@]}"; do
     install -m 0644 "$target/plugins/$plugin.wasm" "$root/plugins/"
 done
-(cd "$root/plugins" && sha256sum -- *.wasm | sed 's/^/sha256:/' >plugins.lock)
+"$binary" plugin grant "$root"/plugins/*.wasm --write >&2
 
 # Each cloud's own provider. Unpacked, so that nothing has to be written before it can run.
 providers=$(scripts/providers.sh)

@@ -32,9 +32,34 @@ pub fn local(name: &str) -> Option<LocalName> {
     zone.or_else(|| (!name.contains('.')).then_some(LocalName::SingleLabel))
 }
 
+/// Whether a pattern means this name: the name itself, or `.example.org` for every name below example.org.
+pub fn covers(pattern: &str, name: &str) -> bool {
+    match pattern.strip_prefix('.') {
+        None => pattern == name,
+        Some(zone) => name.strip_suffix(zone).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_is_a_name_or_every_name_below_one() {
+        for (pattern, name) in [("a.example", "a.example"), (".example", "a.example"), (".a.example", "b.c.a.example")]
+        {
+            assert!(covers(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("a.example", "b.a.example"),
+            (".a.example", "a.example"),
+            (".a.example", ".a.example"),
+            (".a.example", "ba.example"),
+            (".a.example", "a.example.evil.org"),
+        ] {
+            assert!(!covers(pattern, name), "{pattern} {name}");
+        }
+    }
 
     #[test]
     fn a_name_is_local_by_its_zone_or_because_it_has_one_label() {

@@ -1,5 +1,9 @@
 //! What a provider plugin says, in the host's own types. The shapes follow `wit/`; the sandbox converts.
 
+mod setting;
+
+pub use setting::{ProviderSetting, SettingSource};
+
 use serde::{Deserialize, Serialize};
 
 /// Where the value of a secret comes from.
@@ -52,6 +56,9 @@ pub struct TofuProvider {
     pub source: String,
     /// Exact version.
     pub version: String,
+    /// The arguments that the module sets in its block. `None` where the plugin's contract cannot say so (1.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Vec<ProviderSetting>>,
 }
 
 /// A machine type of the catalogue.

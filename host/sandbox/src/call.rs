@@ -106,9 +106,13 @@ impl Caller {
         Asked { function, key: Key::of(&self.digest, function, input) }
     }
 
-    /// The answer to the same question from before.
-    pub fn recall<T: Answer>(&self, asked: &Asked) -> Option<T> {
-        let known = self.shared.memo.as_ref()?.recall(asked.key.as_ref()?)?;
+    /// What the same question came to before: an answer, or a failure that the same bytes give again on any machine.
+    pub fn recall<T: Answer>(&self, asked: &Asked) -> Option<Result<T, CallError>> {
+        let (memo, key) = (self.shared.memo.as_ref()?, asked.key.as_ref()?);
+        let known = match memo.recall::<T>(key) {
+            Some(answer) => Ok(answer),
+            None => Err(self.failed(*asked, memo.recall::<CallFailure>(key)?)),
+        };
         self.meters.count(Outcome::Remembered);
         Some(known)
     }
@@ -140,7 +144,7 @@ impl Caller {
         self.limits.call_timeout.saturating_mul(WALL_FACTOR)
     }
 
-    /// Frees the slot, says what the call came to, and remembers an answer.
+    /// Frees the slot, says what the call came to, and remembers an answer, or a failure that would come again.
     pub fn close<T: Answer>(
         &self,
         call: Call<'_>,
@@ -148,11 +152,31 @@ impl Caller {
         judge: impl FnOnce(&mut T) -> Checked,
     ) -> Result<T, CallError> {
         let asked = call.admitted.asked;
-        let answer = self.ended(call, called, judge)?;
+        let comes_again = self.comes_again(&call, called.as_ref());
+        let answer = self.ended(call, called, judge);
         if let (Some(memo), Some(key)) = (&self.shared.memo, asked.key) {
-            memo.keep(key, &answer);
+            match &answer {
+                Ok(answer) => memo.keep(key, answer),
+                Err(error) if comes_again => memo.keep(key, &error.reason),
+                Err(_) => {}
+            }
         }
-        Ok(answer)
+        answer
+    }
+
+    /// Whether a failure of this call says something of the component and its input alone: the answer breaks a rule, or the guest
+    /// trapped or ended itself. Time depends on the machine, limits on the name of the file, and an error of the engine that is no
+    /// trap may be the machine's. The depth at which a stack ends is the compiler's.
+    fn comes_again<T>(&self, call: &Call<'_>, called: Option<&Called<T>>) -> bool {
+        match called {
+            Some(Ok(_) | Err(Failed::Output(_))) => !call.store.data().meter.refused(),
+            Some(Err(Failed::Engine(error))) => match self.classify(error, call.store.data()) {
+                CallFailure::Trap(_) => error.downcast_ref::<Trap>() != Some(&Trap::StackOverflow),
+                CallFailure::Exit => !call.store.data().meter.refused(),
+                _ => false,
+            },
+            Some(Err(Failed::Host(_))) | None => false,
+        }
     }
 
     /// As [`Self::close`], and remembers nothing.
@@ -165,6 +189,7 @@ impl Caller {
         let outcome = match called {
             Some(Ok(mut value)) => judge(&mut value).map(|()| value).map_err(CallFailure::BadOutput),
             Some(Err(Failed::Output(text))) => Err(CallFailure::BadOutput(text)),
+            Some(Err(Failed::Host(text))) => Err(CallFailure::Host(text)),
             Some(Err(Failed::Engine(error))) => Err(self.classify(&error, call.store.data())),
             None => Err(self.gave_up(lane::spent())),
         };

@@ -3,15 +3,17 @@
 //! A plugin may be wrong or hostile. What it says of itself decides which keys are secrets, and what it renders becomes
 //! files and code, so both are checked here, once, at the border. Texts never quote an answer.
 
+mod arguments;
 mod bundle;
 mod descriptor;
 
 pub(crate) use bundle::{bundle, files};
 pub(crate) use descriptor::descriptor;
 #[cfg(test)]
-pub(crate) use descriptor::tests::sample;
+pub(crate) use descriptor::tests::{sample, secret};
 
 use catalyst_domain::Finding;
+use catalyst_domain::host_name::covers;
 use catalyst_domain::provider::{Advice, Descriptor, Endpoints, Estimate, Probe, Verdict};
 
 use crate::words::is_plain;
@@ -105,7 +107,7 @@ pub(crate) fn probes(probes: &[Probe], descriptor: &Descriptor) -> Checked {
         short("a probe's URL", &probe.url, TEXT)?;
         let host =
             probe.url.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-        if !host.is_some_and(|host| descriptor.api_hosts.iter().any(|allowed| allowed == host)) {
+        if !host.is_some_and(|host| descriptor.api_hosts.iter().any(|allowed| covers(allowed, host))) {
             return Err("a probe's URL is not https at one of the declared API hosts".into());
         }
         if probe.url.contains("{{secret:") {

@@ -70,6 +70,14 @@ impl CallError {
     }
 }
 
+impl CallFailure {
+    /// Whether the plugin's next calls begin where long ones run. Not where it was not called at all: a host without a slot is no
+    /// fault of the plugin, and a refusal by the breaker tells nothing new of it.
+    pub(crate) fn is_strike(&self) -> bool {
+        !matches!(self, Self::Host(_) | Self::Suspended { .. })
+    }
+}
+
 /// The kind of a failed call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -144,6 +152,12 @@ pub enum LoadError {
     ProviderNotAllowed {
         /// Its source address.
         provider: String,
+    },
+    /// The list of allowed components grants rights, and not all that this one wants.
+    #[error("wants more than plugins.lock grants, which lacks {}", listed(lines))]
+    NotGranted {
+        /// The lines that are missing.
+        lines: Vec<String>,
     },
     /// Keys are asked for and cannot be used, so none is loaded.
     #[error("the file of keys {0}; no plugin is loaded until it is whole")]
@@ -220,6 +234,10 @@ pub enum LoadError {
     },
 }
 
+fn listed(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("`{line}`")).collect::<Vec<_>>().join(", ")
+}
+
 impl LoadError {
     /// Whether the same file may come to more another time: a disk, a compiler or the machine had trouble of its own. Time on
     /// the clock is such trouble, for a busy machine makes it short.
@@ -251,4 +269,17 @@ pub enum SandboxError {
     /// The folder for compiled code cannot be used.
     #[error("the folder for compiled plugins cannot be used")]
     Cache(#[source] std::io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_and_trouble_of_the_host_are_no_strike() {
+        let suspended = CallFailure::Suspended { failures: 5, since: Timestamp::UNIX_EPOCH, retry_ms: 1 };
+        assert!(!suspended.is_strike() && !CallFailure::Host("no slot is free".into()).is_strike());
+        let faults = [CallFailure::Timeout { budget_ms: 1 }, CallFailure::Trap("t".into()), CallFailure::Exit];
+        assert!(faults.iter().all(CallFailure::is_strike));
+    }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Judged {
     Fit(Arc<Provider>),
     /// It may not.
     Refused(Refusal),
+    /// It was there when the folder was read, and is there no more.
+    Gone,
 }
 
 /// Why a file does not serve.
@@ -42,6 +44,8 @@ pub(crate) enum Holds {
     WithBytes(String),
     /// Until something in the folder changes.
     InFolder,
+    /// Until the operator grants what it wants. Its bytes are allowed, so what its file served before goes on.
+    UntilGranted,
     /// Nobody knows: a disk, a compiler or a machine had trouble of its own.
     Unknown,
 }
@@ -49,7 +53,11 @@ pub(crate) enum Holds {
 impl Refusal {
     /// One that depends on more than the bytes.
     pub fn here(error: &LoadError) -> Self {
-        let holds = if error.passes() { Holds::Unknown } else { Holds::InFolder };
+        let holds = match error {
+            LoadError::NotGranted { .. } => Holds::UntilGranted,
+            error if error.passes() => Holds::Unknown,
+            _ => Holds::InFolder,
+        };
         Self { text: LoadFailure::text(error), holds }
     }
 
@@ -103,7 +111,7 @@ pub(crate) async fn list(dir: &Path, current: &Loaded) -> std::io::Result<Vec<Ca
 
 /// Follows links: a mounted ConfigMap or Secret is made of them. Only what is surely gone is gone: a disk that has trouble must
 /// not end a plugin, or give away its id.
-fn is_candidate(path: &Path) -> bool {
+pub(crate) fn is_candidate(path: &Path) -> bool {
     match std::fs::metadata(path) {
         Ok(data) => data.is_file(),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
@@ -129,11 +137,17 @@ pub(crate) fn settle(candidates: &[Candidate], held: &Loaded, current: &Loaded, 
                 previous
             }
             Judged::Refused(refusal) => {
-                let previous = previous.filter(|provider| gate.still_admits(provider));
+                let stays = |provider: &&Arc<Provider>| match refusal.holds {
+                    // As above: its pin is that of an update.
+                    Holds::UntilGranted => gate.trusts(provider),
+                    _ => gate.still_admits(provider),
+                };
+                let previous = previous.filter(stays);
                 let failure = LoadFailure::new(&candidate.name, refusal.text.clone());
                 new.failures.push(LoadFailure { previous_serves: previous.is_some(), ..failure });
                 previous
             }
+            Judged::Gone => None,
         };
         if let Some(provider) = serves {
             claims.entry(&provider.descriptor().id).or_default().push(provider);

@@ -6,6 +6,7 @@ use std::path::Path;
 use catalyst_domain::provider::Descriptor;
 
 use crate::error::LoadError;
+use crate::grants::Rights;
 use crate::loaded::LoadFailure;
 use crate::pins::{self, Pins};
 use crate::served::Provider;
@@ -47,12 +48,18 @@ impl Gate {
         self.keys.check(path, bytes)
     }
 
-    /// Whether a component may declare what it declares.
+    /// Whether a component may declare what it declares, and want what it wants.
     ///
     /// # Errors
     /// Why not.
-    pub fn admit_descriptor(&self, descriptor: &Descriptor) -> Result<(), LoadError> {
-        self.pins.allow_providers(descriptor)
+    pub fn admit_descriptor(&self, file: &str, descriptor: &Descriptor) -> Result<(), LoadError> {
+        self.pins.allow_providers(descriptor)?;
+        self.pins.allow_wanted(file, descriptor)
+    }
+
+    /// What holds for a component that serves.
+    pub fn rights(&self, provider: &Provider) -> Rights {
+        self.pins.rights(provider.file_name(), provider.descriptor())
     }
 
     /// Whether a component that served may go on although its file is there no more as it was.
@@ -62,6 +69,7 @@ impl Gate {
 
     /// Whether whoever signed it, and what it declares, are allowed still.
     pub fn trusts(&self, provider: &Provider) -> bool {
-        self.pins.allow_providers(provider.descriptor()).is_ok() && self.keys.still_trust(provider.signer())
+        self.admit_descriptor(provider.file_name(), provider.descriptor()).is_ok()
+            && self.keys.still_trust(provider.signer())
     }
 }

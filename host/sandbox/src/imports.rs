@@ -90,10 +90,9 @@ pub(crate) fn check(component: &Component, engine: &Engine) -> Result<Imports, L
     Ok(Imports { names, contract })
 }
 
-/// The version is that of the exported interface. The draft 0.1 exports bare functions; there it is that of the
-/// imported types.
+/// The version is that of the exported interface; of a component that exports none, which fits no version, that of the imported
+/// types, so that the error can name it.
 fn check_names(imports: &[String], exports: &[String]) -> Result<semver::Version, LoadError> {
-    // `describe` returns a record of the contract, so a component of that draft always names one of its interfaces.
     allowed(imports, exported(exports))?.ok_or_else(|| LoadError::Interface { found: "another world".into() })
 }
 
@@ -148,28 +147,28 @@ mod tests {
         let cloud = "catalyst:provisioner/cloud@1.0.0";
         assert_eq!(check_with(&[], &[cloud]), Ok("1.0.0".into()), "nothing needs to be imported");
         assert_eq!(check_with(&["catalyst:provisioner/log@1.0.0"], &[cloud, "cabi"]), Ok("1.0.0".into()));
-        let mixed = check_with(&["catalyst:provisioner/log@0.1.0"], &[cloud]);
-        assert!(mixed.expect_err("two versions").contains("1.0.0 and 0.1.0 at once"));
+        let mixed = check_with(&["catalyst:provisioner/log@1.1.0"], &[cloud]);
+        assert!(mixed.expect_err("two versions").contains("1.0.0 and 1.1.0 at once"));
     }
 
     #[test]
     fn the_contract_and_the_harmless_part_of_wasi_pass() {
         let names =
-            ["catalyst:provisioner/descriptor@0.1.0", "catalyst:provisioner/log@0.1.0", "wasi:clocks/wall-clock@0.2.9"];
-        assert_eq!(check(&names), Ok("0.1.0".into()));
+            ["catalyst:provisioner/descriptor@1.0.0", "catalyst:provisioner/log@1.0.0", "wasi:clocks/wall-clock@0.2.9"];
+        assert_eq!(check(&names), Ok("1.0.0".into()));
     }
 
     #[test]
     fn bytes_tell_the_imports_of_the_outermost_component_only() {
         let text = r#"(component
-            (import "catalyst:provisioner/log@0.1.0" (instance))
+            (import "catalyst:provisioner/log@1.0.0" (instance))
             (core module (import "env" "f" (func)))
             (component (import "a:b/c" (instance)))
             (type $t (record (field "x" u8)))
             (import "request" (type (eq $t)))
             (import "wasi:io/poll@0.2.6" (instance)))"#;
         let bytes = wat::parse_str(text).expect("text");
-        assert_eq!(named(&bytes).expect("names"), ["catalyst:provisioner/log@0.1.0", "wasi:io/poll@0.2.6"]);
+        assert_eq!(named(&bytes).expect("names"), ["catalyst:provisioner/log@1.0.0", "wasi:io/poll@0.2.6"]);
         assert!(forbid(&bytes).is_ok());
         let text = r#"(component (import "wasi:sockets/tcp@0.2.6" (instance)))"#;
         let error = forbid(&wat::parse_str(text).expect("text")).expect_err("a socket");
@@ -185,12 +184,12 @@ mod tests {
             "wasi:filesystem/types@0.3.0",
             "wasi:clocks/wall-clock",
             "wasi:clocks/wall-clock@x",
-            "catalyst:provisioner/vault@0.1.0",
-            "catalyst:provisioner-x/log@0.1.0",
+            "catalyst:provisioner/vault@1.0.0",
+            "catalyst:provisioner-x/log@1.0.0",
             "read-file",
             "unlocked-dep=<a:b>",
         ] {
-            let text = check(&["catalyst:provisioner/descriptor@0.1.0", name]).expect_err(name);
+            let text = check(&["catalyst:provisioner/descriptor@1.0.0", name]).expect_err(name);
             assert!(text.contains(name) && text.contains("no plugin gets"), "{text}");
         }
     }
@@ -198,7 +197,7 @@ mod tests {
     #[test]
     fn another_world_and_mixed_versions_are_named() {
         assert!(check(&["wasi:cli/stdout@0.2.6"]).expect_err("no contract").contains("another world"));
-        let mixed = check(&["catalyst:provisioner/log@0.1.0", "catalyst:provisioner/request@0.2.0"]);
-        assert!(mixed.expect_err("two versions").contains("0.1.0 and 0.2.0"));
+        let mixed = check(&["catalyst:provisioner/log@1.0.0", "catalyst:provisioner/request@1.1.0"]);
+        assert!(mixed.expect_err("two versions").contains("1.0.0 and 1.1.0"));
     }
 }

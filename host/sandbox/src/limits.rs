@@ -43,7 +43,8 @@ pub(crate) const TABLES: u32 = 40;
 /// Elements of one table. Interpreters compiled to WebAssembly have some ten thousand functions in theirs.
 pub(crate) const TABLE_ELEMENTS: usize = 50_000;
 
-/// Handles a guest may hold at once: streams and pollables.
+/// Handles a guest may hold at once: streams and pollables of the host, and resources of its own. The engine's default for the
+/// latter is 100,000.
 pub(crate) const HANDLES: usize = 256;
 
 /// Stack of WebAssembly frames. What remains of `ASYNC_STACK` is for the host functions below them.

@@ -136,10 +136,11 @@ async fn introduce(
         let (caller, code) = (Arc::clone(&caller), Arc::clone(code));
         async move { describe(&caller, &code).await }
     };
-    let described = shared.lanes.run(standing, ask, |_| true).await.unwrap_or_else(|stopped| {
-        let reason = CallFailure::Host(stopped.to_string());
-        Err(CallError { plugin: origin.file_name.clone(), function: Function::Describe, reason })
-    });
+    let described =
+        shared.lanes.run(standing, ask, |error: &CallError| error.reason.is_strike()).await.unwrap_or_else(|stopped| {
+            let reason = CallFailure::Host(stopped.to_string());
+            Err(CallError { plugin: origin.file_name.clone(), function: Function::Describe, reason })
+        });
     described.map_err(LoadError::Describe)
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::LoadError;
+use crate::gate::Gate;
+use crate::grants::Basis;
 use crate::served::Provider;
 use crate::words;
 
@@ -35,6 +37,14 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// The same, each plugin with the rights that the operator's files give it now.
+    pub fn under(self, gate: &Gate) -> Self {
+        self.providers.values().for_each(|provider| provider.hold_to(gate.rights(provider)));
+        self
+    }
+}
+
 impl LoadFailure {
     pub(crate) fn new(file: &str, error: String) -> Self {
         Self { file: file.to_owned(), error, previous_serves: false }
@@ -54,6 +64,23 @@ impl LoadFailure {
         text.truncate(text.floor_char_boundary(ERROR_BYTES));
         text
     }
+}
+
+/// An operator who granted nothing should know what that comes to.
+fn told_of_rights(id: &str, provider: &Provider) {
+    let rights = provider.rights();
+    if rights.basis() == Basis::Granted {
+        return;
+    }
+    let why = if rights.basis() == Basis::Declared { "there is no plugins.lock" } else { "plugins.lock has no grants" };
+    let wanted: Vec<String> = rights.wanted().iter().map(ToString::to_string).collect();
+    let arguments = if rights.any_argument() { "any" } else { "those that it declares" };
+    tracing::warn!(
+        plugin.id = id,
+        plugin.wants = wanted.join(", "),
+        plugin.provider_arguments = arguments,
+        "a plugin has the rights that it declares, for {why}"
+    );
 }
 
 /// What changed, once: a folder that is read again and again says nothing new.
@@ -78,6 +105,7 @@ pub(crate) fn tell(old: &Loaded, new: &Loaded) {
                 plugin.replaces = before,
                 "plugin loaded"
             );
+            told_of_rights(id, provider);
         }
     }
     for id in old.providers.keys().filter(|id| !new.providers.contains_key(*id)) {

@@ -149,7 +149,7 @@ fn cost<T>(function: Function, store: &Store<CallState>, called: Called<T>) -> R
     match called {
         Ok(_) => {}
         Err(Failed::Engine(error)) => return Err(failed(error.root_cause().to_string())),
-        Err(Failed::Output(why)) => return Err(failed(why)),
+        Err(Failed::Output(why) | Failed::Host(why)) => return Err(failed(why)),
     }
     let left = store.get_fuel().map_err(|error| failed(error.root_cause().to_string()))?;
     Ok(Cost { instructions: INSTRUCTIONS - left, memory_bytes: store.data().meter.used() })

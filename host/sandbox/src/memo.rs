@@ -1,8 +1,8 @@
 //! Answers that are remembered.
 //!
 //! A plugin is pure: the same component, function and input give the same answer, so it is computed once. The digest of the
-//! component is part of the key, so an answer never outlives the bytes that gave it. Only answers that passed every check are
-//! kept. No secret is among them: no plugin gets one. Two equal calls at once are both made, which keeps a call that fails from
+//! component is part of the key, so an answer never outlives the bytes that gave it. Answers that passed every check are kept, and
+//! failures that depend on nothing else either ([`crate::call`] says which). No secret is among them: no plugin gets one. Two equal calls at once are both made, which keeps a call that fails from
 //! holding up those behind it.
 
 use std::any::Any;
@@ -16,7 +16,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::error::Function;
+use crate::error::{CallFailure, Function};
 
 /// What the cache is told to expect of one answer; it only sizes its table.
 const USUAL_BYTES: u64 = 16 * 1024;
@@ -110,6 +110,17 @@ pub(crate) trait Answer: Clone + Send + Sync + 'static {
 impl Answer for String {
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.len()
+    }
+}
+
+/// A failure that would come again, in the place of an answer.
+impl Answer for CallFailure {
+    fn bytes(&self) -> usize {
+        let text = match self {
+            Self::Trap(text) | Self::BadOutput(text) | Self::Host(text) => text.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + text
     }
 }
 

@@ -5,6 +5,10 @@
 //!
 //! Lines of `provider <namespace>/<name>` say which OpenTofu providers a component may declare, and so its bundles may use.
 //! Without such a line a pin covers what its component declares.
+//!
+//! Lines of `grant <name>.wasm <right>` say what the bundles of a component may do ([`crate::grants`]); `nothing` in the place of a
+//! right is a component that needs none. Without any such line what a component declares holds; with one, every component that
+//! serves needs its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -13,11 +17,12 @@ use std::path::Path;
 use catalyst_domain::provider::Descriptor;
 
 use crate::error::LoadError;
+use crate::grants::{self, Basis, Grant, Rights};
 use crate::load;
 use crate::policy::provider_address;
 
 /// Name of the file, in the folder of plugins.
-pub(crate) const FILE: &str = "plugins.lock";
+pub const FILE: &str = "plugins.lock";
 
 /// Bytes of the file. A folder has far fewer plugins than this has room for.
 const BYTES: u64 = 64 * 1024;
@@ -42,6 +47,8 @@ pub(crate) struct Named {
     digests: BTreeMap<String, String>,
     /// Full addresses of OpenTofu providers; none when the lock is silent about them.
     providers: BTreeSet<String>,
+    /// Rights by file name; `None` when the lock is from before grants.
+    grants: Option<BTreeMap<String, BTreeSet<Grant>>>,
 }
 
 impl Pins {
@@ -84,8 +91,17 @@ impl Pins {
                 }
                 continue;
             }
-            let (digest, name) = entry(line)
-                .ok_or_else(|| wrong("not `sha256:<64 hex digits>  <name>.wasm` or `provider <namespace>/<name>`"))?;
+            if let Some(granted) = line.strip_prefix("grant ") {
+                let (file, right) = granted_to(granted).map_err(|why| wrong(&why))?;
+                let of_file = named.grants.get_or_insert_default().entry(file.to_owned()).or_default();
+                if right.is_some_and(|right| !of_file.insert(right)) {
+                    return Err(wrong("this grant stands twice"));
+                }
+                continue;
+            }
+            let (digest, name) = entry(line).ok_or_else(|| {
+                wrong("not `sha256:<64 hex digits>  <name>.wasm`, `provider <namespace>/<name>` or `grant <name>.wasm <right>`")
+            })?;
             if named.digests.insert(name.to_owned(), digest).is_some() {
                 return Err(wrong("this name stands twice"));
             }
@@ -124,6 +140,76 @@ impl Pins {
     }
 }
 
+impl Pins {
+    /// Whether a component may want what it declares.
+    ///
+    /// # Errors
+    /// [`LoadError::NotGranted`], with everything that is wanted and not granted.
+    pub(crate) fn allow_wanted(&self, file: &str, descriptor: &Descriptor) -> Result<(), LoadError> {
+        let Some(grants) = self.grants() else { return Ok(()) };
+        let missing = grants::missing(descriptor, grants.get(file).unwrap_or(&BTreeSet::new()));
+        let lines: Vec<String> = missing.iter().map(|grant| format!("grant {file} {grant}")).collect();
+        if grants.contains_key(file) && lines.is_empty() {
+            return Ok(());
+        }
+        let lines = if lines.is_empty() { vec![format!("grant {file} nothing")] } else { lines };
+        Err(LoadError::NotGranted { lines })
+    }
+
+    /// What holds for a component that serves.
+    pub(crate) fn rights(&self, file: &str, descriptor: &Descriptor) -> Rights {
+        match (self, self.grants()) {
+            (_, Some(grants)) => Rights::granted(descriptor, grants.get(file).cloned().unwrap_or_default()),
+            (Self::None, None) => Rights::as_declared(Basis::Declared, descriptor),
+            (Self::Named(_), None) => Rights::as_declared(Basis::BeforeGrants, descriptor),
+        }
+    }
+
+    fn grants(&self) -> Option<&BTreeMap<String, BTreeSet<Grant>>> {
+        match self {
+            Self::None => None,
+            Self::Named(named) => named.grants.as_ref(),
+        }
+    }
+}
+
+/// The file and the right of a grant; none for `nothing`.
+fn granted_to(text: &str) -> Result<(&str, Option<Grant>), String> {
+    let (file, right) = text.trim().split_once([' ', '\t']).unwrap_or((text.trim(), ""));
+    if !is_file_name(file) {
+        return Err("a grant is not of a file such as `name.wasm`".to_owned());
+    }
+    match right.trim() {
+        "nothing" => Ok((file, None)),
+        right => right.parse().map(|right| (file, Some(right))).map_err(|error: grants::NotAGrant| error.to_string()),
+    }
+}
+
+fn is_file_name(name: &str) -> bool {
+    name.ends_with(".wasm") && !name.contains(['/', '\\']) && !name.chars().any(char::is_whitespace)
+}
+
+/// Whether a text could be the lock of a folder.
+///
+/// # Errors
+/// The line and the rule that it breaks.
+pub fn check_lock(text: &str) -> Result<(), LoadError> {
+    Pins::parse(text).map(|_| ())
+}
+
+/// What the lock of a folder lets a component do under a file's name, and what it wants beyond that.
+///
+/// # Errors
+/// When there is a lock and it cannot be used.
+pub fn lock_rights(folder: &Path, file: &str, descriptor: &Descriptor) -> Result<(Rights, Vec<String>), LoadError> {
+    let pins = Pins::read(folder, false)?;
+    let lacks = match pins.allow_wanted(file, descriptor) {
+        Err(LoadError::NotGranted { lines }) => lines,
+        Ok(()) | Err(_) => Vec::new(),
+    };
+    Ok((pins.rights(file, descriptor), lacks))
+}
+
 /// Whether a folder has a lock, be it whole or not.
 pub(crate) fn is_there(folder: &Path) -> bool {
     is_link(&folder.join(FILE))
@@ -138,8 +224,7 @@ fn entry(line: &str) -> Option<(String, &str)> {
     let (digest, name) = line.strip_prefix("sha256:")?.split_once([' ', '\t'])?;
     let name = name.trim_start();
     let hex = digest.len() == DIGITS && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let file = name.ends_with(".wasm") && !name.contains(['/', '\\']) && !name.chars().any(char::is_whitespace);
-    (hex && file).then(|| (digest.to_ascii_lowercase(), name))
+    (hex && is_file_name(name)).then(|| (digest.to_ascii_lowercase(), name))
 }
 
 #[cfg(test)]
@@ -167,7 +252,7 @@ mod tests {
         let with = |sources: &[&str]| Descriptor {
             tofu_providers: sources
                 .iter()
-                .map(|source| TofuProvider { source: (*source).into(), version: "1.0.0".into() })
+                .map(|source| TofuProvider { source: (*source).into(), version: "1.0.0".into(), settings: None })
                 .collect(),
             ..crate::check::sample()
         };

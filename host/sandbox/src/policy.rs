@@ -5,6 +5,7 @@
 //! read a text in two ways, the text is refused. This room knows no plugin, no process and no file system; what it cannot
 //! see (what a declared provider does at run time) is the confinement's part.
 
+mod arguments;
 mod blocks;
 mod calls;
 mod known;
@@ -18,12 +19,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use catalyst_domain::provider::{Bundle, Descriptor};
+use serde_json::{Map, Value as Json};
 
+pub(crate) use self::arguments::address_host;
 pub(crate) use self::known::Known;
 pub(crate) use self::providers::address as provider_address;
 
+use self::arguments::Argument;
 use self::providers::Providers;
 use self::source::Source;
+use crate::grants::Rights;
 
 /// Refusals of one bundle that are told; a person fixes these first.
 const TOLD: usize = 20;
@@ -34,14 +39,25 @@ const BYTES: usize = 2 * 1024 * 1024;
 /// Longest piece of a bundle's text in a refusal, in bytes.
 const QUOTED: usize = 80;
 
-/// Which OpenTofu providers a bundle may use.
+/// What a bundle is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// What its plugin declares.
+    pub descriptor: &'a Descriptor,
+    /// What its plugin may do.
+    pub rights: &'a Rights,
+    /// The request's keys that only this cloud knows: where an argument is to have the value of one.
+    pub settings: &'a Map<String, Json>,
+}
+
+/// Which OpenTofu providers a bundle may use, and which of their arguments it may set.
 #[derive(Debug, Clone, Copy)]
 pub enum Allowance<'a> {
     /// A fresh render: what the plugin declares, in exactly the declared version.
-    Rendered(&'a Descriptor),
+    Rendered(Terms<'a>),
     /// A bundle that was admitted when it was rendered, in front of a retry or a destroy: sources as the plugin declares them
-    /// now. Versions may have moved on since.
-    Kept(&'a Descriptor),
+    /// now. Versions may have moved on since, and so may the arguments that it declares; what is granted counts.
+    Kept(Terms<'a>),
     /// As `Kept`, but its plugin is gone, so there is nothing to compare providers with. All other rules hold.
     Orphaned,
 }
@@ -68,6 +84,8 @@ pub enum Rule {
     Provider,
     /// A provider without the exact version that the plugin declares.
     ProviderVersion,
+    /// An argument of a provider that is neither declared nor granted, or does not come from where these say.
+    ProviderArgument,
     /// A module from outside the bundle.
     Module,
     /// A place for the state, which is the host's to choose.
@@ -93,6 +111,7 @@ impl Rule {
             Self::DataSource => "data-source",
             Self::Provider => "provider",
             Self::ProviderVersion => "provider-version",
+            Self::ProviderArgument => "provider-argument",
             Self::Module => "module",
             Self::Backend => "backend",
             Self::ProviderMeta => "provider-meta",
@@ -145,13 +164,21 @@ pub fn check(bundle: &Bundle, allowance: Allowance<'_>) -> Result<(), Refused> {
     read_all(bundle, allowance).map(|_| ())
 }
 
-/// The files of a bundle that passes which its configuration evaluates as templates.
-fn read_all(bundle: &Bundle, allowance: Allowance<'_>) -> Result<BTreeSet<String>, Refused> {
+/// What is kept of a bundle that passes.
+#[derive(Default)]
+struct Read {
+    /// Files that its configuration evaluates as templates.
+    templates: BTreeSet<String>,
+    /// Arguments in its `provider` blocks.
+    arguments: Vec<Argument>,
+}
+
+fn read_all(bundle: &Bundle, allowance: Allowance<'_>) -> Result<Read, Refused> {
     let mut found = Findings::default();
     if let Err(why) = crate::check::files(bundle) {
         // The paths themselves are not to be trusted, so nothing more is said of them.
         found.add("bundle", None, Rule::Path, why);
-        return found.verdict(BTreeSet::new());
+        return found.verdict(Read::default());
     }
     for file in &bundle.files {
         names::check(&file.path, &mut found);
@@ -159,7 +186,7 @@ fn read_all(bundle: &Bundle, allowance: Allowance<'_>) -> Result<BTreeSet<String
     let length: usize = bundle.files.iter().map(|file| file.content.len()).sum();
     if length > BYTES {
         found.add("bundle", None, Rule::Syntax, format!("more than {BYTES} bytes of files"));
-        return found.verdict(BTreeSet::new());
+        return found.verdict(Read::default());
     }
     let read = |file| source::read(file, &mut found);
     let sources: Vec<Source> =
@@ -170,7 +197,10 @@ fn read_all(bundle: &Bundle, allowance: Allowance<'_>) -> Result<BTreeSet<String
     }
     let templates = calls::check(&sources, bundle, &providers, &mut found);
     providers.settle(&mut found);
-    found.verdict(templates)
+    let mut arguments = Vec::new();
+    sources.iter().for_each(|source| arguments::of(source, &providers, &mut arguments));
+    arguments::check(&arguments, bundle, allowance, &mut found);
+    found.verdict(Read { templates, arguments })
 }
 
 /// Refusals so far.

@@ -8,17 +8,19 @@ use catalyst_domain::provider::{
 };
 use catalyst_domain::{Finding, Request};
 
+use arc_swap::ArcSwap;
 use wasmtime::component::InstancePre;
 
 use crate::bind::{Bound, Called, Failed, Settings};
 use crate::call::{Asked, Caller, Slots};
 use crate::check::{self, Checked};
 use crate::error::{CallError, Function, LoadError};
+use crate::grants::{Basis, Rights};
 use crate::lane;
 use crate::limits::Limits;
 use crate::load::{Compiled, Shared};
 use crate::meters::CallStats;
-use crate::policy::Known;
+use crate::policy::{self, Known, Terms};
 use crate::signature::Signer;
 use crate::state::CallState;
 use crate::words;
@@ -52,6 +54,7 @@ pub struct Plugin {
     contract: String,
     descriptor: Descriptor,
     module: Arc<Known>,
+    rights: ArcSwap<Rights>,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -77,7 +80,8 @@ impl Plugin {
         let Origin { file_name, digest, signer } = origin;
         let caller = Caller::new(shared, limits, descriptor.id.clone(), digest);
         let contract = code.contract.to_string();
-        Ok(Self { caller, file_name, signer, code, contract, descriptor, module: Arc::default() })
+        let rights = ArcSwap::from_pointee(Rights::as_declared(Basis::Declared, &descriptor));
+        Ok(Self { caller, file_name, signer, code, contract, descriptor, module: Arc::default(), rights })
     }
 
     /// What the plugin says of itself, as checked when it was loaded.
@@ -113,6 +117,27 @@ impl Plugin {
     /// Who signed the component; none where signatures are not asked for.
     pub fn signer(&self) -> Option<&Signer> {
         self.signer.as_ref()
+    }
+
+    /// What its bundles may do, as the operator's files say now.
+    pub fn rights(&self) -> Arc<Rights> {
+        self.rights.load_full()
+    }
+
+    pub(crate) fn hold_to(&self, rights: Rights) {
+        self.rights.store(Arc::new(rights));
+    }
+
+    /// What a kept bundle of a request with these settings is held against. `rights` are [`Self::rights`].
+    pub fn terms<'a>(&'a self, rights: &'a Rights, settings: &'a Settings) -> Terms<'a> {
+        Terms { descriptor: &self.descriptor, rights, settings }
+    }
+
+    /// The hosts of probes that this plugin may send, in the form in which a sender compares them.
+    pub fn probe_hosts(&self, probes: &[Probe]) -> Vec<String> {
+        let rights = self.rights();
+        let hosts = probes.iter().filter_map(|probe| policy::address_host(&probe.url));
+        hosts.filter(|host| rights.covers(host)).collect()
     }
 
     /// What holds for each of its calls.
@@ -160,7 +185,7 @@ impl Plugin {
         let mut call = self.caller.open(asked).await?;
         let called = match self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await {
             // In the call's slot to its end, so that what a plugin makes the host read is bounded as its own work is.
-            Some(Ok(Ok(bundle))) => Some(self.admitted(bundle, Arc::clone(&call.slots)).await.map(Ok)),
+            Some(Ok(Ok(bundle))) => Some(self.admitted(bundle, request, Arc::clone(&call.slots)).await.map(Ok)),
             other => other,
         };
         self.caller.close(call, called, |rendered| {
@@ -240,17 +265,19 @@ impl Plugin {
     }
 
     /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls, and counts as the plugin's.
-    async fn admitted(&self, bundle: Bundle, slots: Slots) -> Called<Bundle> {
-        if self.module.admits(&bundle) {
+    async fn admitted(&self, bundle: Bundle, request: &Request, slots: Slots) -> Called<Bundle> {
+        let rights = self.rights();
+        if self.module.admits(&bundle, self.terms(&rights, &request.extra)) {
             return Ok(bundle);
         }
-        let (descriptor, module) = (self.descriptor.clone(), Arc::clone(&self.module));
+        let (descriptor, module, settings) = (self.descriptor.clone(), Arc::clone(&self.module), request.extra.clone());
         let read = move || {
-            let allowed = module.check(&bundle, &descriptor);
+            let terms = Terms { descriptor: &descriptor, rights: &rights, settings: &settings };
+            let allowed = module.check(&bundle, terms);
             drop(slots);
             allowed.map(|()| bundle).map_err(|refused| Failed::Output(refused.to_string()))
         };
-        let broken = |_| Failed::Output("its bundle could not be read".into());
+        let broken = |_| Failed::Host("its bundle could not be read".into());
         lane::blocking(read).await.map_err(broken)?
     }
 }

@@ -1,6 +1,7 @@
 //! One reading of the folder of plugins. What is quick serves first: nothing waits for a compiler that another file keeps busy.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -14,6 +15,7 @@ use crate::load::{self, Effort, blocking};
 use crate::loaded::{LoadFailure, Loaded};
 use crate::pins;
 use crate::provider::Origin;
+use crate::readmission::Admission;
 use crate::sandbox::{LoadReport, Sandbox};
 use crate::served::Provider;
 
@@ -86,19 +88,20 @@ impl Sandbox {
         readings: &mut Readings,
     ) -> LoadReport {
         readings.locked = gate.is_locked();
+        let locked = readings.locked;
         for surplus in candidates.iter_mut().skip(PLUGINS_IN_FOLDER) {
             surplus.judged = Judged::Refused(Refusal::here(&LoadError::TooMany { limit: PLUGINS_IN_FOLDER }));
         }
-        let held = self.current();
-        let refused = &readings.refused;
+        let (held, refused) = (self.current(), &readings.refused);
         stream::iter(candidates.iter_mut().filter(|candidate| candidate.is_open()))
             .for_each_concurrent(AT_ONCE, |candidate| self.judge(candidate, &held, &gate, refused, Effort::Glance))
             .await;
         // What is gone, or allowed no more, ends here.
-        self.serve(folder::settle(&candidates, &held, &held, &gate)).await;
+        self.serve(folder::settle(&candidates, &held, &held, &gate).under(&gate)).await;
         // An update serves as soon as it is compiled. Newcomers, and updates that claim another id, are judged together, for two
         // may claim the same.
         let mut set_aside = Vec::new();
+        let mut admission = Admission { dir, seen: look.clone(), gate, locked };
         let (updates, newcomers): (Vec<usize>, Vec<usize>) = (0..candidates.len())
             .filter(|index| candidates[*index].is_open())
             .partition(|index| held.of_file(&candidates[*index].name).is_some());
@@ -107,11 +110,12 @@ impl Sandbox {
             if self.look(dir).await != *look {
                 break;
             }
-            self.judge(&mut candidates[*index], &held, &gate, refused, Effort::Whole).await;
+            self.compile(*index, &mut candidates, &held, refused, &mut admission).await;
             if candidates[*index].claims_another_id(&held) {
                 set_aside.push((*index, std::mem::replace(&mut candidates[*index].judged, Judged::NotYet)));
             } else {
-                self.serve(folder::settle(&candidates, &held, &self.current(), &gate)).await;
+                self.serve(folder::settle(&candidates, &held, &self.current(), &admission.gate).under(&admission.gate))
+                    .await;
             }
         }
         // Where it was broken off, or nobody waited for its end, it is not done, and not all who claim an id are known.
@@ -122,7 +126,37 @@ impl Sandbox {
         readings.look = if done { look.clone() } else { Look::default() };
         readings.refused = Refused::among(&candidates);
         readings.trouble = candidates.iter().any(Candidate::has_trouble);
-        self.publish(folder::settle(&candidates, &held, &self.current(), &gate)).await
+        self.publish(folder::settle(&candidates, &held, &self.current(), &admission.gate).under(&admission.gate)).await
+    }
+
+    /// Judges a file that has to be compiled. What is taken back meanwhile ends at once: a compiler may take a minute.
+    async fn compile(
+        &self,
+        index: usize,
+        candidates: &mut [Candidate],
+        held: &Loaded,
+        refused: &Refused,
+        admission: &mut Admission<'_>,
+    ) {
+        let (candidate, gate) = (candidates[index].unjudged(), Arc::clone(&admission.gate));
+        let mut judging = pin!(self.try_load(&candidate, held, &gate, refused, Effort::Whole));
+        let judged = loop {
+            tokio::select! {
+                judged = &mut judging => break judged.unwrap_or_else(Judged::Refused),
+                seen = self.changed(admission.dir, &admission.seen) => admission.seen = seen,
+            }
+            self.readmit(candidates, admission).await;
+            self.serve(folder::settle(candidates, held, &self.current(), &admission.gate).under(&admission.gate)).await;
+        };
+        // One that was taken back itself stays out.
+        if candidates[index].is_open() {
+            candidates[index].judged = judged;
+        }
+        let seen = self.look(admission.dir).await;
+        if seen != admission.seen {
+            admission.seen = seen;
+            self.readmit(candidates, admission).await;
+        }
     }
 
     /// Judges a file, or leaves it open when that needs more effort.
@@ -174,14 +208,20 @@ impl Sandbox {
                 Arc::new(provider)
             }
         };
-        gate.admit_descriptor(provider.descriptor()).map_err(|error| Refusal::here(&error))?;
+        gate.admit_descriptor(provider.file_name(), provider.descriptor()).map_err(|error| Refusal::here(&error))?;
         Ok(Judged::Fit(provider))
     }
 }
 
 impl Candidate {
-    fn is_open(&self) -> bool {
+    /// Whether it is still to be judged.
+    pub(crate) fn is_open(&self) -> bool {
         matches!(self.judged, Judged::NotYet)
+    }
+
+    /// The same file, not judged yet.
+    fn unjudged(&self) -> Self {
+        Self { name: self.name.clone(), path: self.path.clone(), judged: Judged::NotYet }
     }
 
     /// Whether it is fit, and wants an id that its file does not have.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use crate::cache::Cache;
 use crate::engine::{self, Allocator};
 use crate::error::SandboxError;
 use crate::lane::Lanes;
+use crate::ledger::{GrantChange, Ledger};
 use crate::limits::{CALLS_AT_ONCE, Settings};
 use crate::load::{self, Shared};
 use crate::loaded::{LoadFailure, Loaded, tell};
@@ -36,6 +38,7 @@ pub struct Sandbox {
     /// Held during a load: two at once would each miss what the other found.
     readings: Mutex<Readings>,
     counts: Counts,
+    ledger: Ledger,
 }
 
 /// See [`SandboxStats`].
@@ -82,6 +85,7 @@ impl Sandbox {
             loaded: ArcSwap::default(),
             readings: Mutex::default(),
             counts: Counts::default(),
+            ledger: Ledger::default(),
         }))
     }
 
@@ -116,6 +120,12 @@ impl Sandbox {
             memo_bytes,
             memo_answers: answers as u64,
         }
+    }
+
+    /// Every change of what plugins are granted from now on, and what those that serve were granted so far. `None` when it was
+    /// asked for before.
+    pub fn grant_changes(&self) -> Option<UnboundedReceiver<GrantChange>> {
+        self.ledger.changes()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -159,6 +169,7 @@ impl Sandbox {
     pub(crate) async fn serve(&self, new: Loaded) {
         let new = Arc::new(new);
         tell(&self.current(), &new);
+        self.ledger.note(&new);
         self.loaded.store(Arc::clone(&new));
         for provider in new.providers.values() {
             load::keep(&self.shared, provider).await;

@@ -74,7 +74,8 @@ impl Provider {
         request: &Request,
         context: &RenderContext,
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
-        let asked = self.caller().ask(Function::Render, &(request, context));
+        // What is granted decides on what is rendered, so an answer is remembered under the grants that it passed.
+        let asked = self.caller().ask(Function::Render, &(request, context, self.rights().fingerprint()));
         let call = |plugin: Arc<Plugin>| {
             let (request, context) = (request.clone(), context.clone());
             async move { plugin.render(asked, &request, &context).await }
@@ -140,7 +141,7 @@ impl Provider {
         F: Future<Output = Result<T, CallError>> + Send + 'static,
     {
         if let Some(known) = self.caller().recall(&asked) {
-            return Ok(known);
+            return known;
         }
         let (id, function) = (&self.descriptor().id, asked.function());
         let span = tracing::info_span!(target: CALL_SPANS, "plugin call", plugin.id = id, plugin.function = %function, otel.status_code = Empty);
@@ -156,7 +157,7 @@ impl Provider {
         F: Future<Output = Result<T, CallError>> + Send + 'static,
     {
         self.caller().check(asked)?;
-        let is_fault = |error: &CallError| !matches!(error.reason, CallFailure::Host(_));
+        let is_fault = |error: &CallError| error.reason.is_strike();
         let call = || make(Arc::clone(&self.plugin));
         let answer = self.shared.lanes.run(&self.standing, call, is_fault).await;
         answer.unwrap_or_else(|stopped| Err(self.caller().failed(asked, CallFailure::Host(stopped.to_string()))))

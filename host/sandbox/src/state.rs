@@ -56,6 +56,7 @@ pub(crate) fn open(engine: &Engine, limits: &Limits, plugin: &str, function: Fun
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits.hostcall_bytes);
+    store.set_max_component_handles(HANDLES);
     let (mut ticks, budget) = (0_u32, limits.call_timeout);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
@@ -151,6 +152,40 @@ impl ResourceLimiter for Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{self, Allocator};
+    use crate::limits::PluginLimits;
+    use wasmtime::component::{Component, Linker};
+
+    /// A component that takes so many handles of a resource of its own when it starts: no function of the host sees them.
+    fn takes_handles(count: usize) -> Vec<u8> {
+        let text = format!(
+            "(component
+                (type $r (resource (rep i32)))
+                (core func $new (canon resource.new $r))
+                (core module $m
+                    (import \"\" \"new\" (func $new (param i32) (result i32)))
+                    (func $take (local $n i32)
+                        (loop $again
+                            (drop (call $new (local.get $n)))
+                            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                            (br_if $again (i32.lt_u (local.get $n) (i32.const {count})))))
+                    (start $take))
+                (core instance (instantiate $m (with \"\" (instance (export \"new\" (func $new)))))))"
+        );
+        wat::parse_str(text).expect("text")
+    }
+
+    #[tokio::test]
+    async fn a_guest_holds_no_more_handles_than_the_limit_says_whose_resources_they_are() {
+        let limits = PluginLimits::default();
+        let (engine, _) = engine::start_as(Allocator::OnDemand, &limits).expect("an engine");
+        for (count, fits) in [(HANDLES - 1, true), (HANDLES + 1, false)] {
+            let component = Component::from_binary(&engine, &takes_handles(count)).expect("compiles");
+            let pre = Linker::new(&engine).instantiate_pre(&component).expect("links");
+            let mut store = open(&engine, limits.of("p.wasm"), "p", Function::Describe);
+            assert_eq!(pre.instantiate_async(&mut store).await.is_ok(), fits, "{count} handles");
+        }
+    }
 
     #[test]
     fn memories_and_tables_share_one_sum() {

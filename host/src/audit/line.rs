@@ -1,6 +1,7 @@
 //! One line.
 
 use super::About;
+use catalyst_sandbox::GrantChange;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::net::IpAddr;
@@ -19,6 +20,8 @@ pub enum Event {
     Refused,
     /// Lines can be written again; what was to be written before is lost.
     Resumed,
+    /// What a plugin is granted changed, in a file of the operator's. At a start: what is granted at all.
+    Changed,
 }
 
 /// A line as it is written.
@@ -45,6 +48,17 @@ pub struct Line {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    grants: Option<Grants>,
+}
+
+/// Rights of a plugin, as they stand in `plugins.lock` behind the name of its file.
+#[derive(Debug, Clone, Serialize)]
+struct Grants {
+    plugin: String,
+    file: String,
+    granted: Vec<String>,
+    revoked: Vec<String>,
 }
 
 impl Line {
@@ -63,6 +77,7 @@ impl Line {
             status,
             reason: None,
             count: None,
+            grants: None,
         }
     }
 
@@ -87,7 +102,16 @@ impl Line {
             status: None,
             reason: Some(reason),
             count: Some(count),
+            grants: None,
         }
+    }
+
+    /// That a plugin may do more or less than before.
+    pub fn grants(change: GrantChange) -> Self {
+        let GrantChange { file, plugin, granted, revoked } = change;
+        let plain = Self::refused(String::new(), "", String::new(), "grants", 0);
+        let grants = Some(Grants { plugin, file, granted, revoked });
+        Self { event: Event::Changed, reason: None, count: None, grants, ..plain }
     }
 
     /// That lines can be written again, and how many could not.

@@ -196,3 +196,19 @@ async fn a_disk_that_answers_again_makes_the_log_usable_or_says_why_not() {
     let why = audit.unusable().map(|error| error.to_string()).unwrap_or_default();
     assert!(why.contains("sync failed"), "{why}");
 }
+
+#[tokio::test]
+async fn a_change_of_grants_is_a_line_with_what_came_and_what_went() {
+    let (_folder, path, audit) = log();
+    let change = catalyst_sandbox::GrantChange {
+        file: "acme.wasm".to_owned(),
+        plugin: "acme".to_owned(),
+        granted: vec!["host api.acme.example".to_owned()],
+        revoked: Vec::new(),
+    };
+    audit.write(&Line::grants(change)).await.unwrap();
+    let lines = lines(&path);
+    let expect = serde_json::json!({"time": lines[0]["time"], "event": "changed", "action": "grants", "plugin": "acme",
+        "file": "acme.wasm", "granted": ["host api.acme.example"], "revoked": []});
+    assert_eq!(lines[0], expect);
+}

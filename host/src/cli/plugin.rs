@@ -7,12 +7,14 @@ mod asked;
 mod bench;
 mod check;
 mod component;
+mod grant;
 mod inspect;
 mod new;
 mod page;
 mod permissions;
 mod render;
 mod test;
+mod trust;
 
 use crate::config::Config;
 use clap::Subcommand;
@@ -53,6 +55,9 @@ enum Command {
     /// Show what a component is and what it may do.
     #[command(after_long_help = inspect::HELP)]
     Inspect(inspect::Arguments),
+    /// Show, or write into plugins.lock, what a component has to be granted.
+    #[command(after_long_help = grant::HELP)]
+    Grant(grant::Arguments),
     /// Write the OpenTofu module that a component renders for a request.
     #[command(after_long_help = render::HELP)]
     Render(render::Arguments),
@@ -106,6 +111,7 @@ async fn report(config: &Config, arguments: Arguments) -> anyhow::Result<Report>
         Command::New(arguments) => new::new(&arguments),
         Command::Check(arguments) => check::check(config, &arguments).await,
         Command::Inspect(arguments) => inspect::inspect(config, &arguments).await,
+        Command::Grant(arguments) => grant::grant(config, &arguments).await,
         Command::Render(arguments) => render::render(config, &arguments).await,
         Command::Test(arguments) => test::test(config, &arguments).await,
         Command::Bench(arguments) => bench::bench(config, &arguments).await,

@@ -3,7 +3,7 @@
 use super::signals::Signals;
 use super::{banner, descriptors};
 use crate::app::App;
-use crate::audit::Audit;
+use crate::audit::{Audit, Line};
 use crate::auth::Auth;
 use crate::compile::Apart;
 use crate::config::Config;
@@ -16,7 +16,7 @@ use crate::metrics::{Measured, Metrics};
 use crate::outbound::{self, Outbound};
 use crate::telemetry::Spans;
 use anyhow::Context;
-use catalyst_sandbox::{Compile, Follow, MEMO_BYTES, PluginLimits, Sandbox, SandboxError};
+use catalyst_sandbox::{Compile, Follow, GrantChange, MEMO_BYTES, PluginLimits, Sandbox, SandboxError};
 use catalyst_store::{FileStore, HeldFolder, Store};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 /// How long OpenTofu may take to stop and keep its state when the process goes down.
@@ -98,6 +99,9 @@ async fn open(config: &Config, spans: Option<&Spans>, stopping: &CancellationTok
     let _work_folders = held.context("cannot take OpenTofu's work folders")?;
     let given = config.clone();
     let (sandbox, cache_dir) = apart("the plugins' limits and cache", move || serving_sandbox(&given)).await??;
+    if let Some(changes) = sandbox.grant_changes() {
+        tokio::spawn(record_grants(changes, audit.clone()));
+    }
     first_load(&sandbox, &config.plugins_dir).await;
     let how = outbound_settings(config);
     let outbound =
@@ -185,6 +189,23 @@ async fn first_load(sandbox: &Arc<Sandbox>, plugins_dir: &Path) {
         tracing::warn!(
             "plugins take long to load: this host serves those that it has, and the others when they are compiled"
         );
+    }
+}
+
+/// Writes each change of what plugins are granted to the audit log. It ends with the sandbox.
+async fn record_grants(mut changes: UnboundedReceiver<GrantChange>, audit: Arc<Audit>) {
+    while let Some(change) = changes.recv().await {
+        let (plugin, file) = (change.plugin.clone(), change.file.clone());
+        tracing::info!(
+            plugin.id = plugin,
+            plugin.file = file,
+            plugin.granted = change.granted.join(", "),
+            plugin.revoked = change.revoked.join(", "),
+            "what a plugin is granted changed"
+        );
+        if let Err(error) = audit.write(&Line::grants(change)).await {
+            tracing::error!(plugin.file = file, %error, "a change of grants is not in the audit log");
+        }
     }
 }
 

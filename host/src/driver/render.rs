@@ -9,6 +9,7 @@ use catalyst_domain::provider::Bundle;
 use catalyst_domain::{Finding, Record, Request, Secrets};
 use catalyst_sandbox::Provider;
 use catalyst_sandbox::policy::{self, Allowance};
+use serde_json::{Map, Value};
 
 /// A bundle as it is kept.
 pub(super) struct Rendered {
@@ -63,19 +64,27 @@ impl Driver {
             return Ok(None);
         };
         let (provider, digest) = (self.provider_of(record), record.render_digest.clone());
+        let settings = record.request.extra.clone();
         // Apart from the tasks of other deployments: reading code takes a while.
-        let admitted = tokio::task::spawn_blocking(move || admit(&bytes, provider.as_deref(), &digest)).await;
+        let admitted =
+            tokio::task::spawn_blocking(move || admit(&bytes, provider.as_deref(), &settings, &digest)).await;
         admitted.map_err(|_| "the kept bundle could not be read".to_owned())?.map(Some)
     }
 }
 
-fn admit(bytes: &[u8], provider: Option<&Provider>, digest: &str) -> Result<Bundle, String> {
+fn admit(
+    bytes: &[u8],
+    provider: Option<&Provider>,
+    settings: &Map<String, Value>,
+    digest: &str,
+) -> Result<Bundle, String> {
     let bundle = serde_json::from_slice(bytes).map_err(|_| "the kept bundle cannot be read".to_owned())?;
-    let allowance = match provider {
-        Some(provider) => Allowance::Kept(provider.descriptor()),
+    let rights = provider.map(|provider| provider.rights());
+    let allowance = match (provider, &rights) {
+        (Some(provider), Some(rights)) => Allowance::Kept(provider.terms(rights, settings)),
         // Nobody says any more which providers it may use, so it must be the very bundle that was admitted.
-        None if digest == sha256_hex(bytes) => Allowance::Orphaned,
-        None => return Err("its plugin is not loaded, and the kept bundle is not the one that was rendered".to_owned()),
+        _ if digest == sha256_hex(bytes) => Allowance::Orphaned,
+        _ => return Err("its plugin is not loaded, and the kept bundle is not the one that was rendered".to_owned()),
     };
     policy::check(&bundle, allowance).map_err(|refused| refused.to_string())?;
     Ok(bundle)

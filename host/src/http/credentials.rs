@@ -100,7 +100,7 @@ async fn judge(
         Ok(probes) => probes,
         Err(why) => return Ok(said(StatusCode::SERVICE_UNAVAILABLE, false, why)),
     };
-    let answers = match probe(&app.outbound, &probes, &descriptor.api_hosts, &secrets).await {
+    let answers = match probe(&app.outbound, &probes, &provider.probe_hosts(&probes), &secrets).await {
         Ok(answers) => answers,
         Err(error @ ProbeError::Refused { .. }) => return Err(ApiError::Provider(error.to_string())),
         Err(error @ ProbeError::Secret { .. }) => return Ok(refused(error.to_string())),

@@ -2,7 +2,8 @@
 
 use catalyst_plugin_sdk::sovereign::{common_secrets, minted_secret};
 use catalyst_plugin_sdk::{
-    Header, Probe, ProbeResponse, Provider, Secret, SecretRole, SecretSource, TofuProvider, Verdict,
+    Header, Probe, ProbeResponse, Provider, ProviderSetting, Secret, SecretRole, SecretSource, SettingSource,
+    TofuProvider, Verdict,
 };
 
 use crate::{catalogue, settings};
@@ -25,6 +26,11 @@ pub(crate) fn provider() -> Provider {
         tofu_providers: vec![TofuProvider {
             source: "hetznercloud/hcloud".to_owned(),
             version: HCLOUD_VERSION.to_owned(),
+            settings: vec![ProviderSetting {
+                argument: "token".to_owned(),
+                source: SettingSource::Secret(HCLOUD_TOKEN.to_owned()),
+                address: false,
+            }],
         }],
         bearer_resource: Some("hcloud_server.control_plane[0]".to_owned()),
         catalogue: catalogue::catalogue(),

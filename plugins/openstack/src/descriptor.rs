@@ -1,7 +1,9 @@
 //! What the plugin says of itself.
 
 use catalyst_plugin_sdk::sovereign::{common_secrets, minted_secret};
-use catalyst_plugin_sdk::{Catalogue, Provider, Secret, SecretRole, SecretSource, TofuProvider};
+use catalyst_plugin_sdk::{
+    Catalogue, Provider, ProviderSetting, Secret, SecretRole, SecretSource, SettingSource, TofuProvider,
+};
 
 use crate::{flavours, settings};
 
@@ -24,6 +26,7 @@ pub(crate) fn provider() -> Provider {
         tofu_providers: vec![TofuProvider {
             source: "terraform-provider-openstack/openstack".to_owned(),
             version: OPENSTACK_VERSION.to_owned(),
+            settings: provider_settings(),
         }],
         bearer_resource: Some("openstack_compute_instance_v2.control_plane[0]".to_owned()),
         // Regions and flavours are those of one cloud each: openstackFlavors says them.
@@ -37,6 +40,21 @@ pub(crate) fn provider() -> Provider {
         settings_schema: settings::SCHEMA.to_owned(),
         api_hosts: Vec::new(),
     }
+}
+
+/// What `infra/openstack/versions.tf` sets in the provider's block. The address is the request's own.
+fn provider_settings() -> Vec<ProviderSetting> {
+    let from = |argument: &str, source: SettingSource| ProviderSetting {
+        argument: argument.to_owned(),
+        source,
+        address: argument == "auth_url",
+    };
+    vec![
+        from("auth_url", SettingSource::Request("openstackAuthUrl".to_owned())),
+        from("region", SettingSource::Fixed),
+        from("application_credential_id", SettingSource::Secret(CREDENTIAL_ID.to_owned())),
+        from("application_credential_secret", SettingSource::Secret(CREDENTIAL_SECRET.to_owned())),
+    ]
 }
 
 /// An application credential: it belongs to one project, and can be limited and revoked by itself.

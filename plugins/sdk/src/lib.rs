@@ -42,6 +42,8 @@ pub use bindings::catalyst::provisioner::credentials::{Header, Probe, ProbeRespo
 pub use bindings::catalyst::provisioner::descriptor::{
     Catalogue, MachineType, Provider, Region, Secret, SecretRole, SecretSource, TofuProvider,
 };
+#[cfg(feature = "contract-1-1")]
+pub use bindings::catalyst::provisioner::descriptor::{ProviderSetting, SettingSource};
 pub use bindings::catalyst::provisioner::findings::{Finding, Severity};
 pub use bindings::catalyst::provisioner::outcome::{
     Advice, Alternative, Asked, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate,

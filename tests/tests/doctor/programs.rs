@@ -76,3 +76,22 @@ fn broken_a_mirror_without_the_provider_that_a_plugin_needs() {
     }
     assert!(set_up.examine().troubled().is_empty(), "{:#?}", set_up.examine().findings);
 }
+
+#[test]
+fn what_plugins_may_do_and_what_is_done_with_their_memory_is_told() {
+    let set_up = SetUp::well();
+    let told = |set_up: &SetUp, check: &str| {
+        let examined = set_up.examine();
+        assert!(examined.troubled().is_empty(), "{:#?}", examined.findings);
+        let found = examined.findings.iter().find(|one| one["check"] == check).unwrap_or_else(|| panic!("{check}"));
+        found["found"].as_str().unwrap().to_owned()
+    };
+    let memory = told(&set_up, "plugin memory");
+    assert!(memory.contains("and the rest is given back") || memory.contains("fresh memory"), "{memory}");
+    let before = told(&set_up, "plugin grants");
+    assert_eq!(before, "rehearsal may do what it declares, for plugins.lock has no grants: secret ghcr-pull-token");
+    let lock = fs::read_to_string(set_up.path("plugins/plugins.lock")).unwrap();
+    fs::write(set_up.path("plugins/plugins.lock"), format!("{lock}grant rehearsal.wasm secret ghcr-pull-token\n"))
+        .unwrap();
+    assert_eq!(told(&set_up, "plugin grants"), "rehearsal is granted: secret ghcr-pull-token");
+}

@@ -119,7 +119,7 @@ async fn a_plugin_is_told_by_version_and_bytes_with_its_times_and_its_breaker() 
     let text = scrape(&server).await;
     let (version, digest) = (&provider.descriptor().version, &provider.digest()[..12]);
     let info = format!(
-        r#"catalyst_plugin_info{{plugin="rehearsal",version="{version}",interface="1.0.0",digest="{digest}"}}"#
+        r#"catalyst_plugin_info{{plugin="rehearsal",version="{version}",interface="1.1.0",digest="{digest}"}}"#
     );
     for (series, expect) in [
         (info.as_str(), 1.0),

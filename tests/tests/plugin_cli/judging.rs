@@ -103,7 +103,7 @@ fn inspect_shows_what_it_is_and_what_it_may_do() {
     let sum = ran(&std::process::Command::new("sha256sum").arg(&file).output().unwrap()).stdout;
     assert_eq!(report["digest"], format!("sha256:{}", sum.split(' ').next().unwrap()));
     assert_eq!(report["bytes"], std::fs::metadata(&file).unwrap().len());
-    assert_eq!(report["interface"], "1.0.0");
+    assert_eq!(report["interface"], "1.1.0");
     let imports = report["imports"].as_array().unwrap();
     assert!(imports.iter().all(|name| !name.as_str().unwrap().contains("sockets")), "{imports:?}");
     assert_eq!(report["permissions"]["apiHosts"], json!(["api.hetzner.cloud"]));

@@ -81,7 +81,7 @@ async fn providers_say_what_they_are_and_which_files_did_not_load() {
     let one = &all["providers"][0];
     assert_eq!((&one["id"], &one["file"]), (&json!("rehearsal"), &json!("rehearsal.wasm")));
     assert!(
-        one["digest"].as_str().unwrap().len() == 64 && one["interfaceVersion"].as_str().unwrap().starts_with("1.0")
+        one["digest"].as_str().unwrap().len() == 64 && one["interfaceVersion"].as_str().unwrap().starts_with("1.1")
     );
     assert!(
         one["imports"].as_array().unwrap().iter().all(|i| i.as_str().is_some_and(|name| name.contains(":"))),

@@ -1,16 +1,12 @@
 //! One small file for each version of the contract that is served. A component is bound by the version it was built
 //! for.
 
-mod convert_v0_1;
-mod convert_v1_0;
-mod v0_1;
+mod convert;
+mod described;
+mod exports;
 mod v1_0;
+mod v1_1;
 
-use catalyst_domain::provider::{
-    Advice, Asked, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
-};
-use catalyst_domain::{Finding, Request};
-use wasmtime::Store;
 use wasmtime::component::{InstancePre, Linker};
 
 use crate::error::LoadError;
@@ -26,6 +22,8 @@ pub(crate) enum Failed {
     Engine(wasmtime::Error),
     /// Its answer cannot be read.
     Output(String),
+    /// The host could not read its answer, through no fault of the plugin.
+    Host(String),
 }
 
 impl From<wasmtime::Error> for Failed {
@@ -48,12 +46,12 @@ fn variables(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, F
 
 /// Links what the contract's versions import from the host.
 pub(crate) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    v0_1::link(linker)?;
-    v1_0::link(linker)
+    v1_0::link(linker)?;
+    v1_1::link(linker)
 }
 
 /// Versions of the contract that are served, as an error names them.
-pub(crate) const SERVED: &str = "0.1 and 1.0";
+pub(crate) const SERVED: &str = "1.0 and 1.1";
 
 /// Keys of the cloud's own settings schema.
 pub(crate) type Settings = serde_json::Map<String, serde_json::Value>;
@@ -61,18 +59,18 @@ pub(crate) type Settings = serde_json::Map<String, serde_json::Value>;
 /// A version of the contract that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
-    /// 0.1, the draft: its exports stand in the world itself, without a version.
-    V0_1,
-    /// 1.0: its exports stand in the interface `cloud`.
+    /// 1.0, which is frozen.
     V1_0,
+    /// 1.1, which grows.
+    V1_1,
 }
 
 impl Version {
     /// The served version that a component was built for. Checked before linking, whose error would be about types.
     pub fn of(contract: &semver::Version) -> Result<Self, LoadError> {
         match (contract.major, contract.minor) {
-            (0, 1) => Ok(Self::V0_1),
             (1, 0) => Ok(Self::V1_0),
+            (1, 1) => Ok(Self::V1_1),
             _ => Err(LoadError::Interface { found: format!("catalyst:provisioner {contract}") }),
         }
     }
@@ -80,55 +78,21 @@ impl Version {
 
 /// A component bound to its version of the contract.
 pub(crate) enum Bound {
-    /// See [`Version::V0_1`].
-    V0_1(v0_1::Bound),
     /// See [`Version::V1_0`].
     V1_0(v1_0::Bound),
+    /// See [`Version::V1_1`].
+    V1_1(v1_1::Bound),
 }
 
 impl Bound {
     /// Finds the exports of the world, or says which is missing or differs.
     pub fn new(version: Version, pre: InstancePre<CallState>) -> Result<Self, LoadError> {
         match version {
-            Version::V0_1 => v0_1::Bound::new(pre).map(Self::V0_1),
             Version::V1_0 => v1_0::Bound::new(pre).map(Self::V1_0),
+            Version::V1_1 => v1_1::Bound::new(pre).map(Self::V1_1),
         }
         .map_err(|error| LoadError::World(format!("{error:#}")))
     }
-}
-
-/// Each export once, dispatched to the version. `async fn` keeps the store borrowed for the call alone.
-macro_rules! dispatch {
-    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) -> $out:ty;)*) => {
-        impl Bound {
-            $($(#[$doc])*
-            pub async fn $name(&self, store: &mut Store<CallState>, $($arg: $ty),*) -> Called<$out> {
-                match self {
-                    Self::V0_1(bound) => bound.$name(store, $($arg),*).await,
-                    Self::V1_0(bound) => bound.$name(store, $($arg),*).await,
-                }
-            })*
-        }
-    };
-}
-
-dispatch! {
-    /// Who this is.
-    fn describe() -> Descriptor;
-    /// Findings on a request.
-    fn validate(request: &Request) -> Vec<Finding>;
-    /// A bundle, or findings.
-    fn render(request: &Request, context: &RenderContext) -> Result<Bundle, Vec<Finding>>;
-    /// Endpoints, or why there are none.
-    fn read_outputs(outputs: &str) -> Result<Endpoints, String>;
-    /// Advice on a diagnostic of a run that was to build what was asked for.
-    fn diagnose(diagnostic: &Diagnostic, asked: &Asked) -> Advice;
-    /// Monthly cost, or why it is not known.
-    fn estimate(request: &Request) -> Result<Estimate, String>;
-    /// What to ask the cloud, or why that is not possible.
-    fn credential_probe(settings: &Settings) -> Result<Vec<Probe>, String>;
-    /// What the answers prove.
-    fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
 }
 
 #[cfg(test)]

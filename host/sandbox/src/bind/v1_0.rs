@@ -1,15 +1,7 @@
-//! Version 1.0 of the contract: generated bindings, the `log` import, and one function for each export of `cloud`.
+//! Version 1.0 of the contract, which is frozen: generated bindings, the `log` import, and what a component says of itself. It cannot
+//! say which arguments its module sets in its providers' blocks.
 
-use catalyst_domain::provider::{
-    Advice, Asked, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
-};
-use catalyst_domain::{Finding, Request};
-use wasmtime::Store;
-use wasmtime::component::{HasSelf, InstancePre, Linker};
-
-use super::convert_v1_0 as convert;
-use super::{Called, Failed, Settings};
-use crate::state::{CallState, lock};
+use crate::state::lock;
 
 /// Generated from `wit/provisioner-1.0`.
 pub(super) mod wit {
@@ -20,10 +12,19 @@ pub(super) mod wit {
     });
 }
 
-use wit::catalyst::provisioner::log::{Host, Level};
+mod described {
+    super::super::described::described!(super::wit::catalyst::provisioner::descriptor);
 
-impl Host for CallState {
-    fn write(&mut self, level: Level, message: String) {
+    fn tofu_provider(provider: wit::TofuProvider) -> own::TofuProvider {
+        own::TofuProvider { source: provider.source, version: provider.version, settings: None }
+    }
+}
+
+super::exports::bound!();
+
+impl wit::catalyst::provisioner::log::Host for CallState {
+    fn write(&mut self, level: wit::catalyst::provisioner::log::Level, message: String) {
+        use wit::catalyst::provisioner::log::Level;
         let level = match level {
             Level::Trace => tracing::Level::TRACE,
             Level::Debug => tracing::Level::DEBUG,
@@ -32,86 +33,5 @@ impl Host for CallState {
             Level::Error => tracing::Level::ERROR,
         };
         lock(&self.log()).line(level, &message);
-    }
-}
-
-pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    wit::catalyst::provisioner::log::add_to_linker::<CallState, HasSelf<CallState>>(linker, |state| state)
-}
-
-/// A component whose imports are linked and whose exports are known to fit.
-pub(crate) struct Bound(wit::ProvisionerPre<CallState>);
-
-impl Bound {
-    pub fn new(pre: InstancePre<CallState>) -> wasmtime::Result<Self> {
-        wit::ProvisionerPre::new(pre).map(Self)
-    }
-
-    pub async fn describe(&self, store: &mut Store<CallState>) -> Called<Descriptor> {
-        let guest = self.0.instantiate_async(&mut *store).await?;
-        Ok(convert::descriptor(guest.catalyst_provisioner_cloud().call_describe(store).await?))
-    }
-
-    pub async fn validate(&self, store: &mut Store<CallState>, request: &Request) -> Called<Vec<Finding>> {
-        let request = convert::request(request);
-        let guest = self.0.instantiate_async(&mut *store).await?;
-        Ok(convert::findings(guest.catalyst_provisioner_cloud().call_validate(store, &request).await?))
-    }
-
-    pub async fn render(
-        &self,
-        store: &mut Store<CallState>,
-        request: &Request,
-        context: &RenderContext,
-    ) -> Called<Result<Bundle, Vec<Finding>>> {
-        let request = convert::request(request);
-        let context = convert::context(context);
-        let guest = self.0.instantiate_async(&mut *store).await?;
-        match guest.catalyst_provisioner_cloud().call_render(store, &request, &context).await? {
-            Ok(rendered) => Ok(Ok(convert::bundle(rendered)?)),
-            Err(findings) => Ok(Err(convert::findings(findings))),
-        }
-    }
-
-    pub async fn read_outputs(&self, store: &mut Store<CallState>, outputs: &str) -> Called<Result<Endpoints, String>> {
-        let guest = self.0.instantiate_async(&mut *store).await?;
-        Ok(guest.catalyst_provisioner_cloud().call_read_outputs(store, outputs).await?.map(convert::endpoints))
-    }
-
-    pub async fn diagnose(
-        &self,
-        store: &mut Store<CallState>,
-        diagnostic: &Diagnostic,
-        asked: &Asked,
-    ) -> Called<Advice> {
-        let (diagnostic, asked) = (convert::diagnostic(diagnostic), convert::asked(asked));
-        let guest = self.0.instantiate_async(&mut *store).await?;
-        Ok(convert::advice(guest.catalyst_provisioner_cloud().call_diagnose(store, &diagnostic, &asked).await?))
-    }
-
-    pub async fn estimate(&self, store: &mut Store<CallState>, request: &Request) -> Called<Result<Estimate, String>> {
-        let request = convert::request(request);
-        let guest = self.0.instantiate_async(&mut *store).await?;
-        Ok(guest.catalyst_provisioner_cloud().call_estimate(store, &request).await?.map(convert::estimate))
-    }
-
-    pub async fn credential_probe(
-        &self,
-        store: &mut Store<CallState>,
-        settings: &Settings,
-    ) -> Called<Result<Vec<Probe>, String>> {
-        let settings = serde_json::to_string(settings).map_err(|error| Failed::Output(error.to_string()))?;
-        let guest = self.0.instantiate_async(&mut *store).await?;
-        Ok(guest.catalyst_provisioner_cloud().call_credential_probe(store, &settings).await?.map(convert::probes))
-    }
-
-    pub async fn judge_credentials(
-        &self,
-        store: &mut Store<CallState>,
-        responses: &[ProbeResponse],
-    ) -> Called<Verdict> {
-        let responses = convert::responses(responses);
-        let guest = self.0.instantiate_async(&mut *store).await?;
-        Ok(convert::verdict(guest.catalyst_provisioner_cloud().call_judge_credentials(store, &responses).await?))
     }
 }

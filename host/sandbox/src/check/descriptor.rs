@@ -39,6 +39,7 @@ pub(crate) fn descriptor(descriptor: &Descriptor) -> Checked {
     secrets(&descriptor.secrets)?;
     bearer(descriptor)?;
     tofu_providers(descriptor)?;
+    super::arguments::arguments(descriptor)?;
     catalogue(&descriptor.catalogue)?;
     if descriptor.user_data_limit == 0 {
         return Err("the limit of user data is zero".into());
@@ -160,6 +161,12 @@ fn api_hosts(hosts: &[String]) -> Checked {
 }
 
 fn api_host(host: &str) -> Checked {
+    let host = match host.strip_prefix('.') {
+        Some(zone) if !zone.contains('.') => {
+            return Err(format!("the API host {host} is a suffix of one label, below which anybody may have a name"));
+        }
+        zone => zone.unwrap_or(host),
+    };
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let is_label = |label: &str| {
         !label.is_empty()
@@ -193,6 +200,7 @@ fn api_host(host: &str) -> Checked {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use catalyst_domain::provider::TofuProvider;
 
     pub(crate) fn secret(name: &str, source: SecretSource, role: SecretRole) -> SecretSpec {
         SecretSpec {
@@ -313,12 +321,16 @@ pub(crate) mod tests {
         refused(|d| d.secrets[0].label = "a\nb".into(), "label has a control character");
         refused(|d| d.settings_schema = "[]".into(), "JSON object");
         refused(|d| d.user_data_limit = 0, "user data");
-        let provider = |source: &str, version: &str| catalyst_domain::provider::TofuProvider {
+        let provider = |source: &str, version: &str| TofuProvider {
             source: source.into(),
             version: version.into(),
+            settings: None,
         };
         refused(|d| d.tofu_providers = vec![provider("cloud", "1.0.0")], "address");
         refused(|d| d.tofu_providers = vec![provider("a/b", "~> 1.0")], "exact");
+        refused(|d| d.api_hosts = vec![".example".into()], "a suffix of one label");
+        refused(|d| d.api_hosts = vec![".svc.cluster.local".into()], "only this host's own surroundings know");
+        assert_eq!(descriptor(&Descriptor { api_hosts: vec![".cloud.example".into()], ..sample() }), Ok(()));
         let region = catalyst_domain::provider::Region {
             id: "r".into(),
             display_name: "R".into(),

@@ -2,17 +2,19 @@
 //! reading it takes longer than rendering it.
 //!
 //! It only ever says "this passes", and only where [`super::check`] would say so too: the verdict on configuration is a
-//! pure function of its bytes, which are compared one by one, and a template that does no more than place values has
+//! pure function of its bytes, which are compared one by one; arguments of providers, which depend on more, are judged for each
+//! bundle; and a template that does no more than place values has
 //! nothing for a rule to look at. Whatever is not as plain as that goes the long way.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use catalyst_domain::provider::{Bundle, BundleFile, Descriptor};
+use catalyst_domain::provider::{Bundle, BundleFile};
 
+use super::arguments::{self, Argument};
 use super::source::{self, is_configuration};
-use super::{Allowance, BYTES, Refused, read_all};
+use super::{Allowance, BYTES, Findings, Read, Refused, Terms, read_all};
 
 /// The module that one plugin rendered last, once it was admitted. One descriptor goes with it.
 #[derive(Default)]
@@ -23,28 +25,36 @@ struct Module {
     files: Vec<(String, Option<Vec<u8>>)>,
     /// Files that the configuration evaluates as templates.
     templates: BTreeSet<String>,
+    /// Arguments in its `provider` blocks.
+    arguments: Vec<Argument>,
 }
 
 impl Known {
     /// Whether a fresh render passes without being read.
-    pub(crate) fn admits(&self, bundle: &Bundle) -> bool {
-        self.0.load().as_ref().is_some_and(|module| module.fits(bundle))
+    pub(crate) fn admits(&self, bundle: &Bundle, terms: Terms<'_>) -> bool {
+        self.0.load().as_ref().is_some_and(|module| module.fits(bundle) && module.sets_granted(bundle, terms))
     }
 
     /// Reads a fresh render, and remembers its module if it passes.
     ///
     /// # Errors
     /// As [`super::check`].
-    pub(crate) fn check(&self, bundle: &Bundle, descriptor: &Descriptor) -> Result<(), Refused> {
-        let templates = read_all(bundle, Allowance::Rendered(descriptor))?;
+    pub(crate) fn check(&self, bundle: &Bundle, terms: Terms<'_>) -> Result<(), Refused> {
+        let Read { templates, arguments } = read_all(bundle, Allowance::Rendered(terms))?;
         let bytes = |file: &BundleFile| is_configuration(&file.path).then(|| file.content.clone());
         let files = bundle.files.iter().map(|file| (file.path.clone(), bytes(file))).collect();
-        self.0.store(Some(Arc::new(Module { files, templates })));
+        self.0.store(Some(Arc::new(Module { files, templates, arguments })));
         Ok(())
     }
 }
 
 impl Module {
+    fn sets_granted(&self, bundle: &Bundle, terms: Terms<'_>) -> bool {
+        let mut found = Findings::default();
+        arguments::check(&self.arguments, bundle, Allowance::Rendered(terms), &mut found);
+        found.verdict(()).is_ok()
+    }
+
     fn fits(&self, bundle: &Bundle) -> bool {
         let same = |((path, bytes), file): (&(String, Option<Vec<u8>>), &BundleFile)| {
             let plain = || !self.templates.contains(path) || only_places_values(&file.content);
@@ -90,7 +100,7 @@ fn is_name(rest: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::tests::{PINNED, bundle, descriptor};
+    use crate::policy::tests::{PINNED, Plain, bundle};
 
     const MAIN: (&str, &str) = (
         "main.tf",
@@ -100,9 +110,9 @@ mod tests {
     fn known() -> Known {
         let known = Known::default();
         let first = bundle(&[PINNED, MAIN, ("a.tftpl", "${x}"), ("b", "${file(\"/x\")}")]);
-        assert!(!known.admits(&first), "nothing is known before it was read");
-        known.check(&first, &descriptor()).expect("passes");
-        assert!(known.admits(&first));
+        assert!(!known.admits(&first, Plain::new().terms()), "nothing is known before it was read");
+        known.check(&first, Plain::new().terms()).expect("passes");
+        assert!(known.admits(&first, Plain::new().terms()));
         known
     }
 
@@ -111,8 +121,8 @@ mod tests {
         let known = known();
         let with = |text: &str| bundle(&[PINNED, MAIN, ("a.tftpl", text), ("b", "anything ${")]);
         for plain in ["", "a\n", "${x}${_y1}", "$${file(\"/etc/shadow\")} %%{ if }", "{ $ % }", "é ${x}é"] {
-            assert!(known.admits(&with(plain)), "{plain}");
-            assert!(known.check(&with(plain), &descriptor()).is_ok(), "{plain}");
+            assert!(known.admits(&with(plain), Plain::new().terms()), "{plain}");
+            assert!(known.check(&with(plain), Plain::new().terms()).is_ok(), "{plain}");
         }
         let odd = [
             "${file(\"/etc/shadow\")}",
@@ -133,7 +143,7 @@ mod tests {
             "${x~}",
         ];
         for text in odd {
-            assert!(!known.admits(&with(text)), "{text}");
+            assert!(!known.admits(&with(text), Plain::new().terms()), "{text}");
         }
     }
 
@@ -149,7 +159,11 @@ mod tests {
             bundle(&[PINNED, MAIN, ("b", ""), ("a.tftpl", "${x}")]),
             bundle(&[PINNED, MAIN, ("a.tftpl", &"a".repeat(BYTES)), ("b", "")]),
         ] {
-            assert!(!known.admits(&other), "{:?}", other.files.iter().map(|file| &file.path).collect::<Vec<_>>());
+            assert!(
+                !known.admits(&other, Plain::new().terms()),
+                "{:?}",
+                other.files.iter().map(|file| &file.path).collect::<Vec<_>>()
+            );
         }
     }
 
@@ -157,8 +171,8 @@ mod tests {
     fn what_was_refused_is_not_remembered() {
         let known = known();
         let hostile = bundle(&[PINNED, ("main.tf", "resource \"null_resource\" \"x\" {\n}\n")]);
-        assert!(known.check(&hostile, &descriptor()).is_err());
-        assert!(!known.admits(&hostile));
+        assert!(known.check(&hostile, Plain::new().terms()).is_err());
+        assert!(!known.admits(&hostile, Plain::new().terms()));
     }
 
     /// Everything that templates are made of, in every order: the short way never passes what the long way refuses.
@@ -172,9 +186,9 @@ mod tests {
             let text: String =
                 (0..4_u32).map(|place| pieces[number / pieces.len().pow(place) % pieces.len()]).collect();
             let one = bundle(&[PINNED, MAIN, ("a.tftpl", &text), ("b", "")]);
-            if known.admits(&one) {
+            if known.admits(&one, Plain::new().terms()) {
                 passed += 1;
-                assert!(read_all(&one, Allowance::Rendered(&descriptor())).is_ok(), "{text}");
+                assert!(read_all(&one, Allowance::Rendered(Plain::new().terms())).is_ok(), "{text}");
             }
         }
         assert!(passed > 1_000, "{passed}");

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use catalyst_domain::provider::{Descriptor, TofuProvider};
 
 use super::source::{Attribute, Block, Source, Value};
-use super::{Allowance, Findings, Rule, quoted};
+use super::{Allowance, Findings, Rule, Terms, quoted};
 
 /// Registry of an address that names none.
 const REGISTRY: &str = "registry.opentofu.org";
@@ -71,7 +71,7 @@ impl<'a> Providers<'a> {
         line: Option<usize>,
         found: &mut Findings,
     ) {
-        let Allowance::Rendered(descriptor) = self.allowance else { return };
+        let Allowance::Rendered(Terms { descriptor, .. }) = self.allowance else { return };
         let Some(declared) = declared(descriptor, address) else { return };
         let exact = version.map(|version| version.trim().trim_start_matches('=').trim());
         if exact != Some(declared.version.as_str()) {
@@ -98,9 +98,18 @@ impl<'a> Providers<'a> {
         }
     }
 
+    /// The full address that a local name means; empty for what is no name.
+    pub(super) fn address_of(&self, source: &Source, local_name: &str) -> String {
+        if local_name == "terraform" {
+            return BUILT_IN.to_owned();
+        }
+        let known = self.names.get(&(source.folder().to_owned(), local_name.to_owned()));
+        known.cloned().or_else(|| address(&format!("hashicorp/{local_name}"))).unwrap_or_default()
+    }
+
     /// Says what was used without being pinned.
     pub(super) fn settle(&self, found: &mut Findings) {
-        let Allowance::Rendered(descriptor) = self.allowance else { return };
+        let Allowance::Rendered(Terms { descriptor, .. }) = self.allowance else { return };
         for (address, (file, line)) in self.used.borrow().iter() {
             if declared(descriptor, address).is_some() && !self.pinned.contains(address) {
                 let why = format!("{} is not pinned in required_providers of the root module", quoted(address));
@@ -117,7 +126,7 @@ impl<'a> Providers<'a> {
         let never = NEVER.iter().any(|never| address.ends_with(&format!("/{never}")));
         let allowed = !never
             && match self.allowance {
-                Allowance::Rendered(descriptor) | Allowance::Kept(descriptor) => {
+                Allowance::Rendered(Terms { descriptor, .. }) | Allowance::Kept(Terms { descriptor, .. }) => {
                     address == BUILT_IN || declared(descriptor, address).is_some()
                 }
                 Allowance::Orphaned => true,

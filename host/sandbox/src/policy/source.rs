@@ -12,7 +12,7 @@ use hcl_edit::expr::{Expression, ObjectKey};
 use hcl_edit::structure::{Body, Structure};
 use hcl_edit::visit::{self, Visit};
 
-use self::json::{Kind, Node};
+pub(super) use self::json::{Kind, Node};
 use super::{Findings, Rule, folder, quoted};
 
 /// Blocks of a JSON file and the number of their labels, at the top.

@@ -1,16 +1,36 @@
 //! A hostile file for every rule, and files that must pass.
 
+mod arguments;
 mod reading;
 mod running;
 mod sources;
 
-use super::{Allowance, Rule, check};
+use super::{Allowance, Rule, Terms, check};
 use crate::check::sample;
+use crate::grants::{Basis, Rights};
 use catalyst_domain::provider::{Bundle, BundleFile, Descriptor, TofuProvider};
 
 pub(super) fn descriptor() -> Descriptor {
-    let acme = TofuProvider { source: "acme/cloud".into(), version: "1.2.3".into() };
+    let acme = TofuProvider { source: "acme/cloud".into(), version: "1.2.3".into(), settings: None };
     Descriptor { tofu_providers: vec![acme], ..sample() }
+}
+
+/// A plugin of contract 1.0 without a lock.
+pub(super) struct Plain(Descriptor, Rights, serde_json::Map<String, serde_json::Value>);
+
+impl Plain {
+    pub(super) fn new() -> Self {
+        Self::of(descriptor())
+    }
+
+    pub(super) fn of(descriptor: Descriptor) -> Self {
+        let rights = Rights::as_declared(Basis::Declared, &descriptor);
+        Self(descriptor, rights, serde_json::Map::new())
+    }
+
+    pub(super) fn terms(&self) -> Terms<'_> {
+        Terms { descriptor: &self.0, rights: &self.1, settings: &self.2 }
+    }
 }
 
 pub(super) fn bundle(files: &[(&str, &str)]) -> Bundle {
@@ -35,7 +55,7 @@ pub(super) const PINNED: (&str, &str) = (
 );
 
 fn all(files: &[(&str, &str)]) -> Vec<(Rule, Option<usize>)> {
-    match check(&bundle(files), Allowance::Rendered(&descriptor())) {
+    match check(&bundle(files), Allowance::Rendered(Plain::new().terms())) {
         Ok(()) => Vec::new(),
         Err(refused) => refused.refusals.iter().map(|one| (one.rule, one.line)).collect(),
     }
@@ -46,7 +66,7 @@ fn passes(text: &str) {
 }
 
 fn passes_with(files: &[(&str, &str)]) {
-    let verdict = check(&bundle(files), Allowance::Rendered(&descriptor()));
+    let verdict = check(&bundle(files), Allowance::Rendered(Plain::new().terms()));
     assert!(verdict.is_ok(), "{files:?}\n{}", verdict.unwrap_err());
 }
 
@@ -127,7 +147,7 @@ output "d" {
 fn a_refusal_is_short_printable_and_bounded() {
     let name = format!("x{}\\u0007", "é".repeat(300));
     let text = format!("data \"external\" \"a\" {{}}\nresource \"{name}\" \"a\" {{}}\n");
-    let refused = check(&bundle(&[("main.tf", &text)]), Allowance::Rendered(&descriptor())).unwrap_err();
+    let refused = check(&bundle(&[("main.tf", &text)]), Allowance::Rendered(Plain::new().terms())).unwrap_err();
     let told = refused.to_string();
     assert!(
         told.starts_with("the bundle is refused: main.tf:1: data-source: data source \"external\" is not allowed; "),

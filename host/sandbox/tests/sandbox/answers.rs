@@ -19,9 +19,9 @@ async fn every_export_carries_its_values() {
     let provider = by_request().await;
     assert_eq!(provider.descriptor().id, "hostile");
     assert_eq!(provider.descriptor().secrets[0].source, SecretSource::Request("hostileToken".into()));
-    assert_eq!(provider.interface_version(), "0.1.0");
+    assert_eq!(provider.interface_version(), "1.0.0");
     assert_eq!(provider.digest().len(), 64);
-    assert!(provider.imports().iter().any(|name| name == "catalyst:provisioner/log@0.1.0"), "{:?}", provider.imports());
+    assert!(provider.imports().iter().any(|name| name == "catalyst:provisioner/log@1.0.0"), "{:?}", provider.imports());
 
     let mut request = asks("behave");
     request.extra.insert("k".into(), serde_json::json!([1, "ü"]));

@@ -41,7 +41,7 @@ async fn forbidden_imports_are_named() {
 #[tokio::test]
 async fn other_worlds_and_versions_are_refused() {
     assert!(refusal(&component("(component)")).await.contains("another world"));
-    let bare = component(r#"(component (import "catalyst:provisioner/log@0.1.0" (instance)))"#);
+    let bare = component(r#"(component (import "catalyst:provisioner/log@1.0.0" (instance)))"#);
     assert!(refusal(&bare).await.contains("does not fit the provisioner world"));
     let mut newer = guest("by_request");
     let (from, to) = (b"catalyst:provisioner/", b"@0.7.0");
@@ -49,7 +49,7 @@ async fn other_worlds_and_versions_are_refused() {
         newer.windows(from.len()).enumerate().filter(|(_, w)| w == from).map(|(at, _)| at).collect();
     for start in starts {
         let tail = &newer[start..(start + 60).min(newer.len())];
-        if let Some(at) = tail.windows(to.len()).position(|window| window == b"@0.1.0") {
+        if let Some(at) = tail.windows(to.len()).position(|window| window == b"@1.0.0") {
             newer[start + at..start + at + to.len()].copy_from_slice(to);
         }
     }

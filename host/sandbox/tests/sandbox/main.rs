@@ -10,6 +10,7 @@ mod determinism;
 mod faced;
 mod fears;
 mod fixtures;
+mod grants;
 mod hostile;
 mod loading;
 mod measure;

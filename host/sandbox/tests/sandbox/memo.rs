@@ -1,4 +1,4 @@
-//! The same question is computed once, failures are not remembered, and other bytes know nothing.
+//! The same question is computed once, also where it fails for good, and other bytes know nothing.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use catalyst_domain::provider::{Asked, Diagnostic};
 use catalyst_sandbox::{CallFailure, MEMO_BYTES, Outcome, Provider, Sandbox, Settings};
 use futures::FutureExt;
 
-use crate::fixtures::{asks, brisk, by_request, context, edited, folder, guest, limits, validate_failure};
+use crate::fixtures::{asks, brisk, by_request, context, edited, folder, guest, limits, rebuilt, validate_failure};
 
 fn remembering(memo_bytes: u64) -> Arc<Sandbox> {
     Sandbox::new(Settings { limits: limits().into(), memo_bytes, ..Settings::default() }).expect("a sandbox")
@@ -61,15 +61,44 @@ async fn every_function_gives_the_same_answer_again_without_a_call() {
 }
 
 #[tokio::test]
-async fn failures_are_not_remembered_and_off_is_off() {
+async fn failures_that_would_come_again_are_remembered_and_those_of_a_machine_or_a_limit_are_not() {
     let dir = folder(&[("p.wasm", &guest("by_request"))]);
-    let provider = serving(&remembering(MEMO_BYTES), dir.path()).await;
-    for behaviour in ["trap", "no pointer", "exit"] {
-        for _ in 0..2 {
-            validate_failure(&provider, behaviour).await;
-        }
+    let settings = Settings { limits: brisk().into(), memo_bytes: MEMO_BYTES, ..Settings::default() };
+    let sandbox = Sandbox::new(settings).expect("a sandbox");
+    let provider = serving(&sandbox, dir.path()).await;
+    for (behaviour, comes_again) in
+        [("trap", true), ("no pointer", true), ("exit", true), ("memory", false), ("loop", false), ("recurse", false)]
+    {
+        let (made, known) = (provider.stats().made(), remembered(&provider));
+        let first = validate_failure(&provider, behaviour).await;
+        assert_eq!(validate_failure(&provider, behaviour).await, first, "{behaviour}");
+        let expected = if comes_again { (made + 1, known + 1) } else { (made + 2, known) };
+        assert_eq!((provider.stats().made(), remembered(&provider)), expected, "{behaviour}");
+        // One answer, so that the breaker lets the next through.
+        provider.validate(&Request { worker_count: made.cast_signed(), ..asks("behave") }).await.expect("findings");
     }
-    assert_eq!(remembered(&provider), 0);
+    // A failure is an answer of its own function only, and of its own bytes.
+    assert!(provider.estimate(&asks("trap")).await.is_ok());
+    std::fs::write(dir.path().join("p.wasm"), rebuilt(&guest("by_request"))).expect("a file");
+    let other = serving(&sandbox, dir.path()).await;
+    validate_failure(&other, "trap").await;
+    assert_eq!(remembered(&other), 0);
+}
+
+#[tokio::test]
+async fn remembered_failures_are_bounded_as_answers_are() {
+    let dir = folder(&[("p.wasm", &guest("by_request"))]);
+    let sandbox = remembering(64 * 1024);
+    let provider = serving(&sandbox, dir.path()).await;
+    for number in 0..600 {
+        provider.validate(&Request { worker_count: number, ..asks("no pointer") }).await.expect_err("a rule is broken");
+    }
+    let stats = sandbox.stats();
+    assert!(stats.memo_bytes <= 64 * 1024 && stats.memo_answers < 600, "{stats:?}");
+}
+
+#[tokio::test]
+async fn off_is_off() {
     let plain = by_request().await;
     for _ in 0..3 {
         plain.validate(&asks("behave")).await.expect("findings");

@@ -224,6 +224,56 @@ async fn what_is_taken_back_while_a_bomb_is_compiled_waits_for_no_other() {
 }
 
 #[tokio::test]
+async fn what_is_taken_back_while_a_bomb_is_compiled_ends_before_the_compiler() {
+    let (slow, sandbox) = slow(TOO_LARGE);
+    let (good, bomb) = (guest("by_request"), bomb());
+    let dir = folder(&[("good.wasm", &good), ("other.wasm", &other())]);
+    let all: [(&str, &[u8]); 3] = [("a-bomb.wasm", &bomb), ("good.wasm", &good), ("other.wasm", &other())];
+    lock(dir.path(), &all);
+    assert_eq!(sandbox.load_folder(dir.path()).await.serving.len(), 2);
+    std::fs::write(dir.path().join("a-bomb.wasm"), &bomb).expect("a file");
+    let loading = loading(&sandbox, dir.path());
+    until("the compiler", || slow.begun.load(Ordering::Relaxed) == 1).await;
+
+    // A file that is gone.
+    std::fs::remove_file(dir.path().join("other.wasm")).expect("gone");
+    until("the end of what is gone", || sandbox.provider("another").is_none()).await;
+    assert!(serves(&sandbox, "hostile", &good), "nothing else ends");
+    // Half a lock says nothing, and an update that is pinned leaves no gap.
+    std::fs::write(dir.path().join("plugins.lock"), "sha256:12").expect("half a lock");
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert!(serves(&sandbox, "hostile", &good));
+    std::fs::write(dir.path().join("good.wasm"), rebuilt(&good)).expect("a file");
+    lock(dir.path(), &[("a-bomb.wasm", &bomb), ("good.wasm", &rebuilt(&good))]);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert!(serves(&sandbox, "hostile", &good));
+    // A digest that was taken out, that of the bomb as well.
+    lock(dir.path(), &[]);
+    until("the end of what is not pinned", || sandbox.providers().is_empty()).await;
+    assert!(!loading.is_finished(), "the compiler is still at work");
+    slow.let_go.add_permits(1);
+    let report = loading.await.expect("it ends");
+    assert!(report.serving.is_empty(), "{report:?}");
+    assert!(report.failures.iter().all(|failure| failure.error.contains("not named in plugins.lock")), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_was_compiled_serves_only_where_it_is_still_allowed() {
+    let (slow, sandbox) = slow(TOO_LARGE);
+    let (good, bomb) = (guest("by_request"), bomb());
+    let dir = folder(&[("good.wasm", &good)]);
+    lock(dir.path(), &[("good.wasm", &good), ("a-bomb.wasm", &bomb)]);
+    assert_eq!(sandbox.load_folder(dir.path()).await.serving.len(), 1);
+    std::fs::write(dir.path().join("a-bomb.wasm"), &bomb).expect("a file");
+    let loading = loading(&sandbox, dir.path());
+    until("the compiler", || slow.begun.load(Ordering::Relaxed) == 1).await;
+    // At the same moment, so that nobody looked at the folder in between.
+    lock(dir.path(), &[]);
+    slow.let_go.add_permits(1);
+    assert!(loading.await.expect("it ends").serving.is_empty());
+}
+
+#[tokio::test]
 async fn trouble_that_may_pass_is_tried_again_by_itself() {
     let (slow, sandbox) = slow(TOO_SLOW);
     slow.let_go.add_permits(10);

@@ -5,7 +5,9 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use catalyst_domain::Request;
-use catalyst_domain::provider::{Asked, Diagnostic, DiagnosticKind, ProbeResponse, SecretRole, SecretSource, Verdict};
+use catalyst_domain::provider::{
+    Asked, Diagnostic, DiagnosticKind, ProbeResponse, SecretRole, SecretSource, SettingSource, Verdict,
+};
 use catalyst_domain::request::RegionSlot;
 use catalyst_sandbox::{Provider, Sandbox};
 use serde_json::{Map, Value, json};
@@ -14,9 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::fixtures::{context, folder, limits, refusal, sandbox};
 
 /// What was released stays as it was, to the byte: the contract, and a guest that was written for it then.
-const RELEASED: [(&str, &str); 4] = [
-    ("../../wit/provisioner-0.1/provisioner.wit", "9c07ff4c54d978062e24b08fb0eba765202f18dcb1f2f429c234351ef2009057"),
-    ("tests/versions/examples/v0_1.rs", "782c23ae591ca41f50752d76dd7f5be3157f27946dd4597eaa05ce38c4660d5d"),
+const RELEASED: [(&str, &str); 2] = [
     ("../../wit/provisioner-1.0/provisioner.wit", "5978ec9ef4aa5d551c6e0e27a2103f4cfee8a3cf1c093cfc5e6764fa81ae7fe5"),
     ("tests/versions/examples/v1_0.rs", "483192906fc46497b4982f62f17158382ee74b15fe29407f910b0adf6ce9a605"),
 ];
@@ -41,11 +41,11 @@ fn component(name: &str) -> Vec<u8> {
 /// Both guests from one folder.
 async fn both() -> (Arc<Sandbox>, Arc<Provider>, Arc<Provider>) {
     let sandbox = sandbox(limits());
-    let dir = folder(&[("older.wasm", &component("v0_1")), ("newer.wasm", &component("v1_0"))]);
+    let dir = folder(&[("older.wasm", &component("v1_0")), ("newer.wasm", &component("v1_1"))]);
     let report = sandbox.load_folder(dir.path()).await;
     assert_eq!(report.failures.len(), 0, "{:?}", report.failures);
     let provider = |id: &str| sandbox.provider(id).expect("it serves");
-    let (older, newer) = (provider("older"), provider("newer"));
+    let (older, newer) = (provider("newer"), provider("latest"));
     (sandbox, older, newer)
 }
 
@@ -73,8 +73,8 @@ fn what_was_released_never_changes() {
 #[tokio::test]
 async fn each_component_is_bound_by_the_version_that_it_exports() {
     let (_sandbox, older, newer) = both().await;
-    assert_eq!((older.interface_version(), newer.interface_version()), ("0.1.0", "1.0.0"));
-    for (provider, id) in [(&older, "older"), (&newer, "newer")] {
+    assert_eq!((older.interface_version(), newer.interface_version()), ("1.0.0", "1.1.0"));
+    for (provider, id) in [(&older, "newer"), (&newer, "latest")] {
         let version = provider.interface_version();
         assert!(
             provider.imports().contains(&format!("catalyst:provisioner/log@{version}")),
@@ -100,7 +100,7 @@ async fn each_component_is_bound_by_the_version_that_it_exports() {
 #[tokio::test]
 async fn every_other_export_works_in_both() {
     let (_sandbox, older, newer) = both().await;
-    for (provider, id) in [(&older, "older"), (&newer, "newer")] {
+    for (provider, id) in [(&older, "newer"), (&newer, "latest")] {
         let findings = provider.validate(&asks_for("r1")).await.expect("an answer");
         assert_eq!(findings[0].message, r#"pool r1 {"project":"ü"}"#);
         let findings = provider.validate(&asks_for("nowhere")).await.expect("an answer");
@@ -134,7 +134,7 @@ async fn every_other_export_works_in_both() {
 }
 
 #[tokio::test]
-async fn what_was_asked_for_reaches_both_in_the_form_of_their_version() {
+async fn what_was_asked_for_reaches_both() {
     let (_sandbox, older, newer) = both().await;
     let diagnostic =
         Diagnostic { summary: "no stock".into(), detail: "none left".into(), address: Some("x_server.a".into()) };
@@ -145,36 +145,54 @@ async fn what_was_asked_for_reaches_both_in_the_form_of_their_version() {
         worker_count: 3,
         ha_enabled: true,
     };
-    let told = older.diagnose(&diagnostic, &asked).await.expect("advice");
-    assert_eq!(told.what_to_do, "none left\nAsked for: region r1, control plane small.");
-    let told = newer.diagnose(&diagnostic, &asked).await.expect("advice");
-    assert_eq!((told.what_happened.as_str(), told.what_to_do.as_str()), ("no stock: none left", "r1 small  3 true"));
-    assert_eq!((told.kind, told.retryable), (DiagnosticKind::Capacity, true));
-    assert_eq!(told.alternatives[0].machine_type.as_deref(), Some("x_server.a"));
+    for provider in [older, newer] {
+        let told = provider.diagnose(&diagnostic, &asked).await.expect("advice");
+        assert_eq!(
+            (told.what_happened.as_str(), told.what_to_do.as_str()),
+            ("no stock: none left", "r1 small  3 true")
+        );
+        assert_eq!((told.kind, told.retryable), (DiagnosticKind::Capacity, true));
+        assert_eq!(told.alternatives[0].machine_type.as_deref(), Some("x_server.a"));
+    }
 }
 
 #[tokio::test]
-async fn settings_choose_among_the_declared_hosts_from_1_0_on() {
+async fn settings_choose_among_the_declared_hosts_which_are_suffixes_too_from_1_1_on() {
     let (_sandbox, older, newer) = both().await;
     let settings = Map::from_iter([("project".to_owned(), json!("eu-7"))]);
     let asks = async |provider: &Provider, settings: &Map<String, Value>| {
         provider.credential_probe(settings).await.expect("an answer").expect("probes").remove(0)
     };
-    assert_eq!(asks(&older, &settings).await.url, "https://api.older.example/v1/me");
-    assert_eq!(asks(&newer, &Map::new()).await.url, "https://api.newer.example/v1/me");
-    let chosen = asks(&newer, &settings).await;
+    assert_eq!(asks(&older, &Map::new()).await.url, "https://api.newer.example/v1/me");
+    assert_eq!(asks(&newer, &Map::new()).await.url, "https://api.latest.example/v1/me");
+    assert_eq!(asks(&newer, &settings).await.url, "https://c7.eu.latest.example/v1/me");
+    let chosen = asks(&older, &settings).await;
     assert_eq!(chosen.url, "https://eu.newer.example/v1/me");
     assert_eq!(chosen.headers, [("X-Token".to_owned(), "{{secret:token}}".to_owned())]);
     assert_eq!(chosen.body.as_deref(), Some(br#"{"project":"eu-7"}"#.as_slice()));
 }
 
 #[tokio::test]
+async fn from_1_1_on_a_component_says_which_arguments_its_module_sets() {
+    let (_sandbox, older, newer) = both().await;
+    assert_eq!(older.descriptor().tofu_providers[0].settings, None, "1.0 has no word for it");
+    let settings = newer.descriptor().tofu_providers[0].settings.clone().expect("settings");
+    let said: Vec<(&str, &SettingSource, bool)> =
+        settings.iter().map(|setting| (setting.argument.as_str(), &setting.source, setting.address)).collect();
+    let (token, project) = (SettingSource::Secret("token".into()), SettingSource::Request("project".into()));
+    assert_eq!(
+        said,
+        [("token", &token, false), ("region", &SettingSource::Fixed, false), ("endpoints.auth", &project, true)]
+    );
+}
+
+#[tokio::test]
 async fn a_version_that_is_not_served_is_told_which_ones_are() {
-    for (guest, from, to) in [("v0_1", "@0.1.0", "@0.2.0"), ("v1_0", "@1.0.0", "@2.0.0"), ("v1_0", "@1.0.0", "@1.1.0")]
+    for (guest, from, to) in [("v1_0", "@1.0.0", "@0.1.0"), ("v1_0", "@1.0.0", "@2.0.0"), ("v1_1", "@1.1.0", "@1.2.0")]
     {
         let text = refusal(&renamed(component(guest), from, to)).await;
         let expected =
-            format!("implements catalyst:provisioner {}; this host serves catalyst:provisioner 0.1 and 1.0", &to[1..]);
+            format!("implements catalyst:provisioner {}; this host serves catalyst:provisioner 1.0 and 1.1", &to[1..]);
         assert!(text.contains(&expected), "{text}");
     }
 }

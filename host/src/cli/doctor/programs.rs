@@ -7,7 +7,9 @@ use crate::config::Config;
 use crate::engine::{self, Confine};
 use crate::outbound::has_address;
 use catalyst_domain::provider::{Descriptor, TofuProvider};
-use catalyst_sandbox::{Compile, Sandbox, SandboxError, Settings};
+use catalyst_sandbox::grants::{Basis, Grant};
+use catalyst_sandbox::{Compile, PagePolicy, Provider, Sandbox, SandboxError, Settings};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -110,11 +112,43 @@ pub(super) async fn plugins_and_mirror(config: &Config) -> Vec<Finding> {
     for plugin in &report.serving {
         let described = plugin.descriptor();
         found.push(Finding::ok(check, format!("{} {} loads", described.id, described.version)));
+        found.push(grants(plugin));
         found.extend(private_clouds(config, described));
         found.extend(mirrored(config.tofu.provider_mirror.as_deref(), &described.id, &described.tofu_providers));
     }
     found.push(pins(folder));
+    found.push(page_policy(&sandbox));
     found
+}
+
+/// What is done with the memory of one plugin's call before another one gets it.
+fn page_policy(sandbox: &Sandbox) -> Finding {
+    let found = match sandbox.allocator().page_policy() {
+        PagePolicy::Wiped { resident_bytes } => format!(
+            "slots of a pool: the first {} KiB of each memory are wiped after a call, written or not, and the rest is given back; \
+             the kernel is not asked which pages were written, for its answer leaves out swapped ones",
+            resident_bytes / 1024
+        ),
+        PagePolicy::Fresh => {
+            "fresh memory of the system for each call: there is no address space for a pool".to_owned()
+        }
+    };
+    Finding::ok("plugin memory", found)
+}
+
+/// What a plugin's bundles may do, and who said so.
+fn grants(plugin: &Provider) -> Finding {
+    let (check, id, rights) = ("plugin grants", &plugin.descriptor().id, plugin.rights());
+    let lines = |grants: &BTreeSet<Grant>| grants.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let found = match rights.basis() {
+        Basis::Granted => return Finding::ok(check, format!("{id} is granted: {}", lines(rights.grants()))),
+        Basis::Declared => format!("{id} may do what it declares, for there is no plugins.lock"),
+        Basis::BeforeGrants => format!("{id} may do what it declares, for plugins.lock has no grants"),
+    };
+    let arguments = if rights.any_argument() { "; its module may set any argument of its providers" } else { "" };
+    let advice =
+        "look at `catalyst plugin inspect`, then `catalyst plugin grant --write` with every plugin of the folder";
+    Finding::note(check, format!("{found}: {}{arguments}", lines(rights.wanted())), advice)
 }
 
 /// What to know where requests name the cloud's address.

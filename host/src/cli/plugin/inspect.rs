@@ -3,16 +3,18 @@
 use super::component::{Component, open_loaded};
 use super::page::{Page, Tone};
 use super::permissions::Permissions;
-use super::{Report, example};
+use super::{Report, example, trust};
 use crate::config::Config;
 use catalyst_domain::provider::Descriptor;
-use catalyst_sandbox::{Limits, Provider};
+use catalyst_sandbox::grants::{self, Basis};
+use catalyst_sandbox::{Limits, Provider, lock_rights};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(super) const HELP: &str = concat!(
     example!("catalyst plugin inspect /plugins/acme.wasm", "catalyst plugin inspect acme.wasm --json | jq .digest"),
-    "\nJSON: file, bytes, digest, interface (version of catalyst:provisioner), imports, permissions, limits, and descriptor: \
+    "\nJSON: file, bytes, digest, interface (version of catalyst:provisioner), imports, permissions, wants and grants \
+     (lines of plugins.lock), trust, limits, and descriptor: \
      all that the component says of itself. A component that a host would not load is an error with exit status 1.",
 );
 
@@ -27,6 +29,8 @@ pub(super) async fn inspect(config: &Config, arguments: &Arguments) -> anyhow::R
     let component = open_loaded(config, &arguments.file).await?;
     let provider = &component.provider;
     let permissions = Permissions::of(provider);
+    let wanted: Vec<String> = grants::wanted(provider.descriptor()).iter().map(ToString::to_string).collect();
+    let granted = granted(&arguments.file, provider.descriptor());
     let json = json!({
         "file": arguments.file,
         "bytes": component.bytes,
@@ -34,6 +38,9 @@ pub(super) async fn inspect(config: &Config, arguments: &Arguments) -> anyhow::R
         "interface": provider.interface_version(),
         "imports": provider.imports(),
         "permissions": permissions,
+        "wants": wanted,
+        "grants": granted.json(),
+        "trust": trust::json(),
         "limits": limits_json(provider.limits()),
         "descriptor": descriptor_json(provider.descriptor()),
     });
@@ -41,6 +48,12 @@ pub(super) async fn inspect(config: &Config, arguments: &Arguments) -> anyhow::R
     identity(&mut page, &component);
     page.gap();
     permissions.show(&mut page);
+    page.gap();
+    page.line(Tone::Head, "Grants");
+    wanted.iter().for_each(|line| page.field("wants", line));
+    granted.show(&mut page);
+    page.gap();
+    trust::show(&mut page);
     page.gap();
     page.line(Tone::Head, "Imports");
     for import in provider.imports() {
@@ -51,6 +64,52 @@ pub(super) async fn inspect(config: &Config, arguments: &Arguments) -> anyhow::R
     page.gap();
     limits(&mut page, provider.limits(), provider.descriptor());
     Ok(Report { page, json, good: true, aside: Page::default() })
+}
+
+/// What the lock beside a file says of it.
+enum Granted {
+    /// There is no lock, or it is from before grants.
+    Unsaid(Basis),
+    /// Its lines, and those that it lacks.
+    Lines { granted: Vec<String>, lacks: Vec<String> },
+    /// The lock cannot be used.
+    Unusable(String),
+}
+
+fn granted(file: &Path, descriptor: &Descriptor) -> Granted {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    match lock_rights(folder, &name, descriptor) {
+        Err(error) => Granted::Unusable(error.to_string()),
+        Ok((rights, lacks)) if rights.basis() == Basis::Granted => {
+            Granted::Lines { granted: rights.grants().iter().map(ToString::to_string).collect(), lacks }
+        }
+        Ok((rights, _)) => Granted::Unsaid(rights.basis()),
+    }
+}
+
+impl Granted {
+    fn json(&self) -> Value {
+        match self {
+            Self::Unsaid(basis) => json!({"basis": basis.name()}),
+            Self::Lines { granted, lacks } => json!({"basis": "granted", "granted": granted, "lacks": lacks}),
+            Self::Unusable(error) => json!({"error": error}),
+        }
+    }
+
+    fn show(&self, page: &mut Page) {
+        match self {
+            Self::Unsaid(Basis::Declared) => {
+                page.field("granted", "what it declares: there is no plugins.lock beside it")
+            }
+            Self::Unsaid(_) => page.field("granted", "what it declares: the plugins.lock beside it has no grants"),
+            Self::Lines { granted, lacks } => {
+                granted.iter().for_each(|line| page.field("granted", line));
+                lacks.iter().for_each(|line| page.field("lacks", line));
+            }
+            Self::Unusable(error) => page.field("granted", error),
+        }
+    }
 }
 
 /// `sha256:` and the digest, as `plugins.lock` has it.

@@ -119,8 +119,8 @@ mod tests {
     #[test]
     fn every_import_is_explained_by_its_narrowest_family() {
         let imports: Vec<String> = [
-            "catalyst:provisioner/descriptor@0.1.0",
-            "catalyst:provisioner/log@0.1.0",
+            "catalyst:provisioner/descriptor@1.0.0",
+            "catalyst:provisioner/log@1.0.0",
             "wasi:cli/environment@0.2.6",
             "wasi:cli/stdout@0.2.6",
             "wasi:clocks/wall-clock@0.2.6",

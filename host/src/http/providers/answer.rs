@@ -2,9 +2,11 @@
 
 use super::running::{Running, SandboxSummary};
 use catalyst_domain::provider::{Catalogue, Descriptor, MachineType, Region, SecretRole, SecretSource, SecretSpec};
+use catalyst_sandbox::grants::{Grant, Rights};
 use catalyst_sandbox::{LoadFailure, Provider, Sandbox};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 /// All plugins that serve, and the files that do not.
@@ -25,6 +27,26 @@ pub struct ProviderDetails {
     summary: ProviderSummary,
     /// What it says of itself.
     descriptor: ProviderDescriptor,
+    /// What its bundles may do.
+    grants: PluginGrants,
+}
+
+/// What the bundles of a plugin may do.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PluginGrants {
+    /// `granted`: what the operator's `plugins.lock` grants. `declared`: there is no lock, so what the plugin declares holds.
+    /// `before-grants`: the lock grants nothing to any plugin, with the same effect.
+    basis: String,
+    /// Rights, as they stand in `plugins.lock` behind the name of the file.
+    granted: Vec<String>,
+    /// What the plugin declares that it needs, in the same form.
+    wanted: Vec<String>,
+    /// Whether a bundle may set any argument of its OpenTofu providers: nothing was granted, and the plugin's contract cannot say
+    /// which ones it needs.
+    any_argument: bool,
+    /// Hosts that its probes and fixed addresses may lead to; `.example.org` is every name below example.org.
+    hosts: Vec<String>,
 }
 
 /// One plugin in short.
@@ -195,7 +217,11 @@ impl ProviderList {
 impl ProviderDetails {
     /// The answer for one plugin.
     pub fn new(provider: &Provider) -> Self {
-        Self { summary: ProviderSummary::new(provider), descriptor: ProviderDescriptor::new(provider.descriptor()) }
+        Self {
+            summary: ProviderSummary::new(provider),
+            descriptor: ProviderDescriptor::new(provider.descriptor()),
+            grants: PluginGrants::new(&provider.rights()),
+        }
     }
 }
 
@@ -211,6 +237,19 @@ impl ProviderSummary {
             interface_version: provider.interface_version().to_owned(),
             imports: provider.imports().to_vec(),
             running: Running::new(provider),
+        }
+    }
+}
+
+impl PluginGrants {
+    fn new(rights: &Rights) -> Self {
+        let lines = |grants: &BTreeSet<Grant>| grants.iter().map(ToString::to_string).collect();
+        Self {
+            basis: rights.basis().name().to_owned(),
+            granted: lines(rights.grants()),
+            wanted: lines(rights.wanted()),
+            any_argument: rights.any_argument(),
+            hosts: rights.hosts().into_iter().map(|host| host.pattern).collect(),
         }
     }
 }

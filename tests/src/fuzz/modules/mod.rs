@@ -14,7 +14,11 @@ pub fn declared() -> Descriptor {
         display_name: "Acme".to_owned(),
         version: "1.0.0".to_owned(),
         secrets: Vec::new(),
-        tofu_providers: vec![TofuProvider { source: "acme/cloud".to_owned(), version: "1.2.3".to_owned() }],
+        tofu_providers: vec![TofuProvider {
+            source: "acme/cloud".to_owned(),
+            version: "1.2.3".to_owned(),
+            settings: None,
+        }],
         bearer_resource: None,
         catalogue: Catalogue {
             as_of: "2026-01-01".to_owned(),

@@ -6,7 +6,8 @@ use crate::fuzz::{Random, Target, Verdict, caught};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use catalyst_domain::provider::Bundle;
-use catalyst_sandbox::policy::{Allowance, check};
+use catalyst_sandbox::grants::{Basis, Rights};
+use catalyst_sandbox::policy::{Allowance, Terms, check};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -53,11 +54,13 @@ impl Target for Policy {
 
     fn check(&mut self, inputs: &[Vec<u8>]) -> anyhow::Result<Vec<Verdict>> {
         let bundles: Vec<Bundle> = inputs.iter().map(|input| modules::bundle(input)).collect();
-        let descriptor = declared();
+        let (descriptor, settings) = (declared(), serde_json::Map::new());
+        let rights = Rights::as_declared(Basis::Declared, &descriptor);
+        let terms = Terms { descriptor: &descriptor, rights: &rights, settings: &settings };
         let mut passed = Vec::new();
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(bundles.len());
         for (at, bundle) in bundles.iter().enumerate() {
-            verdicts.push(caught(|| match check(bundle, Allowance::Rendered(&descriptor)) {
+            verdicts.push(caught(|| match check(bundle, Allowance::Rendered(terms)) {
                 Ok(()) => {
                     passed.push(at);
                     Verdict::Holds("passed".to_owned())

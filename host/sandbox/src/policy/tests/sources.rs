@@ -1,6 +1,6 @@
 //! Where providers and modules come from.
 
-use super::{PINNED, all, bundle, descriptor, passes_with, refused};
+use super::{PINNED, Plain, all, bundle, passes_with, refused};
 use crate::check::sample;
 use crate::policy::{Allowance, Rule, check};
 
@@ -36,10 +36,10 @@ fn providers_are_the_declared_ones_in_the_declared_version() {
 #[test]
 fn a_kept_bundle_may_have_another_version_but_no_other_provider() {
     let old = bundle(&[("main.tf", &PINNED.1.replace("1.2.3", "1.0.0")), ("a.tf", "resource \"cloud_x\" \"a\" {}\n")]);
-    assert!(check(&old, Allowance::Rendered(&descriptor())).is_err());
-    assert_eq!(check(&old, Allowance::Kept(&descriptor())), Ok(()));
+    assert!(check(&old, Allowance::Rendered(Plain::new().terms())).is_err());
+    assert_eq!(check(&old, Allowance::Kept(Plain::new().terms())), Ok(()));
     assert_eq!(check(&old, Allowance::Orphaned), Ok(()));
-    assert!(check(&old, Allowance::Kept(&sample())).is_err());
+    assert!(check(&old, Allowance::Kept(Plain::of(sample()).terms())).is_err());
     for evil in
         ["data \"external\" \"a\" {}\n", "provider \"http\" {}\n", "output \"a\" {\n  value = file(\"/x\")\n}\n"]
     {

@@ -1,11 +1,11 @@
 //! Common ground of the hostile guests: the contract's bindings, and a well-behaved answer to every call, of which each
 //! guest spoils one.
 
-/// Generated from `wit/provisioner-0.1`.
+/// Generated from `wit/provisioner-1.0`.
 #[expect(missing_docs, reason = "generated code; the WIT text is the documentation")]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../../../wit/provisioner-0.1",
+        path: "../../../../wit/provisioner-1.0",
         world: "provisioner",
         pub_export_macro: true,
         default_bindings_module: "catalyst_hostile_guests::bindings",
@@ -20,7 +20,9 @@ use bindings::catalyst::provisioner::descriptor::{
     Catalogue, Provider, Secret, SecretRole, SecretSource, TofuProvider,
 };
 use bindings::catalyst::provisioner::findings::{Finding, Severity};
-use bindings::catalyst::provisioner::outcome::{Advice, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate};
+use bindings::catalyst::provisioner::outcome::{
+    Advice, Asked, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate,
+};
 use bindings::catalyst::provisioner::request::DeploymentRequest;
 
 /// A guest: what is not overridden behaves.
@@ -44,7 +46,7 @@ pub trait Guest {
 /// Answers the contract with a [`Guest`].
 pub struct Component<G>(PhantomData<G>);
 
-impl<G: Guest> bindings::Guest for Component<G> {
+impl<G: Guest> bindings::exports::catalyst::provisioner::cloud::Guest for Component<G> {
     fn describe() -> Provider {
         G::describe()
     }
@@ -70,7 +72,7 @@ impl<G: Guest> bindings::Guest for Component<G> {
         })
     }
 
-    fn diagnose(diagnostic: Diagnostic) -> Advice {
+    fn diagnose(diagnostic: Diagnostic, _asked: Asked) -> Advice {
         Advice {
             kind: DiagnosticKind::Quota,
             retryable: false,
@@ -85,7 +87,7 @@ impl<G: Guest> bindings::Guest for Component<G> {
         Ok(Estimate { currency: "EUR".into(), as_of: "2020-01-01".into(), lines, unknown: Vec::new() })
     }
 
-    fn credential_probe() -> Result<Vec<Probe>, String> {
+    fn credential_probe(_settings: String) -> Result<Vec<Probe>, String> {
         let header = Header { name: "Authorization".into(), value: "Bearer {{secret:token}}".into() };
         let url = "https://api.cloud.example/v1/servers".into();
         Ok(vec![Probe { method: "GET".into(), url, headers: vec![header], body: None }])

@@ -9,13 +9,13 @@ fn text(component: &str) -> Vec<u8> {
 
 /// Nothing but a word of the contract.
 fn bare() -> Vec<u8> {
-    text(r#"(component (import "catalyst:provisioner/log@0.1.0" (instance)))"#)
+    text(r#"(component (import "catalyst:provisioner/log@1.0.0" (instance)))"#)
 }
 
 /// The contract's version in the names of a component, changed in place.
 fn of_version(other: &[u8; 6]) -> Vec<u8> {
     let mut bytes = Raw::new().build();
-    let (package, version) = (b"catalyst:provisioner/", b"@0.1.0");
+    let (package, version) = (b"catalyst:provisioner/", b"@1.0.0");
     let names: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(package)).collect();
     for name in names {
         let end = (name + 60).min(bytes.len() - version.len());
@@ -30,11 +30,12 @@ fn of_version(other: &[u8; 6]) -> Vec<u8> {
 fn other_types() -> Vec<u8> {
     text(
         r#"(component
-            (import "catalyst:provisioner/log@0.1.0" (instance))
+            (import "catalyst:provisioner/log@1.0.0" (instance))
             (core module $m (func (export "validate") (result i32) i32.const 7))
             (core instance $i (instantiate $m))
-            (func (export "describe") (result u32) (canon lift (core func $i "validate")))
-            (func (export "validate") (result u32) (canon lift (core func $i "validate"))))"#,
+            (func $f (result u32) (canon lift (core func $i "validate")))
+            (instance $cloud (export "describe" (func $f)) (export "validate" (func $f)))
+            (export "catalyst:provisioner/cloud@1.0.0" (instance $cloud)))"#,
     )
 }
 
@@ -91,7 +92,7 @@ pub const FEARS: &[Fear] = &[
         "ten thousand exports",
         Guest::Made(|| {
             let exports: String = (0..10_000).map(|n| format!("(export \"e{n}\" (instance $log))")).collect();
-            text(&format!("(component (import \"catalyst:provisioner/log@0.1.0\" (instance $log)) {exports})"))
+            text(&format!("(component (import \"catalyst:provisioner/log@1.0.0\" (instance $log)) {exports})"))
         }),
         End::Refused,
         "is not a valid component: failed to parse WebAssembly module: instances count exceeds limit of 1000",

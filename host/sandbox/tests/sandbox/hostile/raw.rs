@@ -10,7 +10,7 @@ use wit_parser::Resolve;
 const WORLD: &str = r#"
 package hostile:guest;
 world raw {
-    include catalyst:provisioner/provisioner@0.1.0;
+    include catalyst:provisioner/provisioner@1.0.0;
     import wasi:io/poll@0.2.6;
     import wasi:clocks/monotonic-clock@0.2.6;
     import wasi:random/random@0.2.6;
@@ -33,6 +33,9 @@ package wasi:random@0.2.6 {
 }
 "#;
 
+/// The interface of the exports.
+const CLOUD: &str = "catalyst:provisioner/cloud@1.0.0";
+
 /// Zeros, which read as empty lists, empty texts and the first case of everything.
 pub const ZEROS: u32 = 16;
 
@@ -48,10 +51,10 @@ const HEAP: u32 = 2 * 65536;
 /// Parameters of each export as the canonical ABI flattens them. All give the address of their result.
 fn parameters(function: Function) -> &'static str {
     match function {
-        Function::Describe | Function::CredentialProbe => "",
+        Function::Describe => "",
         Function::Validate | Function::Render | Function::Estimate => "(param i32)",
-        Function::ReadOutputs | Function::JudgeCredentials => "(param i32 i32)",
-        Function::Diagnose => "(param i32 i32 i32 i32 i32 i32 i32)",
+        Function::ReadOutputs | Function::CredentialProbe | Function::JudgeCredentials => "(param i32 i32)",
+        Function::Diagnose => "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32)",
     }
 }
 
@@ -192,7 +195,7 @@ impl Raw {
             let spoilt = self.spoilt.iter().find(|(spoilt, _)| *spoilt == function);
             let body = spoilt.map_or_else(|| format!("i32.const {at}"), |(_, body)| body.clone());
             let parameters = parameters(function);
-            exports += &format!("(func (export \"{function}\") {parameters} (result i32) {body})\n");
+            exports += &format!("(func (export \"{CLOUD}#{function}\") {parameters} (result i32) {body})\n");
         }
         let values: String = self.values.iter().map(|byte| format!("\\{byte:02x}")).collect();
         format!(
@@ -209,7 +212,7 @@ impl Raw {
         let text = self.module();
         let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let mut resolve = Resolve::default();
-        resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/provisioner-0.1")).expect("the contract");
+        resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/provisioner-1.0")).expect("the contract");
         let package = resolve.push_str("raw.wit", WORLD).expect("the world");
         let world = resolve.select_world(&[package], Some("raw")).expect("the world");
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("types");

@@ -5,7 +5,7 @@ use catalyst_sandbox::Function;
 use super::kinds::{End, Fear, Guest, fear};
 use super::raw::{Raw, ZEROS};
 
-const LOG: &str = r#"(import "catalyst:provisioner/log@0.1.0" "write" (func $log (param i32 i32 i32)))"#;
+const LOG: &str = r#"(import "catalyst:provisioner/log@1.0.0" "write" (func $log (param i32 i32 i32)))"#;
 
 fn validating(function: Function, make: impl FnOnce(&mut Raw) -> u32) -> Vec<u8> {
     let mut raw = Raw::new();

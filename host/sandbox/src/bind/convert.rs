@@ -1,4 +1,5 @@
-//! Between the types of contract 1.0 and the domain's own. Shapes only; rules are in `check`.
+//! Between the types of the contract and the domain's own. Shapes only; rules are in `check`. The versions that are served share
+//! these records; what a component says of itself differs (`described`).
 
 use catalyst_domain::provider as own;
 use catalyst_domain::request::DomainMode;
@@ -56,66 +57,6 @@ pub(super) fn findings(findings: Vec<wit::findings::Finding>) -> Vec<Finding> {
         },
     };
     findings.into_iter().map(one).collect()
-}
-
-pub(super) fn descriptor(provider: wit::descriptor::Provider) -> own::Descriptor {
-    let tofu = |p: wit::descriptor::TofuProvider| own::TofuProvider { source: p.source, version: p.version };
-    own::Descriptor {
-        id: provider.id,
-        display_name: provider.display_name,
-        version: provider.version,
-        secrets: provider.secrets.into_iter().map(secret).collect(),
-        tofu_providers: provider.tofu_providers.into_iter().map(tofu).collect(),
-        bearer_resource: provider.bearer_resource,
-        catalogue: catalogue(provider.catalogue),
-        user_data_limit: provider.user_data_limit,
-        settings_schema: provider.settings_schema,
-        api_hosts: provider.api_hosts,
-    }
-}
-
-fn secret(secret: wit::descriptor::Secret) -> own::SecretSpec {
-    own::SecretSpec {
-        name: secret.name,
-        source: match secret.source {
-            wit::descriptor::SecretSource::Request(key) => own::SecretSource::Request(key),
-            wit::descriptor::SecretSource::Host(name) => own::SecretSource::Host(name),
-            wit::descriptor::SecretSource::Minted => own::SecretSource::Minted,
-        },
-        role: match secret.role {
-            wit::descriptor::SecretRole::Ordinary => own::SecretRole::Ordinary,
-            wit::descriptor::SecretRole::KubeconfigBearer => own::SecretRole::KubeconfigBearer,
-        },
-        required: secret.required,
-        min_length: secret.min_length,
-        max_length: secret.max_length,
-        label: secret.label,
-        refused_prefixes: secret.refused_prefixes,
-    }
-}
-
-fn catalogue(catalogue: wit::descriptor::Catalogue) -> own::Catalogue {
-    let region = |r: wit::descriptor::Region| own::Region {
-        id: r.id,
-        display_name: r.display_name,
-        machine_types: r.machine_types,
-    };
-    let machine = |m: wit::descriptor::MachineType| own::MachineType {
-        name: m.name,
-        cores: m.cores,
-        memory_gib: m.memory_gib,
-        disk_gib: m.disk_gib,
-        arch: m.arch,
-        monthly_cents: m.monthly_cents,
-        retired: m.retired,
-        successor: m.successor,
-    };
-    own::Catalogue {
-        as_of: catalogue.as_of,
-        currency: catalogue.currency,
-        regions: catalogue.regions.into_iter().map(region).collect(),
-        machine_types: catalogue.machine_types.into_iter().map(machine).collect(),
-    }
 }
 
 pub(super) fn bundle(rendered: wit::bundle::Rendered) -> Result<own::Bundle, Failed> {

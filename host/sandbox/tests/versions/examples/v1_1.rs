@@ -1,40 +1,49 @@
-//! A small provider for version 0.1 of the contract. Released with it, and frozen since.
+//! A small provider for version 1.1 of the contract. It grows with it, and is not frozen.
 #![cfg(target_arch = "wasm32")]
 
-/// Generated from `wit/provisioner-0.1`.
+/// Generated from `wit/provisioner-1.1`.
 #[allow(unsafe_code, missing_docs, clippy::all, reason = "generated code")]
 mod wit {
-    wit_bindgen::generate!({ path: "../../../../wit/provisioner-0.1", world: "provisioner" });
+    wit_bindgen::generate!({ path: "../../../../wit/provisioner-1.1", world: "provisioner" });
 }
 
-use wit::Guest;
 use wit::catalyst::provisioner::bundle::{File, RenderContext, Rendered, SecretVariable, UserDataSize};
 use wit::catalyst::provisioner::credentials::{Header, Probe, ProbeResponse, Verdict};
 use wit::catalyst::provisioner::descriptor::{
-    Catalogue, MachineType, Provider, Region, Secret, SecretRole, SecretSource, TofuProvider,
+    Catalogue, MachineType, Provider, ProviderSetting, Region, Secret, SecretRole, SecretSource, SettingSource,
+    TofuProvider,
 };
 use wit::catalyst::provisioner::findings::{Finding, Severity};
 use wit::catalyst::provisioner::log::{Level, write};
 use wit::catalyst::provisioner::outcome::{
-    Advice, Alternative, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate,
+    Advice, Alternative, Asked, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate,
 };
 use wit::catalyst::provisioner::request::{DeploymentRequest, DomainMode};
+use wit::exports::catalyst::provisioner::cloud::Guest;
 
 struct Cloud;
 
 impl Guest for Cloud {
     fn describe() -> Provider {
         Provider {
-            id: "older".into(),
-            display_name: "The cloud of contract 0.1".into(),
+            id: "latest".into(),
+            display_name: "The cloud of contract 1.1".into(),
             version: "3.2.1".into(),
             secrets: vec![
-                secret("token", SecretSource::Request("olderToken".into()), SecretRole::Ordinary, 8),
+                secret("token", SecretSource::Request("latestToken".into()), SecretRole::Ordinary, 8),
                 secret("images", SecretSource::Host("ghcr-pull-token".into()), SecretRole::Ordinary, 1),
                 secret("bearer", SecretSource::Minted, SecretRole::KubeconfigBearer, 64),
             ],
-            tofu_providers: vec![TofuProvider { source: "acme/older".into(), version: "1.2.3".into() }],
-            bearer_resource: Some("older_server.first[0]".into()),
+            tofu_providers: vec![TofuProvider {
+                source: "acme/latest".into(),
+                version: "1.2.3".into(),
+                settings: vec![
+                    setting("token", SettingSource::Secret("token".into()), false),
+                    setting("region", SettingSource::Fixed, false),
+                    setting("endpoints.auth", SettingSource::Request("project".into()), true),
+                ],
+            }],
+            bearer_resource: Some("latest_server.first[0]".into()),
             catalogue: Catalogue {
                 as_of: "2026-01-02".into(),
                 currency: "CHF".into(),
@@ -47,7 +56,7 @@ impl Guest for Cloud {
             },
             user_data_limit: 16_384,
             settings_schema: r#"{"type":"object","properties":{"project":{"type":"string"}}}"#.into(),
-            api_hosts: vec!["api.older.example".into(), "eu.older.example".into()],
+            api_hosts: vec!["api.latest.example".into(), ".eu.latest.example".into()],
         }
     }
 
@@ -70,7 +79,7 @@ impl Guest for Cloud {
         if request.region == "nowhere" {
             return Err(Self::validate(request));
         }
-        let main = "terraform {\n  required_providers {\n    older = {\n      source  = \"acme/older\"\n      version = \"1.2.3\"\n    }\n  }\n}\n\n\
+        let main = "terraform {\n  required_providers {\n    latest = {\n      source  = \"acme/latest\"\n      version = \"1.2.3\"\n    }\n  }\n}\n\n\
                     variable \"region\" {\n  type = string\n}\n";
         Ok(Rendered {
             files: vec![File { path: "main.tf".into(), mode: 0o600, content: main.into() }],
@@ -89,13 +98,15 @@ impl Guest for Cloud {
         Ok(Endpoints {
             control_plane_ip: "192.0.2.1".into(),
             load_balancer_ip: outputs,
-            kubeconfig_hosts: vec!["192.0.2.1".into(), "api.older.example".into()],
-            console_url: "https://console.older.example".into(),
+            kubeconfig_hosts: vec!["192.0.2.1".into(), "api.latest.example".into()],
+            console_url: "https://console.latest.example".into(),
         })
     }
 
-    fn diagnose(diagnostic: Diagnostic) -> Advice {
-        advice(diagnostic.address, diagnostic.summary, diagnostic.detail)
+    fn diagnose(diagnostic: Diagnostic, asked: Asked) -> Advice {
+        let Asked { region, control_plane_size, worker_size, worker_count, ha_enabled } = asked;
+        let what_to_do = format!("{region} {control_plane_size} {worker_size} {worker_count} {ha_enabled}");
+        advice(diagnostic.address, format!("{}: {}", diagnostic.summary, diagnostic.detail), what_to_do)
     }
 
     fn estimate(request: DeploymentRequest) -> Result<Estimate, String> {
@@ -104,8 +115,9 @@ impl Guest for Cloud {
         Ok(Estimate { currency: "CHF".into(), as_of: "2026-01-02".into(), lines, unknown: vec!["traffic".into()] })
     }
 
-    fn credential_probe() -> Result<Vec<Probe>, String> {
-        Ok(vec![probe("api.older.example", "")])
+    fn credential_probe(settings: String) -> Result<Vec<Probe>, String> {
+        let place = if settings.contains("eu-") { "c7.eu" } else { "api" };
+        Ok(vec![probe(&format!("{place}.latest.example"), &settings)])
     }
 
     fn judge_credentials(responses: Vec<ProbeResponse>) -> Verdict {
@@ -130,6 +142,10 @@ fn secret(name: &str, source: SecretSource, role: SecretRole, min_length: u32) -
         label: format!("the {name}"),
         refused_prefixes: vec!["demo".into()],
     }
+}
+
+fn setting(argument: &str, source: SettingSource, address: bool) -> ProviderSetting {
+    ProviderSetting { argument: argument.into(), source, address }
 }
 
 fn machine(name: &str, monthly_cents: Option<u32>, successor: Option<&str>) -> MachineType {

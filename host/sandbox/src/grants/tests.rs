@@ -1,0 +1,129 @@
+//! What is wanted, what is missing, and what holds.
+
+use catalyst_domain::provider::{Descriptor, ProviderSetting, SecretRole, SettingSource, TofuProvider};
+use serde_json::json;
+
+use super::*;
+use crate::check::{sample, secret};
+
+fn setting(argument: &str, source: SettingSource, address: bool) -> ProviderSetting {
+    ProviderSetting { argument: argument.into(), source, address }
+}
+
+/// A component of 1.1 that wants one right of each kind.
+fn descriptor() -> Descriptor {
+    let settings = vec![
+        setting("token", SettingSource::Secret("token".into()), false),
+        setting("auth_url", SettingSource::Request("authUrl".into()), true),
+        setting("endpoint", SettingSource::Fixed, true),
+        setting("region", SettingSource::Fixed, false),
+        setting("zone", SettingSource::Request("zone".into()), false),
+    ];
+    Descriptor {
+        tofu_providers: vec![TofuProvider {
+            source: "acme/cloud".into(),
+            version: "1.2.3".into(),
+            settings: Some(settings),
+        }],
+        secrets: vec![secret("pull", SecretSource::Host("ghcr-pull-token".into()), SecretRole::Ordinary)],
+        api_hosts: vec!["api.cloud.example".into()],
+        ..sample()
+    }
+}
+
+const LINES: [&str; 7] = [
+    "argument acme/cloud auth_url address:authUrl",
+    "argument acme/cloud endpoint address",
+    "argument acme/cloud region fixed",
+    "argument acme/cloud token secret:token",
+    "argument acme/cloud zone request:zone",
+    "host api.cloud.example",
+    "secret ghcr-pull-token",
+];
+
+fn grants(lines: &[&str]) -> BTreeSet<Grant> {
+    lines.iter().map(|line| line.parse().unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
+#[test]
+fn what_a_component_wants_is_said_in_lines_that_are_read_back() {
+    let mut lines: Vec<String> = wanted(&descriptor()).iter().map(ToString::to_string).collect();
+    lines.sort();
+    assert_eq!(lines, LINES);
+    assert_eq!(grants(&LINES), wanted(&descriptor()));
+    let further = ["argument evil.example/a/b x.y fixed", "host .cloud.example", "host cloud.test=127.0.0.1:8443"];
+    for line in further {
+        assert_eq!(line.parse::<Grant>().unwrap().to_string(), line);
+    }
+}
+
+#[test]
+fn each_part_of_a_line_that_is_wrong_is_refused() {
+    for (line, words) in [
+        ("", "not `grant <file>.wasm`"),
+        ("everything", "not `grant <file>.wasm`"),
+        ("argument acme/cloud token", "not `grant <file>.wasm`"),
+        ("argument cloud token fixed", "not `grant <file>.wasm`"),
+        ("argument acme/cloud token fixed more", "not `grant <file>.wasm`"),
+        ("argument acme/cloud token free", "the source of an argument"),
+        ("argument acme/cloud token secret:", "the source of an argument"),
+        ("argument acme/cloud token fixed:x", "the source of an argument"),
+        ("host Api.cloud.example", "the host is not"),
+        ("host .example", "the host is not"),
+        ("host *.cloud.example", "the host is not"),
+        ("host a..b", "the host is not"),
+        ("host https://a.example", "the host is not"),
+        ("host a.example=127.0.0.1", "the host is not"),
+        ("host .a.example=127.0.0.1:1", "the host is not"),
+    ] {
+        let error = line.parse::<Grant>().expect_err(line).to_string();
+        assert!(error.starts_with(words), "{line}: {error}");
+    }
+}
+
+#[test]
+fn only_what_is_granted_word_by_word_is_not_missing() {
+    let descriptor = descriptor();
+    assert_eq!(missing(&descriptor, &grants(&LINES)), []);
+    for left_out in LINES {
+        let rest: Vec<&str> = LINES.into_iter().filter(|line| *line != left_out).collect();
+        let missing: Vec<String> = missing(&descriptor, &grants(&rest)).iter().map(ToString::to_string).collect();
+        assert_eq!(missing, [left_out]);
+    }
+    let mut wider: Vec<&str> = LINES.to_vec();
+    wider[5] = "host .cloud.example";
+    assert_eq!(missing(&descriptor, &grants(&wider)), [], "a suffix covers its names");
+    wider[3] = "argument acme/cloud token secret:other";
+    assert_eq!(missing(&descriptor, &grants(&wider)).len(), 1, "another secret is another right");
+}
+
+#[test]
+fn the_hosts_of_a_plugin_are_those_that_are_declared_and_granted() {
+    let names = |rights: &Rights| rights.hosts().into_iter().map(|host| host.pattern).collect::<Vec<_>>();
+    let declared = Rights::as_declared(Basis::Declared, &descriptor());
+    assert_eq!(names(&declared), ["api.cloud.example"]);
+    let wide = grants(&["host .cloud.example", "host other.example", "host cloud.test=127.0.0.1:8443"]);
+    let granted = Rights::granted(&descriptor(), wide.clone());
+    assert_eq!(names(&granted), ["api.cloud.example", "cloud.test"], "the narrower of the two, and the operator's own");
+    assert!(granted.covers("api.cloud.example") && !granted.covers("b.cloud.example"));
+    let old = Descriptor {
+        tofu_providers: vec![TofuProvider { settings: None, ..descriptor().tofu_providers.remove(0) }],
+        ..descriptor()
+    };
+    let names_of_old = names(&Rights::granted(&old, wide));
+    assert!(
+        names_of_old.contains(&"other.example".to_owned()),
+        "a component of 1.0 cannot declare it: {names_of_old:?}"
+    );
+}
+
+#[test]
+fn a_requests_own_address_is_a_host_only_where_it_may_be_one() {
+    let rights = Rights::granted(&descriptor(), grants(&LINES));
+    let settings = json!({"authUrl": "https://auth.private.example:5000/v3", "zone": "https://elsewhere.example"});
+    let hosts = rights.run_hosts(settings.as_object().unwrap());
+    assert_eq!(hosts.of_request, BTreeSet::from(["auth.private.example".to_owned()]));
+    assert_eq!(hosts.granted, rights.hosts());
+    let none = Rights::granted(&descriptor(), grants(&LINES[1..]));
+    assert!(none.request_hosts(settings.as_object().unwrap()).is_empty());
+}
