@@ -1,10 +1,11 @@
-//! What a run may reach: the hosts that its plugin declares, and those that its cloud names itself.
+//! What a run may reach: the hosts that its plugin declares and the operator granted, and those that its cloud names itself.
 
 use super::Hand;
 use crate::egress::{ApplicationCredential, HostGrant, RunHosts, service_urls};
 use crate::outbound::{NamedBy, Url};
-use catalyst_domain::provider::{Bundle, Descriptor};
+use catalyst_domain::provider::Bundle;
 use catalyst_domain::{Level, SecretValue, Secrets, phase};
+use catalyst_sandbox::{Provider, grants};
 use serde_json::Value;
 
 /// Variables of a module whose cloud tells its services by an Identity API, version 3: its address, and an application credential.
@@ -21,7 +22,7 @@ impl Hand {
         }
         let record = self.record();
         let provider = record.and_then(|record| self.driver.provider_of(&record));
-        let mut hosts = provider.map(|provider| declared(provider.descriptor())).unwrap_or_default();
+        let mut hosts = provider.map(|provider| granted(&provider)).unwrap_or_default();
         let Some((auth_url, credential)) = identity_service(bundle, secrets) else { return hosts };
         hosts.cloud.extend(HostGrant::of_url(&auth_url, NamedBy::Stranger));
         match service_urls(&self.driver.settings.outbound, &auth_url, &credential).await {
@@ -42,16 +43,21 @@ impl Hand {
     }
 }
 
-/// What a descriptor declares: the hosts of its cloud, and registries of providers that are not OpenTofu's own.
-fn declared(descriptor: &Descriptor) -> RunHosts {
-    let grant = |host: &str| HostGrant::parse(host, NamedBy::Stranger).ok();
+/// What a plugin declares and the operator granted: the hosts of its cloud, and registries of providers that are not OpenTofu's own. A
+/// host to which the operator gave an address of its own is the operator's word.
+fn granted(provider: &Provider) -> RunHosts {
     let registry = |source: &str| match source.split('/').collect::<Vec<_>>().as_slice() {
-        [host, _, _] => grant(host),
+        [host, _, _] => HostGrant::parse(host, NamedBy::Stranger).ok(),
         _ => None,
     };
+    let cloud = |grant: &grants::HostGrant| {
+        let named_by = if grant.at.is_some() { NamedBy::Operator } else { NamedBy::Stranger };
+        let parsed = HostGrant::parse(&grant.pattern, named_by).ok()?;
+        Some(HostGrant { address: grant.at, ..parsed })
+    };
     RunHosts {
-        install: descriptor.tofu_providers.iter().filter_map(|provider| registry(&provider.source)).collect(),
-        cloud: descriptor.api_hosts.iter().filter_map(|host| grant(host)).collect(),
+        install: provider.descriptor().tofu_providers.iter().filter_map(|one| registry(&one.source)).collect(),
+        cloud: provider.rights().hosts().iter().filter_map(cloud).collect(),
     }
 }
 

@@ -30,6 +30,8 @@ const CHILD_NICENESS: i32 = 10;
 pub enum Confine {
     /// Where the kernel has Landlock; a warning where not.
     Auto,
+    /// With Landlock, and with a proxy for each run; no start without.
+    Require,
     /// Never.
     Off,
 }
@@ -106,8 +108,8 @@ pub(super) fn kernel() -> Kernel {
 /// What an operator has to know where OpenTofu will not be confined.
 pub(super) fn warning(asked: Confine, kernel: Kernel) -> Option<&'static str> {
     match (asked, kernel) {
-        (Confine::Auto, Kernel::HasLandlock) => None,
-        (Confine::Auto, Kernel::HasNone) => Some(
+        (Confine::Auto | Confine::Require, Kernel::HasLandlock) => None,
+        (Confine::Auto | Confine::Require, Kernel::HasNone) => Some(
             "this kernel has no Landlock (Linux 5.19 or later with landlock among its security modules), so OpenTofu and \
              its providers are not confined: they can read and write whatever this process can",
         ),
@@ -121,7 +123,7 @@ impl Confinement {
     /// As asked for, as far as the kernel can.
     pub(super) fn new(asked: Confine, kernel: Kernel, places: Places) -> Self {
         match (asked, kernel) {
-            (Confine::Auto, Kernel::HasLandlock) => Self::Behind(Arc::new(places)),
+            (Confine::Auto | Confine::Require, Kernel::HasLandlock) => Self::Behind(Arc::new(places)),
             _ => Self::None,
         }
     }

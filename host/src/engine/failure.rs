@@ -34,6 +34,12 @@ pub enum EngineError {
     /// The operator's proxy cannot be the way out of runs.
     #[error("OpenTofu's runs cannot go by the proxy of this host")]
     Proxy(#[source] crate::outbound::SetupError),
+    /// Confinement is asked for, and this kernel has none.
+    #[error(
+        "CATALYST_TOFU_CONFINE is require, and this kernel has no Landlock (Linux 5.19 or later with landlock among its \
+         security modules)"
+    )]
+    Unconfined,
     /// A part of the start broke.
     #[error("the look at OpenTofu's folders broke; the trace says where")]
     Broke,

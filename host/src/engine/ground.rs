@@ -33,7 +33,7 @@ pub(super) struct WayOut {
 impl WayOut {
     /// `None` where runs use the network as any process does.
     fn new(settings: &Settings) -> Result<Option<Self>, EngineError> {
-        if settings.confine == Confine::Off {
+        if settings.confine != Confine::Require {
             return Ok(None);
         }
         let egress = Egress::new(&settings.egress).map_err(EngineError::Proxy)?;
@@ -79,6 +79,9 @@ impl Ground {
         }
         let binary = settings.binary();
         let confinement = confinement(&settings, &binary);
+        if settings.confine == Confine::Require && matches!(confinement, Confinement::None) {
+            return Err(EngineError::Unconfined);
+        }
         let way_out = WayOut::new(&settings)?;
         Ok(Self { settings, folders: Arc::new(folders), binary, confinement, way_out })
     }

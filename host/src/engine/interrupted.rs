@@ -8,13 +8,17 @@ use std::sync::PoisonError;
 use std::time::SystemTime;
 
 impl Engine {
-    /// The deployments in whose work folder something lies that may hold secrets; those whose run goes on among them. It reads
+    /// The deployments in whose work folder, or in the folder of whose run, something lies that may hold secrets; those whose run goes on among them. It reads
     /// the disk.
     ///
     /// # Errors
     /// The folder of work folders cannot be read.
     pub fn with_leftovers(&self) -> io::Result<Vec<DeploymentId>> {
-        self.folders.those(WorkFolder::has_leftovers)
+        let mut found = self.folders.those(WorkFolder::has_leftovers)?;
+        found.extend(self.folders.with_run_folder()?);
+        found.sort();
+        found.dedup();
+        Ok(found)
     }
 
     /// Whether something lies in the work folder of a deployment that may hold secrets.
@@ -22,7 +26,8 @@ impl Engine {
     /// # Errors
     /// The folder cannot be read.
     pub fn has_leftovers(&self, id: &DeploymentId) -> io::Result<bool> {
-        self.folders.existing(id)?.map_or(Ok(false), |folder| folder.has_leftovers())
+        let in_work_folder = self.folders.existing(id)?.map_or(Ok(false), |folder| folder.has_leftovers())?;
+        Ok(in_work_folder || self.folders.with_run_folder()?.contains(id))
     }
 
     /// The deployments in whose work folder lies a state that its backend did not take. It reads the disk.
@@ -60,6 +65,7 @@ impl Engine {
         if busy.contains(id) {
             return Ok(());
         }
+        self.folders.remove_run_folder(id)?;
         self.folders.existing(id)?.map_or(Ok(()), |folder| folder.remove_leftovers())
     }
 

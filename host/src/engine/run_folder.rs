@@ -102,10 +102,12 @@ mod tests {
         std::fs::create_dir(&planted).unwrap();
         // As after a crash: what it left is there when the next run begins.
         std::mem::forget(first);
+        assert_eq!(root.with_run_folder().unwrap(), std::slice::from_ref(&id));
         let second = RunFolder::make(&root, &id, None).unwrap();
         assert!(second.path.join(DATA).is_dir() && second.path.join(HOME).is_dir() && !planted.exists());
         let temporary = second.temporary.path().to_owned();
         drop(second);
+        assert!(root.with_run_folder().unwrap().is_empty());
         assert!(!folder.path().join(".runs").join(id.as_str()).exists() && !temporary.exists());
     }
 }

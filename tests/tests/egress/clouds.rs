@@ -77,7 +77,7 @@ pub fn hetzner_setup(trust: PathBuf) -> Setup {
         package: hcloud(),
         trust,
         proxy: ProxyConfig::default(),
-        confine: Confine::Auto,
+        confine: Confine::Require,
         pass: vec![("HCLOUD_ENDPOINT", "https://cloud.test/v1".to_owned())],
     }
 }
@@ -137,7 +137,7 @@ async fn openstacks_provider_reaches_what_the_catalogue_of_its_cloud_names_and_n
         package,
         trust: front.trust(),
         proxy: ProxyConfig::default(),
-        confine: Confine::Auto,
+        confine: Confine::Require,
         pass: Vec::new(),
     };
     let bench = Bench::new(setup).await;
@@ -195,7 +195,7 @@ async fn what_the_proxy_costs() {
     for _ in 0..5 {
         for (index, confine, endpoint) in [
             (0, Confine::Off, format!("https://{}/v1", front.address())),
-            (1, Confine::Auto, "https://cloud.test/v1".to_owned()),
+            (1, Confine::Require, "https://cloud.test/v1".to_owned()),
         ] {
             let setup = Setup { confine, pass: vec![("HCLOUD_ENDPOINT", endpoint)], ..hetzner_setup(front.trust()) };
             let bench = Bench::new(setup).await;

@@ -67,6 +67,7 @@ impl Bench {
             lock_wait: Duration::from_secs(1),
             log_cap_bytes: 1 << 20,
             state_key: None,
+            seal: catalyst_store::Seal::States,
         });
         let store: Arc<dyn Store> = store.unwrap();
         let settings = Settings {

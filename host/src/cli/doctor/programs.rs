@@ -38,6 +38,11 @@ pub(super) async fn tofu(config: &Config) -> Vec<Finding> {
         (false, Confine::Off) => {
             Finding::warn(check, "CATALYST_TOFU_CONFINE is off: providers can read what the host can", "take it out")
         }
+        (false, Confine::Require) => Finding::fail(
+            check,
+            "CATALYST_TOFU_CONFINE is require, and this kernel has no Landlock; the start refuses",
+            "use Linux 5.19 or later with landlock in the kernel's `lsm=` list, and a seccomp profile that lets it through",
+        ),
         (false, Confine::Auto) => Finding::warn(
             check,
             "this kernel has no Landlock: providers can read what the host can",

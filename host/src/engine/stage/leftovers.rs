@@ -2,8 +2,8 @@
 //! All of it may hold secrets, and no later run needs any of it.
 
 use super::{
-    DATA_FOLDER, ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, VARIABLES_FILE, WorkFolder, WorkRoot,
-    absent_is_fine,
+    DATA_FOLDER, ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, VARIABLES_FILE, WorkFolder,
+    WorkRoot, absent_is_fine,
 };
 use cap_fs_ext::DirExt as _;
 use cap_std::fs::Dir;
@@ -36,6 +36,17 @@ impl WorkRoot {
             }
         }
         Ok(found)
+    }
+
+    /// The deployments with a folder of a run's own: one that goes on, or one that was killed.
+    pub(in crate::engine) fn with_run_folder(&self) -> io::Result<Vec<DeploymentId>> {
+        let above = match self.dir.open_dir_nofollow(RUN_FOLDERS) {
+            Ok(above) => above,
+            Err(why) => return absent_is_fine(Err(why)).map(|()| Vec::new()),
+        };
+        let names =
+            above.entries()?.map(|entry| entry.map(|entry| entry.file_name().into_string().unwrap_or_default()));
+        Ok(names.collect::<io::Result<Vec<_>>>()?.iter().filter_map(|name| DeploymentId::parse(name).ok()).collect())
     }
 }
 
