@@ -1,4 +1,5 @@
 //! Has an id that would be a path.
+#![cfg(target_arch = "wasm32")]
 
 use catalyst_hostile_guests::bindings::catalyst::provisioner::descriptor::Provider;
 use catalyst_hostile_guests::{Component, Guest, bindings, provider};

@@ -1,4 +1,5 @@
 //! Loops when it is asked who it is.
+#![cfg(target_arch = "wasm32")]
 
 use catalyst_hostile_guests::bindings::catalyst::provisioner::descriptor::Provider;
 use catalyst_hostile_guests::{Component, Guest, bindings, provider};

@@ -1,4 +1,5 @@
 //! Loops before the first call: in a constructor, which runs when the component is instantiated.
+#![cfg(target_arch = "wasm32")]
 
 use catalyst_hostile_guests::{Component, Guest, bindings};
 

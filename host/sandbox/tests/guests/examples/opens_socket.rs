@@ -1,4 +1,5 @@
 //! Would like to reach the network.
+#![cfg(target_arch = "wasm32")]
 
 use std::io::Write;
 
