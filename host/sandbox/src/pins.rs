@@ -40,6 +40,16 @@ pub(crate) enum Pins {
     Named(Named),
 }
 
+/// What was known of the lock before, in this process. Whoever takes lines away takes rights away, so what was there once has to be
+/// there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// There was a lock.
+    pub lock: bool,
+    /// It had grants.
+    pub grants: bool,
+}
+
 /// What a lock says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Named {
@@ -57,12 +67,12 @@ impl Pins {
     ///
     /// # Errors
     /// [`LoadError::Lock`] when it is there and cannot be used as a whole: half a list would allow the wrong half.
-    pub(crate) fn read(folder: &Path, was_there: bool) -> Result<Self, LoadError> {
+    pub(crate) fn read(folder: &Path, before: Before) -> Result<Self, LoadError> {
         let mut text = String::new();
         let file = match load::open(&folder.join(FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link(&folder.join(FILE)) => {
                 let gone = LoadError::Lock("was there and is gone (only a start goes on without)".into());
-                return if was_there { Err(gone) } else { Ok(Self::None) };
+                return if before.lock { Err(gone) } else { Ok(Self::None) };
             }
             file => file,
         };
@@ -71,7 +81,19 @@ impl Pins {
         if text.len() as u64 > BYTES {
             return Err(LoadError::Lock(format!("is larger than {BYTES} bytes")));
         }
-        Self::parse(&text)
+        let mut pins = Self::parse(&text)?;
+        if let Self::Named(named) = &mut pins
+            && before.grants
+        {
+            // The last grant was taken out: nothing is granted, and not everything.
+            named.grants.get_or_insert_default();
+        }
+        Ok(pins)
+    }
+
+    /// What the next reading has to know.
+    pub(crate) fn known(&self) -> Before {
+        Before { lock: *self != Self::None, grants: self.grants().is_some() }
     }
 
     fn parse(text: &str) -> Result<Self, LoadError> {
@@ -245,6 +267,23 @@ mod tests {
             matches!(Pins::parse("").unwrap().allow("a.wasm", &lower), Err(LoadError::Unpinned)),
             "nobody is named"
         );
+    }
+
+    #[test]
+    fn whoever_takes_out_the_last_grant_grants_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!("sha256:{}  a.wasm\n", "ab".repeat(32));
+        let descriptor = crate::check::sample();
+        std::fs::write(folder.path().join(FILE), format!("{line}grant a.wasm nothing\n")).unwrap();
+        let pins = Pins::read(folder.path(), Before::default()).unwrap();
+        let before = pins.known();
+        assert_eq!(before, Before { lock: true, grants: true });
+        std::fs::write(folder.path().join(FILE), line).unwrap();
+        let basis = |before| Pins::read(folder.path(), before).unwrap().rights("a.wasm", &descriptor).basis();
+        assert_eq!((basis(before), basis(Before::default())), (Basis::Granted, Basis::BeforeGrants));
+        let pins = Pins::read(folder.path(), before).unwrap();
+        assert!(matches!(pins.allow_wanted("a.wasm", &descriptor), Err(LoadError::NotGranted { .. })));
+        assert_eq!(pins.known(), before);
     }
 
     #[test]
