@@ -224,7 +224,7 @@ pub fn check_lock(text: &str) -> Result<(), LoadError> {
 /// # Errors
 /// When there is a lock and it cannot be used.
 pub fn lock_rights(folder: &Path, file: &str, descriptor: &Descriptor) -> Result<(Rights, Vec<String>), LoadError> {
-    let pins = Pins::read(folder, false)?;
+    let pins = Pins::read(folder, Before::default())?;
     let lacks = match pins.allow_wanted(file, descriptor) {
         Err(LoadError::NotGranted { lines }) => lines,
         Ok(()) | Err(_) => Vec::new(),
@@ -334,9 +334,14 @@ mod tests {
     #[test]
     fn a_lock_that_is_there_and_cannot_be_read_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let read = || Pins::read(folder.path(), false);
+        let read = || Pins::read(folder.path(), Before::default());
         assert_eq!(read().unwrap(), Pins::None);
-        assert!(Pins::read(folder.path(), true).unwrap_err().to_string().contains("was there and is gone"));
+        assert!(
+            Pins::read(folder.path(), Before { lock: true, grants: false })
+                .unwrap_err()
+                .to_string()
+                .contains("was there and is gone")
+        );
         std::os::unix::fs::symlink("gone", folder.path().join(FILE)).unwrap();
         assert!(read().is_err());
         std::fs::remove_file(folder.path().join(FILE)).unwrap();

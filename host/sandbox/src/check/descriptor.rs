@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use catalyst_domain::host_name::{LocalName, local};
 use catalyst_domain::provider::{Catalogue, Descriptor, SecretRole, SecretSource, SecretSpec};
 
-use super::{Checked, ITEMS, NAME, TEXT, at_most, plain, short};
+use super::{Checked, ITEMS, NAME, TEXT, at_most, is_identifier, plain, short};
 
 /// Longest id: it stands in paths, logs and metrics.
 const ID: usize = 31;
