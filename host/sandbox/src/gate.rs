@@ -24,9 +24,9 @@ impl Gate {
     ///
     /// # Errors
     /// Names the file that cannot be used. Nothing new may serve then.
-    pub fn read(folder: &Path, keys: Option<&Path>, locked: bool) -> Result<Self, LoadFailure> {
+    pub fn read(folder: &Path, keys: Option<&Path>, before: pins::Before) -> Result<Self, LoadFailure> {
         let pins =
-            Pins::read(folder, locked).map_err(|error| LoadFailure::new(pins::FILE, LoadFailure::text(&error)))?;
+            Pins::read(folder, before).map_err(|error| LoadFailure::new(pins::FILE, LoadFailure::text(&error)))?;
         let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let keys = keys
             .map(|file| Keys::read(file).map_err(|error| LoadFailure::new(&name(file), LoadFailure::text(&error))))
@@ -34,9 +34,9 @@ impl Gate {
         Ok(Self { pins, keys: keys.unwrap_or_default() })
     }
 
-    /// Whether there is a lock.
-    pub fn is_locked(&self) -> bool {
-        self.pins != Pins::None
+    /// What is known of the lock.
+    pub fn known(&self) -> pins::Before {
+        self.pins.known()
     }
 
     /// Whether these bytes may serve, and who signed them.

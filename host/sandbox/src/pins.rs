@@ -40,6 +40,16 @@ pub(crate) enum Pins {
     Named(Named),
 }
 
+/// What was known of the lock before, in this process. Whoever takes lines away takes rights away, so what was there once has to be
+/// there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// There was a lock.
+    pub lock: bool,
+    /// It had grants.
+    pub grants: bool,
+}
+
 /// What a lock says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Named {
@@ -57,12 +67,12 @@ impl Pins {
     ///
     /// # Errors
     /// [`LoadError::Lock`] when it is there and cannot be used as a whole: half a list would allow the wrong half.
-    pub(crate) fn read(folder: &Path, was_there: bool) -> Result<Self, LoadError> {
+    pub(crate) fn read(folder: &Path, before: Before) -> Result<Self, LoadError> {
         let mut text = String::new();
         let file = match load::open(&folder.join(FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link(&folder.join(FILE)) => {
                 let gone = LoadError::Lock("was there and is gone (only a start goes on without)".into());
-                return if was_there { Err(gone) } else { Ok(Self::None) };
+                return if before.lock { Err(gone) } else { Ok(Self::None) };
             }
             file => file,
         };
@@ -71,7 +81,19 @@ impl Pins {
         if text.len() as u64 > BYTES {
             return Err(LoadError::Lock(format!("is larger than {BYTES} bytes")));
         }
-        Self::parse(&text)
+        let mut pins = Self::parse(&text)?;
+        if let Self::Named(named) = &mut pins
+            && before.grants
+        {
+            // The last grant was taken out: nothing is granted, and not everything.
+            named.grants.get_or_insert_default();
+        }
+        Ok(pins)
+    }
+
+    /// What the next reading has to know.
+    pub(crate) fn known(&self) -> Before {
+        Before { lock: *self != Self::None, grants: self.grants().is_some() }
     }
 
     fn parse(text: &str) -> Result<Self, LoadError> {
@@ -202,7 +224,7 @@ pub fn check_lock(text: &str) -> Result<(), LoadError> {
 /// # Errors
 /// When there is a lock and it cannot be used.
 pub fn lock_rights(folder: &Path, file: &str, descriptor: &Descriptor) -> Result<(Rights, Vec<String>), LoadError> {
-    let pins = Pins::read(folder, false)?;
+    let pins = Pins::read(folder, Before::default())?;
     let lacks = match pins.allow_wanted(file, descriptor) {
         Err(LoadError::NotGranted { lines }) => lines,
         Ok(()) | Err(_) => Vec::new(),
@@ -245,6 +267,23 @@ mod tests {
             matches!(Pins::parse("").unwrap().allow("a.wasm", &lower), Err(LoadError::Unpinned)),
             "nobody is named"
         );
+    }
+
+    #[test]
+    fn whoever_takes_out_the_last_grant_grants_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!("sha256:{}  a.wasm\n", "ab".repeat(32));
+        let descriptor = crate::check::sample();
+        std::fs::write(folder.path().join(FILE), format!("{line}grant a.wasm nothing\n")).unwrap();
+        let pins = Pins::read(folder.path(), Before::default()).unwrap();
+        let before = pins.known();
+        assert_eq!(before, Before { lock: true, grants: true });
+        std::fs::write(folder.path().join(FILE), line).unwrap();
+        let basis = |before| Pins::read(folder.path(), before).unwrap().rights("a.wasm", &descriptor).basis();
+        assert_eq!((basis(before), basis(Before::default())), (Basis::Granted, Basis::BeforeGrants));
+        let pins = Pins::read(folder.path(), before).unwrap();
+        assert!(matches!(pins.allow_wanted("a.wasm", &descriptor), Err(LoadError::NotGranted { .. })));
+        assert_eq!(pins.known(), before);
     }
 
     #[test]
@@ -295,9 +334,14 @@ mod tests {
     #[test]
     fn a_lock_that_is_there_and_cannot_be_read_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let read = || Pins::read(folder.path(), false);
+        let read = || Pins::read(folder.path(), Before::default());
         assert_eq!(read().unwrap(), Pins::None);
-        assert!(Pins::read(folder.path(), true).unwrap_err().to_string().contains("was there and is gone"));
+        assert!(
+            Pins::read(folder.path(), Before { lock: true, grants: false })
+                .unwrap_err()
+                .to_string()
+                .contains("was there and is gone")
+        );
         std::os::unix::fs::symlink("gone", folder.path().join(FILE)).unwrap();
         assert!(read().is_err());
         std::fs::remove_file(folder.path().join(FILE)).unwrap();

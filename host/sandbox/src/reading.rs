@@ -13,7 +13,7 @@ use crate::gate::Gate;
 use crate::limits::PLUGINS_IN_FOLDER;
 use crate::load::{self, Effort, blocking};
 use crate::loaded::{LoadFailure, Loaded};
-use crate::pins;
+use crate::pins::{self, Before};
 use crate::provider::Origin;
 use crate::readmission::Admission;
 use crate::sandbox::{LoadReport, Sandbox};
@@ -28,8 +28,8 @@ pub(crate) struct Readings {
     /// What the folder looked like.
     pub look: Look,
     refused: Refused,
-    /// Whether there was a `plugins.lock`.
-    locked: bool,
+    /// What was known of `plugins.lock`.
+    before: Before,
     /// Whether something failed for a reason that may pass.
     trouble: bool,
 }
@@ -47,7 +47,7 @@ impl Sandbox {
             Ok((gate, candidates)) => self.read(gate, candidates, dir, &look, &mut readings).await,
             Err(failure) => {
                 readings.trouble = true;
-                readings.locked |= pins::is_there(dir);
+                readings.before.lock |= pins::is_there(dir);
                 readings.look = look;
                 self.unusable(failure).await
             }
@@ -73,8 +73,8 @@ impl Sandbox {
         let name = || dir.display().to_string();
         let candidates = folder::list(dir, &self.current()).await;
         let candidates = candidates.map_err(|error| LoadFailure::new(&name(), format!("cannot be read: {error}")))?;
-        let (path, keys, locked) = (dir.to_owned(), self.keys_file().map(Path::to_owned), readings.locked);
-        let gate = blocking(move || Ok(Gate::read(&path, keys.as_deref(), locked))).await;
+        let (path, keys, before) = (dir.to_owned(), self.keys_file().map(Path::to_owned), readings.before);
+        let gate = blocking(move || Ok(Gate::read(&path, keys.as_deref(), before))).await;
         let gate = gate.map_err(|error| LoadFailure::new(&name(), LoadFailure::text(&error)))??;
         Ok((Arc::new(gate), candidates))
     }
@@ -87,8 +87,8 @@ impl Sandbox {
         look: &Look,
         readings: &mut Readings,
     ) -> LoadReport {
-        readings.locked = gate.is_locked();
-        let locked = readings.locked;
+        readings.before = gate.known();
+        let before = readings.before;
         for surplus in candidates.iter_mut().skip(PLUGINS_IN_FOLDER) {
             surplus.judged = Judged::Refused(Refusal::here(&LoadError::TooMany { limit: PLUGINS_IN_FOLDER }));
         }
@@ -101,7 +101,7 @@ impl Sandbox {
         // An update serves as soon as it is compiled. Newcomers, and updates that claim another id, are judged together, for two
         // may claim the same.
         let mut set_aside = Vec::new();
-        let mut admission = Admission { dir, seen: look.clone(), gate, locked };
+        let mut admission = Admission { dir, seen: look.clone(), gate, before };
         let (updates, newcomers): (Vec<usize>, Vec<usize>) = (0..candidates.len())
             .filter(|index| candidates[*index].is_open())
             .partition(|index| held.of_file(&candidates[*index].name).is_some());
@@ -124,6 +124,7 @@ impl Sandbox {
             candidates[index].judged = judged;
         }
         readings.look = if done { look.clone() } else { Look::default() };
+        readings.before = admission.before;
         readings.refused = Refused::among(&candidates);
         readings.trouble = candidates.iter().any(Candidate::has_trouble);
         self.publish(folder::settle(&candidates, &held, &self.current(), &admission.gate).under(&admission.gate)).await

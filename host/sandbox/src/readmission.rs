@@ -10,6 +10,7 @@ use crate::folder::{Candidate, Judged, Refusal, is_candidate};
 use crate::follow::Look;
 use crate::gate::Gate;
 use crate::load::{self, blocking};
+use crate::pins::Before;
 use crate::sandbox::Sandbox;
 
 /// How often the folder is looked at while a compiler is at work, and how long it has to hold still: a lock or a file that is
@@ -25,8 +26,8 @@ pub(crate) struct Admission<'a> {
     /// What the folder looked like when this was last known.
     pub seen: Look,
     pub gate: Arc<Gate>,
-    /// Whether there was a lock when the folder was read.
-    pub locked: bool,
+    /// What was known of the lock when the folder was read.
+    pub before: Before,
 }
 
 impl Sandbox {
@@ -49,8 +50,9 @@ impl Sandbox {
     /// operator allows those bytes; one that is gone, or not allowed any more, ends. A lock or keys that cannot be read change
     /// nothing.
     pub(crate) async fn readmit(&self, candidates: &mut [Candidate], admission: &mut Admission<'_>) {
-        let (dir, keys, locked) = (admission.dir.to_owned(), self.keys_file().map(Path::to_owned), admission.locked);
-        let Ok(Ok(gate)) = blocking(move || Ok(Gate::read(&dir, keys.as_deref(), locked))).await else { return };
+        let (dir, keys, before) = (admission.dir.to_owned(), self.keys_file().map(Path::to_owned), admission.before);
+        let Ok(Ok(gate)) = blocking(move || Ok(Gate::read(&dir, keys.as_deref(), before))).await else { return };
+        admission.before = gate.known();
         admission.gate = Arc::new(gate);
         for candidate in candidates {
             let judged = self.judged_anew(candidate, &admission.gate).await;

@@ -106,10 +106,13 @@ impl Driver {
     async fn keep_leftovers(&self, record: &Record) -> Result<(), String> {
         let ended_at = self.run_ended_at(record).await;
         let left = self.time_left(ended_at);
-        if left.is_zero() || self.vault.get(&record.id).is_some() {
+        if left.is_zero() {
             return Ok(());
         }
-        let Some(secrets) = self.plain_secrets(record).await? else { return Ok(()) };
+        // They are in memory where an earlier try could not seal them.
+        let remembered = self.vault.get(&record.id);
+        let found = if remembered.is_some() { remembered } else { self.plain_secrets(record).await? };
+        let Some(secrets) = found else { return Ok(()) };
         let kept = RunSecrets { secrets: secrets.clone(), ended_at };
         let kept = self.store.put_run_secrets(&record.id, kept).await;
         // For this process at least, whatever the disk says.

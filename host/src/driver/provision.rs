@@ -46,7 +46,7 @@ impl Hand {
         };
         let (progress, lines) = mpsc::channel(QUEUE);
         let scribe = tokio::spawn(self.clone().scribe(lines).in_current_span());
-        let hosts = self.run_hosts(&bundle, &secrets).await;
+        let hosts = self.run_hosts(&secrets).await;
         let run = Run { id: self.id.clone(), bundle, secrets, hosts };
         let ended = self.driver.engine.apply(permit, run, progress, self.stop.clone()).await;
         // Every line is in the log before the end is told.
@@ -235,7 +235,7 @@ pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: Secrets) -
     let permit = hand.permit(RunClass::TakeUp).await?;
     let (progress, lines) = mpsc::channel(QUEUE);
     let scribe = tokio::spawn(hand.clone().scribe(lines).in_current_span());
-    let hosts = hand.run_hosts(&bundle, &secrets).await;
+    let hosts = hand.run_hosts(&secrets).await;
     let run = Run { id: hand.id.clone(), bundle, secrets, hosts };
     let ended = driver.engine.destroy(permit, run, progress, hand.stop.clone()).await;
     if let Err(error) = scribe.await {

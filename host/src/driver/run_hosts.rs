@@ -3,12 +3,14 @@
 use super::Hand;
 use crate::egress::{ApplicationCredential, HostGrant, RunHosts, service_urls};
 use crate::outbound::{NamedBy, Url};
-use catalyst_domain::provider::Bundle;
 use catalyst_domain::{Level, SecretValue, Secrets, phase};
-use catalyst_sandbox::{Provider, grants};
-use serde_json::Value;
+use catalyst_sandbox::Provider;
+use catalyst_sandbox::grants::{self, ArgumentSource, Grant};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
-/// Variables of a module whose cloud tells its services by an Identity API, version 3: its address, and an application credential.
+/// Arguments of an OpenTofu provider whose cloud tells its services by an Identity API, version 3: its address, and an application
+/// credential.
 const AUTH_URL: &str = "auth_url";
 const CREDENTIAL_ID: &str = "application_credential_id";
 const CREDENTIAL_SECRET: &str = "application_credential_secret";
@@ -16,14 +18,15 @@ const CREDENTIAL_SECRET: &str = "application_credential_secret";
 impl Hand {
     /// The hosts of a run. A cloud that names its services itself is asked for them, with the run's own credential; where it does not
     /// answer, the run goes on with what is known, and says so.
-    pub(super) async fn run_hosts(&self, bundle: &Bundle, secrets: &Secrets) -> RunHosts {
+    pub(super) async fn run_hosts(&self, secrets: &Secrets) -> RunHosts {
         if !self.driver.engine.bounds_hosts() {
             return RunHosts::default();
         }
-        let record = self.record();
-        let provider = record.and_then(|record| self.driver.provider_of(&record));
-        let mut hosts = provider.map(|provider| granted(&provider)).unwrap_or_default();
-        let Some((auth_url, credential)) = identity_service(bundle, secrets) else { return hosts };
+        let Some(record) = self.record() else { return RunHosts::default() };
+        let Some(provider) = self.driver.provider_of(&record) else { return RunHosts::default() };
+        let (mut hosts, rights) = (granted(&provider), provider.rights());
+        let asked = identity_service(rights.grants(), &record.request.extra, secrets);
+        let Some((auth_url, credential)) = asked else { return hosts };
         hosts.cloud.extend(HostGrant::of_url(&auth_url, NamedBy::Stranger));
         match service_urls(&self.driver.settings.outbound, &auth_url, &credential).await {
             Ok(urls) => {
@@ -61,57 +64,83 @@ fn granted(provider: &Provider) -> RunHosts {
     }
 }
 
-/// The identity service of a run and the credential for it, where its module has the variables of both.
-fn identity_service<'a>(bundle: &Bundle, secrets: &'a Secrets) -> Option<(Url, ApplicationCredential<'a>)> {
-    let auth_url = bundle.variables.get(AUTH_URL).and_then(Value::as_str)?;
-    let auth_url =
-        Url::parse(auth_url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())?;
-    let value = |variable: &str| -> Option<&'a SecretValue> {
-        let filled = bundle.secret_variables.iter().find(|filled| filled.variable == variable)?;
-        secrets.get(&filled.secret)
+/// The identity service of a run and the credential for it. The host sends the credential there itself, so nothing of it is a bundle's
+/// word: the address is the request's own, and one provider has the right to connect there with these secrets.
+fn identity_service<'a>(
+    rights: &BTreeSet<Grant>,
+    settings: &Map<String, Value>,
+    secrets: &'a Secrets,
+) -> Option<(Url, ApplicationCredential<'a>)> {
+    let sources = |of: &str, name: &str| -> Vec<&ArgumentSource> {
+        let from = rights.iter().filter_map(|grant| match grant {
+            Grant::Argument { provider, argument, from } if provider == of && argument == name => Some(from),
+            _ => None,
+        });
+        from.collect()
     };
-    let credential = ApplicationCredential { id: value(CREDENTIAL_ID)?, secret: value(CREDENTIAL_SECRET)? };
-    Some((auth_url, credential))
+    let address = |of: &str| {
+        let key = sources(of, AUTH_URL).into_iter().find_map(|from| match from {
+            ArgumentSource::AddressOf(key) => settings.get(key)?.as_str(),
+            _ => None,
+        })?;
+        Url::parse(key.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    };
+    let secret = |of: &str, name: &str| -> Option<&'a SecretValue> {
+        sources(of, name).into_iter().find_map(|from| match from {
+            ArgumentSource::Secret(secret) => secrets.get(secret),
+            _ => None,
+        })
+    };
+    let providers = rights.iter().filter_map(|grant| match grant {
+        Grant::Argument { provider, argument, .. } if argument == AUTH_URL => Some(provider.as_str()),
+        _ => None,
+    });
+    providers.into_iter().find_map(|of| {
+        let credential =
+            ApplicationCredential { id: secret(of, CREDENTIAL_ID)?, secret: secret(of, CREDENTIAL_SECRET)? };
+        Some((address(of)?, credential))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use catalyst_domain::provider::SecretVariable;
 
-    fn bundle(variables: &Value, secrets: &[(&str, &str)]) -> Bundle {
-        let filled = |(secret, variable): &(&str, &str)| SecretVariable {
-            secret: (*secret).to_owned(),
-            variable: (*variable).to_owned(),
-        };
-        Bundle {
-            files: Vec::new(),
-            variables: variables.as_object().unwrap().clone(),
-            secret_variables: secrets.iter().map(filled).collect(),
-            deployment_id_variable: None,
-            user_data: Vec::new(),
-            warnings: Vec::new(),
-        }
+    fn argument(provider: &str, argument: &str, from: ArgumentSource) -> Grant {
+        Grant::Argument { provider: provider.into(), argument: argument.into(), from }
+    }
+
+    fn secret(name: &str) -> ArgumentSource {
+        ArgumentSource::Secret(name.into())
     }
 
     #[test]
-    fn a_module_with_an_identity_service_and_its_credential_is_asked_for_services() {
+    fn the_host_sends_a_credential_only_where_the_request_says_and_one_provider_may_connect() {
         let mut secrets = Secrets::default();
         secrets.insert("cloud-id", SecretValue::new("an id"));
         secrets.insert("cloud-secret", SecretValue::new("a secret"));
-        let both = [("cloud-id", CREDENTIAL_ID), ("cloud-secret", CREDENTIAL_SECRET)];
-        let url = serde_json::json!({"auth_url": "https://auth.example:5000/v3"});
-        let (found, credential) = identity_service(&bundle(&url, &both), &secrets).unwrap();
-        assert_eq!((found.as_str(), credential.id.expose()), ("https://auth.example:5000/v3", "an id"));
-        assert_eq!(credential.secret.expose(), "a secret");
-        for (variables, filled) in [
-            (serde_json::json!({}), &both[..]),
-            (serde_json::json!({"auth_url": "file:///etc"}), &both[..]),
-            (serde_json::json!({"auth_url": 7}), &both[..]),
-            (url.clone(), &both[..1]),
+        let settings = serde_json::json!({"authUrl": "https://auth.example:5000/v3", "file": "file:///etc", "n": 7});
+        let settings = settings.as_object().unwrap();
+        let of = |key: &str| argument("a/b", AUTH_URL, ArgumentSource::AddressOf(key.into()));
+        let id = argument("a/b", CREDENTIAL_ID, secret("cloud-id"));
+        let credential = argument("a/b", CREDENTIAL_SECRET, secret("cloud-secret"));
+        let all = BTreeSet::from([of("authUrl"), id.clone(), credential.clone()]);
+        let (found, given) = identity_service(&all, settings, &secrets).unwrap();
+        assert_eq!((found.as_str(), given.id.expose()), ("https://auth.example:5000/v3", "an id"));
+        assert_eq!(given.secret.expose(), "a secret");
+        assert!(identity_service(&all, settings, &Secrets::default()).is_none());
+        for rights in [
+            vec![id.clone(), credential.clone()],
+            vec![of("authUrl"), id.clone()],
+            vec![of("other"), id.clone(), credential.clone()],
+            vec![of("file"), id.clone(), credential.clone()],
+            vec![of("n"), id.clone(), credential.clone()],
+            vec![argument("a/b", AUTH_URL, ArgumentSource::Fixed), id.clone(), credential.clone()],
+            vec![of("authUrl"), id.clone(), argument("a/c", CREDENTIAL_SECRET, secret("cloud-secret"))],
+            vec![of("authUrl"), id.clone(), argument("a/b", CREDENTIAL_SECRET, ArgumentSource::Fixed)],
         ] {
-            assert!(identity_service(&bundle(&variables, filled), &secrets).is_none(), "{variables}");
+            let rights = BTreeSet::from_iter(rights);
+            assert!(identity_service(&rights, settings, &secrets).is_none(), "{rights:?}");
         }
-        assert!(identity_service(&bundle(&url, &both), &Secrets::default()).is_none());
     }
 }

@@ -129,8 +129,8 @@ impl<'a> SecretsFolder<'a> {
         let ids = names.iter().filter_map(|name| DeploymentId::parse(name.strip_suffix(SUFFIX)?).ok());
         let mut kept = Vec::new();
         for id in ids {
-            let ended_at = match self.read(&id)? {
-                Some(Ok(found)) => Some(found.ended_at),
+            let ended_at = match self.read(&id) {
+                Ok(Some(Ok(found))) => Some(found.ended_at),
                 _ => written_at(&folder, &id),
             };
             kept.extend(ended_at.map(|ended_at| (id, ended_at)));

@@ -229,11 +229,28 @@ impl<'a> States<'a> {
         self.sweep(&folder);
         let mut sealed = 0;
         // The newest first: a plain version above a sealed one would not pass as genuine.
-        for version in versions(&folder)?.into_iter().rev() {
-            sealed += usize::from(self.seal_version(&folder, version, key)?);
+        let known = versions(&folder)?;
+        let mut forged = None;
+        for (at, version) in known.iter().enumerate().rev() {
+            match self.may_be_sealed(&folder, *version, &known[..at]) {
+                Ok(()) => sealed += usize::from(self.seal_version(&folder, *version, key)?),
+                Err(error) => forged = Some(error),
+            }
         }
         let bundle = self.seal_file(&folder, BUNDLE, |plain| key.seal(Kind::Bundle, self.id, plain))?;
-        Ok(sealed + usize::from(bundle))
+        match forged {
+            Some(error) => Err(io::Error::other(error)),
+            None => Ok(sealed + usize::from(bundle)),
+        }
+    }
+
+    // Sealed it would be genuine for ever.
+    fn may_be_sealed(&self, folder: &Folder, version: u64, older: &[u64]) -> Result<(), StorageError> {
+        match folder.read(&version_name(version), BLOB_BYTES + sealing::ADDED_BYTES) {
+            Ok(Some(bytes)) if !sealing::is_sealed(&bytes) => self.plain_is_genuine(folder, version, &bytes, older),
+            Ok(_) => Ok(()),
+            Err(error) => Err(failed(READ_STATE, &error)),
+        }
     }
 
     // A sealed state is never followed by a plain one or by one under another key: who has no key could not have read it.

@@ -35,6 +35,10 @@ pub(super) fn arguments(descriptor: &Descriptor) -> Checked {
                 SettingSource::Secret(secret) if !descriptor.secrets.iter().any(|spec| spec.name == *secret) => {
                     return named("comes from a secret that is not declared");
                 }
+                // It becomes part of a line of `plugins.lock`.
+                SettingSource::Request(key) if !is_identifier(key) => {
+                    return named("comes from a request key that is not a name");
+                }
                 SettingSource::Request(key) if properties["properties"].get(key).is_none() => {
                     return named("comes from a request key that the settings schema does not have");
                 }
@@ -59,7 +63,7 @@ mod tests {
                 version: "1.0.0".into(),
                 settings: Some(vec![ProviderSetting { argument: argument.into(), source, address }]),
             }],
-            settings_schema: r#"{"properties": {"authUrl": {}}}"#.into(),
+            settings_schema: r#"{"properties": {"authUrl": {}, "a\ngrant b.wasm nothing": {}}}"#.into(),
             ..sample()
         };
         let token = || SettingSource::Secret(sample().secrets[0].name.clone());
@@ -76,6 +80,10 @@ mod tests {
             (
                 with("a", SettingSource::Request("other".into()), false),
                 "a request key that the settings schema does not",
+            ),
+            (
+                with("a", SettingSource::Request("a\ngrant b.wasm nothing".into()), false),
+                "a request key that is not a name",
             ),
             (with("a b", SettingSource::Fixed, false), "is not a name"),
             (with("a..b", SettingSource::Fixed, false), "is not a name"),

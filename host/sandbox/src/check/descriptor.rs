@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use catalyst_domain::host_name::{LocalName, local};
 use catalyst_domain::provider::{Catalogue, Descriptor, SecretRole, SecretSource, SecretSpec};
 
-use super::{Checked, ITEMS, NAME, TEXT, at_most, plain, short};
+use super::{Checked, ITEMS, NAME, TEXT, at_most, is_identifier, plain, short};
 
 /// Longest id: it stands in paths, logs and metrics.
 const ID: usize = 31;
@@ -93,6 +93,10 @@ fn secret_shape(secret: &SecretSpec) -> Checked {
         }
         SecretSource::Request(name) | SecretSource::Host(name) if name.is_empty() || name.len() > NAME => {
             Err(format!("the source of the secret {} is blank or too long", secret.name))
+        }
+        // It becomes part of a line of `plugins.lock`.
+        SecretSource::Host(name) if !is_identifier(name) => {
+            Err(format!("the host's secret that fills {} is not a name", secret.name))
         }
         _ => Ok(()),
     }
@@ -318,6 +322,9 @@ pub(crate) mod tests {
     fn the_rest_has_a_shape() {
         refused(|d| d.version = "1.2".into(), "semantic version");
         refused(|d| d.display_name = "A\u{202e}cloud".into(), "the display name has a control character");
+        for name in ["x\ngrant b.wasm host evil.example", "a b", "a#b"] {
+            refused(|d| d.secrets[0].source = SecretSource::Host(name.into()), "is not a name");
+        }
         refused(|d| d.secrets[0].label = "a\nb".into(), "label has a control character");
         refused(|d| d.settings_schema = "[]".into(), "JSON object");
         refused(|d| d.user_data_limit = 0, "user data");

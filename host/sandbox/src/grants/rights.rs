@@ -128,7 +128,10 @@ impl Rights {
         let declared = self.wanted.iter().filter_map(Grant::host);
         let both = declared.filter(|host| self.granted.iter().any(|grant| grant.covers_host(&host.pattern)));
         let own = granted().filter(|host| host.at.is_some() || !self.says_arguments);
-        both.chain(own).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+        let led: BTreeSet<&HostGrant> = own.collect();
+        // An address of the operator's takes the place of where the name leads.
+        let others = both.filter(|host| !led.iter().any(|own| own.at.is_some() && own.pattern == host.pattern));
+        others.chain(led.iter().copied()).cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The hosts of the addresses that a request itself names, where the plugin may connect its provider to them: such as

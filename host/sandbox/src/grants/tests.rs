@@ -106,6 +106,10 @@ fn the_hosts_of_a_plugin_are_those_that_are_declared_and_granted() {
     let granted = Rights::granted(&descriptor(), wide.clone());
     assert_eq!(names(&granted), ["api.cloud.example", "cloud.test"], "the narrower of the two, and the operator's own");
     assert!(granted.covers("api.cloud.example") && !granted.covers("b.cloud.example"));
+    let led = Rights::granted(&descriptor(), grants(&["host api.cloud.example=127.0.0.1:8443"]));
+    let hosts = led.hosts();
+    assert_eq!(hosts.len(), 1, "{hosts:?}");
+    assert!(hosts[0].at.is_some(), "the operator's address takes the place of the name's own");
     let old = Descriptor {
         tofu_providers: vec![TofuProvider { settings: None, ..descriptor().tofu_providers.remove(0) }],
         ..descriptor()

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::providers::Providers;
 use super::source::{Block, Kind, Node, Source, Value};
 use super::{Allowance, Findings, Rule, Terms, quoted};
-use crate::grants::ArgumentSource;
+use crate::grants::{ArgumentSource, Basis};
 
 /// An argument that a bundle sets, and what is known of its value without evaluating it. Whether it may depends on more than the
 /// text of the module, so it is asked anew for each bundle.
@@ -110,17 +110,21 @@ fn json(node: &Node) -> Form {
     match &node.kind {
         Kind::Other => Form::Literal(None),
         Kind::List(items) => Form::List(items.iter().map(json).collect()),
-        Kind::Object(entries) => Form::Object(
-            entries.iter().filter(|(key, _)| key != "//").map(|(key, of)| (key.clone(), json(of))).collect(),
-        ),
+        // Keys of a map are templates as well. A remark (`//`) is one in a block only, and which of both this is is not known here.
+        Kind::Object(entries) if entries.iter().any(|(key, _)| is_template(key)) => Form::Computed,
+        Kind::Object(entries) => Form::Object(entries.iter().map(|(key, of)| (key.clone(), json(of))).collect()),
         Kind::Text(text) => match text.strip_prefix("${var.").and_then(|rest| rest.strip_suffix('}')) {
             Some(name) if name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) => {
                 Form::Variable(name.to_owned())
             }
-            _ if text.contains("${") || text.contains("%{") => Form::Computed,
+            _ if is_template(text) => Form::Computed,
             _ => Form::Literal(Some(text.clone())),
         },
     }
+}
+
+fn is_template(text: &str) -> bool {
+    text.contains("${") || text.contains("%{")
 }
 
 /// Says which arguments the bundle may not set, or not so.
@@ -131,7 +135,9 @@ pub(super) fn check(arguments: &[Argument], bundle: &Bundle, allowance: Allowanc
         // It is the very bundle that was admitted.
         Allowance::Orphaned => return,
     };
-    if terms.rights.any_argument() {
+    // Without a word of the operator a kept bundle is held to what it was admitted by: its plugin may declare less by now, and what
+    // it made must not stay for ever.
+    if terms.rights.any_argument() || (kept && terms.rights.basis() != Basis::Granted) {
         return;
     }
     let judge = Judge { bundle, terms, kept };
@@ -159,7 +165,8 @@ impl Judge<'_> {
             return match form {
                 // It may be a block, or several, whose arguments are named one by one.
                 Form::Object(entries) if !entries.is_empty() => {
-                    entries.iter().find_map(|(key, inner)| self.refusal(argument, &format!("{name}.{key}"), inner))
+                    let mut arguments = entries.iter().filter(|(key, _)| key != "//");
+                    arguments.find_map(|(key, inner)| self.refusal(argument, &format!("{name}.{key}"), inner))
                 }
                 Form::List(items) if items.iter().all(|item| matches!(item, Form::Object(_))) && !items.is_empty() => {
                     items.iter().find_map(|item| self.refusal(argument, name, item))
@@ -177,7 +184,7 @@ impl Judge<'_> {
     fn unnamed(&self, argument: &Argument, name: &str) -> String {
         let (name, provider) = (quoted(name), quoted(plain(&argument.provider)));
         match self.terms.rights.basis() {
-            crate::grants::Basis::Granted => {
+            Basis::Granted => {
                 format!("the argument {name} of {provider} is not granted to this plugin in plugins.lock")
             }
             _ => format!("the argument {name} of {provider} is not declared by the plugin"),

@@ -20,7 +20,7 @@ async fn measured(request: &Request) -> [Cost; 3] {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runs_give_the_same_figures_and_another_input_gives_others() {
     let first = measured(&asks("nothing")).await;
-    assert!(first.iter().all(|cost| cost.instructions > 1000 && cost.memory_bytes > 64 * 1024), "{first:?}");
+    assert!(first.iter().all(|cost| cost.instructions > 500 && cost.memory_bytes > 64 * 1024), "{first:?}");
     // The second beside somebody who takes the processor away.
     let burning = std::thread::spawn(|| (0_u64..400_000_000).fold(0, |sum, one| sum ^ std::hint::black_box(one)));
     assert_eq!(measured(&asks("nothing")).await, first);

@@ -29,10 +29,12 @@ impl WorkRoot {
             let name = entry?.file_name().into_string().unwrap_or_default();
             let Ok(id) = DeploymentId::parse(&name) else { continue };
             // A link, or a folder that goes at this moment, is none.
-            if let Ok(Some(folder)) = self.existing(&id)
-                && is_one(&folder)?
-            {
-                found.push(id);
+            let Ok(Some(folder)) = self.existing(&id) else { continue };
+            match is_one(&folder) {
+                Ok(true) => found.push(id),
+                Ok(false) => {}
+                // The others are looked at all the same.
+                Err(error) => tracing::error!(deployment.id = %id, %error, "its work folder cannot be read"),
             }
         }
         Ok(found)

@@ -309,3 +309,30 @@ async fn secrets_of_a_run_that_cannot_be_opened_count_as_gone_and_stop_nothing()
     assert!(store.run_secrets(&id(1)).await.unwrap().is_some());
     store.forget_run_secrets(&id(1)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_plain_state_above_a_sealed_one_is_not_made_genuine() {
+    let volume = sealing();
+    let store = volume.open();
+    for number in 1..=3 {
+        fill(&*store, number).await;
+    }
+    drop(store);
+    let folder = volume.settings().state_dir.join(id(2).as_str());
+    let forged = folder.join("00000099.tfstate");
+    std::fs::write(&forged, state(9)).unwrap();
+    // Deployments are sealed one after the other, so when its neighbours are, it was its turn.
+    let neighbours = [id(1), id(3)].map(|id| volume.bundle_file(&id));
+    for file in &neighbours {
+        std::fs::write(file, bundle()).unwrap();
+    }
+    let store = volume.open();
+    let begun = Instant::now();
+    while !neighbours.iter().all(|file| is_sealed(&std::fs::read(file).unwrap())) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "they are not sealed");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(std::fs::read(&forged).unwrap(), state(9));
+    let error = store.state(&id(2)).await.unwrap_err().to_string();
+    assert!(error.contains("its seal is broken"), "{error}");
+}

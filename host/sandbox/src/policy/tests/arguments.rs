@@ -146,6 +146,35 @@ fn a_value_from_elsewhere_is_refused() {
 }
 
 #[test]
+fn a_map_in_json_hides_no_secret_in_its_keys_or_remarks() {
+    let descriptor = declares(usual());
+    for (zone, passes) in [
+        (json!({"a": "b"}), true),
+        (json!({"//": "b"}), true),
+        (json!({"${var.cloud_token}": "x"}), false),
+        (json!({"%{ if true }x%{ endif }": "x"}), false),
+        (json!({"//": "${var.cloud_token}"}), false),
+        (json!([{"a": {"//": "${var.other_token}"}}]), false),
+    ] {
+        let bundle = of("main.tf.json", &json!({"provider": {"cloud": {"zone": zone}}}).to_string());
+        assert_eq!(judged(&descriptor, &rights(&descriptor), &bundle).is_ok(), passes, "{zone}");
+    }
+}
+
+#[test]
+fn a_kept_bundle_outlives_what_its_plugin_declared_but_not_what_was_granted() {
+    let less = declares(Vec::new());
+    let bundle = of("main.tf", "provider \"cloud\" {\n  zone = var.zone\n}\n");
+    let settings = settings();
+    let kept = |rights: &Rights| {
+        check(&bundle, Allowance::Kept(Terms { descriptor: &less, rights, settings: &settings })).is_ok()
+    };
+    assert!(kept(&Rights::as_declared(crate::grants::Basis::Declared, &less)));
+    assert!(kept(&Rights::as_declared(crate::grants::Basis::BeforeGrants, &less)));
+    assert!(!kept(&Rights::granted(&less, std::collections::BTreeSet::new())));
+}
+
+#[test]
 fn a_block_outside_of_the_root_module_sets_nothing_of_which_the_source_is_known() {
     let descriptor = declares(usual());
     let mut bundle = of("net/main.tf", "provider \"cloud\" {\n  token = var.cloud_token\n}\n");

@@ -1,6 +1,5 @@
 //! Misbehaves on demand: the organisation's name says how.
 #![cfg(target_arch = "wasm32")]
-
 #![expect(
     clippy::panic,
     clippy::disallowed_methods,
