@@ -48,6 +48,8 @@ pub struct Terms<'a> {
     pub rights: &'a Rights,
     /// The request's keys that only this cloud knows: where an argument is to have the value of one.
     pub settings: &'a Map<String, Json>,
+    /// The secrets that there were at the render; `None` for a bundle that was admitted then.
+    pub present_secrets: Option<&'a [String]>,
 }
 
 /// Which OpenTofu providers a bundle may use, and which of their arguments it may set.

@@ -130,7 +130,7 @@ impl Plugin {
 
     /// What a kept bundle of a request with these settings is held against. `rights` are [`Self::rights`].
     pub fn terms<'a>(&'a self, rights: &'a Rights, settings: &'a Settings) -> Terms<'a> {
-        Terms { descriptor: &self.descriptor, rights, settings }
+        Terms { descriptor: &self.descriptor, rights, settings, present_secrets: None }
     }
 
     /// The hosts of probes that this plugin may send, in the form in which a sender compares them.
@@ -185,7 +185,9 @@ impl Plugin {
         let mut call = self.caller.open(asked).await?;
         let called = match self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await {
             // In the call's slot to its end, so that what a plugin makes the host read is bounded as its own work is.
-            Some(Ok(Ok(bundle))) => Some(self.admitted(bundle, request, Arc::clone(&call.slots)).await.map(Ok)),
+            Some(Ok(Ok(bundle))) => {
+                Some(self.admitted(bundle, request, &context.present_secrets, Arc::clone(&call.slots)).await.map(Ok))
+            }
             other => other,
         };
         self.caller.close(call, called, |rendered| {
@@ -265,14 +267,17 @@ impl Plugin {
     }
 
     /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls, and counts as the plugin's.
-    async fn admitted(&self, bundle: Bundle, request: &Request, slots: Slots) -> Called<Bundle> {
+    async fn admitted(&self, bundle: Bundle, request: &Request, present: &[String], slots: Slots) -> Called<Bundle> {
         let rights = self.rights();
-        if self.module.admits(&bundle, self.terms(&rights, &request.extra)) {
+        let terms = Terms { present_secrets: Some(present), ..self.terms(&rights, &request.extra) };
+        if self.module.admits(&bundle, terms) {
             return Ok(bundle);
         }
         let (descriptor, module, settings) = (self.descriptor.clone(), Arc::clone(&self.module), request.extra.clone());
+        let present = present.to_vec();
         let read = move || {
-            let terms = Terms { descriptor: &descriptor, rights: &rights, settings: &settings };
+            let present_secrets = Some(present.as_slice());
+            let terms = Terms { descriptor: &descriptor, rights: &rights, settings: &settings, present_secrets };
             let allowed = module.check(&bundle, terms);
             drop(slots);
             allowed.map(|()| bundle).map_err(|refused| Failed::Output(refused.to_string()))

@@ -209,7 +209,13 @@ impl Judge<'_> {
     }
 
     fn fills(&self, secret: &str, variable: &str) -> bool {
-        self.bundle.secret_variables.iter().any(|filled| filled.variable == variable && filled.secret == secret)
+        let mut filled = self.bundle.secret_variables.iter().filter(|filled| filled.variable == variable).peekable();
+        if filled.peek().is_some() {
+            return filled.all(|filled| filled.secret == secret);
+        }
+        // A secret that is not there fills nothing: the module is rendered with an empty variable, as for a preview.
+        let is_absent = self.terms.present_secrets.is_none_or(|present| !present.iter().any(|name| name == secret));
+        is_absent && !self.bundle.variables.contains_key(variable)
     }
 
     fn is_of_request(&self, key: &str, variable: &str) -> bool {

@@ -29,7 +29,7 @@ impl Plain {
     }
 
     pub(super) fn terms(&self) -> Terms<'_> {
-        Terms { descriptor: &self.0, rights: &self.1, settings: &self.2 }
+        Terms { descriptor: &self.0, rights: &self.1, settings: &self.2, present_secrets: None }
     }
 }
 

@@ -56,7 +56,7 @@ impl Target for Policy {
         let bundles: Vec<Bundle> = inputs.iter().map(|input| modules::bundle(input)).collect();
         let (descriptor, settings) = (declared(), serde_json::Map::new());
         let rights = Rights::as_declared(Basis::Declared, &descriptor);
-        let terms = Terms { descriptor: &descriptor, rights: &rights, settings: &settings };
+        let terms = Terms { descriptor: &descriptor, rights: &rights, settings: &settings, present_secrets: None };
         let mut passed = Vec::new();
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(bundles.len());
         for (at, bundle) in bundles.iter().enumerate() {

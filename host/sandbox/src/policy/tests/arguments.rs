@@ -47,7 +47,7 @@ fn settings() -> Map<String, Value> {
 
 fn judged(descriptor: &Descriptor, rights: &Rights, bundle: &Bundle) -> Result<(), Refused> {
     let settings = settings();
-    let terms = Terms { descriptor, rights, settings: &settings };
+    let terms = Terms { descriptor, rights, settings: &settings, present_secrets: None };
     let verdict = check(bundle, Allowance::Rendered(terms));
     // What was read once is judged alike without being read again.
     let (known, passing) = (Known::default(), of("main.tf", ""));
@@ -162,12 +162,30 @@ fn a_map_in_json_hides_no_secret_in_its_keys_or_remarks() {
 }
 
 #[test]
+fn a_variable_is_left_empty_only_where_its_secret_is_not_there() {
+    let descriptor = declares(usual());
+    let (rights, settings) = (rights(&descriptor), settings());
+    let mut bare = of("main.tf", "provider \"cloud\" {\n  token = var.cloud_token\n}\n");
+    bare.secret_variables.clear();
+    let passes = |bundle: &Bundle, present: Option<&[String]>| {
+        let terms = Terms { descriptor: &descriptor, rights: &rights, settings: &settings, present_secrets: present };
+        check(bundle, Allowance::Rendered(terms)).is_ok()
+    };
+    let there = ["token".to_owned()];
+    assert!(passes(&bare, Some(&[])) && passes(&bare, None));
+    assert!(!passes(&bare, Some(&there)), "a token of the plugin's own would take its place");
+    bare.variables.insert("cloud_token".into(), "made up".into());
+    assert!(!passes(&bare, Some(&[])) && !passes(&bare, None));
+}
+
+#[test]
 fn a_kept_bundle_outlives_what_its_plugin_declared_but_not_what_was_granted() {
     let less = declares(Vec::new());
     let bundle = of("main.tf", "provider \"cloud\" {\n  zone = var.zone\n}\n");
     let settings = settings();
     let kept = |rights: &Rights| {
-        check(&bundle, Allowance::Kept(Terms { descriptor: &less, rights, settings: &settings })).is_ok()
+        check(&bundle, Allowance::Kept(Terms { descriptor: &less, rights, settings: &settings, present_secrets: None }))
+            .is_ok()
     };
     assert!(kept(&Rights::as_declared(crate::grants::Basis::Declared, &less)));
     assert!(kept(&Rights::as_declared(crate::grants::Basis::BeforeGrants, &less)));
@@ -208,7 +226,7 @@ fn grants_bound_what_a_component_of_1_0_may_set_and_without_them_it_may_set_anyt
     let rights = Rights::granted(&strict, all.grants().clone());
     assert!(judged(&strict, &rights, &leak).is_err());
     let settings = settings();
-    let terms = Terms { descriptor: &strict, rights: &rights, settings: &settings };
+    let terms = Terms { descriptor: &strict, rights: &rights, settings: &settings, present_secrets: None };
     let kept = check(&leak, Allowance::Kept(terms));
     assert!(kept.is_err_and(|refused| refused.to_string().contains("endpoint")), "its host is not declared any more");
 }
@@ -221,7 +239,12 @@ fn narrower_grants_hold_for_a_module_that_was_read_before() {
     known.check(&leak, old.terms()).expect("passes");
     let none = Rights::granted(&descriptor(), std::collections::BTreeSet::new());
     let descriptor = descriptor();
-    assert!(!known.admits(&leak, Terms { descriptor: &descriptor, rights: &none, settings: &settings }));
+    assert!(
+        !known.admits(
+            &leak,
+            Terms { descriptor: &descriptor, rights: &none, settings: &settings, present_secrets: None }
+        )
+    );
 }
 
 #[test]
