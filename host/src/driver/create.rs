@@ -163,6 +163,8 @@ impl Driver {
             other.status == Status::Failed && other.request.sovereign_fqdn.eq_ignore_ascii_case(fqdn)
         };
         for other in self.store.list().iter().filter(|other| failed(other)) {
+            // After whoever takes it up or tidies it just now.
+            let _turn = self.claims.of(&other.id).await;
             self.settle(&other.id).await.map_err(|error| CreateFault::Store(CreateError::Storage(error)))?;
         }
         Ok(())

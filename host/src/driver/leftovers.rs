@@ -28,11 +28,11 @@ impl Driver {
     /// person has to look, and the next run of the deployment says so.
     async fn settle_errored_states(&self) {
         for id in found(&self.engine, Engine::with_errored_state).await {
-            // Those that may run are settled when they are taken up.
+            let _turn = self.claims.of(&id).await;
+            // Those that may run are settled when they are taken up. Asked with the turn: nobody begins a run meanwhile.
             if self.store.get(&id).is_some_and(|record| !may_have_orphans(&record))
                 && self.engine.orphans(&id).is_empty()
             {
-                let _turn = self.claims.of(&id).await;
                 self.settle_ended_run(&id).await;
             }
         }

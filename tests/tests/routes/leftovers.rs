@@ -11,6 +11,7 @@ const KEY: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5
 const WITH_KEY: [(&str, &str); 1] = [("CATALYST_STATE_KEY", KEY)];
 const VARIABLES: &str = "catalyst.auto.tfvars.json";
 const PLAN: &str = "catalyst.tfplan";
+/// Where an earlier release had what OpenTofu remembers of its backend.
 const BACKEND: &str = ".terraform/terraform.tfstate";
 
 /// A token as Hetzner Cloud has them: a provider that cannot do without.
@@ -31,6 +32,11 @@ fn files(root: &Path) -> Vec<PathBuf> {
 impl Scene {
     fn work(&self, id: &str) -> PathBuf {
         self.host.folder().join("tofu").join(id)
+    }
+
+    /// What OpenTofu remembers of its backend.
+    fn remembered(&self, id: &str) -> PathBuf {
+        self.host.folder().join("tofu/.runs").join(id).join("data/terraform.tfstate")
     }
 
     fn sealed(&self, id: &str) -> PathBuf {
@@ -58,7 +64,11 @@ impl Scene {
         let risky = || {
             let mut left = self.in_plain();
             left.extend(
-                [VARIABLES, PLAN, BACKEND].map(|name| self.work(id).join(name)).into_iter().filter(|p| p.exists()),
+                [VARIABLES, PLAN, BACKEND]
+                    .map(|name| self.work(id).join(name))
+                    .into_iter()
+                    .chain([self.remembered(id)])
+                    .filter(|p| p.exists()),
             );
             left
         };
@@ -76,7 +86,7 @@ impl Scene {
             "else nothing is shown: {:?}",
             self.in_plain()
         );
-        assert!(self.work(&id).join(PLAN).exists() && self.work(&id).join(BACKEND).exists());
+        assert!(self.work(&id).join(PLAN).exists() && self.remembered(&id).exists());
         self.open("apply");
         id
     }
@@ -214,7 +224,8 @@ async fn a_kill_between_any_two_steps_of_the_sealing_loses_nothing_and_leaves_no
     let _some = SOME.acquire().await.unwrap();
     let mut scene = Scene::start(&WITH_KEY);
     let id = scene.killed_in_apply("between.example");
-    let plain = [VARIABLES, PLAN, BACKEND].map(|name| (name, std::fs::read(scene.work(&id).join(name)).unwrap()));
+    let paths = [scene.work(&id).join(VARIABLES), scene.work(&id).join(PLAN), scene.remembered(&id)];
+    let plain = paths.map(|path| (path.clone(), std::fs::read(path).unwrap()));
     scene.host.up();
     scene.until(&id, "failed");
     scene.nothing_in_plain(&id);
@@ -224,8 +235,7 @@ async fn a_kill_between_any_two_steps_of_the_sealing_loses_nothing_and_leaves_no
         if step == 0 {
             std::fs::remove_file(scene.sealed(&id)).unwrap();
         }
-        for (name, bytes) in &plain[removed..] {
-            let path = scene.work(&id).join(name);
+        for (path, bytes) in &plain[removed..] {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, bytes).unwrap();
         }
