@@ -1,7 +1,7 @@
 //! What an operator lets a plugin's bundles do, beyond being loaded: lines of `plugins.lock`, each of one right of one file.
 //!
 //! A component says what it wants in its descriptor ([`wanted`]); a component of contract 1.0 cannot say which arguments its module
-//! sets, so there the lines alone say it. What is wanted and not granted keeps a component out ([`missing`]). What holds for one
+//! sets, so there the lines alone say it. What is wanted and not granted keeps a component out (`missing`). What holds for one
 //! that serves is its [`Rights`], which the policy for bundles asks.
 
 mod line;

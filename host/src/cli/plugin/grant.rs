@@ -36,10 +36,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     write: bool,
     /// A further argument that the bundle of the component may set: provider, argument and source as in `plugins.lock`, where the
-    /// source is secret:<name>, request:<key>, fixed, address or address:<key>.
+    /// source is secret:NAME, request:KEY, fixed, address or address:KEY.
     #[arg(long, value_name = "GRANT")]
     argument: Vec<String>,
-    /// A further host that runs may reach: a name, a suffix such as .example.org, or <name>=<ip>:<port>.
+    /// A further host that runs may reach: a name, a suffix such as .example.org, or NAME=IP:PORT.
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
 }
