@@ -336,8 +336,9 @@ impl<'a> Env<'a> {
     fn confine(&self) -> Result<Confine, ConfigError> {
         match self.get("CATALYST_TOFU_CONFINE").unwrap_or("auto") {
             "auto" => Ok(Confine::Auto),
+            "require" => Ok(Confine::Require),
             "off" => Ok(Confine::Off),
-            _ => Err(invalid("CATALYST_TOFU_CONFINE", "must be auto or off")),
+            _ => Err(invalid("CATALYST_TOFU_CONFINE", "must be auto, require or off")),
         }
     }
 

@@ -22,6 +22,7 @@ mod server_address;
 pub mod take_up;
 mod tofu_state;
 mod turns;
+mod unkept;
 mod vault;
 mod watching;
 
@@ -215,7 +216,7 @@ impl Driver {
     /// Ends what a crash left running before anything else touches its state, and tries until the record says so.
     async fn adopt_slowly(self: &Arc<Self>, record: &Record) {
         let mut pause = PAUSE;
-        while !(self.reap(record).await && self.adopt(record).await) {
+        while !(self.reap(record).await && self.tell_unkept(record).await && self.adopt(record).await) {
             if self.stop.is_cancelled() {
                 return;
             }

@@ -22,16 +22,19 @@ mod orphan;
 mod outputs;
 mod probe;
 mod progress;
+mod recovery;
 mod run;
 mod run_queue;
 mod stage;
+mod supervise;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod undelivered;
 mod unkept;
 
 pub use command::RunStep;
-pub use confine::Confine;
+pub use confine::{Confine, RunNetwork};
 pub use failure::{EngineError, RunError, RunErrorKind};
 pub use hearing::shown_line;
 pub use look::{Seen, look};
@@ -39,12 +42,15 @@ pub use orphan::Reaped;
 pub use outputs::Outputs;
 pub use progress::Progress;
 pub use run_queue::{RunClass, RunPlace, Turn};
+pub use supervise::{
+    Arguments as SuperviseArguments, Layer, LayerState, THIS_PROGRAM, is_first_process, process as supervise,
+    run_as_first_process,
+};
 pub use tally::Load;
 
 use crate::telemetry;
 use backend::Backend;
 use catalyst_domain::provider::{Bundle, SecretVariable};
-use catalyst_domain::record::Child;
 use catalyst_domain::{DeploymentId, Secrets};
 use catalyst_store::Store;
 use child::Limits;
@@ -69,6 +75,8 @@ use tracing::Instrument;
 /// `Debug`: a proxy's address may hold a password.
 #[derive(Clone)]
 pub struct Settings {
+    /// The file of this program, which supervises each run: [`THIS_PROGRAM`].
+    pub program: PathBuf,
     /// The OpenTofu binary: a path, or a name that is looked up on the `PATH` of `pass_env`.
     pub tofu_bin: PathBuf,
     /// Folder of the work folders; made 0700 when it is not there.
@@ -85,8 +93,12 @@ pub struct Settings {
     pub apply_timeout: Duration,
     /// Time to end after the first interrupt.
     pub stop_grace: Duration,
-    /// Whether OpenTofu and its providers are kept to their own files.
+    /// Whether OpenTofu and its providers are kept from all that is not theirs.
     pub confine: Confine,
+    /// The network of a run.
+    pub network: RunNetwork,
+    /// Layers of the confinement to leave out, as where the kernel lacks them.
+    pub without: Vec<Layer>,
 }
 
 impl Settings {
@@ -139,8 +151,7 @@ impl Engine {
     /// [`EngineError`] when one of these does not work or OpenTofu is older than 1.6.
     pub async fn new(mut settings: Settings, store: Arc<dyn Store>) -> Result<Arc<Self>, EngineError> {
         settings.keep_what_may_pass();
-        let Ground { settings, folders, binary, confinement } = Ground::find(settings).await?;
-        let version = probe::version(&binary, &settings.pass_env, &confinement).await?;
+        let Ground { settings, folders, binary, version, confinement } = Ground::find(settings).await?;
         let backend = Backend::start(store.clone()).await?;
         let queue = RunQueue::new(settings.max_runs);
         let (busy, heartbeat, tally) = (Arc::default(), hearing::HEARTBEAT, Tally::default());
@@ -157,6 +168,11 @@ impl Engine {
             heartbeat,
             tally,
         }))
+    }
+
+    /// The layers between a run and all else; empty where none is asked for.
+    pub fn layers(&self) -> &[LayerState] {
+        self.confinement.states()
     }
 
     /// Version of OpenTofu.
@@ -232,48 +248,6 @@ impl Engine {
         self.run(permit, run, Aim::Destroy, progress, stop).await?;
         self.discard(&id);
         Ok(())
-    }
-
-    /// After a crash of the host: ends the OpenTofu that it left, if it still lives, releases its lock and takes in the
-    /// state that it could not hand over. Call it before the first run of a deployment whose record names a child.
-    ///
-    /// # Errors
-    /// [`RunErrorKind::Storage`] when lock or state cannot be brought in order.
-    pub async fn reap_orphan(&self, id: &DeploymentId, child: &Child, grace: Duration) -> Result<Reaped, RunError> {
-        let _claim = self.claim(id)?;
-        let reaped = orphan::reap(child, grace).await;
-        if reaped == Reaped::Alive {
-            return Ok(reaped);
-        }
-        self.tidy(id).await?;
-        Ok(reaped)
-    }
-
-    /// Processes that run in a deployment's work folder: what a crash left, also where it came too early for the record.
-    pub fn orphans(&self, id: &DeploymentId) -> Vec<Child> {
-        match self.folders.existing(id) {
-            Ok(Some(folder)) => orphan::running_in(folder.path()),
-            Ok(None) | Err(_) => Vec::new(),
-        }
-    }
-
-    /// Before a decision that rests on the state: releases a lock that nobody holds any more and takes in what a dead run
-    /// could not hand over. Only while no run of the deployment goes.
-    ///
-    /// # Errors
-    /// [`RunErrorKind::Failed`] while a run goes; [`RunErrorKind::Storage`] when lock or state cannot be brought in order.
-    pub async fn settle(&self, id: &DeploymentId) -> Result<(), RunError> {
-        let _claim = self.claim(id)?;
-        self.tidy(id).await
-    }
-
-    async fn tidy(&self, id: &DeploymentId) -> Result<(), RunError> {
-        let failed = |why: String| RunError::new(RunStep::Init, RunErrorKind::Storage, why);
-        leftover::release(&*self.store, id).await.map_err(failed)?;
-        match self.folders.existing(id).map_err(|why| failed(format!("no work folder: {why}")))? {
-            Some(folder) => leftover::take_in(&*self.store, id, &folder).await.map_err(failed),
-            None => Ok(()),
-        }
     }
 
     /// Removes the work folder of a deployment that is gone, secrets of an interrupted run among it.

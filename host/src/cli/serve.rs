@@ -299,6 +299,7 @@ pub(super) fn start_sandbox(
 
 pub(super) fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> engine::Settings {
     engine::Settings {
+        program: engine::THIS_PROGRAM.into(),
         tofu_bin: config.tofu.bin.clone(),
         workdir: config.tofu.workdir.clone(),
         pass_env: config.tofu.env.clone(),
@@ -308,6 +309,9 @@ pub(super) fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> en
         apply_timeout: config.tofu.apply_timeout,
         stop_grace: STOP_GRACE,
         confine: config.tofu.confine,
+        // Until a run has a proxy, its providers need the host's.
+        network: engine::RunNetwork::Shared,
+        without: Vec::new(),
     }
 }
 

@@ -102,7 +102,7 @@ pub const VARIABLES: &[Variable] = &[
     var(
         "CATALYST_TOFU_CONFINE",
         "auto",
-        "auto: OpenTofu reaches its own files only, where the kernel has Landlock; off",
+        "auto: OpenTofu runs behind every layer that holds here, the others are named; require: no start without the fence; off",
     ),
     var("CATALYST_MAX_RUNS", "4", "OpenTofu runs at once"),
     var("CATALYST_APPLY_TIMEOUT", "30m", "budget of Phase 0"),

@@ -33,6 +33,15 @@ pub(super) struct Backend {
     server: JoinHandle<()>,
 }
 
+/// A listener of one run alone.
+struct OwnListener(JoinHandle<()>);
+
+impl Drop for OwnListener {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 struct Shared {
     store: Arc<dyn Store>,
     open: Mutex<HashMap<DeploymentId, Open>>,
@@ -48,6 +57,7 @@ pub(super) struct Access {
     id: DeploymentId,
     address: SocketAddr,
     shared: Arc<Shared>,
+    own: Option<OwnListener>,
 }
 
 impl Backend {
@@ -56,12 +66,7 @@ impl Backend {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(EngineError::Backend)?;
         let address = listener.local_addr().map_err(EngineError::Backend)?;
         let shared = Arc::new(Shared { store, open: Mutex::default() });
-        let router = Router::new().route("/state/{id}", any(serve)).with_state(shared.clone());
-        let server = tokio::spawn(async move {
-            if let Err(why) = axum::serve(listener, router).await {
-                tracing::error!(error = %why, "OpenTofu's state backend stopped");
-            }
-        });
+        let server = answer_at(listener, shared.clone());
         Ok(Self { address, shared, server })
     }
 
@@ -71,7 +76,7 @@ impl Backend {
         getrandom::fill(&mut *bytes).map_err(|why| format!("no randomness for the state's credentials: {why}"))?;
         let password = Zeroizing::new(hex::encode(*bytes));
         self.shared.lock().insert(id.clone(), Open { password, failure: None });
-        Ok(Access { id: id.clone(), address: self.address, shared: self.shared.clone() })
+        Ok(Access { id: id.clone(), address: self.address, shared: self.shared.clone(), own: None })
     }
 }
 
@@ -81,7 +86,27 @@ impl Drop for Backend {
     }
 }
 
+fn answer_at(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
+    let router = Router::new().route("/state/{id}", any(serve)).with_state(shared);
+    tokio::spawn(async move {
+        if let Err(why) = axum::serve(listener, router).await {
+            tracing::error!(error = %why, "OpenTofu's state backend stopped");
+        }
+    })
+}
+
 impl Access {
+    /// Answers at this listener as well, which becomes the way of this run.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(super) fn listen(&mut self, listener: std::net::TcpListener) -> std::io::Result<()> {
+        listener.set_nonblocking(true)?;
+        self.address = listener.local_addr()?;
+        self.own = Some(OwnListener(answer_at(TcpListener::from_std(listener)?, self.shared.clone())));
+        Ok(())
+    }
+
     /// The variables that configure the backend block of the work folder.
     pub(super) fn environment(&self) -> Vec<(OsString, OsString)> {
         let address = format!("http://{}/state/{}", self.address, self.id);

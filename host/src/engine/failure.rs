@@ -34,6 +34,18 @@ pub enum EngineError {
     /// The state backend cannot listen on loopback.
     #[error("cannot listen on loopback for OpenTofu's state")]
     Backend(#[source] std::io::Error),
+    /// A supervisor of runs cannot be started.
+    #[error("the supervisor of runs cannot be started: {why}")]
+    Supervisor {
+        /// The reason.
+        why: String,
+    },
+    /// The confinement is not what it must be.
+    #[error("CATALYST_TOFU_CONFINE is require, and these layers do not hold here: {missing}")]
+    Confinement {
+        /// The layers, each with its reason.
+        missing: String,
+    },
     /// A part of the start broke.
     #[error("the look at OpenTofu's folders broke; the trace says where")]
     Broke,

@@ -1,8 +1,7 @@
 //! What a run would meet, without a store and without a folder of the host: for who examines an installation.
 
-use super::confine::Confinement;
-use super::ground::confinement;
-use super::{EngineError, Settings, probe};
+use super::supervise::LayerState;
+use super::{EngineError, Settings, ground};
 
 /// The binary, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,19 +10,18 @@ pub struct Seen {
     pub version: String,
     /// Whether it is one with which the engine is tested.
     pub current: bool,
-    /// Whether it is kept to its own files.
-    pub confined: bool,
+    /// The layers between a run and all else; empty where none is asked for.
+    pub layers: Vec<LayerState>,
 }
 
 /// Asks the binary for its version, the way it will be run.
 ///
 /// # Errors
-/// [`EngineError`] when it cannot be run or is too old.
+/// [`EngineError`] when it cannot be run, is too old, or is not confined as it must be.
 pub async fn look(mut settings: Settings) -> Result<Seen, EngineError> {
     settings.keep_what_may_pass();
     let binary = settings.binary();
-    let confinement = confinement(&settings, &binary);
-    let version = probe::version(&binary, &settings.pass_env, &confinement).await?;
-    let confined = matches!(confinement, Confinement::Behind(_));
-    Ok(Seen { version: version.as_str().to_owned(), current: version.is_current(), confined })
+    let (version, confinement) = ground::probe(&settings, &binary).run().await?;
+    let layers = confinement.states().to_vec();
+    Ok(Seen { version: version.as_str().to_owned(), current: version.is_current(), layers })
 }

@@ -1,4 +1,5 @@
-//! Finds and ends an OpenTofu process that outlived the host which started it.
+//! Finds and ends a run that outlived the host which started it: its supervisor, which ends all the rest; or the bare OpenTofu that
+//! an earlier release left.
 
 use catalyst_domain::record::Child;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
@@ -36,13 +37,17 @@ pub(super) fn started_at(pid: u32) -> Option<u64> {
     (state != "Z" && state != "X").then_some(ticks)
 }
 
-/// Processes whose working directory is this folder.
+/// Processes whose working directory is this folder, in the order in which they were started: a supervisor comes before what it
+/// supervises, so that nobody else interrupts that.
 pub(super) fn running_in(folder: &Path) -> Vec<Child> {
     let Ok(folder) = folder.canonicalize() else { return Vec::new() };
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let here = |pid: &u32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
-    pids.filter(here).filter_map(|pid| Some(Child { pid, start_ticks: started_at(pid)? })).collect()
+    let found = pids.filter(here).filter_map(|pid| Some(Child { pid, start_ticks: started_at(pid)? }));
+    let mut found: Vec<Child> = found.collect();
+    found.sort_by_key(|child| (child.start_ticks, child.pid));
+    found
 }
 
 /// Interrupts the process if it is still the one that was started, then waits, then is less polite.

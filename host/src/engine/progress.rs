@@ -53,10 +53,17 @@ impl Outlet {
         if level == Level::Error && self.errors_kept < ERRORS_KEPT {
             self.errors_kept += 1;
             self.kept.push_back(line);
-        } else if let Some(Progress::Dropped(count)) = self.kept.back_mut() {
-            *count += 1;
         } else {
-            self.kept.push_back(Progress::Dropped(1));
+            self.dropped(1);
+        }
+    }
+
+    /// Counts lines that were dropped here or before.
+    pub(super) fn dropped(&mut self, lines: u64) {
+        if let Some(Progress::Dropped(count)) = self.kept.back_mut() {
+            *count += lines;
+        } else {
+            self.kept.push_back(Progress::Dropped(lines));
         }
     }
 

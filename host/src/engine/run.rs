@@ -1,14 +1,16 @@
 //! One run from staging to its last command.
 
 use super::backend::Access;
-use super::child::{self, Cut, End, Limits, Order};
+use super::child::{self, Cut, End, Limits};
 use super::command::RunStep;
 use super::failure::{RunError, RunErrorKind};
 use super::hearing::one_line;
 use super::mask::Masker;
 use super::outputs::{self, Outputs};
+use super::probe::ports;
 use super::progress::{Outlet, Progress};
 use super::stage::{SecretsOnDisk, WorkFolder};
+use super::supervise::{CommandSpec, Layer, Supervised, deadline_ms};
 use super::{Engine, Run, leftover, unkept};
 use crate::telemetry;
 use catalyst_domain::DeploymentId;
@@ -16,7 +18,7 @@ use catalyst_domain::provider::Diagnostic;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -37,6 +39,9 @@ pub(super) struct Going<'a> {
     access: Access,
     outlet: Outlet,
     limits: Limits,
+    supervised: Supervised,
+    /// TCP ports that it may connect to.
+    ports: Vec<u16>,
     temporary: Option<TempDir>,
     /// What the failed command had made: ids by address.
     made: BTreeMap<String, String>,
@@ -75,17 +80,29 @@ pub(super) async fn run(
     let folder = Arc::new(engine.folders.folder(&run.id).map_err(|why| staging(format!("no work folder: {why}")))?);
     leftover::release(&*engine.store, &run.id).await.map_err(storage)?;
     leftover::take_in(&*engine.store, &run.id, &folder).await.map_err(storage)?;
-    let access = engine.backend.open(&run.id).map_err(staging)?;
-    let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
-    let mut environment = stage(engine, &run, &folder, &masker, &access, on_disk.clone()).await.map_err(staging)?;
     let temporary = engine.confinement.temporary();
     let temporary = temporary.map_err(|why| staging(format!("no folder for temporary files: {why}")))?;
+    let own = own_folders(&folder, temporary.as_ref());
+    let setup = engine.confinement.setup(folder.path(), own, deadline_ms(limits.left()), limits.grace());
+    let supervised = Supervised::start(&engine.settings.program, setup).await;
+    let mut supervised = supervised.map_err(|why| staging(format!("it cannot be supervised: {why}")))?;
+    let mut access = engine.backend.open(&run.id).map_err(staging)?;
+    let mut ports_of_run = Vec::new();
+    if let Some(listeners) = supervised.take_listeners() {
+        ports_of_run = ports(&listeners);
+        if engine.confinement.has(Layer::NetworkNamespace) {
+            access.listen(listeners.state).map_err(|why| staging(format!("no way to the state: {why}")))?;
+        }
+    }
+    let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
+    let mut environment = stage(engine, &run, &folder, &masker, &access, on_disk.clone()).await.map_err(staging)?;
     if let Some(folder) = &temporary {
         environment.retain(|(name, _)| name != "TMPDIR");
         environment.push(("TMPDIR".into(), folder.path().into()));
     }
-    let (id, folder, made) = (&run.id, folder.clone(), BTreeMap::new());
-    let going = Going { engine, id, folder, masker, environment, access, outlet, limits, temporary, made };
+    let (id, folder, made, ports) = (&run.id, folder.clone(), BTreeMap::new(), ports_of_run);
+    let going =
+        Going { engine, id, folder, masker, environment, access, outlet, limits, supervised, ports, temporary, made };
     going.finish(aim).await
 }
 
@@ -114,6 +131,11 @@ async fn stage(
     Ok(environment)
 }
 
+/// The folders of a run alone.
+fn own_folders(folder: &WorkFolder, temporary: Option<&TempDir>) -> Vec<PathBuf> {
+    std::iter::once(folder.path()).chain(temporary.map(TempDir::path)).map(PathBuf::from).collect()
+}
+
 fn storage(why: String) -> RunError {
     RunError::new(RunStep::Init, RunErrorKind::Storage, why)
 }
@@ -124,6 +146,9 @@ impl Going<'_> {
             Aim::Apply => self.apply().await,
             Aim::Destroy => self.destroy().await,
         };
+        if let Err(why) = self.supervised.end().await {
+            tracing::warn!(deployment.id = %self.id, error = %why, "a run did not end as it should");
+        }
         // OpenTofu is gone now, however it went: what it left is taken in at once, not at the next run.
         let tidied = match leftover::release(&*self.engine.store, self.id).await {
             Ok(()) => leftover::take_in(&*self.engine.store, self.id, &self.folder).await,
@@ -167,19 +192,16 @@ impl Going<'_> {
         if step == RunStep::Apply {
             self.outlet.mark(Progress::ApplyBegan, &self.limits).await;
         }
-        let own: Vec<&Path> =
-            std::iter::once(self.folder.path()).chain(self.temporary.as_ref().map(TempDir::path)).collect();
-        let order = Order {
-            binary: &self.engine.binary,
-            step,
-            arguments: step.arguments(&self.engine.version),
-            folder: self.folder.path(),
-            environment: &self.environment,
-            own: &own,
-            confinement: &self.engine.confinement,
+        let command = CommandSpec {
+            binary: self.engine.binary.clone(),
+            arguments: step.arguments(&self.engine.version).into_iter().map(OsString::from).collect(),
+            environment: self.environment.clone(),
+            own: own_folders(&self.folder, self.temporary.as_ref()),
+            ports: self.ports.clone(),
+            whole_output: step == RunStep::Output,
         };
         let span = telemetry::tofu(step);
-        let end = child::run(order, &self.masker, &mut self.outlet, &self.limits)
+        let end = child::run(&mut self.supervised, step, command, &self.masker, &mut self.outlet, &self.limits)
             .instrument(span.clone())
             .await
             .map_err(|why| RunError::new(step, RunErrorKind::Failed, format!("it cannot be run: {why}")))?;

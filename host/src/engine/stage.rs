@@ -2,6 +2,7 @@
 //!
 //! Everything goes through a `Dir`, so neither a path of a bundle nor a link that lies there leads out of the folder.
 
+use super::supervise::UNDELIVERED_FILE;
 use cap_fs_ext::DirExt as _;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
@@ -148,11 +149,21 @@ impl WorkFolder {
         absent_is_fine(self.dir.remove_file(ERRORED_STATE))
     }
 
+    /// The lines of a run that its host never took.
+    pub(super) fn undelivered(&self) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        self.read(UNDELIVERED_FILE)
+    }
+
+    /// Removes them once what they say is kept elsewhere.
+    pub(super) fn remove_undelivered(&self) -> io::Result<()> {
+        absent_is_fine(self.dir.remove_file(UNDELIVERED_FILE))
+    }
+
     fn clear(&self) -> io::Result<()> {
         for entry in self.dir.entries()? {
             let entry = entry?;
             let name = entry.file_name();
-            if [DATA_FOLDER, LOCK_FILE, ERRORED_STATE].iter().any(|kept| name == *kept) {
+            if [DATA_FOLDER, LOCK_FILE, ERRORED_STATE, UNDELIVERED_FILE].iter().any(|kept| name == *kept) {
                 continue;
             }
             if entry.file_type()?.is_dir() { self.dir.remove_dir_all(&name)? } else { self.dir.remove_file(&name)? }

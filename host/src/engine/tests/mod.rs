@@ -9,6 +9,7 @@ mod states;
 use super::*;
 use async_trait::async_trait;
 use catalyst_domain::provider::BundleFile;
+use catalyst_domain::record::Child;
 use catalyst_domain::{Entry, Fact, Level, Record, SecretValue, Timestamp};
 use catalyst_store::{
     AcceptError, CreateError, KubeconfigError, Numbered, Progress as LogProgress, RecordError, StateError, StorageError,
@@ -244,6 +245,7 @@ impl Bench {
 
 pub(super) fn settings(tofu: &Path, folder: &Path, change: impl FnOnce(&mut Settings)) -> Settings {
     let mut settings = Settings {
+        program: THIS_PROGRAM.into(),
         tofu_bin: tofu.to_owned(),
         workdir: folder.join("work"),
         pass_env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("HOME".into(), folder.into())],
@@ -254,6 +256,8 @@ pub(super) fn settings(tofu: &Path, folder: &Path, change: impl FnOnce(&mut Sett
         stop_grace: Duration::from_secs(20),
         // Scripts stand in for a whole system and look at more than OpenTofu may.
         confine: if tofu.starts_with(tempfile::env::temp_dir()) { Confine::Off } else { Confine::Auto },
+        network: RunNetwork::Shared,
+        without: Vec::new(),
     };
     change(&mut settings);
     settings
