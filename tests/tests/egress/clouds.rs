@@ -14,7 +14,6 @@ use catalyst_tests::openstack::module as openstack;
 use catalyst_tests::tls_front::TlsFront;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Instant;
 
 pub const TOKEN: (&str, &str) = ("hcloud_token", hetzner::TOKEN);
 
@@ -183,29 +182,4 @@ async fn openstacks_provider_reaches_what_the_catalogue_of_its_cloud_names_and_n
     let (result, lines) = bench.destroy(bench.run(&rendered, &credential, hosts)).await;
     result.unwrap_or_else(|error| panic!("{error}: {lines:#?}"));
     assert_eq!(project.everything(), Vec::<serde_json::Value>::new());
-}
-
-/// Not a test but a measurement: `cargo test --release --test egress -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "prints what the proxy costs an apply"]
-async fn what_the_proxy_costs() {
-    let project = Project::start(hetzner::TOKEN);
-    let front = TlsFront::start(&["cloud.test", "127.0.0.1"], address_of(&project.endpoint())).await;
-    let mut taken: [Vec<u128>; 2] = Default::default();
-    for _ in 0..5 {
-        for (index, confine, endpoint) in [
-            (0, Confine::Off, format!("https://{}/v1", front.address())),
-            (1, Confine::Require, "https://cloud.test/v1".to_owned()),
-        ] {
-            let setup = Setup { confine, pass: vec![("HCLOUD_ENDPOINT", endpoint)], ..hetzner_setup(front.trust()) };
-            let bench = Bench::new(setup).await;
-            let hosts = cloud(vec![grant("cloud.test", front.address())]);
-            let begun = Instant::now();
-            bench.apply(bench.run(&hetzner_bundle(), &[TOKEN], hosts.clone())).await.0.unwrap();
-            taken[index].push(begun.elapsed().as_millis());
-            bench.destroy(bench.run(&hetzner_bundle(), &[TOKEN], hosts)).await.0.unwrap();
-        }
-    }
-    taken.iter_mut().for_each(|times| times.sort_unstable());
-    println!("apply in ms, direct and unconfined: {:?}; by the proxy and confined: {:?}", taken[0], taken[1]);
 }
