@@ -14,7 +14,7 @@ use catalyst_domain::host_name::covers;
 use catalyst_domain::provider::{Descriptor, ProviderSetting, SecretSource, SettingSource};
 
 pub use line::NotAGrant;
-pub use rights::{Basis, Rights, RunHosts};
+pub use rights::{Basis, Rights};
 
 use crate::policy::provider_address;
 

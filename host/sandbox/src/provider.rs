@@ -181,12 +181,13 @@ impl Plugin {
         asked: Asked,
         request: &Request,
         context: &RenderContext,
+        rights: Arc<Rights>,
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
         let mut call = self.caller.open(asked).await?;
         let called = match self.caller.bounded(self.code.bound.render(&mut call.store, request, context)).await {
             // In the call's slot to its end, so that what a plugin makes the host read is bounded as its own work is.
             Some(Ok(Ok(bundle))) => {
-                Some(self.admitted(bundle, request, &context.present_secrets, Arc::clone(&call.slots)).await.map(Ok))
+                Some(self.admitted(bundle, request, context, rights, Arc::clone(&call.slots)).await.map(Ok))
             }
             other => other,
         };
@@ -267,8 +268,15 @@ impl Plugin {
     }
 
     /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls, and counts as the plugin's.
-    async fn admitted(&self, bundle: Bundle, request: &Request, present: &[String], slots: Slots) -> Called<Bundle> {
-        let rights = self.rights();
+    async fn admitted(
+        &self,
+        bundle: Bundle,
+        request: &Request,
+        context: &RenderContext,
+        rights: Arc<Rights>,
+        slots: Slots,
+    ) -> Called<Bundle> {
+        let present = &context.present_secrets;
         let terms = Terms { present_secrets: Some(present), ..self.terms(&rights, &request.extra) };
         if self.module.admits(&bundle, terms) {
             return Ok(bundle);

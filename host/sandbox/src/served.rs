@@ -75,10 +75,11 @@ impl Provider {
         context: &RenderContext,
     ) -> Result<Result<Bundle, Vec<Finding>>, CallError> {
         // What is granted decides on what is rendered, so an answer is remembered under the grants that it passed.
-        let asked = self.caller().ask(Function::Render, &(request, context, self.rights().fingerprint()));
+        let rights = self.rights();
+        let asked = self.caller().ask(Function::Render, &(request, context, rights.fingerprint()));
         let call = |plugin: Arc<Plugin>| {
-            let (request, context) = (request.clone(), context.clone());
-            async move { plugin.render(asked, &request, &context).await }
+            let (request, context, rights) = (request.clone(), context.clone(), Arc::clone(&rights));
+            async move { plugin.render(asked, &request, &context, rights).await }
         };
         self.call(asked, call).await
     }

@@ -5,7 +5,7 @@ use crate::egress::{ApplicationCredential, HostGrant, RunHosts, service_urls};
 use crate::outbound::{NamedBy, Url};
 use catalyst_domain::{Level, SecretValue, Secrets, phase};
 use catalyst_sandbox::Provider;
-use catalyst_sandbox::grants::{self, ArgumentSource, Grant};
+use catalyst_sandbox::grants::{self, ArgumentSource, Grant, Rights};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -24,10 +24,10 @@ impl Hand {
         }
         let Some(record) = self.record() else { return RunHosts::default() };
         let Some(provider) = self.driver.provider_of(&record) else { return RunHosts::default() };
-        let (mut hosts, rights) = (granted(&provider), provider.rights());
-        let asked = identity_service(rights.grants(), &record.request.extra, secrets);
+        let (settings, rights) = (&record.request.extra, provider.rights());
+        let mut hosts = granted(&provider, &rights, settings);
+        let asked = identity_service(rights.grants(), settings, secrets);
         let Some((auth_url, credential)) = asked else { return hosts };
-        hosts.cloud.extend(HostGrant::of_url(&auth_url, NamedBy::Stranger));
         match service_urls(&self.driver.settings.outbound, &auth_url, &credential).await {
             Ok(urls) => {
                 let services = urls.iter().filter_map(|url| HostGrant::of_url(url, NamedBy::Stranger));
@@ -46,9 +46,9 @@ impl Hand {
     }
 }
 
-/// What a plugin declares and the operator granted: the hosts of its cloud, and registries of providers that are not OpenTofu's own. A
-/// host to which the operator gave an address of its own is the operator's word.
-fn granted(provider: &Provider) -> RunHosts {
+/// What a plugin declares and the operator granted: the hosts of its cloud, the addresses of its request, and registries of providers
+/// that are not OpenTofu's own. Only a host for which the operator configured an address may be on a private network.
+fn granted(provider: &Provider, rights: &Rights, settings: &Map<String, Value>) -> RunHosts {
     let registry = |source: &str| match source.split('/').collect::<Vec<_>>().as_slice() {
         [host, _, _] => HostGrant::parse(host, NamedBy::Stranger).ok(),
         _ => None,
@@ -60,12 +60,21 @@ fn granted(provider: &Provider) -> RunHosts {
     };
     RunHosts {
         install: provider.descriptor().tofu_providers.iter().filter_map(|one| registry(&one.source)).collect(),
-        cloud: provider.rights().hosts().iter().filter_map(cloud).collect(),
+        cloud: rights.hosts().iter().filter_map(cloud).chain(requested(rights, settings)).collect(),
     }
 }
 
-/// The identity service of a run and the credential for it. The host sends the credential there itself, so nothing of it is a bundle's
-/// word: the address is the request's own, and one provider has the right to connect there with these secrets.
+/// The hosts of the addresses that a request itself has.
+fn requested(rights: &Rights, settings: &Map<String, Value>) -> Vec<HostGrant> {
+    let grant = |address: &str| match address.contains("://") {
+        true => Url::parse(address).ok().and_then(|url| HostGrant::of_url(&url, NamedBy::Stranger)),
+        false => HostGrant::parse(address, NamedBy::Stranger).ok(),
+    };
+    rights.request_addresses(settings).into_iter().filter_map(grant).collect()
+}
+
+/// The identity service of a run and the credential for it. The host itself sends the credential there, so a bundle has no influence on
+/// either: the address is the request's own, and one provider has the right to connect there with these secrets.
 fn identity_service<'a>(
     rights: &BTreeSet<Grant>,
     settings: &Map<String, Value>,
@@ -105,6 +114,7 @@ fn identity_service<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use catalyst_domain::provider::{Catalogue, Descriptor, ProviderSetting, SettingSource, TofuProvider};
 
     fn argument(provider: &str, argument: &str, from: ArgumentSource) -> Grant {
         Grant::Argument { provider: provider.into(), argument: argument.into(), from }
@@ -141,6 +151,52 @@ mod tests {
         ] {
             let rights = BTreeSet::from_iter(rights);
             assert!(identity_service(&rights, settings, &secrets).is_none(), "{rights:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_reaches_the_address_of_its_request_where_an_argument_may_have_it() {
+        let setting = |address| ProviderSetting {
+            argument: "endpoint".into(),
+            source: SettingSource::Request("endpoint".into()),
+            address,
+        };
+        let rights = |address| {
+            let acme = TofuProvider {
+                source: "acme/cloud".into(),
+                version: "1.0.0".into(),
+                settings: Some(vec![setting(address)]),
+            };
+            let descriptor = Descriptor {
+                id: "acme".into(),
+                display_name: "Acme".into(),
+                version: "1.0.0".into(),
+                secrets: Vec::new(),
+                tofu_providers: vec![acme],
+                bearer_resource: None,
+                catalogue: Catalogue {
+                    as_of: "2026-01-01".into(),
+                    currency: "EUR".into(),
+                    regions: Vec::new(),
+                    machine_types: Vec::new(),
+                },
+                user_data_limit: 1,
+                settings_schema: "{}".into(),
+                api_hosts: Vec::new(),
+            };
+            Rights::as_declared(grants::Basis::Declared, &descriptor)
+        };
+        for (address, reached) in [
+            ("https://cloud.example:8443/v1", Some("cloud.example:8443")),
+            ("cloud.example:5000", Some("cloud.example:5000")),
+            ("cloud.example", Some("cloud.example:443")),
+            ("https://cloud.example@evil.example/", None),
+        ] {
+            let settings = serde_json::json!({"endpoint": address});
+            let hosts = requested(&rights(true), settings.as_object().unwrap());
+            let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+            assert_eq!(hosts.first().map(String::as_str), reached, "{address}");
+            assert!(requested(&rights(false), settings.as_object().unwrap()).is_empty(), "a value is no address");
         }
     }
 }

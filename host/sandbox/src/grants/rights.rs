@@ -31,15 +31,6 @@ impl Basis {
     }
 }
 
-/// Hosts that the runs of one deployment may reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunHosts {
-    /// Those of its plugin.
-    pub granted: Vec<HostGrant>,
-    /// Those that its request names, in lower case. The operator named none of them, so each is judged as an address of a request.
-    pub of_request: BTreeSet<String>,
-}
-
 /// The rights of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rights {
@@ -134,20 +125,16 @@ impl Rights {
         others.chain(led.iter().copied()).cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The hosts of the addresses that a request itself names, where the plugin may connect its provider to them: such as
-    /// a cloud's identity service. `settings` are the request's own keys of that cloud. What they lead to is judged by whoever
-    /// connects.
-    pub fn request_hosts(&self, settings: &Map<String, Value>) -> BTreeSet<String> {
+    /// The addresses of a request that the plugin may connect its provider to, such as that of a cloud's identity service.
+    /// `settings` are the request's keys of that cloud. An address in any but the plainest form is left out. Each is a caller's
+    /// input, so the connection must be restricted to public and allowed networks.
+    pub fn request_addresses<'a>(&self, settings: &'a Map<String, Value>) -> BTreeSet<&'a str> {
         let keys = self.granted.iter().filter_map(|grant| match grant {
             Grant::Argument { from: ArgumentSource::AddressOf(key), .. } => Some(key),
             _ => None,
         });
-        keys.filter_map(|key| settings.get(key)?.as_str()).filter_map(address_host).collect()
-    }
-
-    /// All that a run of a deployment with these settings may reach.
-    pub fn run_hosts(&self, settings: &Map<String, Value>) -> RunHosts {
-        RunHosts { granted: self.hosts(), of_request: self.request_hosts(settings) }
+        let addresses = keys.filter_map(|key| settings.get(key)?.as_str()).map(str::trim);
+        addresses.filter(|address| address_host(address).is_some()).collect()
     }
 
     /// Whether this host may be reached.

@@ -122,12 +122,13 @@ fn the_hosts_of_a_plugin_are_those_that_are_declared_and_granted() {
 }
 
 #[test]
-fn a_requests_own_address_is_a_host_only_where_it_may_be_one() {
+fn an_address_of_a_request_counts_only_where_an_argument_may_have_it() {
     let rights = Rights::granted(&descriptor(), grants(&LINES));
-    let settings = json!({"authUrl": "https://auth.private.example:5000/v3", "zone": "https://elsewhere.example"});
-    let hosts = rights.run_hosts(settings.as_object().unwrap());
-    assert_eq!(hosts.of_request, BTreeSet::from(["auth.private.example".to_owned()]));
-    assert_eq!(hosts.granted, rights.hosts());
+    let settings = json!({"authUrl": " https://auth.private.example:5000/v3", "zone": "https://elsewhere.example"});
+    let addresses = rights.request_addresses(settings.as_object().unwrap());
+    assert_eq!(addresses, BTreeSet::from(["https://auth.private.example:5000/v3"]));
+    let odd = json!({"authUrl": "https://auth.private.example@evil.example/"});
+    assert!(rights.request_addresses(odd.as_object().unwrap()).is_empty());
     let none = Rights::granted(&descriptor(), grants(&LINES[1..]));
-    assert!(none.request_hosts(settings.as_object().unwrap()).is_empty());
+    assert!(none.request_addresses(settings.as_object().unwrap()).is_empty());
 }
