@@ -283,7 +283,8 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-fn plain_settings(root: &Path) -> Settings {
+/// A store below a folder, in the layout of a host's data, where nothing is sealed.
+pub fn plain_settings(root: &Path) -> Settings {
     Settings {
         deployments_dir: root.join("deployments"),
         kubeconfigs_dir: root.join("kubeconfigs"),

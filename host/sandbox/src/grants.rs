@@ -49,7 +49,7 @@ pub enum Grant {
     Argument {
         /// Full address of the provider.
         provider: String,
-        /// Name of the argument, with the names of the blocks that it stands in before it.
+        /// Name of the argument, with the names of its enclosing blocks before it, as in `endpoints.compute`.
         argument: String,
         /// Where its value comes from.
         from: ArgumentSource,

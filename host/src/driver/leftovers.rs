@@ -65,7 +65,8 @@ impl Driver {
             Err(error) => return tracing::warn!(%error, "sealed secrets of interrupted runs cannot be looked for"),
         };
         for (id, ended_at) in kept {
-            let is_of_use = self.store.get(&id).is_some_and(|record| record.status != Status::Destroyed);
+            let known = self.store.get(&id).map(|record| record.status != Status::Destroyed);
+            let is_of_use = known.unwrap_or_else(|| self.store.has_unread_record(&id));
             if !is_of_use || self.time_left(ended_at).is_zero() {
                 self.forget_sealed(&id).await;
             }
@@ -93,8 +94,13 @@ impl Driver {
         if !has.await.map_err(|error| error.to_string())?.map_err(words)? {
             return Ok(());
         }
-        if let Some(record) = self.store.get(id).filter(|record| record.status != Status::Destroyed) {
-            self.keep_leftovers(&record).await?;
+        match self.store.get(id) {
+            Some(record) if record.status != Status::Destroyed => self.keep_leftovers(&record).await?,
+            Some(_) => {}
+            None if self.store.has_unread_record(id) => {
+                return Err("its record could not be read at the start".to_owned());
+            }
+            None => {}
         }
         let (engine, of) = (self.engine.clone(), id.clone());
         let removed = spawn_blocking(move || engine.remove_leftovers(&of));
@@ -164,9 +170,22 @@ impl Driver {
     /// earlier one has been used.
     pub(super) async fn run_ended(&self, id: &DeploymentId) {
         self.vault.run_ended(id);
-        // With the process they go from memory, so the sealed ones are all that is left.
-        if !self.stop.is_cancelled() {
+        if self.stop.is_cancelled() {
+            self.renew_sealed(id).await;
+        } else {
             self.forget_sealed(id).await;
+        }
+    }
+
+    /// Memory ends with the process, so where secrets are sealed, those of the run that just ended replace the older ones.
+    async fn renew_sealed(&self, id: &DeploymentId) {
+        let Some(secrets) = self.vault.get(id) else { return };
+        if !matches!(self.store.run_secrets(id).await, Ok(Some(_))) {
+            return;
+        }
+        let renewed = RunSecrets { secrets, ended_at: Timestamp::now() };
+        if let Err(error) = self.store.put_run_secrets(id, renewed).await {
+            tracing::warn!(deployment.id = %id, %error, "the sealed secrets of an earlier run stay");
         }
     }
 

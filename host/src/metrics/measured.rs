@@ -231,6 +231,10 @@ impl Store for Measured {
         self.took("unlock_state", self.inner.unlock_state(id, lock)).await
     }
 
+    fn has_unread_record(&self, id: &DeploymentId) -> bool {
+        self.inner.has_unread_record(id)
+    }
+
     fn unusable(&self) -> Option<StorageError> {
         self.inner.unusable()
     }

@@ -223,6 +223,10 @@ impl Store for FileStore {
         self.with_states(id, move |states| states.unlock(lock.as_deref())).await.map_err(StateError::Storage)?
     }
 
+    fn has_unread_record(&self, id: &DeploymentId) -> bool {
+        self.0.left_out.contains(id)
+    }
+
     fn unusable(&self) -> Option<StorageError> {
         if self.0.health.probe_is_due() {
             let inner = self.0.clone();

@@ -14,7 +14,7 @@ use catalyst_domain::kubeconfig::{BearerFault, Kubeconfig, authorise, sha256_hex
 use catalyst_domain::record::ServerFault;
 use catalyst_domain::transition::apply;
 use catalyst_domain::{DeploymentId, Fact, Record, Status, Timestamp};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 const WRITE_RECORD: &str = "write the record";
@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     sealer: Sealer,
     names: Names,
     all: RwLock<HashMap<DeploymentId, Arc<Deployment>>>,
+    /// Deployments whose record could not be read at the start.
+    pub(crate) left_out: HashSet<DeploymentId>,
 }
 
 impl Inner {
@@ -40,11 +42,12 @@ impl Inner {
         health: Health,
         settings: &Settings,
         loaded: Vec<Record>,
+        left_out: HashSet<DeploymentId>,
     ) -> Self {
         let all = loaded.into_iter().map(|record| (record.id.clone(), Arc::new(Deployment::new(record)))).collect();
         let (names, all) = (Names::default(), RwLock::new(all));
         let (log_cap_bytes, sealer) = (settings.log_cap_bytes, Sealer::new(settings));
-        Self { records, states, kubeconfigs, health, log_cap_bytes, sealer, names, all }
+        Self { records, states, kubeconfigs, health, log_cap_bytes, sealer, names, all, left_out }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -256,6 +256,10 @@ pub trait Store: Send + Sync + 'static {
     /// Gives the lock back; `None` forces it.
     async fn unlock_state(&self, id: &DeploymentId, lock: Option<&str>) -> Result<(), StateError>;
 
+    /// Whether there was a record of this deployment at the start that could not be read: a damaged one, one of a newer version, or
+    /// one that the disk did not return. The deployment is not served, and what is kept of it must stay.
+    fn has_unread_record(&self, id: &DeploymentId) -> bool;
+
     /// Why the store must not be relied on, if so. Mutating routes answer 503 then, and readiness fails.
     fn unusable(&self) -> Option<StorageError>;
 }

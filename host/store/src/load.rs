@@ -3,6 +3,7 @@
 use crate::folder::{Folder, WriteFault};
 use catalyst_domain::record::SCHEMA;
 use catalyst_domain::{DeploymentId, Record};
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
@@ -30,6 +31,8 @@ pub(crate) struct Loaded {
     pub(crate) records: Vec<Record>,
     /// The disk failed at a file that may be a record.
     pub(crate) unread: Option<io::Error>,
+    /// The deployments whose record was left out, for whatever reason.
+    pub(crate) left_out: HashSet<DeploymentId>,
 }
 
 /// Why a file gave no record.
@@ -42,13 +45,14 @@ enum ReadFault {
 
 /// Reads all records. What is no record is reported and left where it is.
 pub(crate) fn records(folder: &Folder) -> io::Result<Loaded> {
-    let mut loaded = Loaded { records: Vec::new(), unread: None };
+    let mut loaded = Loaded { records: Vec::new(), unread: None, left_out: HashSet::new() };
     for name in folder.names()? {
         let Some(stem) = name.strip_suffix(".json").filter(|stem| !stem.starts_with('.')) else { continue };
         match read(folder, &name, stem) {
             Ok(record) => loaded.records.push(record),
             Err(fault) => {
                 tracing::error!(file = %name, why = fault.words(), "a record cannot be read and is left out");
+                loaded.left_out.extend(DeploymentId::parse(stem));
                 if let ReadFault::Disk(error) = fault {
                     loaded.unread = Some(error);
                 }

@@ -124,7 +124,7 @@ impl FileStore {
             tracing::info!(files = swept, "temporary files of an interrupted write were removed");
         }
         let taken_in = load::take_in_older_layout(&settings.deployments_dir, &records);
-        let load::Loaded { records: loaded, unread } = load::records(&records).map_err(fault)?;
+        let load::Loaded { records: loaded, unread, left_out } = load::records(&records).map_err(fault)?;
         let health = health::Health::default();
         if let Some(error) = taken_in.err().or(unread) {
             // Served without it, its name could be given away while its cluster lives.
@@ -144,7 +144,7 @@ impl FileStore {
             health.fault("sync the folder of states", &WriteFault::Unknown(error));
         }
         note_key(&states, settings.state_key.as_ref(), &health);
-        let inner = Arc::new(Inner::new(records, states, kubeconfigs, health, settings, loaded));
+        let inner = Arc::new(Inner::new(records, states, kubeconfigs, health, settings, loaded, left_out));
         inner.reread_kubeconfigs();
         tracing::info!(deployments = inner.len(), "the store is open");
         seal_kept::begin(&inner);

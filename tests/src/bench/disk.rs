@@ -16,15 +16,8 @@ const TOGETHER: usize = 10;
 
 /// The store on the folders of a host that is not running.
 pub fn store(folder: &Path) -> anyhow::Result<Arc<FileStore>> {
-    Ok(FileStore::open(Settings {
-        deployments_dir: folder.join("deployments"),
-        kubeconfigs_dir: folder.join("kubeconfigs"),
-        state_dir: folder.join("state"),
-        lock_wait: std::time::Duration::from_secs(5),
-        log_cap_bytes: 64 * 1024 * 1024,
-        state_key: None,
-        seal: catalyst_store::Seal::States,
-    })?)
+    let settings = Settings { log_cap_bytes: 64 * 1024 * 1024, ..catalyst_tests::storage::plain_settings(folder) };
+    Ok(FileStore::open(settings)?)
 }
 
 /// Fills a host's folder with ended deployments, numbered from 1. The store writes the first; the others are its file with another

@@ -7,7 +7,7 @@ use catalyst::outbound::{self, AllowedClouds, NamedBy, Outbound, ProxyConfig, Ur
 use catalyst_domain::SecretValue;
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_openstack::Openstack;
-use catalyst_plugin_sdk::{DeploymentRequest, DomainMode, Provisioner, RegionSlot, RenderContext, Rendered};
+use catalyst_plugin_sdk::{DeploymentRequest, Provisioner, RegionSlot, RenderContext, Rendered};
 use catalyst_tests::hetzner::Project;
 use catalyst_tests::hetzner::module as hetzner;
 use catalyst_tests::openstack::module as openstack;
@@ -24,23 +24,15 @@ pub fn request(provider: &str, region: &str, size: &str, extra: &serde_json::Val
         org_name: "Example".to_owned(),
         org_email: "ops@example.test".to_owned(),
         sovereign_fqdn: "acme.example.test".to_owned(),
-        domain_mode: DomainMode::Byo,
-        pool_domain: String::new(),
-        subdomain: String::new(),
-        region: String::new(),
-        control_plane_size: String::new(),
-        worker_size: String::new(),
-        worker_count: 0,
-        ha_enabled: false,
         regions: vec![RegionSlot {
             provider: provider.to_owned(),
             cloud_region: region.to_owned(),
             control_plane_size: size.to_owned(),
-            worker_size: String::new(),
-            worker_count: 0,
+            ..RegionSlot::default()
         }],
         ssh_public_key: key.to_owned(),
         extra: extra.to_string(),
+        ..DeploymentRequest::default()
     }
 }
 

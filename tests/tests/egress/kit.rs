@@ -9,6 +9,7 @@ use catalyst_domain::record::{NewRecord, ProviderRef};
 use catalyst_domain::{DeploymentId, Level, Record, SecretValue, Secrets, Timestamp};
 use catalyst_plugin_sdk::Rendered;
 use catalyst_store::{FileStore, Store};
+use catalyst_tests::storage::plain_settings;
 use catalyst_tests::tofu::{pinned, secret_value};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -60,15 +61,7 @@ impl Bench {
         let mut pass_env: Vec<(OsString, OsString)> =
             vec![("PATH".into(), "/usr/bin:/bin".into()), ("SSL_CERT_FILE".into(), setup.trust.clone().into())];
         pass_env.extend(setup.pass.iter().map(|(name, value)| ((*name).into(), value.into())));
-        let store = FileStore::open(catalyst_store::Settings {
-            deployments_dir: path("deployments"),
-            kubeconfigs_dir: path("kubeconfigs"),
-            state_dir: path("state"),
-            lock_wait: Duration::from_secs(1),
-            log_cap_bytes: 1 << 20,
-            state_key: None,
-            seal: catalyst_store::Seal::States,
-        });
+        let store = FileStore::open(plain_settings(folder.path()));
         let store: Arc<dyn Store> = store.unwrap();
         let settings = Settings {
             tofu_bin: catalyst_tests::tools::path("tofu").unwrap(),

@@ -133,16 +133,7 @@ impl Server {
             std::fs::write(path("kubeconfigs"), "").unwrap();
         }
         let metrics = Arc::new(Metrics::default());
-        let store = FileStore::open(catalyst_store::Settings {
-            deployments_dir: path("deployments"),
-            kubeconfigs_dir: path("kubeconfigs"),
-            state_dir: path("state"),
-            lock_wait: Duration::from_secs(1),
-            log_cap_bytes: 1 << 20,
-            state_key: None,
-            seal: catalyst_store::Seal::States,
-        })
-        .unwrap();
+        let store = FileStore::open(catalyst_tests::storage::plain_settings(folder.path())).unwrap();
         let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
         let engine = Engine::new(engine_settings(folder.path(), &setup), store.clone()).await.unwrap();
         let stop = CancellationToken::new();

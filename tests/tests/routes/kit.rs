@@ -170,7 +170,7 @@ pub fn check(answer: &Answer, status: u16, word: &str) {
 
 pub fn kubeconfig(server: &str) -> String {
     json!({"apiVersion": "v1", "kind": "Config", "current-context": "d",
-        "clusters": [{"name": "d", "cluster": {"server": server, "certificate-authority-data": "Y2E="}}],
+        "clusters": [{"name": "d", "cluster": {"server": server}}],
         "contexts": [{"name": "d", "context": {"cluster": "d", "user": "d"}}],
         "users": [{"name": "d", "user": {"token": "t"}}]})
     .to_string()

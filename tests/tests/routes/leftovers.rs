@@ -1,6 +1,8 @@
 //! What a run that was killed with its host leaves on disk: its secrets are gone or sealed with the next start, and its retry and
 //! its destroy have them all the same.
 
+mod faults;
+
 use crate::kit::*;
 use catalyst_tests::host::wait_for;
 use catalyst_tests::world::{LIMIT, PULL_TOKEN, TOKEN};
@@ -274,8 +276,11 @@ async fn whose_time_is_over_or_who_is_to_be_remembered_for_no_time_is_gone_at_th
     for ttl in ["0", "1s"] {
         let mut scene = Scene::start(&[WITH_KEY[0], ("CATALYST_SECRETS_TTL", ttl)]);
         let id = scene.killed_in_init("no-time.example");
-        // The time counts from when the run was last heard of: a late start does not lengthen it.
-        std::thread::sleep(std::time::Duration::from_millis(1_500));
+        // The time counts from when the run last wrote: a late start does not lengthen it.
+        let written = std::fs::metadata(scene.work(&id).join(VARIABLES)).unwrap().modified().unwrap();
+        wait_for("its time to be over", LIMIT, || {
+            (written.elapsed().unwrap_or_default() > std::time::Duration::from_secs(1)).then_some(())
+        });
         scene.host.up();
         scene.until(&id, "failed");
         scene.nothing_in_plain(&id);

@@ -17,7 +17,7 @@ pub enum SettingSource {
 /// An argument that a module sets in a `provider` block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderSetting {
-    /// Its name, with the names of the blocks that it stands in before it, as in `endpoints.compute`.
+    /// Name of the argument, with the names of its enclosing blocks before it, as in `endpoints.compute`.
     pub argument: String,
     /// Where its value comes from.
     pub source: SettingSource,

@@ -144,6 +144,10 @@ impl Store for StateStore {
             }
         })
     }
+    fn has_unread_record(&self, _: &DeploymentId) -> bool {
+        false
+    }
+
     fn unusable(&self) -> Option<StorageError> {
         None
     }

@@ -161,3 +161,16 @@ fn a_mirror_with_a_template_in_its_path_stays_a_path() {
     let file = work.write_settings(None).unwrap();
     assert_eq!(std::fs::read_to_string(file).unwrap(), "provider_installation {\n  direct {}\n}\n");
 }
+
+#[test]
+fn a_work_folder_that_cannot_be_read_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root(&folder);
+    let ids = [1, 2, 3].map(|number| DeploymentId::from_bytes([number; 8]));
+    ids.iter().for_each(|id| drop(root.folder(id).unwrap()));
+    let bad = |work: &WorkFolder| work.path().ends_with(ids[1].as_str());
+    let mut found =
+        root.those(|work| if bad(work) { Err(std::io::Error::other("permission denied")) } else { Ok(true) }).unwrap();
+    found.sort();
+    assert_eq!(found, [ids[0].clone(), ids[2].clone()]);
+}

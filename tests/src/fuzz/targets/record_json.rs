@@ -1,12 +1,12 @@
 //! A record as somebody left it on the disk: it is taken or left out, and one that is taken is written as it was read.
 
 use crate::fuzz::{Pure, Random, Target, Verdict};
+use crate::storage::plain_settings;
 use catalyst_domain::record::{NewRecord, ProviderRef};
 use catalyst_domain::{DeploymentId, Record, Request, Timestamp};
-use catalyst_store::{FileStore, Settings, Store};
+use catalyst_store::{FileStore, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 const PIECES: &[&str] = &[
     "\"status\":\"ready\"",
@@ -65,16 +65,7 @@ impl Volume {
     }
 
     pub(super) fn open(&self) -> Arc<FileStore> {
-        let settings = Settings {
-            deployments_dir: self.deployments(),
-            kubeconfigs_dir: self.0.path().join("kubeconfigs"),
-            state_dir: self.0.path().join("state"),
-            lock_wait: Duration::from_secs(5),
-            log_cap_bytes: 1 << 20,
-            state_key: None,
-            seal: catalyst_store::Seal::States,
-        };
-        FileStore::open(settings).unwrap()
+        FileStore::open(plain_settings(self.0.path())).unwrap()
     }
 }
 
