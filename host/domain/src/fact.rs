@@ -14,6 +14,8 @@ pub enum Fact {
     Rendered {
         /// SHA-256 of the bundle, as hex.
         digest: String,
+        /// The plugin's rights at that time, as lines of `plugins.lock`.
+        rights: Vec<String>,
     },
     /// An OpenTofu child was started.
     ChildStarted(Child),

@@ -77,6 +77,10 @@ pub struct Record {
     /// SHA-256 of the rendered bundle, as hex.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub render_digest: String,
+    /// The rights of the plugin at that time, as lines of `plugins.lock`: what a run may do whose plugin is loaded no more. Empty in
+    /// records of releases before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub render_rights: Vec<String>,
     /// Digest of the render that a person approved; blank when any will do.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub approved_render_digest: String,
@@ -215,6 +219,7 @@ impl Record {
             kubeconfig_refusal: String::new(),
             provider: Some(new.provider),
             render_digest: String::new(),
+            render_rights: Vec::new(),
             approved_render_digest: String::new(),
             idempotency: None,
             read_tokens: Vec::new(),

@@ -28,9 +28,10 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
     let mut next = record.clone();
     let from = record.status;
     match fact {
-        Fact::Rendered { digest } => {
+        Fact::Rendered { digest, rights } => {
             only(from, &[Status::Provisioning])?;
             next.render_digest.clone_from(digest);
+            next.render_rights.clone_from(rights);
         }
         Fact::ChildStarted(child) => {
             only(from, &[Status::Provisioning, Status::TofuApplying, Status::Destroying])?;

@@ -62,6 +62,11 @@ impl Gate {
         self.pins.rights(provider.file_name(), provider.descriptor())
     }
 
+    /// Whether a grant that once stood in the lock was taken back.
+    pub fn took_back(&self, line: &str) -> bool {
+        self.pins.took_back(line)
+    }
+
     /// Whether a component that served may go on although its file is there no more as it was.
     pub fn still_admits(&self, provider: &Provider) -> bool {
         self.pins.allow(provider.file_name(), provider.digest()).is_ok() && self.trusts(provider)

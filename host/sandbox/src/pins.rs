@@ -187,6 +187,18 @@ impl Pins {
         }
     }
 
+    /// Whether a grant that once stood in the lock, as its whole line, was taken back. A file of which the lock says nothing any more
+    /// is one that is gone, and what it was granted holds for what it made.
+    pub(crate) fn took_back(&self, line: &str) -> bool {
+        let (Self::Named(named), Some(grants)) = (self, self.grants()) else { return false };
+        let Some(Ok((file, right))) = line.strip_prefix("grant ").map(granted_to) else { return true };
+        match (grants.get(file), right) {
+            (Some(granted), Some(right)) => !granted.contains(&right),
+            (Some(_), None) => false,
+            (None, _) => named.digests.contains_key(file),
+        }
+    }
+
     fn grants(&self) -> Option<&BTreeMap<String, BTreeSet<Grant>>> {
         match self {
             Self::None => None,
@@ -284,6 +296,25 @@ mod tests {
         let pins = Pins::read(folder.path(), before).unwrap();
         assert!(matches!(pins.allow_wanted("a.wasm", &descriptor), Err(LoadError::NotGranted { .. })));
         assert_eq!(pins.known(), before);
+    }
+
+    #[test]
+    fn a_grant_is_taken_back_while_the_lock_still_speaks_of_its_file() {
+        let line = "grant a.wasm host api.example.org";
+        let pin = format!("sha256:{}  a.wasm\n", "ab".repeat(32));
+        for (lock, taken) in [
+            (pin.clone(), false),
+            (format!("{pin}{line}\n"), false),
+            (format!("{pin}grant a.wasm nothing\n"), true),
+            ("grant a.wasm host other.example.org\n".to_owned(), true),
+            (format!("{pin}grant b.wasm nothing\n"), true),
+            ("grant b.wasm nothing\n".to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(Pins::parse(&lock).unwrap().took_back(line), taken, "{lock}");
+        }
+        assert!(!Pins::None.took_back(line));
+        assert!(Pins::parse("grant b.wasm nothing\n").unwrap().took_back("grant a.wasm something new"));
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl Sandbox {
         readings: &mut Readings,
     ) -> LoadReport {
         readings.before = gate.known();
+        self.hold_to(&gate);
         let before = readings.before;
         for surplus in candidates.iter_mut().skip(PLUGINS_IN_FOLDER) {
             surplus.judged = Judged::Refused(Refusal::here(&LoadError::TooMany { limit: PLUGINS_IN_FOLDER }));

@@ -54,6 +54,7 @@ impl Sandbox {
         let Ok(Ok(gate)) = blocking(move || Ok(Gate::read(&dir, keys.as_deref(), before))).await else { return };
         admission.before = gate.known();
         admission.gate = Arc::new(gate);
+        self.hold_to(&admission.gate);
         for candidate in candidates {
             let judged = self.judged_anew(candidate, &admission.gate).await;
             if let Some(judged) = judged {

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use crate::cache::Cache;
 use crate::engine::{self, Allocator};
 use crate::error::SandboxError;
+use crate::gate::Gate;
 use crate::lane::Lanes;
 use crate::ledger::{GrantChange, Ledger};
 use crate::limits::{CALLS_AT_ONCE, Settings};
@@ -35,6 +36,8 @@ pub struct Sandbox {
     shared: Arc<Shared>,
     keys: Option<PathBuf>,
     loaded: ArcSwap<Loaded>,
+    /// What the operator's files said at the last load.
+    gate: ArcSwap<Gate>,
     /// Held during a load: two at once would each miss what the other found.
     readings: Mutex<Readings>,
     counts: Counts,
@@ -83,6 +86,7 @@ impl Sandbox {
             shared: Arc::new(shared),
             keys: settings.keys,
             loaded: ArcSwap::default(),
+            gate: ArcSwap::default(),
             readings: Mutex::default(),
             counts: Counts::default(),
             ledger: Ledger::default(),
@@ -97,6 +101,16 @@ impl Sandbox {
     /// The plugin with this id.
     pub fn provider(&self, id: &str) -> Option<Arc<Provider>> {
         self.loaded.load().providers.get(id).cloned()
+    }
+
+    /// Whether a grant, as the line that once stood for it in `plugins.lock`, was taken back since: the lock still speaks of its file,
+    /// and grants it no more.
+    pub fn took_back(&self, grant: &str) -> bool {
+        self.gate.load().took_back(grant)
+    }
+
+    pub(crate) fn hold_to(&self, gate: &Arc<Gate>) {
+        self.gate.store(Arc::clone(gate));
     }
 
     /// All plugins that serve, by id.

@@ -87,7 +87,9 @@ impl Hand {
         let warnings = &bundle.warnings;
         let entry = |text: &String| Entry::new(Timestamp::now(), phase::HOST, Level::Warn, text.clone());
         self.log(warnings.iter().map(entry).collect()).await;
-        self.fact(Fact::Rendered { digest }).await;
+        let (rights, file) = (provider.rights(), provider.file_name());
+        let rights = rights.grants().iter().map(|grant| format!("grant {file} {grant}")).collect();
+        self.fact(Fact::Rendered { digest, rights }).await;
         Ok(bundle)
     }
 

@@ -64,11 +64,21 @@ impl Driver {
             return Ok(None);
         };
         let (provider, digest) = (self.provider_of(record), record.render_digest.clone());
+        if let (None, Some(taken)) = (&provider, record.render_rights.iter().find(|line| self.is_taken_back(line))) {
+            return Err(format!("its plugin is not loaded, and plugins.lock has no `{taken}` any more"));
+        }
         let settings = record.request.extra.clone();
         // Apart from the tasks of other deployments: reading code takes a while.
         let admitted =
             tokio::task::spawn_blocking(move || admit(&bytes, provider.as_deref(), &settings, &digest)).await;
         admitted.map_err(|_| "the kept bundle could not be read".to_owned())?.map(Some)
+    }
+}
+
+impl Driver {
+    /// Whether this is a grant by which a bundle may have set an argument, and it was taken back.
+    fn is_taken_back(&self, grant: &str) -> bool {
+        grant.split(' ').nth(2) == Some("argument") && self.sandbox.took_back(grant)
     }
 }
 

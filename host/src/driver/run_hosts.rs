@@ -1,13 +1,14 @@
 //! What a run may reach: the hosts that its plugin declares and the operator granted, and those that its cloud names itself.
 
-use super::Hand;
+use super::{Driver, Hand};
 use crate::egress::{ApplicationCredential, HostGrant, RunHosts, service_urls};
 use crate::outbound::{NamedBy, Url};
-use catalyst_domain::{Level, SecretValue, Secrets, phase};
+use catalyst_domain::{Level, Record, SecretValue, Secrets, phase};
 use catalyst_sandbox::Provider;
 use catalyst_sandbox::grants::{self, ArgumentSource, Grant, Rights};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Arguments of an OpenTofu provider whose cloud tells its services by an Identity API, version 3: its address, and an application
 /// credential.
@@ -23,9 +24,9 @@ impl Hand {
             return RunHosts::default();
         }
         let Some(record) = self.record() else { return RunHosts::default() };
-        let Some(provider) = self.driver.provider_of(&record) else { return RunHosts::default() };
-        let (settings, rights) = (&record.request.extra, provider.rights());
-        let mut hosts = granted(&provider, &rights, settings);
+        let provider = self.driver.provider_of(&record);
+        let (settings, rights) = (&record.request.extra, self.driver.rights(provider.as_deref(), &record));
+        let mut hosts = RunHosts { install: registries(provider.as_deref(), &rights), cloud: cloud(&rights, settings) };
         let asked = identity_service(rights.grants(), settings, secrets);
         let Some((auth_url, credential)) = asked else { return hosts };
         match service_urls(&self.driver.settings.outbound, &auth_url, &credential).await {
@@ -46,22 +47,44 @@ impl Hand {
     }
 }
 
-/// What a plugin declares and the operator granted: the hosts of its cloud, the addresses of its request, and registries of providers
-/// that are not OpenTofu's own. Only a host for which the operator configured an address may be on a private network.
-fn granted(provider: &Provider, rights: &Rights, settings: &Map<String, Value>) -> RunHosts {
+impl Driver {
+    /// The rights of the plugin; where it is not loaded, those that it had when it rendered the bundle which is kept, without what was
+    /// taken back since.
+    fn rights(&self, provider: Option<&Provider>, record: &Record) -> Arc<Rights> {
+        if let Some(provider) = provider {
+            return provider.rights();
+        }
+        let standing = record.render_rights.iter().filter(|line| !self.sandbox.took_back(line));
+        // A line that a later release wrote and this one does not know gives nothing.
+        let granted = standing.filter_map(|line| line.splitn(3, ' ').nth(2)?.parse::<Grant>().ok());
+        Arc::new(Rights::kept(granted.collect()))
+    }
+}
+
+/// Registries of providers that are not OpenTofu's own.
+fn registries(provider: Option<&Provider>, rights: &Rights) -> Vec<HostGrant> {
+    let declared = provider.map(|provider| provider.descriptor().tofu_providers.iter().map(|one| one.source.as_str()));
+    let of_arguments = rights.grants().iter().filter_map(|grant| match grant {
+        Grant::Argument { provider, .. } => Some(provider.as_str()),
+        _ => None,
+    });
+    let sources: BTreeSet<&str> = declared.into_iter().flatten().chain(of_arguments).collect();
     let registry = |source: &str| match source.split('/').collect::<Vec<_>>().as_slice() {
         [host, _, _] => HostGrant::parse(host, NamedBy::Stranger).ok(),
         _ => None,
     };
-    let cloud = |grant: &grants::HostGrant| {
+    sources.into_iter().filter_map(registry).collect()
+}
+
+/// The hosts of its cloud that a plugin declares and the operator granted, and the addresses of its request. Only a host for which the
+/// operator configured an address may be on a private network.
+fn cloud(rights: &Rights, settings: &Map<String, Value>) -> Vec<HostGrant> {
+    let host = |grant: &grants::HostGrant| {
         let named_by = if grant.at.is_some() { NamedBy::Operator } else { NamedBy::Stranger };
         let parsed = HostGrant::parse(&grant.pattern, named_by).ok()?;
         Some(HostGrant { address: grant.at, ..parsed })
     };
-    RunHosts {
-        install: provider.descriptor().tofu_providers.iter().filter_map(|one| registry(&one.source)).collect(),
-        cloud: rights.hosts().iter().filter_map(cloud).chain(requested(rights, settings)).collect(),
-    }
+    rights.hosts().iter().filter_map(host).chain(requested(rights, settings)).collect()
 }
 
 /// The hosts of the addresses that a request itself has.

@@ -55,6 +55,11 @@ impl Rights {
         Self { granted, ..Self::as_declared(Basis::Granted, descriptor) }
     }
 
+    /// Those that a plugin had which is loaded no more.
+    pub fn kept(granted: BTreeSet<Grant>) -> Self {
+        Self { basis: Basis::Granted, wanted: granted.clone(), granted, says_arguments: true }
+    }
+
     /// Why it has them.
     pub fn basis(&self) -> Basis {
         self.basis

@@ -177,7 +177,11 @@ async fn a_caller_that_goes_away_leaves_memory_and_disk_equal() {
         begin_and_drop(store.append(&id(number), vec![entry("one")]));
         cut_off += u64::from(begin_and_drop(store.accept_kubeconfig(&id(number), BEARER, &put, at(1))));
         // Goes away while it waits for the lock that the one before holds.
-        begin_and_drop(store.record(&id(number), &Fact::Rendered { digest: "d".to_owned() }, at(1)));
+        begin_and_drop(store.record(
+            &id(number),
+            &Fact::Rendered { digest: "d".to_owned(), rights: Vec::new() },
+            at(1),
+        ));
         let begun = store.record(&id(number), &Fact::ApplyBegan, at(2)).await.unwrap();
         assert!(begun.has_kubeconfig() && store.kubeconfig_present(&id(number)), "begun means done");
         assert_eq!(store.append(&id(number), vec![entry("two")]).await.unwrap(), 2);
