@@ -112,6 +112,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (eq (default "" .Values.env.CATALYST_SEAL) "all") (not (hasKey .Values.secretEnv "CATALYST_STATE_KEY")) -}}
 {{- fail "env.CATALYST_SEAL: all needs a key to seal with (secretEnv.CATALYST_STATE_KEY)" -}}
 {{- end -}}
+{{- range .Values.networkPolicy.egressPorts -}}
+{{- if and (ge (int .) 29100) (le (int .) 29199) -}}
+{{- fail "networkPolicy.egressPorts: must not hold ports of 29100 to 29199, which runs of OpenTofu may connect to on every address" -}}
+{{- end -}}
+{{- end -}}
 {{- $down := int (add .Values.preStopSeconds (include "catalyst.wayDown" . | int)) -}}
 {{- if lt (int .Values.terminationGracePeriodSeconds) $down -}}
 {{- fail (printf "terminationGracePeriodSeconds: must be %d at least: preStopSeconds, then %s s in which the host goes down" $down (include "catalyst.wayDown" .)) -}}

@@ -16,6 +16,7 @@ mod trace;
 
 use crate::compile;
 use crate::config::{Config, VARIABLES};
+use crate::engine;
 use crate::telemetry::Spans;
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -79,6 +80,9 @@ enum Command {
     /// Turn a component into machine code; a host that serves starts itself like this.
     #[command(hide = true)]
     CompileComponent(compile::Arguments),
+    /// Supervise a run of OpenTofu; a host that serves starts itself like this.
+    #[command(hide = true)]
+    Supervise(engine::SuperviseArguments),
 }
 
 /// Runs the command that was given, and says how it ended. An error is to be told by [`exit_code`].
@@ -92,8 +96,16 @@ pub fn main() -> anyhow::Result<ExitCode> {
         // Before there is a thread: what binds a process binds only threads that start later.
         return compile::child(arguments);
     }
+    if let Command::Supervise(arguments) = &cli.command {
+        // A namespace is entered by a process with one thread.
+        engine::supervise(*arguments).context("the run cannot be supervised")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     // Before a secret is read.
     core_dumps::forbid().context("cannot forbid core dumps, in which secrets would be")?;
+    if matches!(cli.command, Command::Serve) && engine::is_first_process() {
+        return engine::run_as_first_process(std::env::args_os().skip(1).collect()).context("cannot start the host");
+    }
     let config = match (Config::from_env(), &cli.command) {
         (Err(error), Command::Doctor(arguments)) => return Ok(doctor::without_settings(&error, arguments)),
         (config, _) => config.context("the environment is not usable")?,
@@ -104,7 +116,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
     let spans = spans(&cli.command, &config, runtime.handle())?;
     trace::init(filter(&cli.command, &config), spans.as_ref())?;
     match cli.command {
-        Command::CompileComponent(arguments) => return compile::child(&arguments),
+        Command::CompileComponent(_) | Command::Supervise(_) => {}
         Command::Plugin(arguments) => return runtime.block_on(plugin::run(config, arguments)),
         Command::Doctor(arguments) => {
             let code = runtime.block_on(doctor::doctor(config, &arguments));
@@ -115,14 +127,14 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Serve => {
             let served = runtime.block_on(serve::serve(config, spans));
             runtime.shutdown_timeout(LEFT_BEHIND);
-            served
+            served?;
         }
-        Command::Dns => runtime.block_on(dns::dns(config)),
-        Command::Openapi => openapi::print(),
-        Command::Token(arguments) => token::run(&arguments),
-        Command::Render(arguments) => runtime.block_on(render::render(config, arguments)),
-        Command::Rehearse(arguments) => runtime.block_on(rehearse::rehearse(config, arguments)),
-    }?;
+        Command::Dns => runtime.block_on(dns::dns(config))?,
+        Command::Openapi => openapi::print()?,
+        Command::Token(arguments) => token::run(&arguments)?,
+        Command::Render(arguments) => runtime.block_on(render::render(config, arguments))?,
+        Command::Rehearse(arguments) => runtime.block_on(rehearse::rehearse(config, arguments))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -24,6 +24,7 @@ mod server_address;
 pub mod take_up;
 mod tofu_state;
 mod turns;
+mod unkept;
 mod vault;
 mod watching;
 
@@ -243,12 +244,6 @@ impl Driver {
             }
         }
         gone
-    }
-
-    /// Takes in what its run left on disk, then as [`Driver::adopt`].
-    async fn adopt_ended(self: &Arc<Self>, record: &Record) -> bool {
-        self.tidy_ended_run(&record.id).await;
-        self.adopt(record).await
     }
 
     /// Records what the start of the process means for a deployment; `false` when that could not be written.

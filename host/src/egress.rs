@@ -24,7 +24,7 @@ pub use refusal::{Refusal, RefusalRule};
 
 use crate::outbound::{AllowedClouds, Destinations, ProxyConfig, SetupError};
 use policy::Policy;
-use refusal::RefusalCounts;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub const REGISTRY_HOSTS: [&str; 4] =
     ["registry.opentofu.org", "github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com"];
 
 /// What the operator decides about the way out of runs. No `Debug`: a proxy's URL may hold a password.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Settings {
     /// `CATALYST_ALLOWED_CLOUDS`: where the word of strangers may lead beside public addresses.
     pub allowed_clouds: AllowedClouds,
@@ -47,7 +47,7 @@ pub struct Settings {
 }
 
 /// What one run may reach.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunHosts {
     /// In the step that installs providers.
     pub install: Vec<HostGrant>,
@@ -55,10 +55,9 @@ pub struct RunHosts {
     pub cloud: Vec<HostGrant>,
 }
 
-/// The way out for all runs of this host. Each run has a [`RunProxy`] of its own.
+/// The way out by an operator's settings, which a [`RunProxy`] serves to one run.
 pub struct Egress {
     policy: Policy,
-    counts: RefusalCounts,
 }
 
 impl Egress {
@@ -70,7 +69,7 @@ impl Egress {
         let upstream = Upstream::new(&settings.proxy, settings.trust_store.as_deref())?;
         let destinations = Destinations::new(settings.allowed_clouds.clone());
         let policy = Policy { destinations, upstream };
-        Ok(Arc::new(Self { policy, counts: RefusalCounts::default() }))
+        Ok(Arc::new(Self { policy }))
     }
 
     /// Serves one run on a listener, until the answer is dropped. `told` hears of each refusal once for each host and step; it must
@@ -85,10 +84,5 @@ impl Egress {
         told: impl Fn(&Refusal) + Send + Sync + 'static,
     ) -> io::Result<RunProxy> {
         RunProxy::start(self.clone(), listener, hosts, Box::new(told))
-    }
-
-    /// Connections that were refused, by step and rule.
-    pub fn refused(&self) -> Vec<(&'static str, &'static str, u64)> {
-        self.counts.now()
     }
 }

@@ -18,20 +18,22 @@ mod hearing;
 mod interrupted;
 mod leftover;
 mod lines;
-mod listeners;
 mod look;
 mod mask;
 mod orphan;
 mod outputs;
 mod probe;
 mod progress;
+mod recovery;
 mod run;
 mod run_folder;
 mod run_queue;
 mod stage;
+mod supervise;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod undelivered;
 mod unkept;
 
 pub use command::RunStep;
@@ -43,24 +45,26 @@ pub use orphan::Reaped;
 pub use outputs::Outputs;
 pub use progress::Progress;
 pub use run_queue::{RunClass, RunPlace, Turn};
+pub use supervise::{
+    Arguments as SuperviseArguments, Layer, LayerState, THIS_PROGRAM, is_first_process, process as supervise,
+    run_as_first_process,
+};
 pub use tally::Load;
 
-use crate::egress::{self, RefusalRule, RunHosts};
+use crate::egress::{self, RunHosts};
 use crate::telemetry;
 use catalyst_domain::provider::Bundle;
-use catalyst_domain::record::Child;
 use catalyst_domain::{DeploymentId, Secrets};
 use catalyst_store::Store;
 use child::Limits;
 use command::Version;
 use confine::Confinement;
-use environment::Proxied;
 use ground::{Ground, WayOut};
 use progress::Outlet;
 use run::Aim;
 use run_queue::{Entered, RunQueue};
 use stage::WorkRoot;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,6 +78,8 @@ use tracing::Instrument;
 /// `Debug`: a proxy's address may hold a password.
 #[derive(Clone)]
 pub struct Settings {
+    /// The file of this program, which supervises each run: [`THIS_PROGRAM`].
+    pub program: PathBuf,
     /// The OpenTofu binary: a path, or a name that is looked up on the `PATH` of `pass_env`.
     pub tofu_bin: PathBuf,
     /// Folder of the work folders; made 0700 when it is not there.
@@ -90,10 +96,12 @@ pub struct Settings {
     pub apply_timeout: Duration,
     /// Time to end after the first interrupt.
     pub stop_grace: Duration,
-    /// Whether OpenTofu and its providers are kept to their own files.
+    /// Whether OpenTofu and its providers are kept from all that is not theirs.
     pub confine: Confine,
     /// How runs reach the network, unless `confine` is off.
     pub egress: egress::Settings,
+    /// Layers of the confinement to leave out, as where the kernel lacks them.
+    pub without: Vec<Layer>,
 }
 
 impl Settings {
@@ -141,9 +149,7 @@ impl Engine {
     /// [`EngineError`] when one of these does not work or OpenTofu is older than 1.6.
     pub async fn new(mut settings: Settings, store: Arc<dyn Store>) -> Result<Arc<Self>, EngineError> {
         environment::keep_what_may_pass(&mut settings);
-        let Ground { settings, folders, binary, confinement, way_out } = Ground::find(settings).await?;
-        let every = environment::of_every_command(&settings, Proxied::AsTheHost);
-        let version = probe::version(&binary, &every, &confinement).await?;
+        let Ground { settings, folders, binary, version, confinement, way_out } = Ground::find(settings).await?;
         let queue = RunQueue::new(settings.max_runs);
         let (busy, heartbeat, tally) = (Arc::default(), hearing::HEARTBEAT, Tally::default());
         Ok(Arc::new(Self {
@@ -161,6 +167,11 @@ impl Engine {
         }))
     }
 
+    /// The layers between a run and all else; empty where none is asked for.
+    pub fn layers(&self) -> &[LayerState] {
+        self.confinement.states()
+    }
+
     /// Version of OpenTofu.
     pub fn version(&self) -> &str {
         self.version.as_str()
@@ -168,14 +179,7 @@ impl Engine {
 
     /// Runs at this moment, and those that ended.
     pub fn load(&self) -> Load {
-        // Each is there from the start, at 0, so that the first one is seen to be one more.
-        let every = RunStep::ALL.iter().flat_map(|step| RefusalRule::ALL.map(|rule| (step.as_str(), rule.as_str())));
-        let mut refused: BTreeMap<_, u64> = every.map(|key| (key, 0)).collect();
-        for (step, rule, count) in self.way_out.iter().flat_map(|way_out| way_out.egress.refused()) {
-            refused.insert((step, rule), count);
-        }
-        let refused = refused.into_iter().map(|((step, rule), count)| (step, rule, count)).collect();
-        Load { refused, ..self.tally.load() }
+        self.tally.load()
     }
 
     /// Whether runs reach only the hosts that they are given.
@@ -216,8 +220,8 @@ impl Engine {
         self.queue.going(subject)
     }
 
-    /// Creates or completes the infrastructure and reads its outputs. Stopping or dropping the future ends OpenTofu; only
-    /// stopping lets it write its state.
+    /// Creates or completes the infrastructure and reads its outputs. Stopping or dropping the future ends OpenTofu, which may write
+    /// its state; only stopping waits for that.
     ///
     /// # Errors
     /// [`RunError`]; what OpenTofu did until then is in the store's state.
@@ -248,48 +252,6 @@ impl Engine {
         Ok(())
     }
 
-    /// After a crash of the host: ends the OpenTofu that it left, if it still lives, releases its lock and takes in the
-    /// state that it could not hand over. Call it before the first run of a deployment whose record names a child.
-    ///
-    /// # Errors
-    /// [`RunErrorKind::Storage`] when lock or state cannot be brought in order.
-    pub async fn reap_orphan(&self, id: &DeploymentId, child: &Child, grace: Duration) -> Result<Reaped, RunError> {
-        let _claim = self.claim(id)?;
-        let reaped = orphan::reap(child, grace).await;
-        if reaped == Reaped::Alive {
-            return Ok(reaped);
-        }
-        self.tidy(id).await?;
-        Ok(reaped)
-    }
-
-    /// Processes that run in a deployment's work folder: what a crash left, also where it came too early for the record.
-    pub fn orphans(&self, id: &DeploymentId) -> Vec<Child> {
-        match self.folders.existing(id) {
-            Ok(Some(folder)) => orphan::running_in(folder.path()),
-            Ok(None) | Err(_) => Vec::new(),
-        }
-    }
-
-    /// Before a decision that rests on the state: releases a lock that nobody holds any more and takes in what a dead run
-    /// could not hand over. Only while no run of the deployment goes.
-    ///
-    /// # Errors
-    /// [`RunErrorKind::Failed`] while a run goes; [`RunErrorKind::Storage`] when lock or state cannot be brought in order.
-    pub async fn settle(&self, id: &DeploymentId) -> Result<(), RunError> {
-        let _claim = self.claim(id)?;
-        self.tidy(id).await
-    }
-
-    async fn tidy(&self, id: &DeploymentId) -> Result<(), RunError> {
-        let failed = |why: String| RunError::new(RunStep::Init, RunErrorKind::Storage, why);
-        leftover::release(&*self.store, id).await.map_err(failed)?;
-        match self.folders.existing(id).map_err(|why| failed(format!("no work folder: {why}")))? {
-            Some(folder) => leftover::take_in(&*self.store, id, &folder).await.map_err(failed),
-            None => Ok(()),
-        }
-    }
-
     /// Removes the work folder of a deployment that is gone, secrets of an interrupted run among it.
     pub fn discard(&self, id: &DeploymentId) {
         if let Err(why) = self.folders.remove(id) {
@@ -314,7 +276,7 @@ impl Engine {
         let mut limits = Limits::new(self.settings.apply_timeout, stop, self.settings.stop_grace);
         limits.heartbeat = self.heartbeat;
         // Boxed: a run holds a child, its pipes and its listener, and callers hold many runs.
-        let going = Box::pin(run::run(self, run, aim, Outlet::new(progress), limits));
+        let going = Box::pin(run::run(self, permit, run, aim, Outlet::new(progress), limits));
         let ended = going.instrument(span.clone()).await;
         if let Err(error) = &ended {
             telemetry::tofu_failed(&span, error.kind);

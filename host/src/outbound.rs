@@ -25,6 +25,7 @@ pub use reqwest::{Method, Url};
 
 use resolver::{JudgedResolver, Lookup, Overridden, SystemLookup};
 use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +41,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CAUSE: usize = 512;
 
 /// Proxy variables, as programs commonly read them; blank means none.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ProxyConfig {
     /// URL for https.
     pub https_proxy: String,
@@ -72,7 +73,7 @@ pub struct Settings {
 }
 
 /// Whose word the target of a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NamedBy {
     /// A setting of the host, or what the service behind one names: it may be anywhere.
     Operator,

@@ -323,6 +323,7 @@ pub(super) fn start_sandbox(
 
 pub(super) fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> engine::Settings {
     engine::Settings {
+        program: engine::THIS_PROGRAM.into(),
         tofu_bin: config.tofu.bin.clone(),
         workdir: config.tofu.workdir.clone(),
         pass_env: config.tofu.env.clone(),
@@ -337,6 +338,7 @@ pub(super) fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> en
             proxy: config.proxy.clone(),
             trust_store: config.trust_store.clone(),
         },
+        without: Vec::new(),
     }
 }
 

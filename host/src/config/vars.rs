@@ -115,8 +115,8 @@ pub const VARIABLES: &[Variable] = &[
     var(
         "CATALYST_TOFU_CONFINE",
         "auto",
-        "auto: OpenTofu reaches its own files only, where the kernel has Landlock; require: no start without, and its runs reach \
-         granted hosts by a proxy; off",
+        "auto: OpenTofu runs behind every layer that holds here, and reaches granted hosts by a proxy; require: no start without \
+         the fence; off",
     ),
     var("CATALYST_MAX_RUNS", "4", "OpenTofu runs at once"),
     var("CATALYST_APPLY_TIMEOUT", "30m", "budget of Phase 0"),

@@ -179,6 +179,7 @@ impl Hand {
         tracing::warn!(deployment.id = %self.id, %error, "phase 0 failed");
         self.say(phase, Level::Error, error.clone()).await;
         self.fact(Fact::Phase0Failed { error }).await;
+        self.driver.forget_unkept(&self.id).await;
         self.driver.run_ended(&self.id).await;
     }
 

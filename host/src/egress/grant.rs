@@ -2,6 +2,7 @@
 
 use crate::outbound::{Host, NamedBy, Url, is_name};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 const HTTPS: u16 = 443;
 
 /// Which hosts an entry means.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostPattern {
     /// One name, in lower case.
     Name(String),
@@ -20,7 +21,7 @@ pub enum HostPattern {
 }
 
 /// Hosts that a run may reach, on one port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostGrant {
     /// The hosts.
     pub hosts: HostPattern,

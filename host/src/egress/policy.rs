@@ -7,6 +7,8 @@ use super::relay::Stream;
 use super::target::Target;
 use super::upstream::Upstream;
 use crate::outbound::{Destinations, Host, NameFault, NamedBy, NotAllowed, is_metadata_or_link_local};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -20,7 +22,7 @@ const OPEN_TIME: Duration = Duration::from_secs(20);
 const LISTED: usize = 8;
 
 /// Which hosts a step may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reach {
     /// Where providers are installed from. No code of a provider runs, and no secret is needed.
     Install,
@@ -29,10 +31,10 @@ pub enum Reach {
 }
 
 /// A step of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReach {
     /// Its name in words and counts.
-    pub step: &'static str,
+    pub step: Cow<'static, str>,
     /// What it may reach.
     pub reach: Reach,
 }
@@ -58,7 +60,7 @@ impl Policy {
     pub(super) async fn open(
         &self,
         hosts: &RunHosts,
-        step: StepReach,
+        step: &StepReach,
         target: &Target,
     ) -> Result<Box<dyn Stream>, Denied> {
         let grant = decide(hosts, step, target)?;
@@ -98,7 +100,7 @@ impl Policy {
 }
 
 /// The entry by which a target may be reached.
-fn decide<'a>(hosts: &'a RunHosts, step: StepReach, target: &Target) -> Result<&'a HostGrant, Denied> {
+fn decide<'a>(hosts: &'a RunHosts, step: &StepReach, target: &Target) -> Result<&'a HostGrant, Denied> {
     let (own, others) = match step.reach {
         Reach::Install => (&hosts.install, &hosts.cloud),
         Reach::Cloud => (&hosts.cloud, &hosts.install),
@@ -187,8 +189,8 @@ mod tests {
     use super::*;
     use crate::outbound::AllowedClouds;
 
-    const PLAN: StepReach = StepReach { step: "plan", reach: Reach::Cloud };
-    const INIT: StepReach = StepReach { step: "init", reach: Reach::Install };
+    const PLAN: &StepReach = &StepReach { step: Cow::Borrowed("plan"), reach: Reach::Cloud };
+    const INIT: &StepReach = &StepReach { step: Cow::Borrowed("init"), reach: Reach::Install };
 
     fn grants(texts: &[&str]) -> Vec<HostGrant> {
         texts.iter().map(|text| HostGrant::parse(text, NamedBy::Stranger).unwrap()).collect()

@@ -15,7 +15,7 @@ use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io;
@@ -74,11 +74,13 @@ struct Step {
     end: CancellationToken,
 }
 
-/// Refusals so far: each host once for each step.
+/// Refusals so far.
 #[derive(Default)]
 struct Seen {
-    known: BTreeSet<(&'static str, String)>,
-    of_step: Vec<Refusal>,
+    /// Those that were told: each host once for each step.
+    known: BTreeSet<(String, String)>,
+    /// How many there were in the step that goes on.
+    counts: BTreeMap<RefusalRule, u64>,
 }
 
 impl RunProxy {
@@ -95,7 +97,7 @@ impl RunProxy {
         getrandom::fill(&mut *bytes).map_err(|why| io::Error::other(why.to_string()))?;
         let end = CancellationToken::new();
         // Nothing may be reached before the first step.
-        let none = StepReach { step: "start", reach: Reach::Cloud };
+        let none = StepReach { step: "start".into(), reach: Reach::Cloud };
         let stopped = end.child_token();
         stopped.cancel();
         let shared = Arc::new(Shared {
@@ -112,17 +114,17 @@ impl RunProxy {
         Ok(Self { shared, address, _end: end.drop_guard() })
     }
 
-    /// A step begins: what the one before it opened is cut, and its refusals are forgotten.
+    /// A step begins: what the one before it opened is cut.
     pub fn begin(&self, step: StepReach) {
         let mut current = self.shared.step();
         current.end.cancel();
         *current = Step { of: step, end: self.shared.end.child_token() };
-        self.shared.seen().of_step.clear();
     }
 
-    /// What was refused in the step that goes on, oldest first: each host once.
-    pub fn refused_in_step(&self) -> Vec<Refusal> {
-        self.shared.seen().of_step.clone()
+    /// The step has ended: what it opened is cut, and nothing more is let through. How often each rule refused in it.
+    pub fn end_step(&self) -> Vec<(RefusalRule, u64)> {
+        self.shared.step().end.cancel();
+        std::mem::take(&mut self.shared.seen().counts).into_iter().collect()
     }
 
     /// The variables that lead a client here, and past it to its own loopback. One of them holds the password.
@@ -159,14 +161,13 @@ impl Shared {
 
     /// Counts a refusal, and tells of it where it is the first of its host and step.
     fn refused(&self, refusal: &Refusal) {
-        self.egress.counts.add(refusal);
         {
             let mut seen = self.seen();
-            let key = (refusal.step, refusal.target.clone());
+            *seen.counts.entry(refusal.rule).or_default() += 1;
+            let key = (refusal.step.to_string(), refusal.target.clone());
             if seen.known.len() >= TOLD || !seen.known.insert(key) {
                 return;
             }
-            seen.of_step.push(refusal.clone());
         }
         (self.told)(refusal);
     }
@@ -242,7 +243,7 @@ async fn open(
     request: &Request<Incoming>,
 ) -> Result<Box<dyn Stream>, (StatusCode, Refusal)> {
     let refused =
-        |status, rule, target: String, why: String| (status, Refusal { step: step.of.step, target, rule, why });
+        |status, rule, target: String, why: String| (status, Refusal { step: step.of.step.clone(), target, rule, why });
     if request.method() != Method::CONNECT {
         // Never the path or the query, which may hold a secret.
         let host = request.uri().host().unwrap_or("a request without a host").to_owned();
@@ -258,7 +259,7 @@ async fn open(
             let why = "was asked for while no step of the run went on".to_owned();
             return Err(refused(StatusCode::FORBIDDEN, RefusalRule::Step, target.to_string(), why));
         }
-        opened = shared.egress.policy.open(&shared.hosts, step.of, &target) => opened,
+        opened = shared.egress.policy.open(&shared.hosts, &step.of, &target) => opened,
     };
     opened.map_err(|denied| {
         let unreachable = denied.rule == RefusalRule::Unreachable;

@@ -4,6 +4,7 @@ use super::*;
 use crate::outbound::NamedBy;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,13 +13,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const PLAN: StepReach = StepReach { step: "plan", reach: Reach::Cloud };
-const APPLY: StepReach = StepReach { step: "apply", reach: Reach::Cloud };
-const INIT: StepReach = StepReach { step: "init", reach: Reach::Install };
+const PLAN: StepReach = StepReach { step: Cow::Borrowed("plan"), reach: Reach::Cloud };
+const APPLY: StepReach = StepReach { step: Cow::Borrowed("apply"), reach: Reach::Cloud };
+const INIT: StepReach = StepReach { step: Cow::Borrowed("init"), reach: Reach::Install };
 
 /// A proxy with what it told.
 struct Bench {
-    egress: Arc<Egress>,
     proxy: RunProxy,
     told: Arc<Mutex<Vec<Refusal>>>,
 }
@@ -39,7 +39,7 @@ impl Bench {
         let tell = move |refusal: &Refusal| heard.lock().unwrap().push(refusal.clone());
         let proxy = egress.serve(loopback(), hosts, tell).unwrap();
         proxy.begin(PLAN);
-        Self { egress, proxy, told }
+        Self { proxy, told }
     }
 
     /// `cloud.test` stands for this address.
@@ -134,6 +134,7 @@ async fn a_granted_host_is_reached_by_name_and_every_other_is_refused_in_words()
             "HTTP/1.1 403 evil.example:443 was not let through: it is none of the hosts that this run may reach (cloud.test:443)"
         );
     }
+    assert_eq!(bench.proxy.end_step(), [(RefusalRule::Host, 3)]);
     bench.proxy.begin(APPLY);
     let (head, _) = bench.ask(&format!("CONNECT {address}")).await;
     assert_eq!(status(&head), "403", "an address is no name: {head}");
@@ -144,8 +145,7 @@ async fn a_granted_host_is_reached_by_name_and_every_other_is_refused_in_words()
         told[0].starts_with("plan: evil.example:443") && told[2].starts_with("apply: evil.example:443"),
         "{told:?}"
     );
-    assert_eq!(bench.proxy.refused_in_step().len(), 2);
-    assert_eq!(bench.egress.refused(), [("apply", "host", 2), ("plan", "host", 3)]);
+    assert_eq!(bench.proxy.end_step(), [(RefusalRule::Host, 2)]);
     assert_eq!(*count.lock().unwrap(), 1);
 }
 
@@ -161,7 +161,7 @@ async fn without_the_password_of_the_run_nothing_is_reached_or_told() {
         assert_eq!(status(&head), "407", "{head}");
         assert!(!head.contains("cloud.test"), "{head}");
     }
-    assert_eq!((*count.lock().unwrap(), bench.told(), bench.egress.refused()), (0, Vec::new(), Vec::new()));
+    assert_eq!((*count.lock().unwrap(), bench.told(), bench.proxy.end_step()), (0, Vec::new(), Vec::new()));
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn before_the_first_step_nothing_is_reached() {
     let egress = Egress::new(&Settings::default()).unwrap();
     let hosts = RunHosts { cloud: vec![grant("cloud.test", Some(address))], ..RunHosts::default() };
     let proxy = egress.serve(loopback(), hosts, |_| ()).unwrap();
-    let bench = Bench { egress, proxy, told: Arc::default() };
+    let bench = Bench { proxy, told: Arc::default() };
     let (head, _) = bench.ask("CONNECT cloud.test:443").await;
     assert_eq!((status(&head), *count.lock().unwrap()), ("403", 0));
 }
@@ -285,7 +285,7 @@ async fn a_host_that_does_not_answer_is_told_as_such() {
     let bench = Bench::with_cloud(address);
     let (head, _) = bench.ask("CONNECT cloud.test:443").await;
     assert!(head.starts_with("HTTP/1.1 502 cloud.test:443 could not be reached: 127.0.0.1: "), "{head}");
-    assert_eq!(bench.egress.refused(), [("plan", "unreachable", 1)]);
+    assert_eq!(bench.proxy.end_step(), [(RefusalRule::Unreachable, 1)]);
 }
 
 /// An operator's proxy: takes one password, and leads every name to this address.

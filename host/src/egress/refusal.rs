@@ -1,11 +1,11 @@
-//! Connections that a run's proxy did not make: words for people, counts for monitoring.
+//! Connections that a run's proxy did not make: words for people, rules for monitoring.
 
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 /// Why a connection was not made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RefusalRule {
     /// The request is none that a proxy for CONNECT answers.
     Form,
@@ -39,10 +39,10 @@ impl RefusalRule {
 }
 
 /// One connection that was not made. Holds no credential: host and port are those of a CONNECT, which carries no path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Step of the run in which it was asked for.
-    pub step: &'static str,
+    pub step: Cow<'static, str>,
     /// Host and port, or what was asked for instead.
     pub target: String,
     /// Rule.
@@ -58,21 +58,5 @@ impl fmt::Display for Refusal {
             RefusalRule::Unreachable => write!(f, "{target} could not be reached: {why}"),
             _ => write!(f, "{target} was not let through: it {why}"),
         }
-    }
-}
-
-/// Counts of all runs.
-#[derive(Default)]
-pub(super) struct RefusalCounts(Mutex<BTreeMap<(&'static str, RefusalRule), u64>>);
-
-impl RefusalCounts {
-    pub(super) fn add(&self, refusal: &Refusal) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry((refusal.step, refusal.rule)).or_default() += 1;
-    }
-
-    pub(super) fn now(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().map(|((step, rule), count)| (*step, rule.as_str(), *count)).collect()
     }
 }

@@ -14,18 +14,34 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use catalyst_domain::DeploymentId;
 use catalyst_store::{StateError, Store};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use subtle::ConstantTimeEq as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use zeroize::Zeroizing;
 
 /// Largest state that is taken. A cluster's state is some hundred KiB; this is far above and still fits in memory.
 pub(super) const STATE_LIMIT: usize = 32 * 1024 * 1024;
+
+/// Longest time for a body: its sender is on this machine.
+const BODY_TIME: Duration = Duration::from_secs(60);
+/// Longest time for a head.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a listener that the system refuses rests.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Connections of one run: OpenTofu has one or two. A run that holds all of them holds its own state up alone.
+const CONNECTIONS: usize = 16;
 
 /// One run's way to its state. Dropped, it takes no connection any more and answers nobody.
 pub(super) struct Backend {
@@ -40,6 +56,8 @@ struct Shared {
     password: Zeroizing<String>,
     failure: Mutex<Option<String>>,
     end: CancellationToken,
+    /// Bodies are read one after the other: a run has one state.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl Backend {
@@ -55,15 +73,10 @@ impl Backend {
         getrandom::fill(&mut *bytes).map_err(|why| io::Error::other(why.to_string()))?;
         let password = Zeroizing::new(hex::encode(*bytes));
         let (end, failure) = (CancellationToken::new(), Mutex::default());
-        let shared = Arc::new(Shared { store, id: id.clone(), password, failure, end: end.clone() });
+        let (id, reading) = (id.clone(), tokio::sync::Mutex::default());
+        let shared = Arc::new(Shared { store, id, password, failure, end: end.clone(), reading });
         let router = Router::new().route("/state/{id}", any(serve)).with_state(shared.clone());
-        let ended = end.clone();
-        tokio::spawn(async move {
-            let serving = axum::serve(listener, router).with_graceful_shutdown(ended.cancelled_owned());
-            if let Err(why) = serving.await {
-                tracing::error!(error = %why, "OpenTofu's state backend stopped");
-            }
-        });
+        tokio::spawn(answer_all(listener, router, end.clone()));
         Ok(Self { address, shared, _end: end.drop_guard() })
     }
 
@@ -91,6 +104,43 @@ impl Backend {
     /// The password, for whoever keeps it out of texts.
     pub(super) fn password(&self) -> &str {
         &self.shared.password
+    }
+}
+
+/// Takes connections until the run ends, a bounded number at a time.
+async fn answer_all(listener: TcpListener, router: Router, end: CancellationToken) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = async {
+            let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+            listener.accept().await.map(|(stream, _)| (stream, place))
+        };
+        let accepted = tokio::select! {
+            () = end.cancelled() => return,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, place)) => drop(tokio::spawn(answer(stream, place, router.clone(), end.clone()))),
+            // Too many open files, for one.
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, _place: OwnedSemaphorePermit, router: Router, end: CancellationToken) {
+    let mut serving = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+    );
+    tokio::select! {
+        // How it ended is OpenTofu's business.
+        _ = serving.as_mut() => {}
+        () = end.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
     }
 }
 
@@ -140,9 +190,11 @@ async fn serve(
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
     // Read only now, so that nobody without credentials makes us hold a body.
-    let body = match axum::body::to_bytes(body, STATE_LIMIT).await {
-        Ok(body) => body,
-        Err(why) => return (StatusCode::PAYLOAD_TOO_LARGE, why.to_string()).into_response(),
+    let _reading = shared.reading.lock().await;
+    let body = match timeout(BODY_TIME, axum::body::to_bytes(body, STATE_LIMIT)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(why)) => return (StatusCode::PAYLOAD_TOO_LARGE, why.to_string()).into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
     let lock = query.get("ID").map(String::as_str);
     let result = match method.as_str() {

@@ -1,46 +1,23 @@
-//! One process of OpenTofu from its start to its end: streams it, and stops it the way that keeps its state.
-//!
-//! OpenTofu writes its state when it is interrupted once and gives up what it does when it is interrupted twice. Only
-//! its own process gets the signal: its provider plugins must live on to finish what was begun. The whole group is
-//! killed only when both did not help.
-//!
-//! OpenTofu holds the reading ends of its own pipes too. When the host dies, a write would else end it with SIGPIPE in the
-//! middle of an apply, and the state of what it just created would be lost.
+//! One command of OpenTofu from its start to its end: takes its lines, and asks its supervisor to stop it when the run is to stop.
 
 use super::command::RunStep;
-use super::confine::Confinement;
 use super::hearing::{Explanation, HEARTBEAT, Hearing};
-use super::lines::{RawLine, Source, pump, whole};
 use super::mask::Masker;
 use super::orphan::started_at;
 use super::progress::{Outlet, Progress};
+use super::supervise::{CommandSpec, Event, Interruption, RunEvent, Supervised};
+use crate::egress::RefusalRule;
 use catalyst_domain::record::Child as ChildRef;
-use command_fds::{CommandFdExt, FdMapping};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use std::ffi::OsString;
-use std::io::{self, PipeReader};
-use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::time::Duration;
-use tokio::net::unix::pipe::Receiver;
-use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-/// Largest `tofu output -json`: user data of some dozens of nodes is below 2 MiB.
-const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
-/// Room in a pipe for an OpenTofu that outlives the host: some thousand lines before a write would wait.
-const PIPE_SIZE: usize = 1024 * 1024;
-/// Lines between reader and listener; with the longest line that is 16 MiB.
-const LINES_WAITING: usize = 16;
-/// Longest wait after the second interrupt; OpenTofu then only closes its plugins and writes the state.
-const HARD_STOP_LONGEST: Duration = Duration::from_secs(10);
-/// How long a process that outlives OpenTofu may hold its pipes.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long after the last thing that a supervisor does for a stop it may take to say so: then it hangs, and is killed.
+const SUPERVISOR_LATE: Duration = Duration::from_secs(60);
 
 /// How long a run may last, and what ends it early.
 #[derive(Clone)]
@@ -88,181 +65,127 @@ impl Limits {
             Cut::Stopped => "stopped because the host was asked to".to_owned(),
         }
     }
-}
 
-/// What to start.
-pub(super) struct Order<'a> {
-    pub(super) binary: &'a Path,
-    pub(super) step: RunStep,
-    pub(super) arguments: Vec<String>,
-    pub(super) folder: &'a Path,
-    pub(super) environment: &'a [(OsString, OsString)],
-    /// Where it may write, beside what every run may.
-    pub(super) own: &'a [&'a Path],
-    pub(super) confinement: &'a Confinement,
+    /// The time that is left.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Time to end after the first interrupt.
+    pub(super) fn grace(&self) -> Duration {
+        self.grace
+    }
 }
 
 /// How a command ended.
 pub(super) struct End {
     pub(super) status: ExitStatus,
     pub(super) cut: Option<Cut>,
-    pub(super) explanation: Explanation,
     /// Standard output of `tofu output`; `None` when it was too long, or for other steps.
     pub(super) output: Option<Zeroizing<Vec<u8>>>,
+    /// How often each rule of the run's proxy refused a connection.
+    pub(super) refused: Vec<(RefusalRule, u64)>,
 }
 
-/// Runs one command to its end. Both pipes are read to theirs before this returns.
-pub(super) async fn run(order: Order<'_>, masker: &Masker, outlet: &mut Outlet, limits: &Limits) -> io::Result<End> {
-    let (child, output, errors) = start(&order).await?;
-    let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-    let Some(pid) = pid else { return Err(io::Error::other("the process has no id")) };
-    let (sender, lines) = mpsc::channel(LINES_WAITING);
-    let mut readers = vec![tokio::spawn(pump(errors, Source::Errors, sender.clone()))];
-    let captured = if order.step == RunStep::Output {
-        drop(sender);
-        Some(tokio::spawn(whole(output, OUTPUT_LIMIT)))
-    } else {
-        readers.push(tokio::spawn(pump(output, Source::Output, sender)));
-        None
-    };
-    let mut hearing = Hearing::new(order.step, masker, outlet);
-    let pid_number = pid.as_raw_nonzero().get().unsigned_abs();
-    let known = ChildRef { pid: pid_number, start_ticks: started_at(pid_number).unwrap_or_default() };
-    hearing.outlet().mark(Progress::Child(known), limits).await;
-    let watched = Watched { child, pid, lines, open: true, stage: Stage::Running, cut: None, exited: None, limits };
-    let (status, cut) = watched.finish(&mut hearing).await?;
-    readers.iter().for_each(JoinHandle::abort);
-    let output = match captured {
-        Some(captured) => timeout(DRAIN, captured).await.ok().and_then(Result::ok).transpose()?.flatten(),
-        None => None,
-    };
-    Ok(End { status, cut, explanation: hearing.explanation(), output })
-}
-
-async fn start(order: &Order<'_>) -> io::Result<(Child, Receiver, Receiver)> {
-    let (output, output_end) = pipe()?;
-    let (errors, errors_end) = pipe()?;
-    let mut command = Command::new(order.binary);
-    command
-        .args(&order.arguments)
-        .current_dir(order.folder)
-        .env_clear()
-        .envs(order.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(output_end)
-        .stderr(errors_end)
-        .process_group(0)
-        .kill_on_drop(true);
-    let held = [(output.try_clone()?, 3), (errors.try_clone()?, 4)]
-        .map(|(end, child_fd)| FdMapping { parent_fd: OwnedFd::from(end), child_fd });
-    command.as_std_mut().fd_mappings(held.into()).map_err(io::Error::other)?;
-    let child = order.confinement.spawn(command, order.own).await?;
-    Ok((child, Receiver::from_owned_fd(output.into())?, Receiver::from_owned_fd(errors.into())?))
-}
-
-fn pipe() -> io::Result<(PipeReader, io::PipeWriter)> {
-    let (reader, writer) = io::pipe()?;
-    // A host near its limit of pipe memory gives less room, which only an orphan would feel.
-    let _ = rustix::pipe::fcntl_setpipe_size(&writer, PIPE_SIZE);
-    Ok((reader, writer))
-}
-
-/// How far the stopping got, and since when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Running,
-    Interrupted(Instant),
-    InterruptedTwice(Instant),
-    Killed,
+/// Runs one command to its end, and that of all that it started. What it said comes with it, however that went.
+///
+/// # Errors
+/// It cannot be started, or its supervisor breaks.
+pub(super) async fn run(
+    supervised: &mut Supervised,
+    step: RunStep,
+    command: CommandSpec,
+    masker: &Masker,
+    outlet: &mut Outlet,
+    limits: &Limits,
+) -> (io::Result<End>, Explanation) {
+    let mut hearing = Hearing::new(step, masker, outlet);
+    supervised.command(command);
+    let mut watched = Watched { supervised, limits, cut: None, asked: false, output: None, refused: Vec::new() };
+    let status = watched.finish(&mut hearing).await;
+    let Watched { cut, output, refused, .. } = watched;
+    (status.map(|status| End { status, cut, output, refused }), hearing.explanation())
 }
 
 struct Watched<'a> {
-    child: Child,
-    pid: Pid,
-    lines: mpsc::Receiver<RawLine>,
-    open: bool,
-    stage: Stage,
-    cut: Option<Cut>,
-    exited: Option<(ExitStatus, Instant)>,
+    supervised: &'a mut Supervised,
     limits: &'a Limits,
+    cut: Option<Cut>,
+    asked: bool,
+    output: Option<Zeroizing<Vec<u8>>>,
+    refused: Vec<(RefusalRule, u64)>,
 }
 
 impl Watched<'_> {
-    async fn finish(mut self, hearing: &mut Hearing<'_>) -> io::Result<(ExitStatus, Option<Cut>)> {
+    async fn finish(&mut self, hearing: &mut Hearing<'_>) -> io::Result<ExitStatus> {
+        let late = self.limits.deadline + self.limits.grace * 2 + SUPERVISOR_LATE;
         loop {
-            if let Some((status, since)) = self.exited
-                && (!self.open || since.elapsed() >= DRAIN * 2)
-            {
-                return Ok((status, self.cut));
-            }
-            let alarm = self.next_alarm(hearing.last_heard());
-            let stoppable = self.exited.is_none() && self.stage == Stage::Running;
+            let beat = hearing.last_heard() + self.limits.heartbeat;
             tokio::select! {
-                line = self.lines.recv(), if self.open => match line {
-                    Some(line) => hearing.line(&line),
-                    None => self.open = false,
+                biased;
+                () = self.limits.stop.cancelled(), if !self.asked => {
+                    self.asked = true;
+                    self.supervised.stop();
+                }
+                // Before the time is looked at: a host that was stopped finds here what became of its run meanwhile.
+                event = self.supervised.next() => match event? {
+                    Some(RunEvent::Line(line)) => hearing.line(&line),
+                    Some(RunEvent::Output(output)) => self.output = Some(output),
+                    Some(RunEvent::Event(Event::Started)) => self.began(hearing).await,
+                    Some(RunEvent::Event(Event::NotStarted(why))) => return Err(io::Error::other(why)),
+                    Some(RunEvent::Event(Event::Ended(exit))) => {
+                        self.refused = exit.refused;
+                        return Ok(ExitStatus::from_raw(exit.wait_status));
+                    }
+                    Some(RunEvent::Event(event)) => self.tell(&event, hearing),
+                    None => return self.lost().await,
                 },
-                status = self.child.wait(), if self.exited.is_none() => {
-                    self.exited = Some((status?, Instant::now()));
-                }
-                () = self.limits.stop.cancelled(), if stoppable => self.interrupt(Cut::Stopped, hearing),
-                () = sleep_until(alarm) => self.ring(hearing),
+                () = sleep_until(beat.min(late)) => if Instant::now() >= late {
+                    hearing.remark("the supervisor of the run does not answer; killing it".to_owned());
+                    self.cut.get_or_insert(Cut::Timeout);
+                    self.supervised.kill();
+                    return self.supervised.gone().await;
+                } else {
+                    hearing.heartbeat();
+                },
             }
         }
     }
 
-    fn next_alarm(&self, last_heard: Instant) -> Instant {
-        if let Some((_, since)) = self.exited {
-            return if since.elapsed() < DRAIN { since + DRAIN } else { since + DRAIN * 2 };
-        }
-        let beat = last_heard + self.limits.heartbeat;
-        self.stage_ends().map_or(beat, |end| end.min(beat))
+    async fn began(&self, hearing: &mut Hearing<'_>) {
+        let pid = self.supervised.pid();
+        let known = ChildRef { pid, start_ticks: started_at(pid).unwrap_or_default() };
+        hearing.outlet().mark(Progress::Child(known), self.limits).await;
     }
 
-    fn stage_ends(&self) -> Option<Instant> {
-        match self.stage {
-            Stage::Running => Some(self.limits.deadline),
-            Stage::Interrupted(since) => Some(since + self.limits.grace),
-            Stage::InterruptedTwice(since) => Some(since + self.limits.grace.min(HARD_STOP_LONGEST)),
-            Stage::Killed => None,
+    /// The supervisor was ended from outside, and all of the run with it.
+    async fn lost(&mut self) -> io::Result<ExitStatus> {
+        let status = self.supervised.gone().await?;
+        match status.signal() {
+            Some(_) => Ok(status),
+            None => Err(io::Error::other(format!("the supervisor of the run has ended by itself ({status})"))),
         }
     }
 
-    fn ring(&mut self, hearing: &mut Hearing<'_>) {
-        let now = Instant::now();
-        if self.exited.is_some() {
-            // Somebody OpenTofu started lives on and holds its pipes.
-            let _ = kill_process_group(self.pid, Signal::KILL);
-            return;
-        }
-        if self.stage_ends().is_some_and(|end| now >= end) {
-            match self.stage {
-                Stage::Running => self.interrupt(Cut::Timeout, hearing),
-                Stage::Interrupted(_) => {
-                    hearing.remark("OpenTofu did not end in time; interrupting it again".to_owned());
-                    let _ = kill_process(self.pid, Signal::INT);
-                    self.stage = Stage::InterruptedTwice(now);
-                }
-                Stage::InterruptedTwice(_) => {
-                    hearing.remark("OpenTofu ignored two interrupts; killing it".to_owned());
-                    let _ = kill_process_group(self.pid, Signal::KILL);
-                    self.stage = Stage::Killed;
-                }
-                Stage::Killed => {}
+    fn tell(&mut self, event: &Event, hearing: &mut Hearing<'_>) {
+        match event {
+            Event::Interrupted(why) => {
+                let (cut, why) = match why {
+                    Interruption::Deadline => (Cut::Timeout, "its time is spent"),
+                    Interruption::Stopped => (Cut::Stopped, "the host was asked to stop"),
+                    Interruption::Signal | Interruption::HostGone => (Cut::Stopped, "its supervisor was asked to"),
+                };
+                self.cut.get_or_insert(cut);
+                let what = "it finishes what it began and writes its state";
+                hearing.remark(format!("interrupting OpenTofu: {why}; {what}"));
             }
-        } else if now >= hearing.last_heard() + self.limits.heartbeat {
-            hearing.heartbeat();
+            Event::InterruptedAgain => {
+                hearing.remark("OpenTofu did not end in time; interrupting it again".to_owned());
+            }
+            Event::Killed => hearing.remark("OpenTofu ignored two interrupts; killing it".to_owned()),
+            Event::Dropped(lines) => hearing.outlet().dropped(*lines),
+            Event::ConnectionRefused(refusal) => hearing.refused(refusal),
+            Event::Ready(_) | Event::Refused(_) | Event::Started | Event::NotStarted(_) | Event::Ended(_) => {}
         }
-    }
-
-    fn interrupt(&mut self, cut: Cut, hearing: &mut Hearing<'_>) {
-        let why = match cut {
-            Cut::Timeout => "its time is spent",
-            Cut::Stopped => "the host was asked to stop",
-        };
-        hearing.remark(format!("interrupting OpenTofu: {why}; it finishes what it began and writes its state"));
-        let _ = kill_process(self.pid, Signal::INT);
-        self.cut = Some(cut);
-        self.stage = Stage::Interrupted(Instant::now());
     }
 }

@@ -34,12 +34,18 @@ pub enum EngineError {
     /// The operator's proxy cannot be the way out of runs.
     #[error("OpenTofu's runs cannot go by the proxy of this host")]
     Proxy(#[source] crate::outbound::SetupError),
-    /// Confinement is asked for, and this kernel has none.
-    #[error(
-        "CATALYST_TOFU_CONFINE is require, and this kernel has no Landlock (Linux 5.19 or later with landlock among its \
-         security modules)"
-    )]
-    Unconfined,
+    /// A supervisor of runs cannot be started.
+    #[error("the supervisor of runs cannot be started: {why}")]
+    Supervisor {
+        /// The reason.
+        why: String,
+    },
+    /// The confinement is not what it must be.
+    #[error("CATALYST_TOFU_CONFINE is require, and these layers do not hold here: {missing}")]
+    Confinement {
+        /// The layers, each with its reason.
+        missing: String,
+    },
     /// A part of the start broke.
     #[error("the look at OpenTofu's folders broke; the trace says where")]
     Broke,

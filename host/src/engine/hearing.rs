@@ -6,6 +6,7 @@ use super::command::RunStep;
 use super::lines::{RawLine, Said, Source, understand};
 use super::mask::{Masker, floor_boundary};
 use super::progress::Outlet;
+use crate::egress::Refusal;
 use catalyst_domain::provider::Diagnostic;
 use catalyst_domain::{Level, Secrets, phase};
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub(super) struct Hearing<'a> {
     block: Option<String>,
     in_block: bool,
     last_text: Option<String>,
+    refused: Vec<String>,
 }
 
 /// What explains a failure, masked.
@@ -47,6 +49,8 @@ pub(super) struct Explanation {
     pub(super) text: Option<String>,
     /// Ids of what was made, by address.
     pub(super) made: BTreeMap<String, String>,
+    /// Connections that the run's proxy did not make.
+    pub(super) refused: Vec<String>,
 }
 
 impl<'a> Hearing<'a> {
@@ -64,6 +68,7 @@ impl<'a> Hearing<'a> {
             block: None,
             in_block: false,
             last_text: None,
+            refused: Vec::new(),
         }
     }
 
@@ -122,10 +127,17 @@ impl<'a> Hearing<'a> {
         self.outlet.line(phase::HOST, Level::Warn, text);
     }
 
+    /// Takes a connection that the run's proxy did not make. A proxy tells a bounded number of them.
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        let words = one_line(&self.masker.mask(&refusal.to_string()));
+        self.remark(format!("{}: {words}", refusal.step));
+        self.refused.push(words);
+    }
+
     /// Ends the listening.
     pub(super) fn explanation(self) -> Explanation {
         let text = self.block.or(self.last_text).map(|text| one_line(&text));
-        Explanation { diagnostics: self.diagnostics, text, made: self.made }
+        Explanation { diagnostics: self.diagnostics, text, made: self.made, refused: self.refused }
     }
 
     fn keep(&mut self, said: Said, shown: &str) {

@@ -3,10 +3,6 @@
 use catalyst_domain::Level;
 use catalyst_domain::provider::Diagnostic;
 use serde_json::Value;
-use std::io;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
-use tokio::sync::mpsc::Sender;
-use zeroize::Zeroizing;
 
 /// Longest line that is understood. OpenTofu's longest are diagnostics and lists of outputs, far below this.
 const LINE_READ: usize = 1024 * 1024;
@@ -19,46 +15,36 @@ pub(super) enum Source {
 }
 
 /// One line, without its end. What was beyond [`LINE_READ`] is gone.
+#[derive(Debug)]
 pub(super) struct RawLine {
     pub(super) source: Source,
     pub(super) bytes: Vec<u8>,
 }
 
-/// Sends every line until the pipe ends. A line of any length passes: its rest is read and dropped, so that OpenTofu
-/// never waits for us.
-pub(super) async fn pump(pipe: impl AsyncRead + Unpin, source: Source, lines: Sender<RawLine>) -> io::Result<()> {
-    let mut pipe = BufReader::with_capacity(64 * 1024, pipe);
-    let mut line = Vec::new();
-    loop {
-        let read = pipe.fill_buf().await?;
-        if read.is_empty() {
-            break;
-        }
-        let end = read.iter().position(|byte| *byte == b'\n');
-        let part = &read[..end.unwrap_or(read.len())];
-        line.extend_from_slice(&part[..part.len().min(LINE_READ - line.len())]);
-        let used = part.len() + usize::from(end.is_some());
-        pipe.consume(used);
-        if end.is_some() && lines.send(RawLine { source, bytes: std::mem::take(&mut line) }).await.is_err() {
-            return Ok(());
-        }
-    }
-    if !line.is_empty() {
-        let _ = lines.send(RawLine { source, bytes: line }).await;
-    }
-    Ok(())
-}
+/// Cuts what comes out of a pipe into lines. A line of any length passes: what is beyond [`LINE_READ`] is dropped, so that
+/// OpenTofu never waits for us.
+#[derive(Default)]
+pub(super) struct LineSplitter(Vec<u8>);
 
-/// Reads a pipe to its end. `None` when it held more than `limit` bytes; the rest is read and dropped.
-pub(super) async fn whole(pipe: impl AsyncRead + Unpin, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let mut content = Zeroizing::new(Vec::new());
-    let mut pipe = pipe.take(limit as u64 + 1);
-    pipe.read_to_end(&mut content).await?;
-    if content.len() <= limit {
-        return Ok(Some(content));
+impl LineSplitter {
+    /// Takes further bytes, and gives each line that ends in them.
+    pub(super) fn push(&mut self, mut bytes: &[u8], mut line: impl FnMut(Vec<u8>)) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.keep(&bytes[..end]);
+            line(std::mem::take(&mut self.0));
+            bytes = &bytes[end + 1..];
+        }
+        self.keep(bytes);
     }
-    tokio::io::copy(&mut pipe.into_inner(), &mut tokio::io::sink()).await?;
-    Ok(None)
+
+    /// The last line, where it has no end.
+    pub(super) fn finish(&mut self) -> Option<Vec<u8>> {
+        (!self.0.is_empty()).then(|| std::mem::take(&mut self.0))
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        self.0.extend_from_slice(&part[..part.len().min(LINE_READ - self.0.len())]);
+    }
 }
 
 /// What one line says.
@@ -137,7 +123,6 @@ fn text_of(value: &Value, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::sync::mpsc;
 
     #[test]
     fn a_message_of_an_unknown_type_is_its_text() {
@@ -167,21 +152,17 @@ mod tests {
         assert_eq!((said.text.as_str(), said.diagnostic), ("Warning: w", None));
     }
 
-    #[tokio::test]
-    async fn long_lines_are_cut_and_the_stream_goes_on() {
+    #[test]
+    fn long_lines_are_cut_and_the_stream_goes_on() {
         let input = [vec![b'x'; 3 * LINE_READ], b"\nshort\r\n\nlast".to_vec()].concat();
-        let (sender, mut receiver) = mpsc::channel(8);
-        pump(input.as_slice(), Source::Output, sender).await.unwrap();
-        let mut lengths = Vec::new();
-        while let Some(line) = receiver.recv().await {
-            lengths.push(line.bytes.len());
+        for size in [7_777, input.len()] {
+            let (mut splitter, mut lengths) = (LineSplitter::default(), Vec::new());
+            for part in input.chunks(size) {
+                splitter.push(part, |line| lengths.push(line.len()));
+            }
+            lengths.extend(splitter.finish().map(|line| line.len()));
+            assert_eq!(lengths, [LINE_READ, 6, 0, 4]);
+            assert_eq!(splitter.finish(), None);
         }
-        assert_eq!(lengths, [LINE_READ, 6, 0, 4]);
-    }
-
-    #[tokio::test]
-    async fn a_whole_output_beyond_its_limit_is_refused_and_read_to_its_end() {
-        assert_eq!(whole(b"12345".as_slice(), 5).await.unwrap().unwrap().as_slice(), b"12345");
-        assert!(whole(b"123456".as_slice(), 5).await.unwrap().is_none());
     }
 }

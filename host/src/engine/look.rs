@@ -1,9 +1,7 @@
 //! What a run would meet, without a store and without a folder of the host: for who examines an installation.
 
-use super::confine::Confinement;
-use super::environment::{self, Proxied};
-use super::ground::confinement;
-use super::{EngineError, Settings, probe};
+use super::supervise::LayerState;
+use super::{Confine, EngineError, Settings, environment, ground};
 
 /// The binary, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,20 +10,24 @@ pub struct Seen {
     pub version: String,
     /// Whether it is one with which the engine is tested.
     pub current: bool,
-    /// Whether it is kept to its own files.
-    pub confined: bool,
+    /// The layers between a run and all else; empty where none is asked for.
+    pub layers: Vec<LayerState>,
+    /// Why a start is refused for them, if it is.
+    pub refused: Option<String>,
 }
 
-/// Asks the binary for its version, the way it will be run.
+/// Asks the binary for its version, the way it will be run. What would be refused of the confinement is told with the rest.
 ///
 /// # Errors
-/// [`EngineError`] when it cannot be run or is too old.
+/// [`EngineError`] when it cannot be run, or is too old.
 pub async fn look(mut settings: Settings) -> Result<Seen, EngineError> {
     environment::keep_what_may_pass(&mut settings);
-    let binary = settings.binary();
-    let confinement = confinement(&settings, &binary);
-    let version =
-        probe::version(&binary, &environment::of_every_command(&settings, Proxied::AsTheHost), &confinement).await?;
-    let confined = matches!(confinement, Confinement::Behind(_));
-    Ok(Seen { version: version.as_str().to_owned(), current: version.is_current(), confined })
+    let (asked, binary) = (settings.confine, settings.binary());
+    if asked == Confine::Require {
+        settings.confine = Confine::Auto;
+    }
+    let (version, confinement) = ground::probe(&settings, &binary).run().await?;
+    let refused = confinement.refused_by(asked).err().map(|error| error.to_string());
+    let layers = confinement.states().to_vec();
+    Ok(Seen { version: version.as_str().to_owned(), current: version.is_current(), layers, refused })
 }

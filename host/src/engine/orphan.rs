@@ -1,4 +1,5 @@
-//! Finds and ends an OpenTofu process that outlived the host which started it.
+//! Finds and ends a run that outlived the host which started it: its supervisor, which ends all the rest; or the bare OpenTofu that
+//! an earlier release left.
 
 use catalyst_domain::record::Child;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
@@ -9,7 +10,9 @@ use tokio::time::{Instant, sleep};
 
 /// How often the process is looked at. Exact enough for something that takes seconds.
 const LOOK: Duration = Duration::from_millis(100);
-/// Longest wait after the second interrupt and after the kill.
+/// Longest wait after the second interrupt: a supervisor kills all of its run meanwhile, and then writes down what that made.
+const SECOND_WAIT: Duration = Duration::from_secs(45);
+/// Longest wait after the kill.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// What became of an orphan.
@@ -36,19 +39,23 @@ pub(super) fn started_at(pid: u32) -> Option<u64> {
     (state != "Z" && state != "X").then_some(ticks)
 }
 
-/// Processes whose working directory is this folder.
+/// Processes whose working directory is this folder, in the order in which they were started: a supervisor comes before what it
+/// supervises, so that nobody else interrupts that.
 pub(super) fn running_in(folder: &Path) -> Vec<Child> {
     let Ok(folder) = folder.canonicalize() else { return Vec::new() };
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let here = |pid: &u32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
-    pids.filter(here).filter_map(|pid| Some(Child { pid, start_ticks: started_at(pid)? })).collect()
+    let found = pids.filter(here).filter_map(|pid| Some(Child { pid, start_ticks: started_at(pid)? }));
+    let mut found: Vec<Child> = found.collect();
+    found.sort_by_key(|child| (child.start_ticks, child.pid));
+    found
 }
 
 /// Interrupts the process if it is still the one that was started, then waits, then is less polite.
 pub(super) async fn reap(child: &Child, grace: Duration) -> Reaped {
     let Some(handle) = open(child) else { return Reaped::Gone };
-    let waits = [(Signal::INT, grace), (Signal::INT, grace.min(LAST_WAIT)), (Signal::KILL, LAST_WAIT)];
+    let waits = [(Signal::INT, grace), (Signal::INT, SECOND_WAIT), (Signal::KILL, LAST_WAIT)];
     for (signal, wait) in waits {
         // The handle names the process and not its number, so the signal cannot hit another one.
         let _ = pidfd_send_signal(handle.as_fd(), signal);

@@ -1,73 +1,117 @@
-//! Asks the binary for its version, once, at start.
+//! Tries the layers of the confinement and asks the binary for its version, once, at start: the way it will be run, so that what
+//! needs more than it gets is known at once.
 
 use super::EngineError;
 use super::command::Version;
-use super::confine::Confinement;
+use super::confine::{Confine, Confinement, trial};
+use super::environment;
+use super::supervise::{CommandSpec, Event, Layer, LayerState, Places, RunEvent, Supervised, deadline_ms};
+use crate::egress::{Reach, StepReach};
 use std::ffi::OsString;
-use std::path::Path;
-use std::process::Stdio;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
 use tokio::time::timeout;
 
 /// It answers in milliseconds; a cold disk may take seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The answer has some hundred bytes.
-const ANSWER_LIMIT: u64 = 64 * 1024;
+/// Trials until the layers that hold alone also hold together.
+const TRIALS: usize = 3;
 
-/// The version of the binary, if it is one that the engine knows.
-/// It is asked the way it will be run, so that a binary that needs more than it gets is known at start.
-pub(super) async fn version(
-    binary: &Path,
-    environment: &[(OsString, OsString)],
-    confinement: &Confinement,
-) -> Result<Version, EngineError> {
-    let hint = match confinement {
-        Confinement::Behind(_) => "; it is confined to its own files, which CATALYST_TOFU_CONFINE=off would end",
-        Confinement::None => "",
-    };
-    let refuse =
-        |why: String| EngineError::Binary { binary: binary.display().to_string(), why: format!("{why}{hint}") };
-    let answer = timeout(PATIENCE, ask(binary, environment, confinement))
-        .await
-        .map_err(|_| refuse(format!("no answer within {} s", PATIENCE.as_secs())))?
-        .map_err(|why| refuse(why.to_string()))?;
-    let answer: serde_json::Value =
-        serde_json::from_slice(&answer).map_err(|_| refuse("`version -json` gave no JSON".to_owned()))?;
-    let text = answer.get("terraform_version").and_then(serde_json::Value::as_str);
-    let version = text.and_then(Version::parse).ok_or_else(|| refuse("`version -json` named no version".to_owned()))?;
-    if !version.is_accepted() {
-        return Err(EngineError::TooOld { found: version.as_str().to_owned() });
-    }
-    if !version.is_current() {
-        tracing::warn!(version = version.as_str(), "OpenTofu is older than 1.12, with which the host is tested");
-    }
-    Ok(version)
+/// What is to be found out.
+pub(super) struct Probe<'a> {
+    /// The file of this program, which supervises.
+    pub(super) program: &'a Path,
+    pub(super) binary: &'a Path,
+    pub(super) environment: Vec<(OsString, OsString)>,
+    pub(super) confine: Confine,
+    /// The layers to try.
+    pub(super) layers: Vec<Layer>,
+    pub(super) places: Places,
 }
 
-async fn ask(
-    binary: &Path,
-    environment: &[(OsString, OsString)],
-    confinement: &Confinement,
-) -> std::io::Result<Vec<u8>> {
-    let temporary = confinement.temporary()?;
-    let own: Vec<&Path> = temporary.iter().map(TempDir::path).collect();
-    let mut command = Command::new(binary);
-    command
-        .args(["version", "-json"])
-        .env_clear()
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let mut child = confinement.spawn(command, &own).await?;
-    let mut answer = Vec::new();
-    if let Some(output) = child.stdout.take() {
-        output.take(ANSWER_LIMIT).read_to_end(&mut answer).await?;
+impl Probe<'_> {
+    /// The version of the binary, if it is one that the engine knows, and the confinement.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the binary cannot be run, is too old, or is not confined as it must be.
+    pub(super) async fn run(self) -> Result<(Version, Confinement), EngineError> {
+        let supervisor = |why: io::Error| EngineError::Supervisor { why: why.to_string() };
+        let folder = tempfile::Builder::new().prefix("catalyst-").tempdir_in(&self.places.temporary);
+        let folder = folder.map_err(supervisor)?;
+        let (supervised, states) = self.try_layers(&folder).await.map_err(supervisor)?;
+        let confinement = Confinement::new(self.confine, states, self.places.clone())?;
+        let version = self.version(supervised, &folder).await?;
+        Ok((version, confinement))
     }
-    child.wait().await?;
-    Ok(answer)
+
+    /// A supervisor behind the layers that hold, and the states of all of them.
+    async fn try_layers(&self, folder: &TempDir) -> io::Result<(Supervised, Vec<LayerState>)> {
+        let (mut wanted, mut lacking) = (self.layers.clone(), Vec::new());
+        for _ in 0..TRIALS {
+            let setup = trial(wanted.clone(), self.places.clone(), folder.path(), deadline_ms(PATIENCE));
+            let supervised = Supervised::start(self.program, setup).await?;
+            let (held, missing): (Vec<_>, Vec<_>) =
+                supervised.layers().iter().cloned().partition(|state| state.missing.is_none());
+            if missing.is_empty() {
+                let mut states = [held, lacking].concat();
+                states.sort_by_key(|state| state.layer);
+                return Ok((supervised, states));
+            }
+            wanted = held.into_iter().map(|state| state.layer).collect();
+            lacking.extend(missing);
+            supervised.end().await?;
+        }
+        Err(io::Error::other("the layers of the confinement do not hold together"))
+    }
+
+    async fn version(&self, supervised: Supervised, folder: &TempDir) -> Result<Version, EngineError> {
+        let hint = match self.confine {
+            Confine::Off => "",
+            _ => "; it is confined to its own files, which CATALYST_TOFU_CONFINE=off would end",
+        };
+        let binary = self.binary.display().to_string();
+        let refuse = |why: String| EngineError::Binary { binary: binary.clone(), why: format!("{why}{hint}") };
+        let answer = timeout(PATIENCE, self.ask(supervised, folder.path()))
+            .await
+            .map_err(|_| refuse(format!("no answer within {} s", PATIENCE.as_secs())))?
+            .map_err(|why| refuse(why.to_string()))?;
+        let answer: serde_json::Value =
+            serde_json::from_slice(&answer).map_err(|_| refuse("`version -json` gave no JSON".to_owned()))?;
+        let text = answer.get("terraform_version").and_then(serde_json::Value::as_str);
+        let version =
+            text.and_then(Version::parse).ok_or_else(|| refuse("`version -json` named no version".to_owned()))?;
+        if !version.is_accepted() {
+            return Err(EngineError::TooOld { found: version.as_str().to_owned() });
+        }
+        if !version.is_current() {
+            tracing::warn!(version = version.as_str(), "OpenTofu is older than 1.12, with which the host is tested");
+        }
+        Ok(version)
+    }
+
+    async fn ask(&self, mut supervised: Supervised, folder: &Path) -> io::Result<Vec<u8>> {
+        let mut environment = self.environment.clone();
+        environment::add(&mut environment, [("TMPDIR".into(), folder.into())]);
+        supervised.command(CommandSpec {
+            binary: self.binary.to_owned(),
+            arguments: ["version", "-json"].map(OsString::from).into(),
+            environment,
+            own: vec![PathBuf::from(folder)],
+            step: StepReach { step: "version".into(), reach: Reach::Cloud },
+            whole_output: true,
+        });
+        let mut answer = Vec::new();
+        while let Some(event) = supervised.next().await? {
+            match event {
+                RunEvent::Output(output) => answer = output.to_vec(),
+                RunEvent::Event(Event::NotStarted(why)) => return Err(io::Error::other(why)),
+                RunEvent::Event(Event::Ended(_)) => break,
+                _ => {}
+            }
+        }
+        supervised.end().await?;
+        Ok(answer)
+    }
 }

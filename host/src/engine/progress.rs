@@ -1,8 +1,8 @@
 //! What a run tells while it goes on, and how it tells it without ever holding OpenTofu up.
 
 use super::child::Limits;
+use catalyst_domain::Level;
 use catalyst_domain::record::Child;
-use catalyst_domain::{Level, phase};
 use std::collections::VecDeque;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
@@ -45,17 +45,6 @@ impl Outlet {
         Self { sender, kept: VecDeque::new(), errors_kept: 0 }
     }
 
-    /// Says lines of the host from wherever, beside those of the command. Never waits: what does not fit is dropped. Does not hold the
-    /// run's progress open.
-    pub(super) fn aside(&self) -> impl Fn(String) + Send + Sync + use<> {
-        let sender = self.sender.downgrade();
-        move |message| {
-            if let Some(sender) = sender.upgrade() {
-                let _ = sender.try_send(Progress::Line { phase: phase::HOST, level: Level::Warn, message });
-            }
-        }
-    }
-
     /// Sends a line if it fits, and never waits. Plain lines that do not fit are counted, error lines are kept.
     pub(super) fn line(&mut self, phase: &'static str, level: Level, message: String) {
         let line = Progress::Line { phase, level, message };
@@ -64,10 +53,17 @@ impl Outlet {
         if level == Level::Error && self.errors_kept < ERRORS_KEPT {
             self.errors_kept += 1;
             self.kept.push_back(line);
-        } else if let Some(Progress::Dropped(count)) = self.kept.back_mut() {
-            *count += 1;
         } else {
-            self.kept.push_back(Progress::Dropped(1));
+            self.dropped(1);
+        }
+    }
+
+    /// Counts lines that were dropped here or before.
+    pub(super) fn dropped(&mut self, lines: u64) {
+        if let Some(Progress::Dropped(count)) = self.kept.back_mut() {
+            *count += lines;
+        } else {
+            self.kept.push_back(Progress::Dropped(lines));
         }
     }
 

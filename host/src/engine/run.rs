@@ -1,26 +1,26 @@
 //! One run from staging to its last command.
 
 use super::backend::Backend;
-use super::child::{self, Cut, End, Limits, Order};
+use super::child::{self, Cut, End, Limits};
 use super::command::RunStep;
 use super::environment::{self, CLI_CONFIG, PROVIDER_CACHE, Proxied};
 use super::failure::{RunError, RunErrorKind};
-use super::hearing::one_line;
-use super::listeners::RunListeners;
+use super::hearing::{Explanation, one_line};
 use super::mask::Masker;
 use super::outputs::{self, Outputs};
 use super::progress::{Outlet, Progress};
 use super::run_folder::RunFolder;
 use super::stage::{SecretsOnDisk, WorkFolder};
-use super::{Engine, Run, leftover, unkept};
-use crate::egress::{Refusal, RunProxy, StepReach};
+use super::supervise::{CommandSpec, Setup, Supervised, deadline_ms};
+use super::{Engine, Run, RunPermit, leftover, unkept};
+use crate::egress::StepReach;
 use crate::telemetry;
 use catalyst_domain::provider::Diagnostic;
 use catalyst_domain::{DeploymentId, SecretValue};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
@@ -40,10 +40,10 @@ pub(super) struct Going<'a> {
     masker: Arc<Masker>,
     environment: Vec<(OsString, OsString)>,
     backend: Backend,
-    proxy: Option<RunProxy>,
     outlet: Outlet,
     limits: Limits,
-    own: RunFolder,
+    own: Arc<RunFolder>,
+    supervised: Supervised,
     /// What the failed command had made: ids by address.
     made: BTreeMap<String, String>,
 }
@@ -71,6 +71,7 @@ impl Aim {
 /// Does a whole run. The secrets are on disk only inside of this function.
 pub(super) async fn run(
     engine: &Engine,
+    permit: RunPermit,
     run: Run,
     aim: Aim,
     outlet: Outlet,
@@ -80,44 +81,49 @@ pub(super) async fn run(
     let folder = Arc::new(engine.folders.folder(&run.id).map_err(|why| staging(format!("no work folder: {why}")))?);
     leftover::release(&*engine.store, &run.id).await.map_err(storage)?;
     leftover::take_in(&*engine.store, &run.id, &folder).await.map_err(storage)?;
-    let unserved = |why: std::io::Error| staging(format!("its state cannot be served on loopback: {why}"));
-    let listeners = RunListeners::on_loopback().map_err(unserved)?;
-    let backend = Backend::serve(engine.store.clone(), &run.id, listeners.backend).map_err(unserved)?;
+    // What a run before this one made was told by now.
+    engine.folders.remove_spool(&run.id).map_err(|why| staging(format!("cannot write the work folder: {why}")))?;
+    let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
+    let (own, settings_file) = stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
+    let unsupervised = |why: std::io::Error| staging(format!("it cannot be supervised: {why}"));
+    let setup = setup(engine, &run, &folder, &own, &limits);
+    let mut supervised = Supervised::start(&engine.settings.program, setup).await.map_err(unsupervised)?;
+    let own = Arc::new(own);
+    supervised.hold((permit, own.clone()));
+    let listener = supervised.take_state_listener().ok_or_else(|| staging("its state has no listener".to_owned()))?;
+    let backend = Backend::serve(engine.store.clone(), &run.id, listener);
+    let backend = backend.map_err(|why| staging(format!("its state cannot be served on loopback: {why}")))?;
     let mut masked = run.secrets.clone();
     masked.insert("the password of its state", SecretValue::new(backend.password()));
-    let proxy = proxy(engine, &run, listeners.proxy, &outlet).map_err(staging)?;
-    if let Some(proxy) = &proxy {
-        masked.insert("the password of its proxy", SecretValue::new(proxy.password()));
+    let proxy = supervised.proxy();
+    if let Some(proxy) = proxy {
+        masked.insert("the password of its proxy", SecretValue::new(proxy.password.as_str()));
     }
     let masker = Arc::new(Masker::new(&masked).map_err(staging)?);
-    let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
-    let (own, settings_file) = stage(engine, &run, &folder, &masker, on_disk.clone()).await.map_err(staging)?;
     let proxied = if proxy.is_some() { Proxied::ByItsOwn } else { Proxied::AsTheHost };
     let mut environment = environment::of_every_command(&engine.settings, proxied);
     environment::add(&mut environment, backend.environment());
-    environment::add(&mut environment, proxy.iter().flat_map(RunProxy::environment));
+    environment::add(&mut environment, proxy.iter().flat_map(|proxy| proxy.environment.clone()));
     environment::add(&mut environment, settings_file.map(|path| (CLI_CONFIG.into(), path.into())));
     environment::add(&mut environment, own.environment());
-    let (id, folder, made) = (&run.id, folder.clone(), BTreeMap::new());
-    let going = Going { engine, id, folder, masker, environment, backend, proxy, outlet, limits, own, made };
+    let (id, made) = (&run.id, BTreeMap::new());
+    let going = Going { engine, id, folder, masker, environment, backend, outlet, limits, own, supervised, made };
     going.finish(aim).await
 }
 
-/// The run's proxy, where runs have one. What it refuses is said in the run's log, without the run's secrets.
-fn proxy(
-    engine: &Engine,
-    run: &Run,
-    listener: std::net::TcpListener,
-    outlet: &Outlet,
-) -> Result<Option<RunProxy>, String> {
-    let Some(way_out) = &engine.way_out else { return Ok(None) };
-    let mut hosts = run.hosts.clone();
-    hosts.install.extend(way_out.hosts.install.iter().cloned());
-    hosts.cloud.extend(way_out.hosts.cloud.iter().cloned());
-    let (say, masker) = (outlet.aside(), Masker::new(&run.secrets)?);
-    let told = move |refusal: &Refusal| say(one_line(&masker.mask(&format!("{}: {refusal}", refusal.step))));
-    let started = way_out.egress.serve(listener, hosts, told);
-    started.map(Some).map_err(|why| format!("its proxy cannot be served on loopback: {why}"))
+/// What the supervisor of the run is told: its folders, its time, and its proxy, where runs have one.
+fn setup(engine: &Engine, run: &Run, folder: &WorkFolder, own: &RunFolder, limits: &Limits) -> Setup {
+    let mut every = own_folders(folder, own);
+    every.extend(engine.settings.plugin_cache_dir.clone());
+    let setup = engine.confinement.setup(folder.path(), every, deadline_ms(limits.left()), limits.grace());
+    let spool = engine.folders.spool(&run.id);
+    let proxy = engine.way_out.as_ref().map(|way_out| way_out.of_run(&run.hosts));
+    Setup { proxy, spool, ..setup }
+}
+
+/// The folders of a run alone.
+fn own_folders(folder: &WorkFolder, own: &RunFolder) -> Vec<PathBuf> {
+    own.own().into_iter().chain([folder.path()]).map(PathBuf::from).collect()
 }
 
 /// Writes the work folder, and makes the run's own one beside it. Also gives the file of OpenTofu's settings, where it is the host's.
@@ -125,10 +131,10 @@ async fn stage(
     engine: &Engine,
     run: &Run,
     folder: &Arc<WorkFolder>,
-    masker: &Arc<Masker>,
     on_disk: Arc<SecretsOnDisk>,
 ) -> Result<(RunFolder, Option<PathBuf>), String> {
-    let (run, folder, masker, folders) = (run.clone(), folder.clone(), masker.clone(), engine.folders.clone());
+    let (run, folder, folders) = (run.clone(), folder.clone(), engine.folders.clone());
+    let masker = Masker::new(&run.secrets)?;
     let mirror = engine.settings.provider_mirror.clone();
     let given = &engine.settings.pass_env;
     let temporary = environment::variable(given, "TMPDIR").map(std::ffi::OsStr::to_owned);
@@ -156,6 +162,12 @@ impl Going<'_> {
             Aim::Apply => self.apply().await,
             Aim::Destroy => self.destroy().await,
         };
+        if result.is_ok() {
+            self.supervised.kept();
+        }
+        if let Err(why) = self.supervised.end().await {
+            tracing::warn!(deployment.id = %self.id, error = %why, "a run did not end as it should");
+        }
         // OpenTofu is gone now, however it went: what it left is taken in at once, not at the next run.
         let tidied = match leftover::release(&*self.engine.store, self.id).await {
             Ok(()) => leftover::take_in(&*self.engine.store, self.id, &self.folder).await,
@@ -199,38 +211,41 @@ impl Going<'_> {
         if step == RunStep::Apply {
             self.outlet.mark(Progress::ApplyBegan, &self.limits).await;
         }
-        if let Some(proxy) = &self.proxy {
-            proxy.begin(StepReach { step: step.as_str(), reach: step.reach() });
-        }
-        let mut own: Vec<&Path> = self.own.own().into_iter().chain([self.folder.path()]).collect();
-        let mut environment = self.environment.clone();
+        let (mut own, mut environment) = (own_folders(&self.folder, &self.own), self.environment.clone());
         // Written only while no code of a provider runs: what one run could change, others would run.
         if let (RunStep::Init, Some(cache)) = (step, &self.engine.settings.plugin_cache_dir) {
-            own.push(cache);
+            own.push(cache.clone());
             environment::add(&mut environment, [(PROVIDER_CACHE.into(), cache.into())]);
         }
-        let order = Order {
-            binary: &self.engine.binary,
-            step,
-            arguments: step.arguments(&self.engine.version),
-            folder: self.folder.path(),
-            environment: &environment,
-            own: &own,
-            confinement: &self.engine.confinement,
+        let command = CommandSpec {
+            binary: self.engine.binary.clone(),
+            arguments: step.arguments(&self.engine.version).into_iter().map(OsString::from).collect(),
+            environment,
+            own,
+            step: StepReach { step: step.as_str().into(), reach: step.reach() },
+            whole_output: step == RunStep::Output,
         };
         let span = telemetry::tofu(step);
-        let end = child::run(order, &self.masker, &mut self.outlet, &self.limits)
-            .instrument(span.clone())
-            .await
-            .map_err(|why| RunError::new(step, RunErrorKind::Failed, format!("it cannot be run: {why}")))?;
+        let (ended, said) =
+            child::run(&mut self.supervised, step, command, &self.masker, &mut self.outlet, &self.limits)
+                .instrument(span.clone())
+                .await;
+        let end = match ended {
+            Ok(end) => end,
+            Err(why) => {
+                self.made = said.made;
+                return Err(RunError::new(step, RunErrorKind::Failed, format!("it cannot be run: {why}")));
+            }
+        };
         telemetry::tofu_ended(&span, end.status);
-        if end.status.success() { Ok(end) } else { Err(self.failed(step, end)) }
+        self.engine.tally.refused(step, &end.refused);
+        if end.status.success() { Ok(end) } else { Err(self.failed(step, &end, said)) }
     }
 
-    fn failed(&mut self, step: RunStep, end: End) -> RunError {
-        self.made = end.explanation.made;
-        let diagnostics = end.explanation.diagnostics;
-        let said = diagnostics.first().map(|first| in_words(first, diagnostics.len())).or(end.explanation.text);
+    fn failed(&mut self, step: RunStep, end: &End, said: Explanation) -> RunError {
+        let Explanation { diagnostics, text, made, refused } = said;
+        self.made = made;
+        let said = diagnostics.first().map(|first| in_words(first, diagnostics.len())).or(text);
         let ended = match end.status.signal() {
             Some(signal) => format!("killed by signal {signal}"),
             None => format!("exit status {}", end.status.code().unwrap_or_default()),
@@ -240,21 +255,20 @@ impl Going<'_> {
             (None, Some(why)) => (RunErrorKind::Storage, format!("the store failed: {why}")),
             (None, None) => (RunErrorKind::Failed, said.unwrap_or(ended)),
         };
-        if let Some(refused) = self.refused() {
+        if let Some(refused) = in_one(&refused) {
             reason = format!("{reason}; {refused}");
         }
         RunError { step, kind, diagnostics, reason }
     }
+}
 
-    /// What the step asked for and was not let through to: often why it failed.
-    fn refused(&self) -> Option<String> {
-        let refused = self.proxy.as_ref()?.refused_in_step();
-        let mut words: Vec<String> = refused.iter().take(REFUSED_NAMED).map(ToString::to_string).collect();
-        if refused.len() > REFUSED_NAMED {
-            words.push(format!("and {} more", refused.len() - REFUSED_NAMED));
-        }
-        (!words.is_empty()).then(|| one_line(&self.masker.mask(&words.join("; "))))
+/// What the step asked for and was not let through to, in one sentence: often why it failed.
+fn in_one(refused: &[String]) -> Option<String> {
+    let mut words: Vec<String> = refused.iter().take(REFUSED_NAMED).cloned().collect();
+    if refused.len() > REFUSED_NAMED {
+        words.push(format!("and {} more", refused.len() - REFUSED_NAMED));
     }
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 fn kind_of(cut: Cut) -> RunErrorKind {

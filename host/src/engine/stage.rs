@@ -3,12 +3,16 @@
 //! Everything goes through a `Dir`, so neither a path of a bundle nor a link that lies there leads out of the folder.
 
 mod leftovers;
+mod removal;
 
-use cap_fs_ext::DirExt as _;
+use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use catalyst_domain::provider::{Bundle, BundleFile, SecretVariable};
 use catalyst_domain::{DeploymentId, SecretValue, Secrets};
+use removal::remove_folder;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde_json::Value;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -28,6 +32,8 @@ const SETTINGS_FILE: &str = "catalyst.tofurc";
 const ERRORED_STATE: &str = "errored.tfstate";
 /// Folder of what runs have for themselves, among the work folders. No deployment has such an id.
 const RUN_FOLDERS: &str = ".runs";
+/// Folder of what supervisors leave of their runs, beside them.
+const SPOOLS: &str = ".made";
 /// Where OpenTofu keeps providers and what `init` remembers when nobody says another place. A run has one of its own.
 const DATA_FOLDER: &str = ".terraform";
 /// Versions and checksums of providers; kept between runs, so that a later run takes the very programs of the first.
@@ -82,7 +88,8 @@ impl WorkRoot {
     /// Removes a work folder with everything in it.
     pub(super) fn remove(&self, id: &DeploymentId) -> io::Result<()> {
         self.remove_run_folder(id)?;
-        absent_is_fine(self.dir.remove_dir_all(id.as_str()))
+        absent_is_fine(std::fs::remove_file(self.spool(id)))?;
+        absent_is_fine(remove_folder(&self.dir, id.as_str()))
     }
 
     /// The folder of a deployment's run, new and with these folders in it. One that is there is removed.
@@ -96,10 +103,30 @@ impl WorkRoot {
         Ok(self.path.join(RUN_FOLDERS).join(id.as_str()))
     }
 
+    /// Where the supervisor of a run leaves what the run made: out of the run's reach.
+    pub(super) fn spool(&self, id: &DeploymentId) -> PathBuf {
+        self.path.join(SPOOLS).join(id.as_str())
+    }
+
+    /// What a supervisor left there.
+    pub(super) fn read_spool(&self, id: &DeploymentId) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        match std::fs::read(self.spool(id)) {
+            Ok(lines) => Ok(Some(Zeroizing::new(lines))),
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Makes room for it, and removes what is there.
+    pub(super) fn remove_spool(&self, id: &DeploymentId) -> io::Result<()> {
+        make_folder(&self.dir, Path::new(SPOOLS))?;
+        absent_is_fine(std::fs::remove_file(self.spool(id)))
+    }
+
     /// Removes that folder.
     pub(super) fn remove_run_folder(&self, id: &DeploymentId) -> io::Result<()> {
         match self.dir.open_dir_nofollow(RUN_FOLDERS) {
-            Ok(above) => absent_is_fine(above.remove_dir_all(id.as_str())),
+            Ok(above) => absent_is_fine(remove_folder(&above, id.as_str())),
             Err(why) => absent_is_fine(Err(why)),
         }
     }
@@ -181,10 +208,10 @@ impl WorkFolder {
         for entry in self.dir.entries()? {
             let entry = entry?;
             let name = entry.file_name();
-            if [LOCK_FILE, ERRORED_STATE].iter().any(|kept| name == *kept) {
+            if entry.file_type()?.is_file() && [LOCK_FILE, ERRORED_STATE].iter().any(|kept| name == *kept) {
                 continue;
             }
-            if entry.file_type()?.is_dir() { self.dir.remove_dir_all(&name)? } else { self.dir.remove_file(&name)? }
+            if entry.file_type()?.is_dir() { remove_folder(&self.dir, &name)? } else { self.dir.remove_file(&name)? }
         }
         Ok(())
     }
@@ -216,11 +243,19 @@ impl WorkFolder {
     }
 
     fn read(&self, name: &str) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-        let file = match self.dir.open(name) {
+        let mut options = OpenOptions::new();
+        // What a run left there may be anything: a pipe would hold whoever opens it.
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).follow(FollowSymlinks::No);
+        let file = match self.dir.open_with(name, &options) {
             Ok(file) => file,
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(None),
             Err(why) => return Err(why),
         };
+        // A folder, a link, a pipe or a device is nothing that OpenTofu or the host wrote.
+        if !file.metadata()?.is_file() {
+            return Ok(None);
+        }
         let mut content = Zeroizing::new(Vec::new());
         file.take(MOST_BYTES + 1).read_to_end(&mut content)?;
         if content.len() as u64 > MOST_BYTES {

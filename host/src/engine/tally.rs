@@ -1,7 +1,9 @@
 //! How many runs go on, wait, and ended how: plain counts for whoever asks.
 
+use super::command::RunStep;
 use super::run::Aim;
 use super::{RunError, RunErrorKind};
+use crate::egress::RefusalRule;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,14 +28,17 @@ struct Counts {
     running: usize,
     waiting: usize,
     ended: BTreeMap<(&'static str, &'static str), u64>,
+    refused: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 impl Default for Counts {
-    /// Every way to end is there from the start, at 0, so that the first run that ends so is seen to be one more.
+    /// Every way to end, and every way to be refused, is there from the start, at 0, so that the first one is seen to be one more.
     fn default() -> Self {
         let ends = || RunErrorKind::ALL.map(Some).into_iter().chain([None]);
         let each = Aim::ALL.into_iter().flat_map(|aim| ends().map(move |end| ((aim.as_str(), word(end)), 0)));
-        Self { running: 0, waiting: 0, ended: each.collect() }
+        let every =
+            RunStep::ALL.iter().flat_map(|step| RefusalRule::ALL.map(|rule| ((step.as_str(), rule.as_str()), 0)));
+        Self { running: 0, waiting: 0, ended: each.collect(), refused: every.collect() }
     }
 }
 
@@ -66,11 +71,22 @@ impl Tally {
         *self.counts().ended.entry((aim.as_str(), outcome)).or_default() += 1;
     }
 
+    /// The proxy of a run did not make connections in a step.
+    pub fn refused(&self, step: RunStep, counts: &[(RefusalRule, u64)]) {
+        let mut all = self.counts();
+        for (rule, count) in counts {
+            *all.refused.entry((step.as_str(), rule.as_str())).or_default() += count;
+        }
+    }
+
     /// The counts of now.
     pub fn load(&self) -> Load {
         let counts = self.counts();
-        let ended = counts.ended.iter().map(|((aim, outcome), count)| (*aim, *outcome, *count)).collect();
-        Load { running: counts.running, waiting: counts.waiting, ended, refused: Vec::new() }
+        let listed = |counts: &BTreeMap<(&'static str, &'static str), u64>| {
+            counts.iter().map(|((first, second), count)| (*first, *second, *count)).collect()
+        };
+        let (ended, refused) = (listed(&counts.ended), listed(&counts.refused));
+        Load { running: counts.running, waiting: counts.waiting, ended, refused }
     }
 
     fn at(&self, place: Place) -> Counted<'_> {

@@ -3,6 +3,7 @@
 
 use catalyst_domain::host_name::{LocalName, local};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Entries of the list; nobody has so many clouds.
@@ -115,7 +116,7 @@ pub enum Standing {
 }
 
 /// What the operator allows beside public addresses.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowedClouds {
     names: Vec<String>,
     suffixes: Vec<String>,

@@ -4,7 +4,7 @@ use super::finding::{Finding, reason};
 use crate::cli::serve::{engine_settings, sandbox_settings};
 use crate::compile::Apart;
 use crate::config::Config;
-use crate::engine::{self, Confine};
+use crate::engine::{self, Confine, Layer, LayerState};
 use crate::outbound::has_address;
 use catalyst_domain::provider::{Descriptor, TofuProvider};
 use catalyst_sandbox::grants::{Basis, Grant};
@@ -32,24 +32,49 @@ pub(super) async fn tofu(config: &Config) -> Vec<Finding> {
     } else {
         Finding::warn(check, format!("OpenTofu {}", seen.version), "install 1.12, with which the host is tested")
     };
+    let mut found = vec![version];
+    found.extend(confinement(config.tofu.confine, &seen.layers));
+    let missing = || seen.layers.iter().find(|state| state.missing.is_some()).map(|state| advice(state.layer));
+    found.extend(seen.refused.as_ref().map(|why| Finding::fail("confinement", why, missing().unwrap_or_default())));
+    found
+}
+
+/// Each layer between a run and all else, and what follows where one does not hold.
+fn confinement(asked: Confine, layers: &[LayerState]) -> Vec<Finding> {
     let check = "confinement";
-    let confined = match (seen.confined, config.tofu.confine) {
-        (true, _) => Finding::ok(check, "OpenTofu and its providers reach their own files only"),
-        (false, Confine::Off) => {
-            Finding::warn(check, "CATALYST_TOFU_CONFINE is off: providers can read what the host can", "take it out")
+    if asked == Confine::Off {
+        let found = "CATALYST_TOFU_CONFINE is off: providers can read what the host can";
+        return vec![Finding::warn(check, found, "take it out")];
+    }
+    let held = layers.iter().filter(|state| state.missing.is_none()).map(|state| state.layer.as_str());
+    let held = held.collect::<Vec<_>>().join(", ");
+    let found = if held.is_empty() { "no layer holds".to_owned() } else { format!("runs are behind: {held}") };
+    let mut findings = vec![Finding::ok(check, found)];
+    findings.extend(layers.iter().filter_map(|state| {
+        let why = state.missing.as_ref()?;
+        let found = format!("not held: {} ({why}): {}", state.layer.as_str(), state.layer.without());
+        Some(Finding::warn(check, found, advice(state.layer)))
+    }));
+    findings
+}
+
+/// What gives a layer that does not hold.
+fn advice(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Files => {
+            "use Linux 5.19 or later with landlock in the kernel's `lsm=` list, and a seccomp profile that lets it through"
         }
-        (false, Confine::Require) => Finding::fail(
-            check,
-            "CATALYST_TOFU_CONFINE is require, and this kernel has no Landlock; the start refuses",
-            "use Linux 5.19 or later with landlock in the kernel's `lsm=` list, and a seccomp profile that lets it through",
-        ),
-        (false, Confine::Auto) => Finding::warn(
-            check,
-            "this kernel has no Landlock: providers can read what the host can",
-            "use Linux 5.19 or later with landlock in the kernel's `lsm=` list, and a seccomp profile that lets it through",
-        ),
-    };
-    vec![version, confined]
+        Layer::Scopes => "use Linux 6.12 or later with landlock in the kernel's `lsm=` list",
+        Layer::Ports => "use Linux 6.7 or later with landlock in the kernel's `lsm=` list",
+        Layer::ProcessLimit => {
+            "use Linux 6.14 or later, or a user other than root, or bound the processes of the container"
+        }
+        Layer::UserNamespace | Layer::PidNamespace | Layer::NetworkNamespace | Layer::MountNamespace => {
+            "let the host make user namespaces: a seccomp profile with `unshare` and `mount`, and sysctls that allow them \
+             (docs/operations.md)"
+        }
+        Layer::ResourceLimits => "look at the hard limits of the host's process",
+    }
 }
 
 /// The folder of compiled plugins and shared providers.

@@ -17,7 +17,8 @@ pub(super) const STATEMENT: [(&str, &str); 3] = [
         "provider",
         "An OpenTofu provider is a program that runs with the user's cloud credential. It is trusted with that credential, with \
          everything that the credential allows in the cloud, and with the state of its own deployment. It is not trusted with other \
-         deployments, the host's files or its environment. Its version is exact, and the operator can name which ones may run.",
+         deployments, the host's files, processes or environment, nor with any address but those of its cloud. Its version is \
+         exact, and the operator can name which ones may run.",
     ),
     (
         "node",

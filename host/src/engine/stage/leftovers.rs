@@ -1,6 +1,7 @@
 //! What a run that was killed leaves in its work folder: variables, plan, what `init` remembers of the backend, temporary files.
 //! All of it may hold secrets, and no later run needs any of it.
 
+use super::removal::remove_folder;
 use super::{
     DATA_FOLDER, ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, VARIABLES_FILE, WorkFolder,
     WorkRoot, absent_is_fine,
@@ -106,7 +107,7 @@ fn remove_all_but(dir: &Dir, kept: &[&str]) -> io::Result<()> {
         if kept.iter().any(|kept| name == *kept) {
             continue;
         }
-        let removed = if entry.file_type()?.is_dir() { dir.remove_dir_all(&name) } else { dir.remove_file(&name) };
+        let removed = if entry.file_type()?.is_dir() { remove_folder(dir, &name) } else { dir.remove_file(&name) };
         absent_is_fine(removed)?;
     }
     // A `Dir` is an `O_PATH` descriptor, which cannot be synced.

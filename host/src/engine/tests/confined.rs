@@ -3,14 +3,15 @@
 
 use super::real::{module, tofu};
 use super::*;
-use crate::engine::confine::{Kernel, kernel};
+use crate::engine::supervise::{Layer, kernel_has};
 use std::os::unix::fs::PermissionsExt as _;
 
 /// Where a hostile provider leaves what it got, in its work folder.
 const LOOT: &str = "loot";
 
 pub(super) fn landlock() {
-    assert_eq!(kernel(), Kernel::HasLandlock, "this kernel has no Landlock, so the confinement cannot be shown on it");
+    let has = |layer| kernel_has(layer).is_some_and(|has| has.is_ok());
+    assert!(has(Layer::Files) && has(Layer::Scopes), "this kernel lacks Landlock, so it cannot be shown on it");
 }
 
 /// An engine whose host keeps a secret file beside the work folders.

@@ -11,6 +11,7 @@ use super::stage::WorkFolder;
 use super::*;
 use async_trait::async_trait;
 use catalyst_domain::provider::{BundleFile, SecretVariable};
+use catalyst_domain::record::Child;
 use catalyst_domain::{Entry, Fact, Level, Record, SecretValue, Timestamp};
 use catalyst_store::{
     AcceptError, CreateError, KubeconfigError, Numbered, Progress as LogProgress, RecordError, RunSecrets,
@@ -261,8 +262,14 @@ impl Bench {
     }
 }
 
+/// What a thread among others cannot enter, and what would keep providers from doubles on loopback. All of it is shown on the real
+/// program in `tests/tests/confinement`.
+const NOT_IN_A_TEST: [Layer; 5] =
+    [Layer::UserNamespace, Layer::PidNamespace, Layer::NetworkNamespace, Layer::MountNamespace, Layer::Ports];
+
 pub(super) fn settings(tofu: &Path, folder: &Path, change: impl FnOnce(&mut Settings)) -> Settings {
     let mut settings = Settings {
+        program: THIS_PROGRAM.into(),
         tofu_bin: tofu.to_owned(),
         workdir: folder.join("work"),
         pass_env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("HOME".into(), folder.into())],
@@ -274,6 +281,7 @@ pub(super) fn settings(tofu: &Path, folder: &Path, change: impl FnOnce(&mut Sett
         // Scripts stand in for a whole system and look at more than OpenTofu may.
         confine: if tofu.starts_with(tempfile::env::temp_dir()) { Confine::Off } else { Confine::Auto },
         egress: egress::Settings::default(),
+        without: NOT_IN_A_TEST.into(),
     };
     change(&mut settings);
     settings
