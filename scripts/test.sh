@@ -8,7 +8,7 @@ trap 'rm -f "$log"' EXIT
 say() { printf '\n== %s\n' "$*"; }
 
 say "tools"
-for tool in tofu client-go hcl hcloud openstack helm promtool cargo-cyclonedx cyclonedx-gomod buildah kube-apiserver etcd cloud-init \
+for tool in tofu client-go hcl hostile hcloud openstack helm promtool cargo-cyclonedx cyclonedx-gomod buildah kube-apiserver etcd cloud-init \
     shellcheck strace jq schemathesis cargo-deny cargo-shear; do
     path=$(tests/tools/get.sh "$tool")
     printf '%-16s %s\n' "$tool" "$path"

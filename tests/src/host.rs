@@ -18,6 +18,7 @@ pub struct Host {
     address: String,
     env: BTreeMap<String, String>,
     ulimit: &'static str,
+    first_of_a_namespace: bool,
     child: Option<Child>,
     /// Client of this host.
     pub api: Api,
@@ -109,7 +110,8 @@ impl Host {
         }
         let address = all["CATALYST_LISTEN"].clone();
         let api = Api::new(&address);
-        let mut host = Self { folder, address, env: all, ulimit: "", child: None, api, way_in: None };
+        let mut host =
+            Self { folder, address, env: all, ulimit: "", first_of_a_namespace: false, child: None, api, way_in: None };
         if BEHIND_AN_INGRESS.get() {
             host.go_behind(Box::leak(Box::new(Ingress::start())));
         }
@@ -191,8 +193,19 @@ impl Host {
         self.ulimit = ulimit;
     }
 
+    /// The next start is the first process of a process namespace, as in a container.
+    pub fn first_of_a_namespace(&mut self) {
+        self.first_of_a_namespace = true;
+    }
+
     fn command(&self) -> Command {
         let binary = built("release/catalyst");
+        if self.first_of_a_namespace {
+            let mut command = Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+            command.arg(binary).arg("serve");
+            return command;
+        }
         if self.ulimit.is_empty() {
             let mut command = Command::new(binary);
             command.arg("serve");

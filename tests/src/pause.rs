@@ -43,12 +43,11 @@ impl Pause {
     /// # Panics
     /// It came to its end first.
     pub fn stands(&self) {
-        let pid = wait_for("OpenTofu to stand still", LIMIT, || {
-            std::fs::read_to_string(self.file("paused")).ok().filter(|pid| pid.ends_with('\n'))
-        });
+        wait_for("OpenTofu to stand still", LIMIT, || self.file("paused").exists().then_some(()));
+        // By its program: the number that the script knows is one of the run's own process namespace.
+        let program = format!("{}\0", self.file("real-tofu").display());
         wait_for("OpenTofu to stand in mid-command", LIMIT, || {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
-            stat.rsplit_once(')').unwrap().1.trim_start().starts_with('T').then_some(())
+            processes().into_iter().find(|(command, state)| command.starts_with(&program) && state.starts_with('T'))
         });
     }
 
@@ -71,6 +70,18 @@ impl Pause {
     fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
+}
+
+/// Command lines and states of all processes.
+fn processes() -> Vec<(String, String)> {
+    let each = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).map(|entry| entry.path());
+    each.filter_map(|path| {
+        let command = std::fs::read(path.join("cmdline")).ok()?;
+        let stat = std::fs::read_to_string(path.join("stat")).ok()?;
+        let state = stat.rsplit_once(')')?.1.trim_start().to_owned();
+        Some((String::from_utf8_lossy(&command).into_owned(), state))
+    })
+    .collect()
 }
 
 fn script(folder: &Path, tofu: &Path) -> String {

@@ -319,7 +319,8 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_780_000_000 + second).unwrap()
 }
 
-fn record(number: u64) -> Record {
+/// A deployment that was just asked for.
+pub fn record(number: u64) -> Record {
     let request = Request { sovereign_fqdn: format!("a{number}.example"), ..Request::default() };
     Record::new(NewRecord {
         id: id(number),

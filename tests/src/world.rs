@@ -52,6 +52,8 @@ impl Gates {
 
     /// OpenTofu will wait before (`plan`, `apply`) or after (`applied`) this step, until the gate is opened.
     pub fn close(&self, gate: &str) {
+        // Of one that was ended while it waited.
+        let _ = std::fs::remove_file(self.0.path().join(format!("{gate}.waiting")));
         std::fs::write(self.0.path().join(gate), "").unwrap();
     }
 

@@ -7,6 +7,7 @@
 #   get.sh promtool                         Prometheus' own, built by Go, to try the alerts
 #   get.sh client-go | hcl                  what kubectl reads of a kubeconfig, and OpenTofu's parser of a module: programs of
 #                                           this project on their libraries, built by Go
+#   get.sh hostile                          a provider of OpenTofu that attacks, a program of this project, built by Go
 #   get.sh hcloud | openstack               the clouds' own OpenTofu providers, built by Go in the versions that infra/ pins
 #   get.sh cargo-cyclonedx | cyclonedx-gomod
 #                                           what writes the bills of materials, from the package registries
@@ -68,7 +69,7 @@ ldflags() {
             printf '%s' " -X $base/$package.k8sVersionMajor=1 -X $base/$package.k8sVersionMinor=$minor"
         done
         ;;
-    hcloud | openstack | promtool | cyclonedx-gomod | client-go | hcl) printf '%s' '-s -w' ;;
+    hcloud | openstack | promtool | cyclonedx-gomod | client-go | hcl | hostile) printf '%s' '-s -w' ;;
     esac
 }
 
@@ -179,7 +180,7 @@ tofu)
 kube-apiserver) build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver ;;
 helm) build helm helm.sh/helm/v3/cmd/helm ;;
 promtool) build promtool github.com/prometheus/prometheus/cmd/promtool ;;
-client-go | hcl) build "$1" . ;;
+client-go | hcl | hostile) build "$1" . ;;
 hcloud) build hcloud github.com/hetznercloud/terraform-provider-hcloud ;;
 openstack) build openstack github.com/terraform-provider-openstack/terraform-provider-openstack/v3 ;;
 cyclonedx-gomod) build cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod ;;

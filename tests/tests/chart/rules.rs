@@ -5,7 +5,7 @@ use catalyst::config::{Config, ConfigError};
 use catalyst::http::WebOrigin;
 
 /// What is set, and what Helm must say of it.
-const REFUSED: [(&str, &str); 76] = [
+const REFUSED: [(&str, &str); 77] = [
     (r#"replicas=3"#, "replicas"),
     (r#"env.CATALYST_APPLY_TIMEOUT="soon""#, "CATALYST_APPLY_TIMEOUT"),
     (r#"env.CATALYST_TOFU_CONFINE="on""#, "CATALYST_TOFU_CONFINE"),
@@ -35,6 +35,7 @@ const REFUSED: [(&str, &str); 76] = [
     (r#"plugins.source="image""#, "plugins.image.reference: must name an image"),
     (r#"ingress.enabled=true"#, "ingress.host: must be"),
     (r#"env.PORT="""#, "env.PORT: must be set"),
+    (r#"networkPolicy.egressPorts=[443,29150]"#, "networkPolicy.egressPorts: must not hold ports of 29100"),
     (r#"env.PORT=null"#, "env.PORT: must be set"),
     (r#"env.PORT="70000""#, "PORT"),
     (r#"env.PORT=70000"#, "PORT"),

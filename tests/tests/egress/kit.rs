@@ -3,13 +3,12 @@
 use catalyst::egress::{self, HostGrant, RunHosts};
 use catalyst::engine::{Confine, Engine, Outputs, Progress, Run, RunClass, RunError, Settings, Turn};
 use catalyst::outbound::{NamedBy, ProxyConfig};
-use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::{Bundle, BundleFile, SecretVariable};
-use catalyst_domain::record::{NewRecord, ProviderRef};
-use catalyst_domain::{DeploymentId, Level, Record, SecretValue, Secrets, Timestamp};
+use catalyst_domain::{DeploymentId, Level, SecretValue, Secrets};
 use catalyst_plugin_sdk::Rendered;
 use catalyst_store::{FileStore, Store};
-use catalyst_tests::storage::plain_settings;
+use catalyst_tests::host::built;
+use catalyst_tests::storage::{plain_settings, record};
 use catalyst_tests::tofu::{pinned, secret_value};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -64,6 +63,8 @@ impl Bench {
         let store = FileStore::open(plain_settings(folder.path()));
         let store: Arc<dyn Store> = store.unwrap();
         let settings = Settings {
+            program: built("release/catalyst"),
+            without: Vec::new(),
             tofu_bin: catalyst_tests::tools::path("tofu").unwrap(),
             workdir: path("work"),
             pass_env,
@@ -76,8 +77,9 @@ impl Bench {
             egress: egress::Settings { proxy: setup.proxy, ..egress::Settings::default() },
         };
         let engine = Engine::new(settings, store.clone()).await.unwrap();
-        let id = DeploymentId::from_bytes([7; 8]);
-        store.create(record(&id)).await.unwrap();
+        let record = record(7);
+        let id = record.id.clone();
+        store.create(record).await.unwrap();
         Self { engine, id, _folder: folder }
     }
 
@@ -154,17 +156,4 @@ fn mirror(folder: &Path, package: &Package) -> PathBuf {
     let name = package.source.rsplit('/').next().unwrap();
     std::fs::copy(&package.binary, inside.join(format!("terraform-provider-{name}_v{version}"))).unwrap();
     folder.to_owned()
-}
-
-fn record(id: &DeploymentId) -> Record {
-    let body = serde_json::json!({
-        "orgName": "Acme", "orgEmail": "ops@acme.example", "sovereignFQDN": "acme.example.test",
-        "regions": [{"provider": "rehearsal", "cloudRegion": "a", "controlPlaneSize": "m", "workerSize": "", "workerCount": 0}],
-        "sshPublicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ a@b.example",
-    });
-    let request = catalyst_domain::request::parse(body.to_string().as_bytes()).unwrap().without_extra();
-    let provider = ProviderRef { id: "rehearsal".into(), version: "0".into(), digest: String::new() };
-    let at = Timestamp::from_second(1_750_000_000).unwrap();
-    let kubeconfig_bearer_hash = sha256_hex(b"bearer");
-    Record::new(NewRecord { id: id.clone(), request, kubeconfig_bearer_hash, provider, at })
 }

@@ -83,3 +83,20 @@ async fn a_site_with_a_mirror_needs_no_registry_and_reaches_none() {
     assert!(error.reason.contains("acme/other"), "{error}");
     assert!(bench.refused().is_empty(), "{:?}", bench.refused());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_proxy_itself_resolves_names_beside_a_process_namespace_of_its_run() {
+    let project = Project::start(CLOUD_TOKEN);
+    let front = TlsFront::start(&["cloud.test"], address_of(&project.endpoint())).await;
+    let mut setup = hetzner_setup(front.trust());
+    setup.pass = vec![("HCLOUD_ENDPOINT", "https://cloud.invalid/v1".to_owned())];
+    let bench = Bench::new(setup).await;
+    // No name below it exists anywhere (RFC 6761), which the resolver of this machine has to say.
+    let granted = HostGrant::parse("cloud.invalid", NamedBy::Stranger).unwrap();
+    let run = bench.run(&hetzner_bundle(), &[TOKEN], cloud(vec![granted]));
+    let (result, lines) = bench.apply(run).await;
+    let error = result.unwrap_err();
+    let words = "cloud.invalid:443 could not be reached: its name cannot be resolved";
+    assert!(error.reason.contains(words), "{error}: {lines:#?}");
+    assert!(bench.refused().iter().any(|(_, rule, _)| *rule == "unreachable"), "{:?}", bench.refused());
+}

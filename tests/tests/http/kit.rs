@@ -229,6 +229,8 @@ fn engine_settings(folder: &Path, setup: &Setup) -> engine::Settings {
     // A script looks at more than OpenTofu may.
     let confine = if setup.tofu.is_some() { engine::Confine::Off } else { engine::Confine::Auto };
     engine::Settings {
+        program: catalyst_tests::host::built("release/catalyst"),
+        without: Vec::new(),
         tofu_bin: setup.tofu.clone().unwrap_or_else(|| catalyst_tests::tools::path("tofu").unwrap()),
         workdir: folder.join("tofu"),
         pass_env: vec![("HOME".into(), folder.into())],

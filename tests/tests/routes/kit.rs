@@ -61,6 +61,8 @@ exec '{tofu}' "$@"
     }
 
     pub fn close(&self, gate: &str) {
+        // Of one that was ended while it waited.
+        let _ = std::fs::remove_file(self.gates.path().join(format!("{gate}.waiting")));
         std::fs::write(self.gates.path().join(gate), "").unwrap();
     }
 

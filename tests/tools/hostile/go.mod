@@ -1,0 +1,3 @@
+module catalyst/tests/tools/hostile
+
+go 1.26
