@@ -97,14 +97,19 @@ fn source(setting: &ProviderSetting) -> ArgumentSource {
 
 /// What a component wants beyond these grants.
 pub(crate) fn missing(descriptor: &Descriptor, granted: &BTreeSet<Grant>) -> Vec<Grant> {
-    let is_granted = |wanted: &Grant| match wanted {
-        Grant::Host(host) => granted.iter().any(|grant| grant.covers_host(&host.pattern)),
-        other => granted.contains(other),
-    };
+    let is_granted = |wanted: &Grant| granted.iter().any(|grant| grant.gives(wanted));
     wanted(descriptor).into_iter().filter(|wanted| !is_granted(wanted)).collect()
 }
 
 impl Grant {
+    /// Whether it gives this right: the same one, or a host by a suffix that covers it.
+    pub(crate) fn gives(&self, right: &Self) -> bool {
+        match right {
+            Self::Host(host) => self.covers_host(&host.pattern),
+            other => self == other,
+        }
+    }
+
     /// Whether it is a grant of this host, or of every name that this suffix covers.
     fn covers_host(&self, host: &str) -> bool {
         matches!(self, Self::Host(grant) if grant.pattern == host || covers(&grant.pattern, host))

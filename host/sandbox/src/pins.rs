@@ -193,7 +193,7 @@ impl Pins {
         let (Self::Named(named), Some(grants)) = (self, self.grants()) else { return false };
         let Some(Ok((file, right))) = line.strip_prefix("grant ").map(granted_to) else { return true };
         match (grants.get(file), right) {
-            (Some(granted), Some(right)) => !granted.contains(&right),
+            (Some(granted), Some(right)) => !granted.iter().any(|grant| grant.gives(&right)),
             (Some(_), None) => false,
             (None, _) => named.digests.contains_key(file),
         }
@@ -304,6 +304,8 @@ mod tests {
         let pin = format!("sha256:{}  a.wasm\n", "ab".repeat(32));
         for (lock, taken) in [
             (pin.clone(), false),
+            // What is granted is wider now.
+            ("grant a.wasm host .example.org\n".to_owned(), false),
             (format!("{pin}{line}\n"), false),
             (format!("{pin}grant a.wasm nothing\n"), true),
             ("grant a.wasm host other.example.org\n".to_owned(), true),

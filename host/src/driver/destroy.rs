@@ -135,7 +135,9 @@ impl Hand {
         let error = with_leftovers(error, &tofu_state::addresses(state.as_deref()));
         tracing::warn!(deployment.id = %self.id, %error, "the destroy failed");
         self.say(phase::TOFU_DESTROY, Level::Error, error.clone()).await;
-        self.fact(Fact::DestroyFailed { error }).await;
+        if self.fact(Fact::DestroyFailed { error }).await {
+            self.driver.forget_unkept(&self.id).await;
+        }
     }
 }
 

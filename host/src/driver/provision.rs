@@ -178,8 +178,9 @@ impl Hand {
         let error = format!("tofu {error}");
         tracing::warn!(deployment.id = %self.id, %error, "phase 0 failed");
         self.say(phase, Level::Error, error.clone()).await;
-        self.fact(Fact::Phase0Failed { error }).await;
-        self.driver.forget_unkept(&self.id).await;
+        if self.fact(Fact::Phase0Failed { error }).await {
+            self.driver.forget_unkept(&self.id).await;
+        }
         self.driver.run_ended(&self.id).await;
     }
 

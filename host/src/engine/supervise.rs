@@ -21,13 +21,14 @@ mod outbox;
 mod output;
 mod places;
 mod run;
+mod served_proxy;
 mod spool;
 mod start;
 mod stopping;
 mod supervisor;
 mod sweep;
 mod tree;
-mod way_out;
+
 mod wire;
 
 pub use first_process::{is_first_process, run_as_first_process};

@@ -4,7 +4,6 @@ use crate::kit::{Bench, plant_provider};
 use crate::targets::Targets;
 use catalyst::engine::Layer;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 const MODULE: &str = "terraform {\n  required_providers {\n    hostile = {\n      source = \"acme/hostile\"\n      version = \"1.0.0\"\n    }\n  }\n}\nresource \"hostile_thing\" \"a\" {}\n";
 /// Processes that it tries to start: more than a run may have.
@@ -108,8 +107,6 @@ async fn each_layer_taken_away_opens_what_is_said_of_it_and_no_more() {
         if got(&loot) != expected {
             wrong.push(format!("without {layer:?}: {:?} instead of {expected:?}", got(&loot)));
         }
-        // Processes that end take a moment to be counted no more.
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -164,13 +164,13 @@ impl Supervised {
                 self.process.wait().await?
             }
         };
-        if let Some(mut alive) = self.alive.take() {
+        if let Some(alive) = &self.alive {
+            let mut watched = alive.try_clone()?;
             // Ends when init has ended, and with it all that the run started.
-            let ended = spawn_blocking(move || io::copy(&mut alive, &mut io::sink()));
-            timeout(END_LONGEST, ended)
-                .await
-                .map_err(|_| io::Error::other("processes of the run live on"))??
-                .map(|_| ())?;
+            let ended = spawn_blocking(move || io::copy(&mut watched, &mut io::sink()));
+            timeout(END_LONGEST, ended).await.map_err(|_| io::Error::other("processes of the run live on"))???;
+            // Before, what the run needs is held also where nobody waits any more.
+            self.alive = None;
         }
         Ok(status)
     }
@@ -228,7 +228,7 @@ async fn spawn(mut command: Command) -> io::Result<Child> {
     let (runtime, (sender, started)) = (Handle::current(), oneshot::channel());
     let start = move || {
         let _runtime = runtime.enter();
-        // When nobody waits any more, the child is dropped, which ends it.
+        // When nobody waits any more, its socket is closed, upon which it ends.
         let _ = sender.send(command.spawn());
     };
     std::thread::Builder::new().name("tofu-start".to_owned()).spawn(start)?;

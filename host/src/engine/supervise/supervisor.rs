@@ -4,9 +4,9 @@
 use super::alarm::{now_ms, until};
 use super::outbox::Outbox;
 use super::output::{Output, Whole};
+use super::served_proxy::{ServedProxy, refusal};
 use super::start::{INIT_LONGEST, Init, Started, start};
 use super::stopping::{Due, Stopping};
-use super::way_out::{WayOut, refusal};
 use super::wire::{
     Begun, Event, Exit, Frame, FrameBuffer, FromInit, Interruption, Kind, Setup, ToInit, ToSupervisor, encode_message,
     receive_with, send_with, standard_input,
@@ -47,7 +47,7 @@ pub(super) fn run() -> io::Result<()> {
 
 async fn supervise(setup: Setup, started: Started, host: UnixStream) -> io::Result<()> {
     let Started { init, pipes, layers, state, proxy } = started;
-    let (way_out, access) = match setup.proxy.map(|of| WayOut::serve(&of, proxy)).transpose() {
+    let (served_proxy, access) = match setup.proxy.map(|of| ServedProxy::serve(&of, proxy)).transpose() {
         Ok(served) => served.unzip(),
         Err(why) => {
             init.end();
@@ -58,12 +58,12 @@ async fn supervise(setup: Setup, started: Started, host: UnixStream) -> io::Resu
     // The host alone answers there: when it is gone, OpenTofu learns that at once.
     drop(state);
     let stopping = Stopping::new(setup.deadline_ms, setup.grace_ms);
-    Supervisor::new(setup.spool, stopping, init, pipes, way_out)?.serve(host).await
+    Supervisor::new(setup.spool, stopping, init, pipes, served_proxy)?.serve(host).await
 }
 
 struct Supervisor {
     init: Init,
-    way_out: Option<WayOut>,
+    served_proxy: Option<ServedProxy>,
     outputs: [Output; 2],
     outbox: Outbox,
     stopping: Stopping,
@@ -83,13 +83,13 @@ impl Supervisor {
         stopping: Stopping,
         init: Init,
         [output, errors]: [OwnedFd; 2],
-        way_out: Option<WayOut>,
+        served_proxy: Option<ServedProxy>,
     ) -> io::Result<Self> {
         let outputs = [Output::new(output, Kind::OutputLine)?, Output::new(errors, Kind::ErrorLine)?];
         let outbox = Outbox::default();
         let (host_gone, init_gone) = (false, false);
         let (whole, starting, wanted) = (None, None, None);
-        Ok(Self { init, way_out, outputs, outbox, stopping, whole, starting, wanted, host_gone, init_gone, spool })
+        Ok(Self { init, served_proxy, outputs, outbox, stopping, whole, starting, wanted, host_gone, init_gone, spool })
     }
 
     async fn serve(mut self, host: UnixStream) -> io::Result<()> {
@@ -106,16 +106,16 @@ impl Supervisor {
             let [output, errors] = &self.outputs;
             tokio::select! {
                 frame = host_frames.next(&mut from_host), if !self.host_gone => match frame {
-                    Ok(Some(frame)) => self.hear_host(&frame)?,
+                    Ok(Some(frame)) => self.handle_host_message(&frame)?,
                     Ok(None) | Err(_) => self.lose_host(),
                 },
                 frame = init_frames.next(&mut from_init), if !self.init_gone => match frame {
-                    Ok(Some(frame)) => self.hear_init(&frame)?,
+                    Ok(Some(frame)) => self.handle_init_message(&frame)?,
                     Ok(None) | Err(_) => self.lose_init()?,
                 },
                 ready = output.pipe.readable(), if self.starting.is_none() && !self.init_gone => { ready?; self.read(0)?; }
                 ready = errors.pipe.readable(), if self.starting.is_none() && !self.init_gone => { ready?; self.read(1)?; }
-                refused = refusal(&mut self.way_out), if self.starting.is_none() => {
+                refused = refusal(&mut self.served_proxy), if self.starting.is_none() => {
                     self.outbox.event(&Event::ConnectionRefused(refused))?;
                 }
                 () = until(due) => self.ring()?,
@@ -137,7 +137,7 @@ impl Supervisor {
         super::spool::write(&self.spool, self.outbox.made())
     }
 
-    fn hear_host(&mut self, frame: &Frame) -> io::Result<()> {
+    fn handle_host_message(&mut self, frame: &Frame) -> io::Result<()> {
         match frame.message()? {
             ToSupervisor::Command(command) => {
                 self.whole = command.whole_output.then(Whole::default);
@@ -145,8 +145,8 @@ impl Supervisor {
                     return self.outbox.event(&Event::NotStarted("the init of the run is gone".to_owned()));
                 }
                 (self.starting, self.wanted) = (Some(now_ms() + START_LONGEST_MS), None);
-                if let Some(way_out) = &self.way_out {
-                    way_out.begin(command.step.clone());
+                if let Some(served_proxy) = &self.served_proxy {
+                    served_proxy.begin(command.step.clone());
                 }
                 self.tell_init(&ToInit::Command(command))
             }
@@ -159,7 +159,7 @@ impl Supervisor {
         }
     }
 
-    fn hear_init(&mut self, frame: &Frame) -> io::Result<()> {
+    fn handle_init_message(&mut self, frame: &Frame) -> io::Result<()> {
         match frame.message()? {
             FromInit::Started => {
                 self.starting = None;
@@ -169,7 +169,7 @@ impl Supervisor {
             }
             FromInit::NotStarted(why) => {
                 self.starting = None;
-                self.end_way_out()?;
+                self.end_proxy()?;
                 self.outbox.event(&Event::NotStarted(why))
             }
             FromInit::Ended(wait_status) => self.ended(wait_status),
@@ -186,14 +186,14 @@ impl Supervisor {
             self.outbox.whole(&whole.bytes);
         }
         self.stopping.ended();
-        let refused = self.end_way_out()?;
+        let refused = self.end_proxy()?;
         self.outbox.event(&Event::Ended(Exit { wait_status, output_too_long, refused }))
     }
 
     /// Lets nothing through any more. How often each rule refused.
-    fn end_way_out(&mut self) -> io::Result<Vec<(RefusalRule, u64)>> {
-        let Some(way_out) = &mut self.way_out else { return Ok(Vec::new()) };
-        let (untold, counts) = way_out.end();
+    fn end_proxy(&mut self) -> io::Result<Vec<(RefusalRule, u64)>> {
+        let Some(served_proxy) = &mut self.served_proxy else { return Ok(Vec::new()) };
+        let (untold, counts) = served_proxy.end();
         untold.into_iter().try_for_each(|refused| self.outbox.event(&Event::ConnectionRefused(refused)))?;
         Ok(counts)
     }
@@ -212,6 +212,7 @@ impl Supervisor {
         self.init_gone = true;
         sweep::kill_all();
         if self.starting.take().is_some() {
+            self.end_proxy()?;
             return self.outbox.event(&Event::NotStarted("the init of the run is gone".to_owned()));
         }
         if self.stopping.is_going() { self.ended(KILLED) } else { Ok(()) }
@@ -256,7 +257,7 @@ impl Supervisor {
             }
             // Everything in its namespace goes with it; its end is told by its socket.
             Due::Abandon => {
-                self.end_way_out()?;
+                self.end_proxy()?;
                 self.init.process.kill()
             }
         }

@@ -174,3 +174,23 @@ fn a_work_folder_that_cannot_be_read_hides_no_other() {
     found.sort();
     assert_eq!(found, [ids[0].clone(), ids[2].clone()]);
 }
+
+#[test]
+fn what_a_run_put_in_the_place_of_a_file_holds_nobody_up_and_goes_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = root(&folder).folder(&DeploymentId::from_bytes([1; 8])).unwrap();
+    let state = work.path().join("errored.tfstate");
+    let pipe = |path: &Path| rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RWXU).unwrap();
+    let folder_there = |path: &Path| std::fs::create_dir(path).unwrap();
+    let link = |path: &Path| std::os::unix::fs::symlink("/etc/hosts", path).unwrap();
+    let puts: [(&str, &dyn Fn(&Path)); 3] = [("pipe", &pipe), ("folder", &folder_there), ("link", &link)];
+    for (what, put) in puts {
+        for name in ["errored.tfstate", "catalyst.auto.tfvars.json", ".terraform.lock.hcl"] {
+            put(&work.path().join(name));
+        }
+        assert!(work.errored_state().unwrap().is_none(), "{what}");
+        assert!(work.leftover(&[]).unwrap().is_none(), "{what}");
+        work.stage(&bundle(&[("main.tf", "1")])).unwrap();
+        assert!(std::fs::symlink_metadata(&state).is_err(), "{what} stays");
+    }
+}

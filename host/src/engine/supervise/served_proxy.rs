@@ -8,13 +8,13 @@ use std::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 /// A run's proxy and what it refuses. Dropped, it lets nothing through.
-pub(super) struct WayOut {
+pub(super) struct ServedProxy {
     proxy: RunProxy,
     /// Each host once for each step, and not more of them than a proxy tells.
     refusals: UnboundedReceiver<Refusal>,
 }
 
-impl WayOut {
+impl ServedProxy {
     /// Serves a run on a listener. Needs the runtime.
     ///
     /// # Errors
@@ -22,11 +22,11 @@ impl WayOut {
     pub(super) fn serve(of: &ProxySetup, listener: TcpListener) -> io::Result<(Self, ProxyAccess)> {
         let egress = Egress::new(&of.settings).map_err(io::Error::other)?;
         let (tell, refusals) = mpsc::unbounded_channel();
-        let told = move |refusal: &Refusal| {
+        let on_refusal = move |refusal: &Refusal| {
             // Nobody hears it once the run is over.
             let _ = tell.send(refusal.clone());
         };
-        let proxy = egress.serve(listener, of.hosts.clone(), told)?;
+        let proxy = egress.serve(listener, of.hosts.clone(), on_refusal)?;
         let access = ProxyAccess { environment: proxy.environment(), password: proxy.password().to_owned() };
         Ok((Self { proxy, refusals }, access))
     }
@@ -45,9 +45,9 @@ impl WayOut {
 }
 
 /// The next refusal; never where there is no proxy.
-pub(super) async fn refusal(way_out: &mut Option<WayOut>) -> Refusal {
-    match way_out {
-        Some(way_out) => match way_out.refusals.recv().await {
+pub(super) async fn refusal(served_proxy: &mut Option<ServedProxy>) -> Refusal {
+    match served_proxy {
+        Some(served_proxy) => match served_proxy.refusals.recv().await {
             Some(refusal) => refusal,
             None => pending().await,
         },
