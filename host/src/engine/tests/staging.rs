@@ -183,8 +183,8 @@ fn what_a_run_put_in_the_place_of_a_file_holds_nobody_up_and_goes_with_the_next(
     let pipe = |path: &Path| rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RWXU).unwrap();
     let folder_there = |path: &Path| std::fs::create_dir(path).unwrap();
     let link = |path: &Path| std::os::unix::fs::symlink("/etc/hosts", path).unwrap();
-    let puts: [(&str, &dyn Fn(&Path)); 3] = [("pipe", &pipe), ("folder", &folder_there), ("link", &link)];
-    for (what, put) in puts {
+    type Put = fn(&Path);
+    for (what, put) in [("pipe", pipe as Put), ("folder", folder_there), ("link", link)] {
         for name in ["errored.tfstate", "catalyst.auto.tfvars.json", ".terraform.lock.hcl"] {
             put(&work.path().join(name));
         }
