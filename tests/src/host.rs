@@ -188,6 +188,11 @@ impl Host {
         self.env.insert("PORT".to_owned(), port.to_string());
     }
 
+    /// The next start is given this variable as well, or in place of what it had; an empty value counts as none.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.insert(name.to_owned(), value.to_owned());
+    }
+
     /// The next start has these limits, as the shell's `ulimit` sets them.
     pub fn limit(&mut self, ulimit: &'static str) {
         self.ulimit = ulimit;

@@ -134,9 +134,18 @@ impl Driver {
         Ok(())
     }
 
-    /// The secrets in a work folder; `None` where none can be told.
+    /// The secrets in a work folder; `None` where none can be told. The bundle says which variables they are, so with a bundle
+    /// that cannot be read, such as one that is sealed under a key that is not set, they count as gone: whoever asks for a retry
+    /// gives them anew, and nothing stays in plain until somebody finds the key.
     async fn plain_secrets(&self, record: &Record) -> Result<Option<Secrets>, String> {
-        let bundle = self.store.bundle(&record.id).await.map_err(|error| error.to_string())?;
+        let bundle = match self.store.bundle(&record.id).await {
+            Ok(bundle) => bundle,
+            Err(error) => {
+                let text = "the bundle cannot be read, so the secrets of an interrupted run are not kept for its retry";
+                tracing::warn!(deployment.id = %record.id, %error, "{text}");
+                return Ok(None);
+            }
+        };
         let Some(bundle) = bundle.and_then(|bytes| serde_json::from_slice::<Bundle>(&bytes).ok()) else {
             return Ok(None);
         };

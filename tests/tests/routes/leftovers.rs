@@ -271,6 +271,31 @@ async fn sealed_secrets_that_cannot_be_opened_stop_neither_a_start_nor_a_retry_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn secrets_in_plain_go_at_the_start_though_the_bundle_that_names_them_cannot_be_opened() {
+    let _some = SOME.acquire().await.unwrap();
+    let mut scene = Scene::start(&[WITH_KEY[0], ("CATALYST_SEAL", "all")]);
+    let id = scene.killed_in_init("no-bundle.example");
+    let bundle = scene.host.folder().join("state").join(&id).join("bundle.json");
+    let sealed = std::fs::read(&bundle).unwrap();
+    let mut broken = sealed.clone();
+    *broken.last_mut().unwrap() ^= 1;
+    let variables = std::fs::read(scene.work(&id).join(VARIABLES)).unwrap();
+    for (key, seal, bytes) in [("", "", &sealed), (KEY, "all", &broken)] {
+        std::fs::write(&bundle, bytes).unwrap();
+        std::fs::write(scene.work(&id).join(VARIABLES), &variables).unwrap();
+        scene.host.set("CATALYST_STATE_KEY", key);
+        scene.host.set("CATALYST_SEAL", seal);
+        scene.host.up();
+        scene.nothing_in_plain(&id);
+        assert!(scene.host.trace().contains("are not kept for its retry"), "{}", scene.host.trace());
+        scene.host.down();
+    }
+    std::fs::write(&bundle, sealed).unwrap();
+    scene.host.up();
+    asks_for_the_token(&scene.retry(&id, ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whose_time_is_over_or_who_is_to_be_remembered_for_no_time_is_gone_at_the_start() {
     let _some = SOME.acquire().await.unwrap();
     for ttl in ["0", "1s"] {
