@@ -14,6 +14,9 @@ use super::source::{Block, Kind, Node, Source, Value};
 use super::{Allowance, Findings, Rule, Terms, quoted};
 use crate::grants::{ArgumentSource, Basis};
 
+/// The key of a remark in JSON, where it stands in a block.
+const REMARK: &str = "//";
+
 /// An argument that a bundle sets, and what is known of its value without evaluating it. Whether it may depends on more than the
 /// text of the module, so it is asked anew for each bundle.
 #[derive(Debug, Clone)]
@@ -55,7 +58,7 @@ pub(super) fn of(source: &Source, providers: &Providers<'_>, into: &mut Vec<Argu
 fn gather(source: &Source, block: &Block<'_>, prefix: &str, provider: &str, in_root: bool, into: &mut Vec<Argument>) {
     for attribute in &block.attributes {
         // A remark in JSON, and the name under which resources ask for this block.
-        if attribute.name == "//" || (prefix.is_empty() && attribute.name == "alias") {
+        if attribute.name == REMARK || (prefix.is_empty() && attribute.name == "alias") {
             continue;
         }
         into.push(Argument {
@@ -164,9 +167,12 @@ impl Judge<'_> {
         if sources.is_empty() {
             return match form {
                 // It may be a block, or several, whose arguments are named one by one.
-                Form::Object(entries) if !entries.is_empty() => {
-                    let mut arguments = entries.iter().filter(|(key, _)| key != "//");
-                    arguments.find_map(|(key, inner)| self.refusal(argument, &format!("{name}.{key}"), inner))
+                Form::Object(entries) if entries.iter().any(|(key, _)| key != REMARK) => {
+                    entries.iter().find_map(|(key, inner)| match key.as_str() {
+                        // A remark where this is a block, and a value where it is a map.
+                        REMARK => (!matches!(inner, Form::Literal(_))).then(|| self.unnamed(argument, name)),
+                        key => self.refusal(argument, &format!("{name}.{key}"), inner),
+                    })
                 }
                 Form::List(items) if items.iter().all(|item| matches!(item, Form::Object(_))) && !items.is_empty() => {
                     items.iter().find_map(|item| self.refusal(argument, name, item))

@@ -47,10 +47,13 @@ impl<'a> Providers<'a> {
 
     fn require(&mut self, source: &Source, block: &Block<'_>, found: &mut Findings) {
         for attribute in &block.attributes {
-            let Some((address, version)) = requirement(attribute) else {
-                let why = format!("the source of {} is not a plain address", quoted(attribute.name));
-                found.add(&source.path, attribute.line, Rule::Provider, why);
-                continue;
+            let (address, version) = match requirement(attribute) {
+                Ok(required) => required,
+                Err(why) => {
+                    let why = format!("the requirement of {} {why}", quoted(attribute.name));
+                    found.add(&source.path, attribute.line, Rule::Provider, why);
+                    continue;
+                }
             };
             if self.judge(&address, &source.path, attribute.line, found) && source.folder().is_empty() {
                 self.pin(&address, version, source, attribute.line, found);
@@ -144,15 +147,23 @@ fn declared<'a>(descriptor: &'a Descriptor, wanted: &str) -> Option<&'a TofuProv
     descriptor.tofu_providers.iter().find(|provider| address(&provider.source).as_deref() == Some(wanted))
 }
 
+/// What a requirement may say (OpenTofu, "Provider Requirements").
+const REQUIREMENT: [&str; 3] = ["source", "version", "configuration_aliases"];
+
 /// Source and version of one entry: an object, or the old form, a version alone.
-fn requirement<'a>(attribute: &Attribute<'a>) -> Option<(String, Option<&'a str>)> {
-    let implied = || address(&format!("hashicorp/{}", attribute.name));
-    if attribute.value.is_object() {
-        let source = attribute.value.entry("source");
-        let address = source.map_or_else(implied, |source| source.text().and_then(address))?;
-        return Some((address, attribute.value.entry("version").and_then(Value::text)));
+fn requirement<'a>(attribute: &Attribute<'a>) -> Result<(String, Option<&'a str>), &'static str> {
+    let implied = || address(&format!("hashicorp/{}", attribute.name)).ok_or("has a name that no provider has");
+    if !attribute.value.is_object() {
+        let version = attribute.value.text().ok_or("is neither an object nor a plain version")?;
+        return Ok((implied()?, Some(version)));
     }
-    Some((implied()?, Some(attribute.value.text()?)))
+    let entries = attribute.value.plain_entries().ok_or("has a key that is computed, or one that stands twice")?;
+    if entries.iter().any(|(key, _)| !REQUIREMENT.contains(key)) {
+        return Err("has another key than source, version and configuration_aliases");
+    }
+    let of = |name| entries.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+    let plain = |source: Value<'_>| source.text().and_then(address).ok_or("has a source that is not a plain address");
+    Ok((of("source").map_or_else(implied, plain)?, of("version").and_then(Value::text)))
 }
 
 /// The full address of a source, in lower case; `None` for what is none.

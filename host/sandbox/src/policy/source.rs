@@ -8,9 +8,10 @@ mod json;
 
 use catalyst_domain::provider::BundleFile;
 use hcl_edit::Span;
-use hcl_edit::expr::{Expression, ObjectKey};
+use hcl_edit::expr::{Expression, ObjectKey, ObjectValue};
 use hcl_edit::structure::{Body, Structure};
 use hcl_edit::visit::{self, Visit};
+use std::collections::BTreeSet;
 
 pub(super) use self::json::{Kind, Node};
 use super::{Findings, Rule, folder, quoted};
@@ -106,19 +107,30 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value of a plain key of an object.
-    pub(super) fn entry(self, name: &str) -> Option<Self> {
-        let is_named = |key: &ObjectKey| match key {
-            ObjectKey::Ident(ident) => ident.as_str() == name,
-            ObjectKey::Expression(key) => key.as_str() == Some(name),
-        };
-        match self {
+    /// The entries of an object whose keys are plain names or texts, each there once; `None` where it is none. OpenTofu evaluates a
+    /// key, and of two that come to the same text it takes the last, however they are written.
+    pub(super) fn plain_entries(self) -> Option<Vec<(&'a str, Self)>> {
+        let entries: Vec<(&str, Self)> = match self {
             Self::Native(expression) => {
-                let found = expression.as_object()?.iter().find(|(key, _)| is_named(key));
-                found.map(|(_, value)| Self::Native(value.expr()))
+                let plain = |(key, value): (&'a ObjectKey, &'a ObjectValue)| {
+                    let key = match key {
+                        ObjectKey::Ident(ident) => ident.as_str(),
+                        ObjectKey::Expression(Expression::String(text)) => text.as_str(),
+                        ObjectKey::Expression(_) => return None,
+                    };
+                    Some((key, Self::Native(value.expr())))
+                };
+                expression.as_object()?.iter().map(plain).collect::<Option<_>>()?
             }
-            Self::Json(node) => node.entry(name).map(Self::Json),
-        }
+            Self::Json(Node { kind: Kind::Object(entries), .. }) => {
+                let plain =
+                    |(key, value): &'a (String, Node)| (!is_template(key)).then(|| (key.as_str(), Self::Json(value)));
+                entries.iter().map(plain).collect::<Option<_>>()?
+            }
+            Self::Json(_) => return None,
+        };
+        let names: BTreeSet<&str> = entries.iter().map(|(key, _)| *key).collect();
+        (names.len() == entries.len()).then_some(entries)
     }
 
     /// Every plain key of the objects in it, at any depth.

@@ -80,7 +80,7 @@ const EXPRESSIONS: [&str; 38] = [
 ];
 
 /// Whole blocks; `@` stands for an expression.
-const BLOCKS: [&str; 48] = [
+const BLOCKS: [&str; 51] = [
     "variable \"x\" {\n  default = \"y\"\n}\n",
     "locals {\n  a = @\n}\n",
     "output \"o\" {\n  value = @\n}\n",
@@ -124,6 +124,9 @@ const BLOCKS: [&str; 48] = [
     "terraform {\n  required_providers {\n    x = { \"source\" = \"evil/x\", version = \"1\" }\n  }\n}\n",
     "terraform {\n  required_providers {\n    x = { \"${\"source\"}\" = \"evil/x\" }\n  }\n}\n",
     "terraform {\n  required_providers {\n    cloud = { source = \"acme/cloud\", version = \"1.2.3\", source = \"evil/x\" }\n  }\n}\n",
+    "terraform {\n  required_providers {\n    cloud = { source = \"acme/cloud\", version = \"1.2.3\", \"source\" = \"evil/x\" }\n  }\n}\n",
+    "terraform {\n  required_providers {\n    cloud = { source = \"acme/cloud\", version = \"1.2.3\", (\"source\") = \"evil/x\" }\n  }\n}\n",
+    "terraform {\n  required_providers {\n    cloud = { source = \"acme/cloud\", version = \"1.2.3\", \"\\u0073ource\" = \"evil/x\" }\n  }\n}\n",
     "terraform {\n  required_providers {\n    x = \">= 1\"\n  }\n}\n",
     "module \"m\" {\n  source = \"git::https://x/y\"\n}\n",
     "module \"m\" {\n  source = \"./net/../..\"\n}\n",

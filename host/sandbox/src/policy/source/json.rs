@@ -24,12 +24,6 @@ pub(in crate::policy) enum Kind {
 }
 
 impl Node {
-    /// The value of a key.
-    pub(in crate::policy) fn entry(&self, name: &str) -> Option<&Self> {
-        let Kind::Object(entries) = &self.kind else { return None };
-        entries.iter().find(|(key, _)| key == name).map(|(_, value)| value)
-    }
-
     /// Every key below.
     pub(in crate::policy) fn keys(&self) -> Vec<String> {
         match &self.kind {

@@ -162,6 +162,23 @@ fn a_map_in_json_hides_no_secret_in_its_keys_or_remarks() {
 }
 
 #[test]
+fn a_remark_alone_makes_no_argument_of_what_is_not_declared() {
+    let descriptor = declares(usual());
+    for (body, passes) in [
+        (json!({"endpoints": {"//": "a remark", "compute": "https://api.cloud.example"}}), true),
+        (json!({"endpoints": {"//": "${var.cloud_token}", "compute": "https://api.cloud.example"}}), false),
+        (json!({"endpoints": {"//": ["a"], "compute": "https://api.cloud.example"}}), false),
+        (json!({"proxy": {"//": "x"}}), false),
+        (json!({"headers": {"//": "${var.cloud_token}"}}), false),
+        (json!({"proxy": [{"//": 1}]}), false),
+        (json!({"proxy": [{"//": 1}, {}]}), false),
+    ] {
+        let bundle = of("main.tf.json", &json!({"provider": {"cloud": body}}).to_string());
+        assert_eq!(judged(&descriptor, &rights(&descriptor), &bundle).is_ok(), passes, "{body}");
+    }
+}
+
+#[test]
 fn a_variable_is_left_empty_only_where_its_secret_is_not_there() {
     let descriptor = declares(usual());
     let (rights, settings) = (rights(&descriptor), settings());

@@ -34,6 +34,36 @@ fn providers_are_the_declared_ones_in_the_declared_version() {
 }
 
 #[test]
+fn a_requirement_says_each_thing_once_and_in_plain_keys() {
+    let required = |more: &str| {
+        format!(
+            "terraform {{\n  required_providers {{\n    cloud = {{ source = \"acme/cloud\", version = \"1.2.3\"{more} }}\n  }}\n}}\n"
+        )
+    };
+    assert_eq!(all(&[("main.tf", &required(", configuration_aliases = [cloud.other]"))]), []);
+    for more in [
+        ", \"source\" = \"evil/x\"",
+        ", (\"source\") = \"evil/x\"",
+        ", \"\\u0073ource\" = \"evil/x\"",
+        ", \"${\"source\"}\" = \"evil/x\"",
+        ", \"version\" = \">= 0\"",
+        ", (upper(\"x\")) = \"y\"",
+        ", sources = \"evil/x\"",
+    ] {
+        refused(&required(more), Rule::Provider, 3);
+    }
+    for entry in [
+        r#"{"source": "acme/cloud", "version": "1.2.3", "${\"source\"}": "evil/x"}"#,
+        r#"{"source": "acme/cloud", "version": "1.2.3", "sources": "evil/x"}"#,
+        r#"{"source": "${\"evil/x\"}", "version": "1.2.3"}"#,
+    ] {
+        let text = format!(r#"{{"terraform": {{"required_providers": {{"cloud": {entry}}}}}}}"#);
+        let found = all(&[("main.tf.json", &text)]);
+        assert!(found.contains(&(Rule::Provider, Some(1))), "{entry}: {found:?}");
+    }
+}
+
+#[test]
 fn a_kept_bundle_may_have_another_version_but_no_other_provider() {
     let old = bundle(&[("main.tf", &PINNED.1.replace("1.2.3", "1.0.0")), ("a.tf", "resource \"cloud_x\" \"a\" {}\n")]);
     assert!(check(&old, Allowance::Rendered(Plain::new().terms())).is_err());
