@@ -8,6 +8,7 @@
 //! state is in the store and nowhere else; a slow listener never holds OpenTofu up.
 
 mod backend;
+mod busy;
 mod child;
 mod command;
 mod confine;
@@ -53,6 +54,7 @@ pub use tally::Load;
 
 use crate::egress::{self, RunHosts};
 use crate::telemetry;
+use busy::{Busy, Claim};
 use catalyst_domain::provider::Bundle;
 use catalyst_domain::{DeploymentId, Secrets};
 use catalyst_store::Store;
@@ -137,7 +139,7 @@ pub struct Engine {
     confinement: Confinement,
     way_out: Option<WayOut>,
     queue: Arc<RunQueue>,
-    busy: Arc<Mutex<HashSet<DeploymentId>>>,
+    busy: Arc<Busy>,
     heartbeat: Duration,
     tally: Tally,
 }
@@ -198,7 +200,7 @@ impl Engine {
         stop: &CancellationToken,
         on_wait: impl AsyncFnOnce(usize),
     ) -> Result<RunPermit, RunError> {
-        let claim = self.claim(id)?;
+        let claim = self.claim(id).await?;
         let place = match self.queue.enter(turn) {
             Entered::Place(place) => place,
             Entered::Waiting(mut waiting) => {
@@ -285,11 +287,10 @@ impl Engine {
         ended
     }
 
-    fn claim(&self, id: &DeploymentId) -> Result<Claim, RunError> {
-        if self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
-            return Ok(Claim { busy: self.busy.clone(), id: id.clone() });
-        }
-        Err(RunError::new(RunStep::Init, RunErrorKind::Failed, "another run of this deployment goes on"))
+    async fn claim(&self, id: &DeploymentId) -> Result<Claim, RunError> {
+        let claimed = self.busy.claim(id).await;
+        claimed
+            .ok_or_else(|| RunError::new(RunStep::Init, RunErrorKind::Failed, "another run of this deployment goes on"))
     }
 }
 
@@ -297,16 +298,4 @@ impl Engine {
 pub struct RunPermit {
     _place: RunPlace,
     claim: Claim,
-}
-
-/// The one run of a deployment.
-struct Claim {
-    busy: Arc<Mutex<HashSet<DeploymentId>>>,
-    id: DeploymentId,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
-    }
 }

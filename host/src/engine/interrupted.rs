@@ -4,7 +4,6 @@ use super::{Engine, stage::WorkFolder};
 use catalyst_domain::provider::SecretVariable;
 use catalyst_domain::{DeploymentId, Secrets};
 use std::io;
-use std::sync::PoisonError;
 use std::time::SystemTime;
 
 impl Engine {
@@ -60,17 +59,13 @@ impl Engine {
     /// # Errors
     /// The files cannot be removed.
     pub fn remove_leftovers(&self, id: &DeploymentId) -> io::Result<()> {
-        // Held for the whole removal, not claimed: a run that begins now waits for it instead of being refused.
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if busy.contains(id) {
-            return Ok(());
-        }
+        let Some(_removal) = self.busy.remove(id) else { return Ok(()) };
         self.folders.remove_run_folder(id)?;
         self.folders.existing(id)?.map_or(Ok(()), |folder| folder.remove_leftovers())
     }
 
     /// Whether a run of the deployment goes on, or waits for its turn.
     pub fn is_busy(&self, id: &DeploymentId) -> bool {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+        self.busy.runs(id)
     }
 }

@@ -17,7 +17,7 @@ impl Engine {
     /// # Errors
     /// [`RunErrorKind::Storage`] when lock or state cannot be brought in order.
     pub async fn reap_orphan(&self, id: &DeploymentId, child: &Child, grace: Duration) -> Result<Reaped, RunError> {
-        let _claim = self.claim(id)?;
+        let _claim = self.claim(id).await?;
         let reaped = orphan::reap(child, grace).await;
         if reaped == Reaped::Alive {
             return Ok(reaped);
@@ -40,7 +40,7 @@ impl Engine {
     /// # Errors
     /// [`RunErrorKind::Failed`] while a run goes; [`RunErrorKind::Storage`] when lock or state cannot be brought in order.
     pub async fn settle(&self, id: &DeploymentId) -> Result<(), RunError> {
-        let _claim = self.claim(id)?;
+        let _claim = self.claim(id).await?;
         self.tidy(id).await
     }
 

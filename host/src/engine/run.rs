@@ -176,6 +176,7 @@ impl Going<'_> {
         if let Err(why) = tidied {
             tracing::warn!(deployment.id = %self.id, error = why, "left for the next run of this deployment");
         }
+        self.clean_up().await;
         if let Err(error) = &mut result
             && let Some(lost) = unkept::sentence(&*self.engine.store, self.id, &self.made).await
         {
@@ -185,6 +186,21 @@ impl Going<'_> {
             tracing::warn!(deployment.id = %self.id, "nobody took the last entries of a run");
         }
         result
+    }
+
+    /// Removes what the run left, which may be millions of files: nobody else waits for that.
+    async fn clean_up(&self) {
+        let (folder, own) = (self.folder.clone(), self.own.clone());
+        // The run's own claim ended with its supervisor. Whoever has the deployment now cleans up as well.
+        let Some(removal) = self.engine.busy.remove(self.id) else { return };
+        let clean = move || {
+            let _removal = removal;
+            own.remove().and(folder.remove_leftovers())
+        };
+        let cleaned = spawn_blocking(clean).await;
+        if let Err(why) = cleaned.map_err(std::io::Error::other).flatten() {
+            tracing::error!(deployment.id = %self.id, error = %why, "what a run left stays on disk; it is tried again");
+        }
     }
 
     async fn apply(&mut self) -> Result<Outputs, RunError> {

@@ -57,10 +57,21 @@ impl RunFolder {
     }
 }
 
+impl RunFolder {
+    /// Removes them, whatever the run put there. It reads and writes the disk for as long as that takes.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        let own = self.root.remove_run_folder(&self.id);
+        WorkRoot::remove_any(self.temporary.path()).and(own)
+    }
+}
+
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        if let Err(why) = self.root.remove_run_folder(&self.id) {
-            tracing::warn!(deployment.id = %self.id, error = %why, "a run's own folder stays until its next run");
+        if let Err(why) = self.remove() {
+            tracing::warn!(deployment.id = %self.id, error = %why, "a run's own folders stay: that among the work folders until its next run");
         }
     }
 }

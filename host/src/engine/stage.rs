@@ -10,7 +10,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use catalyst_domain::provider::{Bundle, BundleFile, SecretVariable};
 use catalyst_domain::{DeploymentId, SecretValue, Secrets};
-use removal::remove_folder;
+use removal::{open, remove_folder};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde_json::Value;
@@ -38,6 +38,8 @@ const SPOOLS: &str = ".made";
 const DATA_FOLDER: &str = ".terraform";
 /// Versions and checksums of providers; kept between runs, so that a later run takes the very programs of the first.
 const LOCK_FILE: &str = ".terraform.lock.hcl";
+/// What a run leaves to the next one.
+const KEPT_FILES: [&str; 2] = [LOCK_FILE, ERRORED_STATE];
 /// What `init` of an earlier release remembered of the backend.
 const REMEMBERED_BACKEND: &str = ".terraform/terraform.tfstate";
 
@@ -71,14 +73,14 @@ impl WorkRoot {
     /// The work folder of a deployment, made when it is not there.
     pub(super) fn folder(&self, id: &DeploymentId) -> io::Result<WorkFolder> {
         make_folder(&self.dir, Path::new(id.as_str()))?;
-        let dir = self.dir.open_dir_nofollow(id.as_str())?;
+        let dir = open(&self.dir, Path::new(id.as_str()))?;
         dir.set_permissions(".", Permissions::from_mode(0o700))?;
         Ok(WorkFolder { dir, path: self.path.join(id.as_str()) })
     }
 
     /// The work folder of a deployment, if there is one.
     pub(super) fn existing(&self, id: &DeploymentId) -> io::Result<Option<WorkFolder>> {
-        match self.dir.open_dir_nofollow(id.as_str()) {
+        match open(&self.dir, Path::new(id.as_str())) {
             Ok(dir) => Ok(Some(WorkFolder { dir, path: self.path.join(id.as_str()) })),
             Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
             Err(why) => Err(why),
@@ -121,6 +123,14 @@ impl WorkRoot {
     pub(super) fn remove_spool(&self, id: &DeploymentId) -> io::Result<()> {
         make_folder(&self.dir, Path::new(SPOOLS))?;
         absent_is_fine(std::fs::remove_file(self.spool(id)))
+    }
+
+    /// Removes a folder that a run made things in, wherever it is.
+    pub(super) fn remove_any(path: &Path) -> io::Result<()> {
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        absent_is_fine(remove_folder(&Dir::open_ambient_dir(above, ambient_authority())?, name))
     }
 
     /// Removes that folder.
@@ -188,6 +198,7 @@ impl WorkFolder {
 
     /// Removes variables and plan.
     pub(super) fn remove_secrets(&self) -> io::Result<()> {
+        self.take_back()?;
         let variables = absent_is_fine(self.dir.remove_file(VARIABLES_FILE));
         let plan = absent_is_fine(self.dir.remove_file(PLAN_FILE));
         let backend = absent_is_fine(self.dir.remove_file(REMEMBERED_BACKEND));
@@ -204,11 +215,17 @@ impl WorkFolder {
         absent_is_fine(self.dir.remove_file(ERRORED_STATE))
     }
 
+    /// Gives this user all rights to the folder itself, of which a run may have taken some away. Its name is the host's alone.
+    fn take_back(&self) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        absent_is_fine(std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(0o700)))
+    }
+
     fn clear(&self) -> io::Result<()> {
         for entry in self.dir.entries()? {
             let entry = entry?;
             let name = entry.file_name();
-            if entry.file_type()?.is_file() && [LOCK_FILE, ERRORED_STATE].iter().any(|kept| name == *kept) {
+            if entry.file_type()?.is_file() && KEPT_FILES.iter().any(|kept| name == *kept) {
                 continue;
             }
             if entry.file_type()?.is_dir() { remove_folder(&self.dir, &name)? } else { self.dir.remove_file(&name)? }

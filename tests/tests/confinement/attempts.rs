@@ -20,7 +20,7 @@ async fn attack(without: &[Layer]) -> Loot {
     let providers = plant_provider(&bench, &catalyst_tests::tools::path("hostile").unwrap());
     let targets = Targets::new(&bench, &providers, FORK_BOMB);
     let (result, seen) = bench.apply(&[("main.tf", MODULE), ("targets.json", &targets.json)]).await;
-    let text = std::fs::read_to_string(bench.work().join("loot.json"));
+    let text = std::fs::read_to_string(bench.work().join(".terraform.lock.hcl"));
     let text = text.unwrap_or_else(|_| panic!("the provider did not run: {result:?} {seen:#?}"));
     let all: BTreeMap<String, String> = serde_json::from_str(&text).unwrap();
     let mut loot: Loot = all.into_iter().map(|(name, said)| (name, (said != "done").then_some(said))).collect();

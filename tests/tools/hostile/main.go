@@ -1,5 +1,5 @@
 // A provider of OpenTofu that attacks instead of serving. OpenTofu starts it as it starts every provider; it reads what to attack
-// from targets.json of its work folder, tries everything, and leaves there what came of it, as loot.json. It says nothing that
+// from targets.json of its work folder, tries everything, and leaves there what came of it, as the one file of its own that outlives a run. It says nothing that
 // is not so: an attempt counts as done only where its effect was seen.
 package main
 
@@ -101,7 +101,7 @@ func main() {
 	}
 	text, err = json.MarshalIndent(loot, "", "  ")
 	if err == nil {
-		err = os.WriteFile("loot.json", text, 0o600)
+		err = os.WriteFile(".terraform.lock.hcl", text, 0o600)
 	}
 	if err != nil {
 		fail(err)

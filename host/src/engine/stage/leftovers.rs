@@ -1,23 +1,16 @@
-//! What a run that was killed leaves in its work folder: variables, plan, what `init` remembers of the backend, temporary files.
-//! All of it may hold secrets, and no later run needs any of it.
+//! What a run leaves in its work folder: the module, and after a kill variables, plan and temporary files. All of it may hold
+//! secrets, also where a provider gave it another name, and no later run needs any of it.
 
 use super::removal::remove_folder;
 use super::{
-    DATA_FOLDER, ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, VARIABLES_FILE, WorkFolder,
-    WorkRoot, absent_is_fine,
+    ERRORED_STATE, KEPT_FILES, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, VARIABLES_FILE, WorkFolder, WorkRoot,
+    absent_is_fine,
 };
 use cap_fs_ext::DirExt as _;
-use cap_std::fs::Dir;
+use cap_std::fs::DirEntry;
 use catalyst_domain::DeploymentId;
 use std::io;
 use std::time::SystemTime;
-
-/// What of OpenTofu's own data stays: providers and modules are what everybody gets.
-const KEPT_DATA: [&str; 2] = ["providers", "modules"];
-/// Where OpenTofu writes what it had in memory when it broke.
-const CRASH_LOG: &str = "crash.";
-/// In every name that OpenTofu gives to a state, its backup or its lock.
-const STATE: &str = ".tfstate";
 
 impl WorkRoot {
     /// The deployments whose work folder is such a one.
@@ -54,14 +47,10 @@ impl WorkRoot {
 }
 
 impl WorkFolder {
-    /// Whether a run that ended left what may hold secrets. A state that its backend did not take counts apart.
+    /// Whether a run left more than the next one is given: it may hold secrets, whatever its name is.
     pub(in crate::engine) fn has_leftovers(&self) -> io::Result<bool> {
-        if self.dir.exists(REMEMBERED_BACKEND) {
-            return Ok(true);
-        }
         for entry in self.dir.entries()? {
-            let name = entry?.file_name();
-            if name.to_str().is_some_and(may_hold_secrets) {
+            if !is_kept(&entry?)? {
                 return Ok(true);
             }
         }
@@ -80,36 +69,27 @@ impl WorkFolder {
         times.map(cap_std::time::SystemTime::into_std).max()
     }
 
-    /// Removes all but providers, the lock file and a state that its backend did not take; the next run is staged anew. When
-    /// this returns, the files are gone also after a power loss.
+    /// Removes all but the lock file and a state that its backend did not take; the next run is staged anew. When this returns, the
+    /// files are gone also after a power loss.
     pub(in crate::engine) fn remove_leftovers(&self) -> io::Result<()> {
         // First what is known to hold secrets, whatever becomes of the rest.
         self.remove_secrets()?;
-        match self.dir.open_dir_nofollow(DATA_FOLDER) {
-            Ok(data) => remove_all_but(&data, &KEPT_DATA)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // A link that a run put there could lead to what must stay.
-            Err(_) => absent_is_fine(self.dir.remove_file(DATA_FOLDER))?,
+        for entry in self.dir.entries()? {
+            let entry = entry?;
+            if is_kept(&entry)? {
+                continue;
+            }
+            let name = entry.file_name();
+            let removed =
+                if entry.file_type()?.is_dir() { remove_folder(&self.dir, &name) } else { self.dir.remove_file(&name) };
+            absent_is_fine(removed)?;
         }
-        remove_all_but(&self.dir, &[DATA_FOLDER, LOCK_FILE, ERRORED_STATE])
+        // A `Dir` is an `O_PATH` descriptor, which cannot be synced.
+        self.dir.open(".")?.sync_all()
     }
 }
 
-fn may_hold_secrets(name: &str) -> bool {
-    let is_state = name.contains(STATE) && name != ERRORED_STATE;
-    [VARIABLES_FILE, PLAN_FILE].contains(&name) || is_state || name.starts_with(CRASH_LOG)
-}
-
-fn remove_all_but(dir: &Dir, kept: &[&str]) -> io::Result<()> {
-    for entry in dir.entries()? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if kept.iter().any(|kept| name == *kept) {
-            continue;
-        }
-        let removed = if entry.file_type()?.is_dir() { remove_folder(dir, &name) } else { dir.remove_file(&name) };
-        absent_is_fine(removed)?;
-    }
-    // A `Dir` is an `O_PATH` descriptor, which cannot be synced.
-    dir.open(".")?.sync_all()
+fn is_kept(entry: &DirEntry) -> io::Result<bool> {
+    let name = entry.file_name();
+    Ok(KEPT_FILES.iter().any(|kept| name == *kept) && entry.file_type()?.is_file())
 }

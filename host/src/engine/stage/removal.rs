@@ -46,14 +46,16 @@ fn empty(folder: &Dir) -> io::Result<()> {
     }
 }
 
-/// Opens a folder that whoever made it may have closed.
-fn open(above: &Dir, name: &Path) -> io::Result<Dir> {
-    above.open_dir_nofollow(name).or_else(|_| {
-        if above.symlink_metadata(name)?.is_dir() {
-            above.set_permissions(name, Permissions::from_mode(0o700))?;
-        }
-        above.open_dir_nofollow(name)
-    })
+/// Opens a folder, with all rights of its owner to it: whoever made it may have taken some of them away.
+///
+/// # Errors
+/// It is not there, is no folder, or is another user's.
+pub(super) fn open(above: &Dir, name: &Path) -> io::Result<Dir> {
+    let found = above.symlink_metadata(name)?;
+    if found.is_dir() && found.permissions().mode() & 0o700 != 0o700 {
+        above.set_permissions(name, Permissions::from_mode(0o700))?;
+    }
+    above.open_dir_nofollow(name)
 }
 
 /// Moves a folder to a free name.
@@ -70,6 +72,7 @@ fn take_up(from: &Dir, name: &OsStr, to: &Dir, number: &mut u64) -> io::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::tests::as_a_user;
     use cap_std::ambient_authority;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -92,12 +95,18 @@ mod tests {
         let run = above.open_dir("run").unwrap();
         deep(&run, 10_000);
         std::os::unix::fs::symlink("/etc", place.path().join("run/link")).unwrap();
-        let closed = place.path().join("run/closed/inner");
-        std::fs::create_dir_all(&closed).unwrap();
-        for path in [closed.as_path(), closed.parent().unwrap()] {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let run = place.path().join("run");
+        let modes = [0o000, 0o100, 0o200, 0o300, 0o400, 0o500, 0o555, 0o600];
+        for mode in modes {
+            let folder = run.join(format!("mode-{mode:o}"));
+            std::fs::create_dir_all(folder.join("inner")).unwrap();
+            std::fs::write(folder.join("inner/file"), "x").unwrap();
+            for path in [folder.join("inner"), folder] {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            }
         }
-        remove_folder(&above, "run").unwrap();
+        std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o500)).unwrap();
+        as_a_user(place.path(), || remove_folder(&above, "run").unwrap());
         assert_eq!(above.entries().unwrap().count(), 0);
         assert!(Path::new("/etc").is_dir());
         assert_eq!(remove_folder(&above, "run").unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -7,7 +7,8 @@ use crate::engine::supervise::{Layer, kernel_has};
 use std::os::unix::fs::PermissionsExt as _;
 
 /// Where a hostile provider leaves what it got, in its work folder.
-const LOOT: &str = "loot";
+/// What a run leaves to the next one is all that can be read after it.
+const LOOT: &str = ".terraform.lock.hcl";
 
 pub(super) fn landlock() {
     let has = |layer| kernel_has(layer).is_some_and(|has| has.is_ok());

@@ -319,3 +319,23 @@ pub(super) fn lines(seen: &[Progress]) -> Vec<(Level, &str)> {
 pub(super) fn has_line(seen: &[Progress], part: &str) -> bool {
     lines(seen).iter().any(|(_, message)| message.contains(part))
 }
+
+/// Does something with the rights of a usual user, who gets the files: root may do everything whatever the modes are.
+pub(super) fn as_a_user(files: &Path, work: impl FnOnce() + Send) {
+    const USER: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        return work();
+    }
+    let owner = format!("{USER}:{USER}");
+    let changed = std::process::Command::new("chown").args(["-Rh", &owner]).arg(files).status().unwrap();
+    assert!(changed.success());
+    std::thread::scope(|scope| {
+        // The right to files is a thread's own on Linux; without root's user the thread has none of root's rights to them.
+        let with_rights = || {
+            nix::unistd::setfsgid(nix::unistd::Gid::from_raw(USER));
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(USER));
+            work();
+        };
+        scope.spawn(with_rights).join().unwrap();
+    });
+}

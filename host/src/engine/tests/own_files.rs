@@ -92,7 +92,7 @@ fn plant_swapper(bench: &Bench, cache: &Path) -> PathBuf {
     let cached = cache.join("registry.opentofu.org/acme/spy/1.0.0").join(ARCH);
     let script = format!(
         "#!/bin/sh\nexec 2>/dev/null\nln -sfn '{evil}' '{cached}'\nrm -rf '{cached}'\necho x >'{cache}/planted'\n\
-         echo x >'{cached}/terraform-provider-spy_v1.0.0'\necho tried >tried\nexit 1\n",
+         echo x >'{cached}/terraform-provider-spy_v1.0.0'\necho tried >.terraform.lock.hcl\nexit 1\n",
         evil = evil.display(),
         cached = cached.display(),
         cache = cache.display(),
@@ -116,7 +116,8 @@ async fn cache_after_an_attack(confine: Confine) -> bool {
     let cached = plant_swapper(&bench, &cache);
     let error = bench.apply(USES_SPY).await.0.unwrap_err();
     assert_eq!(error.step, RunStep::Plan, "{error:?}");
-    assert!(bench.work().join("tried").exists(), "the provider did not run: {error:?}");
+    let left = std::fs::read_to_string(bench.work().join(".terraform.lock.hcl"));
+    assert_eq!(left.unwrap_or_default(), "tried\n", "the provider did not run: {error:?}");
     let file = cached.join("terraform-provider-spy_v1.0.0");
     let is_whole = std::fs::read_to_string(file).is_ok_and(|text| text.contains("echo tried"));
     is_whole && !cache.join("planted").exists()

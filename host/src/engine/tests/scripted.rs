@@ -340,11 +340,13 @@ async fn a_binary_that_is_absent_or_too_old_is_refused_at_start() {
 #[tokio::test]
 async fn tofu_and_what_it_starts_stand_behind_the_host() {
     // Of the process, and of one that it started.
-    let script =
-        Script::new("plan", "cut -d' ' -f19 /proc/$$/stat > nice; sh -c 'cut -d\" \" -f19 /proc/$$/stat' >> nice");
+    let script = Script::new(
+        "plan",
+        "cut -d' ' -f19 /proc/$$/stat > .terraform.lock.hcl; sh -c 'cut -d\" \" -f19 /proc/$$/stat' >> .terraform.lock.hcl",
+    );
     let bench = Bench::new(&script.path(), |_| {}).await;
     bench.apply("").await.0.unwrap();
-    assert_eq!(std::fs::read_to_string(bench.work().join("nice")).unwrap(), "10\n10\n");
+    assert_eq!(std::fs::read_to_string(bench.work().join(".terraform.lock.hcl")).unwrap(), "10\n10\n");
     let own = rustix::process::getpriority_process(None).unwrap();
     assert!(own < 10, "the host keeps its own: {own}");
 }

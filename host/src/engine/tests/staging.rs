@@ -120,36 +120,54 @@ fn what_a_killed_run_left_goes_and_a_state_that_was_not_taken_stays() {
         names
     };
     work.stage(&bundle(&[("main.tf", "1"), ("x/node.tftpl", "t"), (".terraform.lock.hcl", "l")])).unwrap();
-    for kept in [".terraform/providers/p", "errored.tfstate"] {
-        put(kept);
-    }
-    assert!(!work.has_leftovers().unwrap() && work.has_errored_state());
-    let risky = [
+    put("errored.tfstate");
+    assert!(work.has_errored_state());
+    // The module, what OpenTofu makes, and whatever else a provider gave a name to.
+    for name in [
+        "",
         "catalyst.auto.tfvars.json",
         "catalyst.tfplan",
         ".terraform/terraform.tfstate",
-        "terraform.tfstate",
+        ".terraform/providers/p",
         "terraform.tfstate.backup",
         "crash.1.log",
-    ];
-    for name in risky {
-        put(name);
-        put(".terraform/environment");
-        put("home/anything");
-        assert!(work.has_leftovers().unwrap() && work.last_written().is_some(), "{name}");
+        "anything",
+        "home/anything",
+    ] {
+        if !name.is_empty() {
+            put(name);
+        }
+        assert!(work.has_leftovers().unwrap(), "{name}");
         assert_eq!(root.those(WorkFolder::has_leftovers).unwrap(), std::slice::from_ref(&id), "{name}");
         work.remove_leftovers().unwrap();
         assert!(!work.has_leftovers().unwrap(), "{name}");
-        assert_eq!(names(work.path()), [".terraform", ".terraform.lock.hcl", "errored.tfstate"], "{name}");
-        assert_eq!(names(&work.path().join(".terraform")), ["providers"], "{name}");
+        assert_eq!(names(work.path()), [".terraform.lock.hcl", "errored.tfstate"], "{name}");
     }
-    // A link in the place of the data folder leads nowhere.
-    std::fs::remove_dir_all(work.path().join(".terraform")).unwrap();
-    std::os::unix::fs::symlink(".", work.path().join(".terraform")).unwrap();
-    put("catalyst.tfplan");
+    // A link in the place of a kept file is none, and leads nowhere.
+    std::fs::remove_file(work.path().join(".terraform.lock.hcl")).unwrap();
+    std::os::unix::fs::symlink("errored.tfstate", work.path().join(".terraform.lock.hcl")).unwrap();
     work.remove_leftovers().unwrap();
-    assert_eq!(names(work.path()), [".terraform.lock.hcl", "errored.tfstate"]);
+    assert_eq!(names(work.path()), ["errored.tfstate"]);
     assert_eq!(root.those(|folder| Ok(folder.has_errored_state())).unwrap(), [id]);
+}
+
+#[test]
+fn a_folder_that_a_run_closed_keeps_neither_its_secrets_nor_the_next_run_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, id) = (root(&folder), DeploymentId::from_bytes([1; 8]));
+    let given = bundle(&[("main.tf", "1")]);
+    for mode in [0o500, 0o000] {
+        let work = root.folder(&id).unwrap();
+        work.stage(&given).unwrap();
+        work.write_variables(&id, &given, &Secrets::default()).unwrap();
+        std::fs::set_permissions(work.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        as_a_user(folder.path(), || {
+            work.remove_secrets().unwrap();
+            root.existing(&id).unwrap().unwrap().remove_leftovers().unwrap();
+            root.folder(&id).unwrap().stage(&given).unwrap();
+        });
+        assert!(!work.path().join("catalyst.auto.tfvars.json").exists());
+    }
 }
 
 #[test]
