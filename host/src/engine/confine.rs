@@ -22,8 +22,15 @@ pub enum Confine {
 }
 
 /// The layers without which a run is not fenced: what is missing of the others is told, and bounded by these.
-const FENCE: [Layer; 5] =
-    [Layer::Files, Layer::UserNamespace, Layer::PidNamespace, Layer::NetworkNamespace, Layer::ResourceLimits];
+const FENCE: [Layer; 6] = [
+    Layer::Files,
+    Layer::UserNamespace,
+    Layer::PidNamespace,
+    Layer::NetworkNamespace,
+    // Without it a socket in a folder leads out of the network namespace.
+    Layer::MountNamespace,
+    Layer::ResourceLimits,
+];
 
 /// How OpenTofu is started.
 pub(super) struct Confinement {
@@ -131,7 +138,7 @@ mod tests {
             assert!(!auto.layers.contains(&layer) && auto.layers.len() == Layer::ALL.len() - 1);
         }
         // Of Linux 6.14, 6.12 and 6.7: the fence stands without.
-        let others = [Layer::ProcessLimit, Layer::Scopes, Layer::Ports, Layer::MountNamespace];
+        let others = [Layer::ProcessLimit, Layer::Scopes, Layer::Ports];
         assert!(Confinement::new(Confine::Require, states(&others), places()).is_ok());
     }
 

@@ -27,8 +27,6 @@ pub struct ProviderDetails {
     summary: ProviderSummary,
     /// What it says of itself.
     descriptor: ProviderDescriptor,
-    /// What its bundles may do.
-    grants: PluginGrants,
 }
 
 /// What the bundles of a plugin may do.
@@ -67,6 +65,8 @@ struct ProviderSummary {
     interface_version: String,
     /// Everything that it imports.
     imports: Vec<String>,
+    /// What its bundles may do.
+    grants: PluginGrants,
     /// How it does.
     running: Running,
 }
@@ -217,11 +217,7 @@ impl ProviderList {
 impl ProviderDetails {
     /// The answer for one plugin.
     pub fn new(provider: &Provider) -> Self {
-        Self {
-            summary: ProviderSummary::new(provider),
-            descriptor: ProviderDescriptor::new(provider.descriptor()),
-            grants: PluginGrants::new(&provider.rights()),
-        }
+        Self { summary: ProviderSummary::new(provider), descriptor: ProviderDescriptor::new(provider.descriptor()) }
     }
 }
 
@@ -236,6 +232,7 @@ impl ProviderSummary {
             digest: provider.digest().to_owned(),
             interface_version: provider.interface_version().to_owned(),
             imports: provider.imports().to_vec(),
+            grants: PluginGrants::new(&provider.rights()),
             running: Running::new(provider),
         }
     }
