@@ -168,6 +168,7 @@ fn a_cloud_of_1_1_that_was_patched_sets_nothing_that_it_does_not_declare_even_wi
     let mut host = Host::start(&[("CATALYST_PLUGINS_DIR", plugins.path().to_str().unwrap())]);
     let grants = details(&host, "hetzner")["grants"].clone();
     assert_eq!((&grants["basis"], &grants["anyArgument"]), (&json!("declared"), &json!(false)), "{grants}");
+    assert_eq!(host.api.get("/api/v1/providers").json()["providers"][0]["grants"], grants);
     assert!(host.trace().contains("a plugin has the rights that it declares, for there is no plugins.lock"));
     let mut hetzner = request();
     hetzner["regions"][0] = json!({"provider": "hetzner", "cloudRegion": "fsn1", "controlPlaneSize": "cx42",
