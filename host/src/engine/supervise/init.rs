@@ -87,11 +87,10 @@ fn put_up(setup: &Setup) -> Vec<LayerState> {
             Layer::ProcessLimit if early.as_ref().is_some_and(Result::is_ok) => Ok(()),
             Layer::ProcessLimit => limits::processes(),
             Layer::ResourceLimits => limits::resources(),
-            _ => match landlock::has(layer) {
-                Some(tried) => tried,
-                // It was entered by the supervisor.
-                None => continue,
-            },
+            // Put up around each command. Here it is asked for alone.
+            Layer::Files | Layer::Scopes | Layer::Ports => landlock::has(layer),
+            // The supervisor has entered them.
+            Layer::UserNamespace | Layer::PidNamespace => continue,
         };
         states.push(LayerState::of(layer, tried));
     }
