@@ -23,6 +23,7 @@ mod mask;
 mod orphan;
 mod outputs;
 mod probe;
+mod procfs;
 mod progress;
 mod recovery;
 mod run;
