@@ -1,7 +1,8 @@
 //! How a supervisor begins: it enters its namespaces and starts the run's init, which puts up the other layers.
 
 use super::layers::{Layer, LayerState, every_state};
-use super::wire::{FromInit, Setup, ToInit, receive_with, send_with};
+use super::messages::{FromInit, Setup, ToInit};
+use super::wire::{receive_with, send_with};
 use super::{Role, THIS_PROGRAM, namespaces, program};
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
@@ -102,7 +103,8 @@ fn refuse_missing(setup: &Setup, layers: &[LayerState]) -> io::Result<()> {
 fn start_init(setup: &Setup) -> io::Result<(Init, Option<LayerState>)> {
     let (socket, far) = UnixStream::pair()?;
     let mut command = program(Path::new(THIS_PROGRAM), Role::Init);
-    command.current_dir("/").stdin(OwnedFd::from(far)).stdout(Stdio::null()).stderr(Stdio::null());
+    // What goes wrong in it is traced by the host, as what goes wrong here.
+    command.current_dir("/").stdin(OwnedFd::from(far)).stdout(Stdio::null()).stderr(Stdio::inherit());
     let wanted = setup.layers.contains(&Layer::PidNamespace);
     let (started, starting) = channel();
     let start = move || {
