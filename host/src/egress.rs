@@ -23,6 +23,7 @@ pub use proxy::RunProxy;
 pub use refusal::{Refusal, RefusalRule};
 
 use crate::outbound::{AllowedClouds, Destinations, ProxyConfig, SetupError};
+use catalyst_domain::tofu_provider::DEFAULT_REGISTRY;
 use policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -33,7 +34,7 @@ use upstream::Upstream;
 /// Where OpenTofu gets providers from when nothing else is said: its registry, which names packages on GitHub's releases, which
 /// hand out the bytes from an older and a newer host. No registry is in reach of the tests, so this list is not tried.
 pub const REGISTRY_HOSTS: [&str; 4] =
-    ["registry.opentofu.org", "github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com"];
+    [DEFAULT_REGISTRY, "github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com"];
 
 /// What the operator decides about the way out of runs. No `Debug`: a proxy's URL may hold a password.
 #[derive(Clone, Default, Serialize, Deserialize)]

@@ -47,8 +47,8 @@ pub use outputs::Outputs;
 pub use progress::Progress;
 pub use run_queue::{RunClass, RunPlace, Turn};
 pub use supervise::{
-    Arguments as SuperviseArguments, Layer, LayerState, THIS_PROGRAM, is_first_process, process as supervise,
-    run_as_first_process,
+    Arguments as SuperviseArguments, Layer, LayerState, RUN_PORTS, THIS_PROGRAM, is_first_process,
+    process as supervise, run_as_first_process,
 };
 pub use tally::Load;
 

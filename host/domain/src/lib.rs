@@ -24,6 +24,7 @@ pub mod restart;
 pub mod secrets;
 pub mod status;
 pub mod step;
+pub mod tofu_provider;
 pub mod transition;
 
 pub use creator::{Creator, MOST_GROUPS};

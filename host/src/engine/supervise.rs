@@ -36,6 +36,7 @@ pub use first_process::{is_first_process, run_as_first_process};
 pub(super) use landlock::has as kernel_has;
 pub use layers::{Layer, LayerState};
 pub(super) use messages::{CommandSpec, Event, Interruption, ProcessEnd, ProxySetup, Setup};
+pub use namespaces::RUN_PORTS;
 pub(super) use places::Places;
 pub(super) use run::{RunEvent, Supervised, deadline_ms};
 
