@@ -75,9 +75,55 @@ fn each_part_of_a_line_that_is_wrong_is_refused() {
         ("host https://a.example", "the host is not"),
         ("host a.example=127.0.0.1", "the host is not"),
         ("host .a.example=127.0.0.1:1", "the host is not"),
+        ("host -a.example", "the host is not"),
+        ("host a.example.", "the host is not"),
+        ("host 127.1", "the host is not"),
+        ("host .0.2.7", "the host is not"),
+        ("host a.0x7f", "the host is not"),
+        ("host 2001:db8::1", "the host is not"),
     ] {
         let error = line.parse::<Grant>().expect_err(line).to_string();
         assert!(error.starts_with(words), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_line_of_the_lock_is_read_as_it_is_written() {
+    let given = wanted(&descriptor()).into_iter();
+    let lines = GrantLine::of_file("a.wasm", given);
+    for line in &lines {
+        assert_eq!(line.to_string().parse::<GrantLine>().as_ref(), Ok(line));
+    }
+    let texts: BTreeSet<String> = lines.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, LINES.map(|right| format!("grant a.wasm {right}")).into());
+    let none = GrantLine::of_file("a.wasm", []);
+    assert_eq!(none, [GrantLine { file: "a.wasm".into(), grant: None }]);
+    assert_eq!(none[0].to_string(), "grant a.wasm nothing");
+    assert_eq!("grant  a.wasm \t nothing ".parse::<GrantLine>().as_ref(), Ok(&none[0]));
+    for (line, words) in [
+        ("grants a.wasm nothing", "not `grant <file>.wasm`"),
+        ("grant a.wasm", "not `grant <file>.wasm`"),
+        ("grant a.txt nothing", "a grant is not of a file"),
+        ("grant ../a.wasm nothing", "a grant is not of a file"),
+        ("grant a.wasm host https://a.example", "the host is not"),
+    ] {
+        let error = line.parse::<GrantLine>().expect_err(line).to_string();
+        assert!(error.starts_with(words), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_kept_bundle_needs_its_arguments_also_those_of_a_later_release() {
+    for (line, needs) in [
+        ("grant a.wasm argument a/b token fixed", true),
+        ("grant a.wasm argument a/b token computed:x", true),
+        ("grant a.wasm host a.example", false),
+        ("grant a.wasm host -a.example", false),
+        ("grant a.wasm secret s", false),
+        ("grant a.wasm volume v", false),
+        ("grant a.wasm nothing", false),
+    ] {
+        assert_eq!(kept_bundle_needs(line), needs, "{line}");
     }
 }
 
