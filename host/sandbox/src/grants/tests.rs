@@ -152,6 +152,12 @@ fn the_hosts_of_a_plugin_are_those_that_are_declared_and_granted() {
     let granted = Rights::granted(&descriptor(), wide.clone());
     assert_eq!(names(&granted), ["api.cloud.example", "cloud.test"], "the narrower of the two, and the operator's own");
     assert!(granted.covers("api.cloud.example") && !granted.covers("b.cloud.example"));
+    let without_effect = |rights: &Rights| {
+        let hosts = rights.hosts_without_effect().into_iter();
+        hosts.map(|host| host.pattern.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(without_effect(&granted), ["other.example"], "a component of 1.1 has to declare it");
+    assert_eq!(without_effect(&declared), [""; 0]);
     let led = Rights::granted(&descriptor(), grants(&["host api.cloud.example=127.0.0.1:8443"]));
     let hosts = led.hosts();
     assert_eq!(hosts.len(), 1, "{hosts:?}");
@@ -160,7 +166,9 @@ fn the_hosts_of_a_plugin_are_those_that_are_declared_and_granted() {
         tofu_providers: vec![TofuProvider { settings: None, ..descriptor().tofu_providers.remove(0) }],
         ..descriptor()
     };
-    let names_of_old = names(&Rights::granted(&old, wide));
+    let rights_of_old = Rights::granted(&old, wide);
+    assert_eq!(without_effect(&rights_of_old), [""; 0]);
+    let names_of_old = names(&rights_of_old);
     assert!(
         names_of_old.contains(&"other.example".to_owned()),
         "a component of 1.0 cannot declare it: {names_of_old:?}"
