@@ -3,8 +3,8 @@
 
 use super::removal::remove_folder;
 use super::{
-    DATA_FOLDER, ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, VARIABLES_FILE, WorkFolder,
-    WorkRoot, absent_is_fine,
+    ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, VARIABLES_FILE, WorkFolder, WorkRoot,
+    absent_is_fine,
 };
 use cap_fs_ext::DirExt as _;
 use cap_std::fs::Dir;
@@ -12,8 +12,6 @@ use catalyst_domain::DeploymentId;
 use std::io;
 use std::time::SystemTime;
 
-/// What of OpenTofu's own data stays: providers and modules are what everybody gets.
-const KEPT_DATA: [&str; 2] = ["providers", "modules"];
 /// Where OpenTofu writes what it had in memory when it broke.
 const CRASH_LOG: &str = "crash.";
 /// In every name that OpenTofu gives to a state, its backup or its lock.
@@ -80,18 +78,12 @@ impl WorkFolder {
         times.map(cap_std::time::SystemTime::into_std).max()
     }
 
-    /// Removes all but providers, the lock file and a state that its backend did not take; the next run is staged anew. When
-    /// this returns, the files are gone also after a power loss.
+    /// Removes all but the lock file and a state that its backend did not take; the next run is staged anew. When this returns, the
+    /// files are gone also after a power loss.
     pub(in crate::engine) fn remove_leftovers(&self) -> io::Result<()> {
         // First what is known to hold secrets, whatever becomes of the rest.
         self.remove_secrets()?;
-        match self.dir.open_dir_nofollow(DATA_FOLDER) {
-            Ok(data) => remove_all_but(&data, &KEPT_DATA)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // A link that a run put there could lead to what must stay.
-            Err(_) => absent_is_fine(self.dir.remove_file(DATA_FOLDER))?,
-        }
-        remove_all_but(&self.dir, &[DATA_FOLDER, LOCK_FILE, ERRORED_STATE])
+        remove_all_but(&self.dir, &[LOCK_FILE, ERRORED_STATE])
     }
 }
 
