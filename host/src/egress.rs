@@ -1,8 +1,8 @@
 //! What a run of OpenTofu may reach: a proxy for each run, which knows the step that goes on, the granted hosts and the rule
 //! for addresses. It decides by name before anything is resolved, and connects to the very addresses that it judged.
 //!
-//! It must not know OpenTofu, deployments or plugins: it gets a listener and a list of hosts. A proxy is no fence by itself: a
-//! program that does not ask it is held by the kernel or not at all.
+//! It must not know OpenTofu, deployments or plugins: it gets a listener and a list of hosts. A program that does not ask the proxy is held
+//! by the kernel or not at all.
 
 mod catalogue;
 mod grant;

@@ -18,7 +18,7 @@ const CREDENTIAL_SECRET: &str = "application_credential_secret";
 
 impl Hand {
     /// The hosts of a run. A cloud that names its services itself is asked for them, with the run's own credential; where it does not
-    /// answer, the run goes on with what is known, and says so.
+    /// answer, the run goes on with granted hosts and the addresses of its request, and says so.
     pub(super) async fn run_hosts(&self, secrets: &Secrets) -> RunHosts {
         if !self.driver.engine.bounds_hosts() {
             return RunHosts::default();
@@ -38,7 +38,8 @@ impl Hand {
             Err(error) => {
                 let host = auth_url.host_str().unwrap_or_default();
                 let text = format!(
-                    "the services of the cloud could not be read from {host}, so the run may reach no other host: {error}"
+                    "the services of the cloud could not be read from {host}, so the run may reach none of them: only {host}, granted hosts \
+                     and those of CATALYST_TOFU_PASS_ENV: {error}"
                 );
                 self.say(phase::HOST, Level::Warn, text).await;
             }

@@ -8,8 +8,8 @@ use std::sync::PoisonError;
 use std::time::SystemTime;
 
 impl Engine {
-    /// The deployments in whose work folder, or in the folder of whose run, something lies that may hold secrets; those whose run goes on among them. It reads
-    /// the disk.
+    /// The deployments in whose work folder, or in the folder of whose run, something lies that may hold secrets; those whose run goes on
+    /// among them. It reads the disk.
     ///
     /// # Errors
     /// The folder of work folders cannot be read.
@@ -60,7 +60,8 @@ impl Engine {
     /// # Errors
     /// The files cannot be removed.
     pub fn remove_leftovers(&self, id: &DeploymentId) -> io::Result<()> {
-        // Held for the whole removal, not claimed: a run that begins now waits for it instead of being refused.
+        // Held for the whole removal, not claimed: a run that begins now waits for it instead of being refused. Runs of all other
+        // deployments wait as well to begin or end, for as long as the disk takes.
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if busy.contains(id) {
             return Ok(());
