@@ -38,8 +38,8 @@ impl Hand {
             Err(error) => {
                 let host = auth_url.host_str().unwrap_or_default();
                 let text = format!(
-                    "the services of the cloud could not be read from {host}, so the run may reach none of them: only {host}, granted hosts \
-                     and those of CATALYST_TOFU_PASS_ENV: {error}"
+                    "the services of the cloud could not be read from {host}, so the run may reach none of them: only \
+                     {host}, granted hosts and those of CATALYST_TOFU_PASS_ENV: {error}"
                 );
                 self.say(phase::HOST, Level::Warn, text).await;
             }

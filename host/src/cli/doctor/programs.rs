@@ -65,8 +65,8 @@ fn advice(layer: Layer) -> &'static str {
         Layer::Scopes => "use Linux 6.12 or later with landlock in the kernel's `lsm=` list",
         Layer::Ports => "use Linux 6.7 or later with landlock in the kernel's `lsm=` list",
         Layer::ProcessLimit => {
-            "use Linux 6.14 or later with a process namespace, or a user namespace and a user other than root, or bound the processes of \
-             the container"
+            "use Linux 6.14 or later with a process namespace, or a user namespace and a user other than root, or bound the \
+             processes of the container"
         }
         Layer::UserNamespace | Layer::PidNamespace | Layer::NetworkNamespace | Layer::MountNamespace => {
             "let the host make user namespaces: a seccomp profile with `unshare` and `mount`, and sysctls that allow them \

@@ -109,8 +109,8 @@ fn warn_of_hosts(component: &Component, file: &Path, grants: &BTreeSet<Grant>, a
     let rights = Rights::granted(component.provider.descriptor(), grants.clone());
     for host in rights.hosts_without_effect() {
         let text = format!(
-            "{}: the grant of {host} has no effect, because the component does not declare it in api-hosts; use NAME=IP:PORT, or name a URL \
-             of it by CATALYST_TOFU_PASS_ENV",
+            "{}: the grant of {host} has no effect, because the component does not declare it in api-hosts; use \
+             NAME=IP:PORT, or name a URL of it by CATALYST_TOFU_PASS_ENV",
             file.display(),
             host = host.pattern
         );
