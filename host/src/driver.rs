@@ -53,7 +53,8 @@ use vault::Vault;
 
 /// A hand that ended although its step is still due waits so long before it is begun anew.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long an OpenTofu process that outlived its host may take to write its state.
+/// How long a run that outlived its host may take to end after a first interrupt: its supervisor passes that on, and OpenTofu writes its
+/// state.
 const ORPHAN_GRACE: Duration = Duration::from_secs(20);
 /// How often forgotten secrets are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -224,7 +225,7 @@ impl Driver {
         self.wake(&record.id);
     }
 
-    /// Whether no OpenTofu process of this deployment lives any more.
+    /// Ends what still runs of this deployment: the supervisor of its run, and any process in its work folder. Whether none is left.
     async fn reap(&self, record: &Record) -> bool {
         let mut children = self.engine.orphans(&record.id);
         children.extend(record.child.filter(|child| !children.contains(child)));

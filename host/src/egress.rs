@@ -1,8 +1,8 @@
 //! What a run of OpenTofu may reach: a proxy for each run, which knows the step that goes on, the granted hosts and the rule
 //! for addresses. It decides by name before anything is resolved, and connects to the very addresses that it judged.
 //!
-//! It must not know OpenTofu, deployments or plugins: it gets a listener and a list of hosts. A proxy is no fence by itself: a
-//! program that does not ask it is held by the kernel or not at all.
+//! It must not know OpenTofu, deployments or plugins: it gets a listener and a list of hosts. A program that does not ask the proxy is held
+//! by the kernel or not at all.
 
 mod catalogue;
 mod grant;
@@ -23,6 +23,7 @@ pub use proxy::RunProxy;
 pub use refusal::{Refusal, RefusalRule};
 
 use crate::outbound::{AllowedClouds, Destinations, ProxyConfig, SetupError};
+use catalyst_domain::tofu_provider::DEFAULT_REGISTRY;
 use policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -33,7 +34,7 @@ use upstream::Upstream;
 /// Where OpenTofu gets providers from when nothing else is said: its registry, which names packages on GitHub's releases, which
 /// hand out the bytes from an older and a newer host. No registry is in reach of the tests, so this list is not tried.
 pub const REGISTRY_HOSTS: [&str; 4] =
-    ["registry.opentofu.org", "github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com"];
+    [DEFAULT_REGISTRY, "github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com"];
 
 /// What the operator decides about the way out of runs. No `Debug`: a proxy's URL may hold a password.
 #[derive(Clone, Default, Serialize, Deserialize)]

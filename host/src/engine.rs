@@ -1,4 +1,5 @@
-//! OpenTofu as a child process: stage, run, stream, stop. The only place of the host that spawns.
+//! OpenTofu as a child process: stage, run, stream, stop. A host that serves starts processes here and in `compile` alone; `rehearse`,
+//! which plays a node, starts some as well.
 //!
 //! The engine takes a rendered bundle and the run's secrets and gives progress, public outputs, or a failure in words. It
 //! knows the domain and the state methods of the store; never HTTP routes, kube, or wasmtime, and it decides no state of
@@ -24,6 +25,7 @@ mod mask;
 mod orphan;
 mod outputs;
 mod probe;
+mod procfs;
 mod progress;
 mod recovery;
 mod run;
@@ -47,8 +49,8 @@ pub use outputs::Outputs;
 pub use progress::Progress;
 pub use run_queue::{RunClass, RunPlace, Turn};
 pub use supervise::{
-    Arguments as SuperviseArguments, Layer, LayerState, THIS_PROGRAM, is_first_process, process as supervise,
-    run_as_first_process,
+    Arguments as SuperviseArguments, Layer, LayerState, RUN_PORTS, THIS_PROGRAM, is_first_process,
+    process as supervise, run_as_first_process,
 };
 pub use tally::Load;
 
@@ -94,7 +96,8 @@ pub struct Settings {
     pub provider_mirror: Option<PathBuf>,
     /// Runs at once; at least one.
     pub max_runs: usize,
-    /// Budget of a run, from its first command to its last.
+    /// Time of one run (apply or destroy), from when it has its place and its module, staging included. Then it is interrupted, and
+    /// killed after its grace and 10 s more.
     pub apply_timeout: Duration,
     /// Time to end after the first interrupt.
     pub stop_grace: Duration,
@@ -145,10 +148,17 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Asks the binary for its version and opens the work folder.
+    /// Takes out of the environment what runs may not get; makes the folders of work folders and of cached providers where they are
+    /// not there; tries each layer of the confinement; asks the binary for its version behind those that hold, and tells the trace
+    /// which do; and reads the operator's proxy for runs.
     ///
     /// # Errors
-    /// [`EngineError`] when one of these does not work or OpenTofu is older than 1.6.
+    /// - [`EngineError::Folder`]: a folder cannot be made or opened.
+    /// - [`EngineError::Supervisor`]: no supervisor starts, or the layers that hold do not hold together.
+    /// - [`EngineError::Confinement`]: [`Confine::Require`] is asked for, and a required layer does not hold.
+    /// - [`EngineError::Binary`], [`EngineError::TooOld`]: OpenTofu cannot be run, or is older than 1.6.
+    /// - [`EngineError::Proxy`]: the operator's proxy cannot be the way out of runs.
+    /// - [`EngineError::Broke`]: a part of this panicked.
     pub async fn new(mut settings: Settings, store: Arc<dyn Store>) -> Result<Arc<Self>, EngineError> {
         environment::keep_what_may_pass(&mut settings);
         let Ground { settings, folders, binary, version, confinement, way_out } = Ground::find(settings).await?;

@@ -14,8 +14,8 @@ pub use subject::{Subject, network};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Creates of one subject that are worked on at once, and as many previews; the others of that subject wait. Two of them keep a plugin and the
-/// disk busy; more would only make others wait.
+/// Creates of one subject that are worked on at once, and as many previews; the others of that subject wait. Two of them keep a plugin and
+/// the disk busy while two more wait for a name server or the pool-domain manager; more would only make others wait.
 pub const CREATES_AT_ONCE: usize = 4;
 
 /// The limits of each subject.

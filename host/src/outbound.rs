@@ -16,7 +16,6 @@ mod strangers_tests;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use destination::is_name;
 pub use destination::{AllowedClouds, Host, NotAllowed, is_metadata_or_link_local};
 pub use destinations::{Destinations, NameFault, has_address, judge_offline};
 pub use probe::{ProbeError, probe};

@@ -93,11 +93,11 @@ pub fn tofu(step: RunStep) -> Span {
 }
 
 /// How a command ended: its exit status, where it had one.
-pub fn tofu_ended(span: &Span, status: std::process::ExitStatus) {
-    if let Some(code) = status.code() {
+pub fn tofu_ended(span: &Span, status: Option<std::process::ExitStatus>) {
+    if let Some(code) = status.and_then(|status| status.code()) {
         span.record("process.exit.code", code);
     }
-    if !status.success() {
+    if !status.is_some_and(|status| status.success()) {
         failed(span);
     }
 }

@@ -243,4 +243,11 @@ fn the_command_writes_what_a_host_takes_and_inspect_shows_it() {
     assert!(good && said.contains("grant hostile.wasm argument acme/cloud token secret:token"), "{said}");
     let (good, said) = plugin(&["grant", &file("hostile.wasm"), "--argument", "acme/cloud token free"]);
     assert!(!good && said.contains("--argument acme/cloud token free: the source of an argument is none of"), "{said}");
+    // One that could declare a host reaches no other by its name alone.
+    let hosts = ["--host", "other.example", "--host", "cloud.test=127.0.0.1:8443"];
+    let (good, said) = plugin(&[&["grant", &all[0]], hosts.as_slice()].concat());
+    assert!(good && said.contains("the grant of other.example has no effect"), "{said}");
+    assert!(!said.contains("the grant of cloud.test") && said.contains("host other.example\n"), "{said}");
+    let (good, said) = plugin(&[&["grant", &file("hostile.wasm")], hosts.as_slice()].concat());
+    assert!(good && !said.contains("has no effect"), "{said}");
 }

@@ -160,7 +160,7 @@ fn the_readme_names_every_route() {
 }
 
 #[test]
-fn only_two_rooms_start_processes() {
+fn only_engine_compile_and_rehearse_start_processes() {
     // Playing a node is no part of a host that serves.
     let may = ["host/src/engine", "host/src/compile", "host/src/rehearse"];
     let mut broken = Vec::new();

@@ -17,7 +17,7 @@ pub enum Fact {
         /// The plugin's rights at that time, as lines of `plugins.lock`.
         rights: Vec<String>,
     },
-    /// An OpenTofu child was started.
+    /// A command of OpenTofu was started, under this supervisor.
     ChildStarted(Child),
     /// The plan is made and OpenTofu begins to apply.
     ApplyBegan,

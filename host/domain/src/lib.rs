@@ -24,6 +24,8 @@ pub mod restart;
 pub mod secrets;
 pub mod status;
 pub mod step;
+pub mod tofu_provider;
+pub mod tofu_state;
 pub mod transition;
 
 pub use creator::{Creator, MOST_GROUPS};

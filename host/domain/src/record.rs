@@ -99,7 +99,8 @@ pub struct Record {
     /// Hosts that a kubeconfig may name; empty until the outputs are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kubeconfig_hosts: Vec<String>,
-    /// The OpenTofu child that is running, if any.
+    /// The process by which a later start finds the run that goes on, if any: its supervisor; in records of the release before, OpenTofu
+    /// itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child: Option<Child>,
     /// Entries that the earlier service kept inside the record.

@@ -13,7 +13,8 @@ use std::net::SocketAddr;
 use catalyst_domain::host_name::covers;
 use catalyst_domain::provider::{Descriptor, ProviderSetting, SecretSource, SettingSource};
 
-pub use line::NotAGrant;
+pub(crate) use line::is_file_name;
+pub use line::{GrantLine, NotAGrant, kept_bundle_needs};
 pub use rights::{Basis, Rights};
 
 use crate::policy::provider_address;
@@ -107,6 +108,15 @@ impl Grant {
         match right {
             Self::Host(host) => self.covers_host(&host.pattern),
             other => self == other,
+        }
+    }
+
+    /// Whether what it allows stands in the text of a bundle, so that a kept one must not be run without it.
+    fn is_in_bundle(&self) -> bool {
+        match self {
+            Self::Argument { .. } => true,
+            // A secret is filled in, and a host reached, by each run anew.
+            Self::Secret(_) | Self::Host(_) => false,
         }
     }
 

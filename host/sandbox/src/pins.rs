@@ -17,7 +17,7 @@ use std::path::Path;
 use catalyst_domain::provider::Descriptor;
 
 use crate::error::LoadError;
-use crate::grants::{self, Basis, Grant, Rights};
+use crate::grants::{self, Basis, Grant, GrantLine, Rights, is_file_name};
 use crate::load;
 use crate::policy::provider_address;
 
@@ -113,10 +113,10 @@ impl Pins {
                 }
                 continue;
             }
-            if let Some(granted) = line.strip_prefix("grant ") {
-                let (file, right) = granted_to(granted).map_err(|why| wrong(&why))?;
-                let of_file = named.grants.get_or_insert_default().entry(file.to_owned()).or_default();
-                if right.is_some_and(|right| !of_file.insert(right)) {
+            if GrantLine::is_meant(line) {
+                let GrantLine { file, grant } = line.parse::<GrantLine>().map_err(|why| wrong(&why.to_string()))?;
+                let of_file = named.grants.get_or_insert_default().entry(file).or_default();
+                if grant.is_some_and(|grant| !of_file.insert(grant)) {
                     return Err(wrong("this grant stands twice"));
                 }
                 continue;
@@ -170,11 +170,10 @@ impl Pins {
     pub(crate) fn allow_wanted(&self, file: &str, descriptor: &Descriptor) -> Result<(), LoadError> {
         let Some(grants) = self.grants() else { return Ok(()) };
         let missing = grants::missing(descriptor, grants.get(file).unwrap_or(&BTreeSet::new()));
-        let lines: Vec<String> = missing.iter().map(|grant| format!("grant {file} {grant}")).collect();
-        if grants.contains_key(file) && lines.is_empty() {
+        if grants.contains_key(file) && missing.is_empty() {
             return Ok(());
         }
-        let lines = if lines.is_empty() { vec![format!("grant {file} nothing")] } else { lines };
+        let lines = GrantLine::of_file(file, missing).iter().map(ToString::to_string).collect();
         Err(LoadError::NotGranted { lines })
     }
 
@@ -191,11 +190,11 @@ impl Pins {
     /// is one that is gone, and what it was granted holds for what it made.
     pub(crate) fn took_back(&self, line: &str) -> bool {
         let (Self::Named(named), Some(grants)) = (self, self.grants()) else { return false };
-        let Some(Ok((file, right))) = line.strip_prefix("grant ").map(granted_to) else { return true };
-        match (grants.get(file), right) {
+        let Ok(GrantLine { file, grant }) = line.parse::<GrantLine>() else { return true };
+        match (grants.get(&file), grant) {
             (Some(granted), Some(right)) => !granted.iter().any(|grant| grant.gives(&right)),
             (Some(_), None) => false,
-            (None, _) => named.digests.contains_key(file),
+            (None, _) => named.digests.contains_key(&file),
         }
     }
 
@@ -205,22 +204,6 @@ impl Pins {
             Self::Named(named) => named.grants.as_ref(),
         }
     }
-}
-
-/// The file and the right of a grant; none for `nothing`.
-fn granted_to(text: &str) -> Result<(&str, Option<Grant>), String> {
-    let (file, right) = text.trim().split_once([' ', '\t']).unwrap_or((text.trim(), ""));
-    if !is_file_name(file) {
-        return Err("a grant is not of a file such as `name.wasm`".to_owned());
-    }
-    match right.trim() {
-        "nothing" => Ok((file, None)),
-        right => right.parse().map(|right| (file, Some(right))).map_err(|error: grants::NotAGrant| error.to_string()),
-    }
-}
-
-fn is_file_name(name: &str) -> bool {
-    name.ends_with(".wasm") && !name.contains(['/', '\\']) && !name.chars().any(char::is_whitespace)
 }
 
 /// Whether a text could be the lock of a folder.

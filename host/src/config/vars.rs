@@ -115,11 +115,16 @@ pub const VARIABLES: &[Variable] = &[
     var(
         "CATALYST_TOFU_CONFINE",
         "auto",
-        "auto: OpenTofu runs behind every layer that holds here, and reaches granted hosts by a proxy; require: no start without \
-         the fence; off",
+        "auto: OpenTofu runs behind every layer that holds here, and reaches granted hosts by a proxy; require: no start unless \
+         the required layers hold (confinement.md); off",
     ),
     var("CATALYST_MAX_RUNS", "4", "OpenTofu runs at once"),
-    var("CATALYST_APPLY_TIMEOUT", "30m", "budget of Phase 0"),
+    var(
+        "CATALYST_APPLY_TIMEOUT",
+        "30m",
+        "time of one run (apply or destroy), from when it has its place and its module, staging included; then it is \
+         interrupted, and killed after 30 s more",
+    ),
     var("CATALYST_KUBECONFIG_TIMEOUT", "45m", "wait for the node's kubeconfig"),
     var("CATALYST_PHASE1_WATCH_TIMEOUT", "60m", "budget of Phase 1"),
     var("CATALYST_PHASE1_SETTLE", "30s", "quiet time that ends a watch"),

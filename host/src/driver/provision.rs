@@ -7,6 +7,7 @@ use crate::engine::{Progress, Run, RunClass, RunError, RunErrorKind};
 use catalyst_domain::provider::{Bundle, Endpoints};
 use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, phase};
+use catalyst_sandbox::grants::{Grant, GrantLine};
 use catalyst_sandbox::{CallError, Provider};
 use catalyst_store::RecordError;
 use std::sync::Arc;
@@ -88,7 +89,8 @@ impl Hand {
         let entry = |text: &String| Entry::new(Timestamp::now(), phase::HOST, Level::Warn, text.clone());
         self.log(warnings.iter().map(entry).collect()).await;
         let (rights, file) = (provider.rights(), provider.file_name());
-        let rights = rights.grants().iter().map(|grant| format!("grant {file} {grant}")).collect();
+        let line = |grant: &Grant| GrantLine { file: file.to_owned(), grant: Some(grant.clone()) }.to_string();
+        let rights = rights.grants().iter().map(line).collect();
         self.fact(Fact::Rendered { digest, rights }).await;
         Ok(bundle)
     }

@@ -8,6 +8,7 @@ use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Bundle;
 use catalyst_domain::{Finding, Record, Request, Secrets};
 use catalyst_sandbox::Provider;
+use catalyst_sandbox::grants::kept_bundle_needs;
 use catalyst_sandbox::policy::{self, Allowance};
 use serde_json::{Map, Value};
 
@@ -76,9 +77,9 @@ impl Driver {
 }
 
 impl Driver {
-    /// Whether this is a grant by which a bundle may have set an argument, and it was taken back.
-    fn is_taken_back(&self, grant: &str) -> bool {
-        grant.split(' ').nth(2) == Some("argument") && self.sandbox.took_back(grant)
+    /// Whether a bundle that was kept since this line of `plugins.lock` held may need its right, and it was taken back.
+    fn is_taken_back(&self, line: &str) -> bool {
+        kept_bundle_needs(line) && self.sandbox.took_back(line)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::egress::{ApplicationCredential, HostGrant, RunHosts, service_urls};
 use crate::outbound::{NamedBy, Url};
 use catalyst_domain::{Level, Record, SecretValue, Secrets, phase};
 use catalyst_sandbox::Provider;
-use catalyst_sandbox::grants::{self, ArgumentSource, Grant, Rights};
+use catalyst_sandbox::grants::{self, ArgumentSource, Grant, GrantLine, Rights};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const CREDENTIAL_SECRET: &str = "application_credential_secret";
 
 impl Hand {
     /// The hosts of a run. A cloud that names its services itself is asked for them, with the run's own credential; where it does not
-    /// answer, the run goes on with what is known, and says so.
+    /// answer, the run goes on with granted hosts and the addresses of its request, and says so.
     pub(super) async fn run_hosts(&self, secrets: &Secrets) -> RunHosts {
         if !self.driver.engine.bounds_hosts() {
             return RunHosts::default();
@@ -38,7 +38,8 @@ impl Hand {
             Err(error) => {
                 let host = auth_url.host_str().unwrap_or_default();
                 let text = format!(
-                    "the services of the cloud could not be read from {host}, so the run may reach no other host: {error}"
+                    "the services of the cloud could not be read from {host}, so the run may reach none of them: only \
+                     {host}, granted hosts and those of CATALYST_TOFU_PASS_ENV: {error}"
                 );
                 self.say(phase::HOST, Level::Warn, text).await;
             }
@@ -56,7 +57,7 @@ impl Driver {
         }
         let standing = record.render_rights.iter().filter(|line| !self.sandbox.took_back(line));
         // A line that a later release wrote and this one does not know gives nothing.
-        let granted = standing.filter_map(|line| line.splitn(3, ' ').nth(2)?.parse::<Grant>().ok());
+        let granted = standing.filter_map(|line| line.parse::<GrantLine>().ok()?.grant);
         Arc::new(Rights::kept(granted.collect()))
     }
 }
@@ -174,6 +175,30 @@ mod tests {
         ] {
             let rights = BTreeSet::from_iter(rights);
             assert!(identity_service(&rights, settings, &secrets).is_none(), "{rights:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_lock_takes_as_a_host_a_run_can_reach() {
+        let reached = |host: &str| {
+            let grant: Grant = format!("host {host}").parse().ok()?;
+            let hosts = cloud(&Rights::kept([grant].into()), &Map::new());
+            Some(hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        let (label, name) = ("a".repeat(64), format!("{}example", "a.".repeat(124)));
+        for (host, shown) in [
+            ("api.cloud.example", Some("api.cloud.example:443")),
+            (".cloud.example", Some(".cloud.example:443")),
+            ("192.0.2.7", Some("192.0.2.7:443")),
+            ("api.cloud.example=127.0.0.1:8443", Some("api.cloud.example:443")),
+            ("-a.example", None),
+            ("a-.example", None),
+            ("127.1", None),
+            ("a.0x7f", None),
+            (label.as_str(), None),
+            (name.as_str(), None),
+        ] {
+            assert_eq!(reached(host).as_deref(), shown, "{host}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Two questions to OpenTofu's state: is there such a resource, and which are there?
 
+use catalyst_domain::tofu_state;
 use serde_json::Value;
 
 /// Whether the state holds the resource of an address such as `some_server.control_plane[0]`.
@@ -7,43 +8,26 @@ use serde_json::Value;
 /// A state that cannot be read counts as holding it: nothing is minted anew on a guess.
 pub fn holds(state: Option<&[u8]>, address: &str) -> bool {
     let Some(state) = state.filter(|bytes| !bytes.is_empty()) else { return false };
-    let Ok(root) = serde_json::from_slice::<Value>(state) else { return true };
+    let Some(resources) = tofu_state::resources(state) else { return true };
     let (name, index) = match address.split_once('[') {
         Some((name, rest)) => (name, Some(rest.trim_end_matches(']').trim_matches('"').to_owned())),
         None => (address, None),
     };
     let parts: Vec<&str> = name.split('.').collect();
     let [kind, name] = parts.as_slice() else { return true };
-    let resources = root["resources"].as_array().map(Vec::as_slice).unwrap_or_default();
-    resources.iter().filter(|r| r["type"] == **kind && r["name"] == **name).any(|resource| {
-        let instances = resource["instances"].as_array().map(Vec::as_slice).unwrap_or_default();
-        instances.iter().any(|instance| match (&index, &instance["index_key"]) {
-            (None, _) => true,
-            (Some(want), Value::String(have)) => want == have,
-            (Some(want), Value::Number(have)) => *want == have.to_string(),
-            (Some(_), _) => false,
-        })
+    let mut instances =
+        resources.iter().filter(|one| one.kind == *kind && one.name == *name).flat_map(|one| &one.instances);
+    instances.any(|instance| match (&index, &instance.index_key) {
+        (None, _) => true,
+        (Some(want), Value::String(have)) => want == have,
+        (Some(want), Value::Number(have)) => *want == have.to_string(),
+        (Some(_), _) => false,
     })
 }
 
 /// Addresses of everything that the state says is there, sorted. Nothing for a state that cannot be read.
 pub fn addresses(state: Option<&[u8]>) -> Vec<String> {
-    let Some(Ok(root)) = state.map(serde_json::from_slice::<Value>) else { return Vec::new() };
-    let resources = root["resources"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut all = Vec::new();
-    for resource in resources.iter().filter(|resource| resource["mode"] != "data") {
-        let text = |key: &str| resource[key].as_str().unwrap_or_default();
-        let module = resource["module"].as_str().map(|module| format!("{module}.")).unwrap_or_default();
-        let address = format!("{module}{}.{}", text("type"), text("name"));
-        for instance in resource["instances"].as_array().map(Vec::as_slice).unwrap_or_default() {
-            all.push(match &instance["index_key"] {
-                Value::Null => address.clone(),
-                key => format!("{address}[{key}]"),
-            });
-        }
-    }
-    all.sort();
-    all
+    state.and_then(tofu_state::addresses).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -72,6 +56,9 @@ mod tests {
         assert!(!holds(None, "t.cp[0]"));
         assert!(!holds(Some(b""), "t.cp[0]"));
         assert!(holds(Some(b"broken"), "t.cp[0]"));
+        assert!(holds(Some(br#"{"encrypted_data":"x"}"#), "t.cp[0]"), "nothing of it can be read");
+        let read = br#"{"resources":[{"mode":"data","type":"t","name":"cp","instances":[{"index_key":0}]}]}"#;
+        assert!(!holds(Some(read), "t.cp[0]"), "what is only read was not made");
         assert!(holds(Some(state), "module.x.t.cp[0]"), "an address that is not understood counts as held");
     }
 }

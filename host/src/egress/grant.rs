@@ -1,10 +1,11 @@
 //! One entry of what a run may reach: hosts and a port.
 
-use crate::outbound::{Host, NamedBy, Url, is_name};
+use crate::outbound::{Host, NamedBy, Url};
+use catalyst_domain::host_name::HostEntry;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Port of an entry that names none.
 const HTTPS: u16 = 443;
@@ -48,15 +49,12 @@ impl HostGrant {
             )
         };
         let (hosts, port) = split_port(text).ok_or_else(refused)?;
-        let network = hosts.parse().or_else(|_| hosts.parse().map(|address: IpAddr| IpNet::from(address)));
-        let suffix = hosts.strip_prefix("*.").or_else(|| hosts.strip_prefix('.'));
-        let hosts = match (network, suffix) {
+        let hosts = match (hosts.parse::<IpNet>(), HostEntry::parse(hosts)) {
             (Ok(network), _) => HostPattern::Network(network.trunc()),
-            (Err(_), Some(suffix)) if is_name(suffix) => {
-                HostPattern::Suffix(format!(".{}", suffix.to_ascii_lowercase()))
-            }
-            (Err(_), None) if is_name(hosts) => HostPattern::Name(hosts.to_ascii_lowercase()),
-            _ => return Err(refused()),
+            (Err(_), Some(HostEntry::Address(address))) => HostPattern::Network(address.into()),
+            (Err(_), Some(HostEntry::Below(zone))) => HostPattern::Suffix(format!(".{}", zone.to_ascii_lowercase())),
+            (Err(_), Some(HostEntry::Name(name))) => HostPattern::Name(name.to_ascii_lowercase()),
+            (Err(_), None) => return Err(refused()),
         };
         Ok(Self { hosts, port, named_by, address: None })
     }

@@ -36,8 +36,8 @@ const HEAD_FIELDS: usize = 64;
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Longest silence of a connection. Clients keep idle ones for a minute or two, and clouds answer slow calls within minutes.
 const IDLE: Duration = Duration::from_secs(600);
-/// Different refusals that are told of one run; the others are counted only.
-const TOLD: usize = 64;
+/// Refusals of one run that are logged, each host once for each step; all are counted.
+const LOGGED_REFUSALS: usize = 64;
 /// Longest text of a refusal in an answer and in the log, in bytes.
 const WORDS: usize = 1_024;
 /// How long a listener that the system refuses (too many open files) rests.
@@ -165,7 +165,7 @@ impl Shared {
             let mut seen = self.seen();
             *seen.counts.entry(refusal.rule).or_default() += 1;
             let key = (refusal.step.to_string(), refusal.target.clone());
-            if seen.known.len() >= TOLD || !seen.known.insert(key) {
+            if seen.known.len() >= LOGGED_REFUSALS || !seen.known.insert(key) {
                 return;
             }
         }

@@ -1,7 +1,8 @@
 //! What a CONNECT asks for, read strictly: a form that two readers could take for two hosts is refused.
 
 use super::grant::port;
-use crate::outbound::{Host, is_name};
+use crate::outbound::Host;
+use catalyst_domain::host_name::is_name;
 use http::Uri;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

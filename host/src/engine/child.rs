@@ -5,9 +5,10 @@ use super::hearing::{Explanation, HEARTBEAT, Hearing};
 use super::mask::Masker;
 use super::orphan::started_at;
 use super::progress::{Outlet, Progress};
-use super::supervise::{CommandSpec, Event, Interruption, RunEvent, Supervised};
+use super::supervise::{CommandSpec, Event, Interruption, ProcessEnd, RunEvent, Supervised};
 use crate::egress::RefusalRule;
 use catalyst_domain::record::Child as ChildRef;
+use std::fmt;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -16,8 +17,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-/// How long after the last thing that a supervisor does for a stop it may take to say so: then it hangs, and is killed.
-const SUPERVISOR_LATE: Duration = Duration::from_secs(60);
+/// What a supervisor may take for a stop beside the grace, once for each of two interrupts, before it counts as hanging and is killed: a
+/// minute for a command that is about to start, 10 s for what it kills, and some to say so.
+const SUPERVISOR_LATE: Duration = Duration::from_secs(90);
 
 /// How long a run may last, and what ends it early.
 #[derive(Clone)]
@@ -33,8 +35,12 @@ pub(super) struct Limits {
 /// What ended a command early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
+    /// The budget is spent.
     Timeout,
+    /// The host was asked to stop.
     Stopped,
+    /// The supervisor of the run received SIGTERM or SIGINT.
+    SupervisorSignal,
 }
 
 impl Limits {
@@ -63,7 +69,14 @@ impl Limits {
         match cut {
             Cut::Timeout => format!("not done within {} s, so it was stopped", self.budget.as_secs()),
             Cut::Stopped => "stopped because the host was asked to".to_owned(),
+            Cut::SupervisorSignal => "stopped because its supervisor received SIGTERM or SIGINT".to_owned(),
         }
+    }
+
+    /// When a supervisor that has not said how the run ended hangs. `asked` is when the host asked it to stop, if it did.
+    fn supervisor_late(&self, asked: Option<Instant>) -> Instant {
+        let stop = asked.map_or(self.deadline, |asked| asked.min(self.deadline));
+        stop + self.grace * 2 + SUPERVISOR_LATE
     }
 
     /// The time that is left.
@@ -77,9 +90,57 @@ impl Limits {
     }
 }
 
+/// How the process of a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CommandEnd {
+    /// With this status.
+    Status(ExitStatus),
+    /// It was killed with the init process of the run, which is gone.
+    InitGone,
+    /// It was ended with the supervisor of the run, which is gone and had this status.
+    SupervisorGone(ExitStatus),
+}
+
+impl CommandEnd {
+    /// Its status, where one is known.
+    pub(super) fn status(self) -> Option<ExitStatus> {
+        match self {
+            Self::Status(status) => Some(status),
+            Self::InitGone | Self::SupervisorGone(_) => None,
+        }
+    }
+
+    /// Whether the command did what it was there for.
+    pub(super) fn is_success(self) -> bool {
+        self.status().is_some_and(|status| status.success())
+    }
+
+    /// Whether the command ended by itself, so that its own words say why.
+    pub(super) fn is_exit(self) -> bool {
+        self.status().is_some_and(|status| status.signal().is_none())
+    }
+}
+
+impl fmt::Display for CommandEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = |status: &ExitStatus| status.code().unwrap_or_default();
+        match self {
+            Self::Status(status) => match status.signal() {
+                Some(signal) => write!(f, "killed by signal {signal}"),
+                None => write!(f, "exit status {}", code(status)),
+            },
+            Self::InitGone => f.write_str("the init process of the run is gone"),
+            Self::SupervisorGone(status) => match status.signal() {
+                Some(signal) => write!(f, "the supervisor of the run was killed by signal {signal}"),
+                None => write!(f, "the supervisor of the run ended by itself with exit status {}", code(status)),
+            },
+        }
+    }
+}
+
 /// How a command ended.
 pub(super) struct End {
-    pub(super) status: ExitStatus,
+    pub(super) how: CommandEnd,
     pub(super) cut: Option<Cut>,
     /// Standard output of `tofu output`; `None` when it was too long, or for other steps.
     pub(super) output: Option<Zeroizing<Vec<u8>>>,
@@ -101,30 +162,31 @@ pub(super) async fn run(
 ) -> (io::Result<End>, Explanation) {
     let mut hearing = Hearing::new(step, masker, outlet);
     supervised.command(command);
-    let mut watched = Watched { supervised, limits, cut: None, asked: false, output: None, refused: Vec::new() };
-    let status = watched.finish(&mut hearing).await;
+    let mut watched = Watched { supervised, limits, cut: None, asked: None, output: None, refused: Vec::new() };
+    let ended = watched.finish(&mut hearing).await;
     let Watched { cut, output, refused, .. } = watched;
-    (status.map(|status| End { status, cut, output, refused }), hearing.explanation())
+    (ended.map(|how| End { how, cut, output, refused }), hearing.explanation())
 }
 
 struct Watched<'a> {
     supervised: &'a mut Supervised,
     limits: &'a Limits,
     cut: Option<Cut>,
-    asked: bool,
+    /// When the host asked the supervisor to stop.
+    asked: Option<Instant>,
     output: Option<Zeroizing<Vec<u8>>>,
     refused: Vec<(RefusalRule, u64)>,
 }
 
 impl Watched<'_> {
-    async fn finish(&mut self, hearing: &mut Hearing<'_>) -> io::Result<ExitStatus> {
-        let late = self.limits.deadline + self.limits.grace * 2 + SUPERVISOR_LATE;
+    async fn finish(&mut self, hearing: &mut Hearing<'_>) -> io::Result<CommandEnd> {
         loop {
+            let late = self.limits.supervisor_late(self.asked);
             let beat = hearing.last_heard() + self.limits.heartbeat;
             tokio::select! {
                 biased;
-                () = self.limits.stop.cancelled(), if !self.asked => {
-                    self.asked = true;
+                () = self.limits.stop.cancelled(), if self.asked.is_none() => {
+                    self.asked = Some(Instant::now());
                     self.supervised.stop();
                 }
                 // Before the time is looked at: a host that was stopped finds here what became of its run meanwhile.
@@ -135,16 +197,20 @@ impl Watched<'_> {
                     Some(RunEvent::Event(Event::NotStarted(why))) => return Err(io::Error::other(why)),
                     Some(RunEvent::Event(Event::Ended(exit))) => {
                         self.refused = exit.refused;
-                        return Ok(ExitStatus::from_raw(exit.wait_status));
+                        return Ok(match exit.end {
+                            ProcessEnd::WaitStatus(status) => CommandEnd::Status(ExitStatus::from_raw(status)),
+                            ProcessEnd::InitGone => CommandEnd::InitGone,
+                        });
                     }
                     Some(RunEvent::Event(event)) => self.tell(&event, hearing),
-                    None => return self.lost().await,
+                    // It was ended from outside, and all of the run with it.
+                    None => return self.supervisor_gone().await,
                 },
                 () = sleep_until(beat.min(late)) => if Instant::now() >= late {
                     hearing.remark("the supervisor of the run does not answer; killing it".to_owned());
-                    self.cut.get_or_insert(Cut::Timeout);
+                    self.cut.get_or_insert(if self.asked.is_some() { Cut::Stopped } else { Cut::Timeout });
                     self.supervised.kill();
-                    return self.supervised.gone().await;
+                    return self.supervisor_gone().await;
                 } else {
                     hearing.heartbeat();
                 },
@@ -158,13 +224,8 @@ impl Watched<'_> {
         hearing.outlet().mark(Progress::Child(known), self.limits).await;
     }
 
-    /// The supervisor was ended from outside, and all of the run with it.
-    async fn lost(&mut self) -> io::Result<ExitStatus> {
-        let status = self.supervised.gone().await?;
-        match status.signal() {
-            Some(_) => Ok(status),
-            None => Err(io::Error::other(format!("the supervisor of the run has ended by itself ({status})"))),
-        }
+    async fn supervisor_gone(&mut self) -> io::Result<CommandEnd> {
+        self.supervised.gone().await.map(CommandEnd::SupervisorGone)
     }
 
     fn tell(&mut self, event: &Event, hearing: &mut Hearing<'_>) {
@@ -173,7 +234,8 @@ impl Watched<'_> {
                 let (cut, why) = match why {
                     Interruption::Deadline => (Cut::Timeout, "its time is spent"),
                     Interruption::Stopped => (Cut::Stopped, "the host was asked to stop"),
-                    Interruption::Signal | Interruption::HostGone => (Cut::Stopped, "its supervisor was asked to"),
+                    Interruption::Signal => (Cut::SupervisorSignal, "its supervisor received SIGTERM or SIGINT"),
+                    Interruption::HostGone => (Cut::Stopped, "its supervisor lost the host"),
                 };
                 self.cut.get_or_insert(cut);
                 let what = "it finishes what it began and writes its state";
@@ -183,9 +245,53 @@ impl Watched<'_> {
                 hearing.remark("OpenTofu did not end in time; interrupting it again".to_owned());
             }
             Event::Killed => hearing.remark("OpenTofu ignored two interrupts; killing it".to_owned()),
+            Event::InitKilled => {
+                hearing
+                    .remark("OpenTofu did not end when it was killed; killing the init process of the run".to_owned());
+            }
+            Event::LeftoversKilled => {
+                hearing.remark("OpenTofu has ended, but not what it started; killing that".to_owned());
+            }
             Event::Dropped(lines) => hearing.outlet().dropped(*lines),
             Event::ConnectionRefused(refusal) => hearing.refused(refusal),
             Event::Ready(_) | Event::Refused(_) | Event::Started | Event::NotStarted(_) | Event::Ended(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_hangs_that_says_nothing_after_a_stop_or_after_the_deadline_whichever_comes_first() {
+        let (budget, grace) = (Duration::from_secs(1_800), Duration::from_secs(20));
+        let limits = Limits::new(budget, CancellationToken::new(), grace);
+        let begun = limits.deadline - budget;
+        let late = |asked: Option<u64>| {
+            limits.supervisor_late(asked.map(|seconds| begun + Duration::from_secs(seconds))) - begun
+        };
+        assert_eq!(late(None).as_secs(), 1_800 + 40 + 90);
+        assert_eq!(late(Some(7)).as_secs(), 7 + 40 + 90);
+        assert_eq!(late(Some(1_801)).as_secs(), 1_800 + 40 + 90, "its deadline had come before");
+    }
+
+    #[test]
+    fn the_end_of_each_process_of_a_run_has_words_of_its_own() {
+        let status = ExitStatus::from_raw;
+        for (end, words, exited) in [
+            (CommandEnd::Status(status(9)), "killed by signal 9", false),
+            (CommandEnd::Status(status(1 << 8)), "exit status 1", true),
+            (CommandEnd::InitGone, "the init process of the run is gone", false),
+            (CommandEnd::SupervisorGone(status(9)), "the supervisor of the run was killed by signal 9", false),
+            (
+                CommandEnd::SupervisorGone(status(0)),
+                "the supervisor of the run ended by itself with exit status 0",
+                false,
+            ),
+        ] {
+            assert_eq!((end.to_string().as_str(), end.is_exit(), end.is_success()), (words, exited, false));
+        }
+        assert!(CommandEnd::Status(status(0)).is_success());
     }
 }

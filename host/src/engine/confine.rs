@@ -15,14 +15,15 @@ use std::time::Duration;
 pub enum Confine {
     /// By every layer that holds here; a warning names the others.
     Auto,
-    /// As before, and no start where one of the layers that a fence is made of does not hold.
+    /// As before, and no start unless the required layers hold (`docs/confinement.md`).
     Require,
     /// Never.
     Off,
 }
 
-/// The layers without which a run is not fenced: what is missing of the others is told, and bounded by these.
-const FENCE: [Layer; 6] = [
+/// The layers that [`Confine::Require`] asks for: with these a run reaches no file, process or address but its own. What the others
+/// add is bounded by them, so where one of those is missing it is only named.
+const REQUIRED_LAYERS: [Layer; 6] = [
     Layer::Files,
     Layer::UserNamespace,
     Layer::PidNamespace,
@@ -62,7 +63,7 @@ impl Confinement {
     /// # Errors
     /// [`EngineError::Confinement`] where it does not.
     pub(super) fn refused_by(&self, asked: Confine) -> Result<(), EngineError> {
-        let missing = missing(&self.states, |layer| FENCE.contains(&layer));
+        let missing = missing(&self.states, |layer| REQUIRED_LAYERS.contains(&layer));
         match asked {
             Confine::Require if !missing.is_empty() => Err(EngineError::Confinement { missing }),
             _ => Ok(()),
@@ -131,13 +132,13 @@ mod tests {
 
     #[test]
     fn require_refuses_what_auto_warns_of_and_names_it() {
-        for layer in FENCE {
+        for layer in REQUIRED_LAYERS {
             let refused = Confinement::new(Confine::Require, states(&[layer]), places()).err().unwrap().to_string();
             assert!(refused.contains(layer.as_str()) && refused.contains("not here"), "{refused}");
             let auto = Confinement::new(Confine::Auto, states(&[layer]), places()).unwrap();
             assert!(!auto.layers.contains(&layer) && auto.layers.len() == Layer::ALL.len() - 1);
         }
-        // Of Linux 6.14, 6.12 and 6.7: the fence stands without.
+        // Of Linux 6.14, 6.12 and 6.7: none of them is required.
         let others = [Layer::ProcessLimit, Layer::Scopes, Layer::Ports];
         assert!(Confinement::new(Confine::Require, states(&others), places()).is_ok());
     }

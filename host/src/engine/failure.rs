@@ -58,7 +58,7 @@ pub enum RunErrorKind {
     Failed,
     /// The budget was spent and OpenTofu was stopped.
     Timeout,
-    /// The host asked to stop.
+    /// The host was asked to stop, or the supervisor of the run received SIGTERM or SIGINT.
     Stopped,
     /// The work folder could not be prepared.
     Staging,
@@ -80,7 +80,9 @@ pub struct RunError {
     pub kind: RunErrorKind,
     /// OpenTofu's error diagnostics, oldest first; empty when it gave none.
     pub diagnostics: Vec<Diagnostic>,
-    /// One line for a person: the first diagnostic, else the last `Error:` block, else how the process ended.
+    /// One line for a person: what stopped the run early, else what the store refused, else the first diagnostic, else the last
+    /// `Error:` block, else how the process ended. Where something outside of OpenTofu ended it (a signal, or the end of the run's
+    /// init or supervisor) that comes first.
     pub reason: String,
 }
 

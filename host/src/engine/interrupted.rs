@@ -7,8 +7,8 @@ use std::io;
 use std::time::SystemTime;
 
 impl Engine {
-    /// The deployments in whose work folder, or in the folder of whose run, something lies that may hold secrets; those whose run goes on among them. It reads
-    /// the disk.
+    /// The deployments in whose work folder, or in the folder of whose run, something lies that may hold secrets; those whose run goes on
+    /// among them. It reads the disk.
     ///
     /// # Errors
     /// The folder of work folders cannot be read.

@@ -16,10 +16,12 @@ pub struct Seen {
     pub refused: Option<String>,
 }
 
-/// Asks the binary for its version, the way it will be run. What would be refused of the confinement is told with the rest.
+/// Tries each layer of the confinement and asks the binary for its version behind those that hold, as a start does. It makes no folder but
+/// a temporary one, and does not look at the operator's proxy. Where a start would be refused for a layer, [`Seen::refused`] says so.
 ///
 /// # Errors
-/// [`EngineError`] when it cannot be run, or is too old.
+/// [`EngineError::Supervisor`] when no supervisor starts; [`EngineError::Binary`] and [`EngineError::TooOld`] when OpenTofu cannot be run,
+/// or is older than 1.6.
 pub async fn look(mut settings: Settings) -> Result<Seen, EngineError> {
     environment::keep_what_may_pass(&mut settings);
     let (asked, binary) = (settings.confine, settings.binary());

@@ -1,6 +1,7 @@
 //! Finds and ends a run that outlived the host which started it: its supervisor, which ends all the rest; or the bare OpenTofu that
 //! an earlier release left.
 
+use super::procfs;
 use catalyst_domain::record::Child;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,25 +29,17 @@ pub enum Reaped {
     Alive,
 }
 
-/// Start of a process in clock ticks since boot: field 22 of `/proc/<pid>/stat` (proc(5)).
+/// Start of a process in clock ticks since boot; `None` when it has ended.
 pub(super) fn started_at(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    // After the name come the state (field 3) and the rest. A zombie has ended and holds nothing.
-    let mut fields = fields.split_whitespace();
-    let state = fields.next()?;
-    let ticks = fields.nth(18)?.parse().ok()?;
-    (state != "Z" && state != "X").then_some(ticks)
+    procfs::stat(pid).filter(|stat| !stat.has_ended).map(|stat| stat.start_ticks)
 }
 
 /// Processes whose working directory is this folder, in the order in which they were started: a supervisor comes before what it
 /// supervises, so that nobody else interrupts that.
 pub(super) fn running_in(folder: &Path) -> Vec<Child> {
     let Ok(folder) = folder.canonicalize() else { return Vec::new() };
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let here = |pid: &u32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
-    let found = pids.filter(here).filter_map(|pid| Some(Child { pid, start_ticks: started_at(pid)? }));
+    let found = procfs::pids().filter(here).filter_map(|pid| Some(Child { pid, start_ticks: started_at(pid)? }));
     let mut found: Vec<Child> = found.collect();
     found.sort_by_key(|child| (child.start_ticks, child.pid));
     found

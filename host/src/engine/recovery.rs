@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 impl Engine {
-    /// After a crash of the host: ends the OpenTofu that it left, if it still lives, releases its lock and takes in the
-    /// state that it could not hand over. Call it before the first run of a deployment whose record names a child.
+    /// After a crash of the host: ends the run that it left, if that still goes on, by its supervisor (in folders of the release before,
+    /// by OpenTofu itself); then releases its lock and takes in the state that it could not hand over. Call it before the first run
+    /// of a deployment whose record names a child.
     ///
     /// # Errors
     /// [`RunErrorKind::Storage`] when lock or state cannot be brought in order.
@@ -26,7 +27,8 @@ impl Engine {
         Ok(reaped)
     }
 
-    /// Processes that run in a deployment's work folder: what a crash left, also where it came too early for the record.
+    /// Processes that run in a deployment's work folder, the supervisor first: what a crash left, also where it came too early for the
+    /// record.
     pub fn orphans(&self, id: &DeploymentId) -> Vec<Child> {
         match self.folders.existing(id) {
             Ok(Some(folder)) => orphan::running_in(folder.path()),

@@ -19,7 +19,6 @@ use catalyst_domain::provider::Diagnostic;
 use catalyst_domain::{DeploymentId, SecretValue};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -253,23 +252,25 @@ impl Going<'_> {
                 return Err(RunError::new(step, RunErrorKind::Failed, format!("it cannot be run: {why}")));
             }
         };
-        telemetry::tofu_ended(&span, end.status);
+        telemetry::tofu_ended(&span, end.how.status());
         self.engine.tally.refused(step, &end.refused);
-        if end.status.success() { Ok(end) } else { Err(self.failed(step, &end, said)) }
+        if end.how.is_success() { Ok(end) } else { Err(self.failed(step, &end, said)) }
     }
 
     fn failed(&mut self, step: RunStep, end: &End, said: Explanation) -> RunError {
         let Explanation { diagnostics, text, made, refused } = said;
         self.made = made;
         let said = diagnostics.first().map(|first| in_words(first, diagnostics.len())).or(text);
-        let ended = match end.status.signal() {
-            Some(signal) => format!("killed by signal {signal}"),
-            None => format!("exit status {}", end.status.code().unwrap_or_default()),
+        let ended = match said {
+            // Its last words say nothing of what ended it from outside.
+            Some(said) if !end.how.is_exit() => format!("{}; before that: {said}", end.how),
+            Some(said) => said,
+            None => end.how.to_string(),
         };
         let (kind, mut reason) = match (end.cut, self.backend.failure()) {
             (Some(cut), _) => (kind_of(cut), self.limits.words(cut)),
             (None, Some(why)) => (RunErrorKind::Storage, format!("the store failed: {why}")),
-            (None, None) => (RunErrorKind::Failed, said.unwrap_or(ended)),
+            (None, None) => (RunErrorKind::Failed, ended),
         };
         if let Some(refused) = in_one(&refused) {
             reason = format!("{reason}; {refused}");
@@ -290,7 +291,7 @@ fn in_one(refused: &[String]) -> Option<String> {
 fn kind_of(cut: Cut) -> RunErrorKind {
     match cut {
         Cut::Timeout => RunErrorKind::Timeout,
-        Cut::Stopped => RunErrorKind::Stopped,
+        Cut::Stopped | Cut::SupervisorSignal => RunErrorKind::Stopped,
     }
 }
 

@@ -34,7 +34,8 @@ const ERRORED_STATE: &str = "errored.tfstate";
 const RUN_FOLDERS: &str = ".runs";
 /// Folder of what supervisors leave of their runs, beside them.
 const SPOOLS: &str = ".made";
-/// Where OpenTofu keeps providers and what `init` remembers when nobody says another place. A run has one of its own.
+/// Where OpenTofu keeps providers and what `init` remembers when nobody says another place, as in earlier releases. A run has a folder of
+/// its own for them, so the name is only kept free of files of a bundle.
 const DATA_FOLDER: &str = ".terraform";
 /// Versions and checksums of providers; kept between runs, so that a later run takes the very programs of the first.
 const LOCK_FILE: &str = ".terraform.lock.hcl";

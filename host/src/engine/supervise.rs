@@ -16,6 +16,7 @@ mod init;
 mod landlock;
 mod layers;
 mod limits;
+mod messages;
 mod namespaces;
 mod outbox;
 mod output;
@@ -28,16 +29,16 @@ mod stopping;
 mod supervisor;
 mod sweep;
 mod tree;
-
 mod wire;
 
 pub use first_process::{is_first_process, run_as_first_process};
 #[cfg(test)]
 pub(super) use landlock::has as kernel_has;
 pub use layers::{Layer, LayerState};
+pub(super) use messages::{CommandSpec, Event, Interruption, ProcessEnd, ProxySetup, Setup};
+pub use namespaces::RUN_PORTS;
 pub(super) use places::Places;
 pub(super) use run::{RunEvent, Supervised, deadline_ms};
-pub(super) use wire::{CommandSpec, Event, Interruption, ProxySetup, Setup};
 
 use std::io;
 use std::path::Path;

@@ -5,37 +5,12 @@
 
 use catalyst_domain::DeploymentId;
 use catalyst_store::Store;
-use serde::Deserialize;
-use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 
 /// Resources that an error names; all of them are in the log.
 const NAMED: usize = 5;
 /// A value that stands nowhere but in the state: when it is lost there, there is nothing to look for.
 const ONLY_IN_STATE: &str = "terraform_data";
-
-#[derive(Deserialize)]
-struct State {
-    #[serde(default)]
-    resources: Vec<Resource>,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    #[serde(default)]
-    module: Option<String>,
-    mode: String,
-    r#type: String,
-    name: String,
-    #[serde(default)]
-    instances: Vec<Instance>,
-}
-
-#[derive(Deserialize)]
-struct Instance {
-    #[serde(default)]
-    index_key: Value,
-}
 
 /// A sentence on what was made and is not in the kept state; `None` when all of it is. `made` holds ids by address.
 pub(super) async fn sentence(store: &dyn Store, id: &DeploymentId, made: &BTreeMap<String, String>) -> Option<String> {
@@ -56,15 +31,7 @@ pub(super) async fn sentence(store: &dyn Store, id: &DeploymentId, made: &BTreeM
 }
 
 fn addresses(state: &[u8]) -> HashSet<String> {
-    let Ok(state) = serde_json::from_slice::<State>(state) else { return HashSet::new() };
-    let managed = state.resources.iter().filter(|resource| resource.mode == "managed");
-    managed.flat_map(|resource| resource.instances.iter().map(|instance| address(resource, instance))).collect()
-}
-
-fn address(resource: &Resource, instance: &Instance) -> String {
-    let module = resource.module.as_ref().map(|module| format!("{module}.")).unwrap_or_default();
-    let index = if instance.index_key.is_null() { String::new() } else { format!("[{}]", instance.index_key) };
-    format!("{module}{}.{}{index}", resource.r#type, resource.name)
+    catalyst_domain::tofu_state::addresses(state).unwrap_or_default().into_iter().collect()
 }
 
 #[cfg(test)]

@@ -1,16 +1,13 @@
 //! Where a stranger may make the host connect to: public addresses, and what the operator allowed (`CATALYST_ALLOWED_CLOUDS`).
 //! Pure: names are judged here, and the addresses that somebody else resolved them to.
 
-use catalyst_domain::host_name::{LocalName, local};
+use catalyst_domain::host_name::{HostEntry, LocalName, local};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Entries of the list; nobody has so many clouds.
 const MAX_ENTRIES: usize = 256;
-/// Longest name and longest label (RFC 1035, 2.3.4).
-const MAX_NAME: usize = 253;
-const MAX_LABEL: usize = 63;
 
 /// Where clouds tell an instance its credentials. A network that holds one of them does not allow it; its own address does.
 /// Link-local: nearly every cloud; AWS for tasks and pods. Then Tencent, Alibaba, Oracle, Azure's wire server, which is
@@ -136,15 +133,12 @@ impl AllowedClouds {
         }
         let mut allowed = Self::default();
         for word in words {
-            let network = word.parse().or_else(|_| word.parse().map(|address: IpAddr| IpNet::from(address)));
-            let suffix = word.strip_prefix("*.").or_else(|| word.strip_prefix('.'));
-            match (network, suffix) {
+            match (word.parse::<IpNet>(), HostEntry::parse(word)) {
                 (Ok(network), _) => allowed.networks.push(network.trunc()),
-                (Err(_), Some(suffix)) if is_name(suffix) => {
-                    allowed.suffixes.push(format!(".{}", suffix.to_lowercase()))
-                }
-                (Err(_), None) if is_name(word) => allowed.names.push(word.to_lowercase()),
-                _ => {
+                (Err(_), Some(HostEntry::Address(address))) => allowed.networks.push(address.into()),
+                (Err(_), Some(HostEntry::Below(zone))) => allowed.suffixes.push(format!(".{}", zone.to_lowercase())),
+                (Err(_), Some(HostEntry::Name(name))) => allowed.names.push(name.to_lowercase()),
+                (Err(_), None) => {
                     return Err(format!(
                         "{word:?} must be a host name, a suffix such as .example.org, an address, or a network such as \
                          10.0.0.0/8; without scheme, port and path"
@@ -286,17 +280,4 @@ fn carried(address: IpAddr) -> Option<IpAddr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, a, b] | [0x64, 0xff9b, 0, 0, 0, 0, a, b] | [0x2002, a, b, ..] => last(a, b),
         _ => None,
     }
-}
-
-/// A host name that is no address in any spelling (WHATWG URL, "ends in a number").
-pub(crate) fn is_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=MAX_LABEL).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let last = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    let number = last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x");
-    name.len() <= MAX_NAME && name.split('.').all(is_label) && !number
 }

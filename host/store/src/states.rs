@@ -7,7 +7,7 @@ use crate::folder::{Folder, WriteFault};
 use crate::health::{Health, failed};
 use crate::sealing::{self, Kind, SealFault, Sealer, StateKey};
 use crate::{StateError, StorageError};
-use catalyst_domain::DeploymentId;
+use catalyst_domain::{DeploymentId, tofu_state};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::io;
@@ -46,17 +46,6 @@ struct LockInfo {
     id: String,
 }
 
-#[derive(Deserialize)]
-struct StateText {
-    resources: Vec<Resource>,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    #[serde(default)]
-    mode: String,
-}
-
 impl<'a> States<'a> {
     pub(crate) fn new(root: &'a Folder, id: &'a DeploymentId, health: &'a Health, sealer: &'a Sealer) -> Self {
         Self { root, id, health, sealer }
@@ -83,12 +72,7 @@ impl<'a> States<'a> {
             return Ok(false);
         }
         let Some(state) = self.state()? else { return Ok(true) };
-        if state.is_empty() {
-            return Ok(true);
-        }
-        // What cannot be read (a later format, an encrypted state) may name anything.
-        let text: Option<StateText> = serde_json::from_slice(&state).ok();
-        Ok(text.is_some_and(|text| text.resources.iter().all(|resource| resource.mode == "data")))
+        Ok(tofu_state::is_empty(&state))
     }
 
     /// Writes a new version, and removes the oldest.

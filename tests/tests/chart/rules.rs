@@ -2,6 +2,7 @@
 
 use super::*;
 use catalyst::config::{Config, ConfigError};
+use catalyst::engine::RUN_PORTS;
 use catalyst::http::WebOrigin;
 
 /// What is set, and what Helm must say of it.
@@ -97,6 +98,17 @@ fn bad_values_are_refused_by_their_name() {
     assert!(words(&template(&values("default"), &both)).contains("env.HTTPS_PROXY: is set under secretEnv or files"));
     let account = words(&template(&values("gateway"), &["serviceAccount.create=false"]));
     assert!(account.contains("serviceAccount.name: must name an account"), "{account}");
+}
+
+#[test]
+fn the_ports_of_runs_and_no_others_are_kept_out_of_the_network_policy() {
+    let (first, last) = (*RUN_PORTS.start(), *RUN_PORTS.end());
+    for (port, taken) in [(first - 1, true), (first, false), (last, false), (last + 1, true)] {
+        let output = template(&values("default"), &[&format!("networkPolicy.egressPorts=[443,{port}]")]);
+        assert_eq!(output.status.success(), taken, "{port}: {}", words(&output));
+    }
+    let output = words(&template(&values("default"), &[&format!("networkPolicy.egressPorts=[{first}]")]));
+    assert!(output.contains(&format!("ports of {first} to {last},")), "{output}");
 }
 
 #[test]

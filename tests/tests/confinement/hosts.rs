@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 const STEPS: [&str; 4] = ["init", "plan", "apply", "destroy"];
 const LIMIT: Duration = Duration::from_secs(60);
+/// A line of OpenTofu on something that it made.
+const MADE: &str = r#"{"@level":"info","@message":"made","type":"apply_complete","hook":{"resource":{"addr":"cloud_server.late"},"action":"create","id_key":"id","id_value":"4711"}}"#;
 
 /// The real OpenTofu, but for one step, which hangs until it is interrupted, with a child that left its session. Its folder is the
 /// mirror of providers, so that a confined run may read it; what it notes lies in its work folder.
@@ -194,10 +196,9 @@ fn a_host_that_is_stopped_in_any_step_lengthens_no_run() {
 
 #[test]
 fn what_a_stopped_hosts_run_wrote_is_in_the_log_when_it_goes_on() {
-    let made = r#"{"@level":"info","@message":"made","type":"apply_complete","hook":{"resource":{"addr":"cloud_server.late"},"action":"create","id_key":"id","id_value":"4711"}}"#;
     let tofu = Hanging::new(
         "auto",
-        &format!("for i in $(seq 20000); do echo plain line $i; done; echo '\\''{made}'\\''; exit 1"),
+        &format!("for i in $(seq 20000); do echo plain line $i; done; echo '\\''{MADE}'\\''; exit 1"),
     );
     let mut host = tofu.host(&[("CATALYST_APPLY_TIMEOUT", "8s")]);
     let id = hanging_in("apply", &tofu, &host);
@@ -211,8 +212,7 @@ fn what_a_stopped_hosts_run_wrote_is_in_the_log_when_it_goes_on() {
 
 #[test]
 fn what_a_killed_hosts_run_bought_and_no_state_knows_is_in_the_log_after_the_next_start() {
-    let made = r#"{"@level":"info","@message":"made","type":"apply_complete","hook":{"resource":{"addr":"cloud_server.late"},"action":"create","id_key":"id","id_value":"4711"}}"#;
-    let tofu = Hanging::new("auto", &format!("echo '\\''{made}'\\''; exit 1"));
+    let tofu = Hanging::new("auto", &format!("echo '\\''{MADE}'\\''; exit 1"));
     let mut host = tofu.host(&[]);
     let id = hanging_in("apply", &tofu, &host);
     host.crash();
@@ -281,7 +281,11 @@ fn nothing_of_a_run_outlives_its_supervisor_or_its_init() {
         let took = tofu.gone_within(Duration::from_secs(15));
         println!("killed {role:?}, confinement {confine}: nothing of the run is left after {took:?}");
         let failed = until(&host, &id, "failed");
-        assert!(failed["error"].as_str().unwrap().contains("killed by signal 9"), "{failed}");
+        let why = match role {
+            [] => "the supervisor of the run was killed by signal 9",
+            _ => "the init process of the run is gone",
+        };
+        assert!(failed["error"].as_str().unwrap().contains(why), "{failed}");
         host.down();
     }
 }
@@ -294,10 +298,33 @@ fn a_supervisor_that_is_asked_to_end_ends_its_run_in_order_and_tells_its_host() 
     let folder = host.folder().join("tofu").join(&id).canonicalize().unwrap();
     // As a service manager does with all processes of a service.
     for role in [[].as_slice(), &["--init"]] {
-        let pid = nix::unistd::Pid::from_raw(process_of_run(&folder, role));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        terminate(&folder, role);
     }
     let failed = until(&host, &id, "failed");
     assert_eq!(tofu.diary(&host, &id), ["began apply", "INT apply"], "{failed}");
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("stopped because its supervisor received SIGTERM or SIGINT"), "{error}");
+    host.down();
+}
+
+fn terminate(folder: &Path, role: &[&str]) {
+    let pid = nix::unistd::Pid::from_raw(process_of_run(folder, role));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+}
+
+#[test]
+fn what_goes_wrong_in_a_supervisor_is_in_the_trace_of_its_host() {
+    let tofu = Hanging::new("off", &format!("echo '\\''{MADE}'\\''; exit 1"));
+    let mut host = tofu.host(&[]);
+    let id = hanging_in("apply", &tofu, &host);
+    let folder = host.folder().join("tofu").join(&id).canonicalize().unwrap();
+    // Its list of what the run made has no place any more.
+    let lists = host.folder().join("tofu/.made");
+    std::fs::remove_dir_all(&lists).unwrap();
+    std::fs::write(&lists, "").unwrap();
+    terminate(&folder, &[]);
+    until(&host, &id, "failed");
+    let reported = || host.trace().contains("a process of a run reports an error").then_some(());
+    wait_for("the error of the supervisor", LIMIT, reported);
     host.down();
 }

@@ -123,11 +123,26 @@ impl Rights {
         let granted = || self.granted.iter().filter_map(Grant::host);
         let declared = self.wanted.iter().filter_map(Grant::host);
         let both = declared.filter(|host| self.granted.iter().any(|grant| grant.covers_host(&host.pattern)));
-        let own = granted().filter(|host| host.at.is_some() || !self.says_arguments);
+        let own = granted().filter(|host| self.counts_undeclared(host));
         let led: BTreeSet<&HostGrant> = own.collect();
         // An address of the operator's takes the place of where the name leads.
         let others = both.filter(|host| !led.iter().any(|own| own.at.is_some() && own.pattern == host.pattern));
         others.chain(led.iter().copied()).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Granted hosts that change nothing: the component could declare them and does not, and they have no address of the operator's.
+    pub fn hosts_without_effect(&self) -> Vec<&HostGrant> {
+        let declared = |grant: &Grant| {
+            let mut hosts = self.wanted.iter().filter_map(Grant::host);
+            hosts.any(|host| grant.covers_host(&host.pattern))
+        };
+        let idle = self.granted.iter().filter(|grant| !declared(grant)).filter_map(Grant::host);
+        idle.filter(|host| !self.counts_undeclared(host)).collect()
+    }
+
+    /// Whether a granted host may be reached although the component does not declare it.
+    fn counts_undeclared(&self, host: &HostGrant) -> bool {
+        host.at.is_some() || !self.says_arguments
     }
 
     /// The addresses of a request that the plugin may connect its provider to, such as that of a cloud's identity service.

@@ -75,9 +75,55 @@ fn each_part_of_a_line_that_is_wrong_is_refused() {
         ("host https://a.example", "the host is not"),
         ("host a.example=127.0.0.1", "the host is not"),
         ("host .a.example=127.0.0.1:1", "the host is not"),
+        ("host -a.example", "the host is not"),
+        ("host a.example.", "the host is not"),
+        ("host 127.1", "the host is not"),
+        ("host .0.2.7", "the host is not"),
+        ("host a.0x7f", "the host is not"),
+        ("host 2001:db8::1", "the host is not"),
     ] {
         let error = line.parse::<Grant>().expect_err(line).to_string();
         assert!(error.starts_with(words), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_line_of_the_lock_is_read_as_it_is_written() {
+    let given = wanted(&descriptor()).into_iter();
+    let lines = GrantLine::of_file("a.wasm", given);
+    for line in &lines {
+        assert_eq!(line.to_string().parse::<GrantLine>().as_ref(), Ok(line));
+    }
+    let texts: BTreeSet<String> = lines.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, LINES.map(|right| format!("grant a.wasm {right}")).into());
+    let none = GrantLine::of_file("a.wasm", []);
+    assert_eq!(none, [GrantLine { file: "a.wasm".into(), grant: None }]);
+    assert_eq!(none[0].to_string(), "grant a.wasm nothing");
+    assert_eq!("grant  a.wasm \t nothing ".parse::<GrantLine>().as_ref(), Ok(&none[0]));
+    for (line, words) in [
+        ("grants a.wasm nothing", "not `grant <file>.wasm`"),
+        ("grant a.wasm", "not `grant <file>.wasm`"),
+        ("grant a.txt nothing", "a grant is not of a file"),
+        ("grant ../a.wasm nothing", "a grant is not of a file"),
+        ("grant a.wasm host https://a.example", "the host is not"),
+    ] {
+        let error = line.parse::<GrantLine>().expect_err(line).to_string();
+        assert!(error.starts_with(words), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_kept_bundle_needs_its_arguments_also_those_of_a_later_release() {
+    for (line, needs) in [
+        ("grant a.wasm argument a/b token fixed", true),
+        ("grant a.wasm argument a/b token computed:x", true),
+        ("grant a.wasm host a.example", false),
+        ("grant a.wasm host -a.example", false),
+        ("grant a.wasm secret s", false),
+        ("grant a.wasm volume v", false),
+        ("grant a.wasm nothing", false),
+    ] {
+        assert_eq!(kept_bundle_needs(line), needs, "{line}");
     }
 }
 
@@ -106,6 +152,12 @@ fn the_hosts_of_a_plugin_are_those_that_are_declared_and_granted() {
     let granted = Rights::granted(&descriptor(), wide.clone());
     assert_eq!(names(&granted), ["api.cloud.example", "cloud.test"], "the narrower of the two, and the operator's own");
     assert!(granted.covers("api.cloud.example") && !granted.covers("b.cloud.example"));
+    let without_effect = |rights: &Rights| {
+        let hosts = rights.hosts_without_effect().into_iter();
+        hosts.map(|host| host.pattern.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(without_effect(&granted), ["other.example"], "a component of 1.1 has to declare it");
+    assert_eq!(without_effect(&declared), [""; 0]);
     let led = Rights::granted(&descriptor(), grants(&["host api.cloud.example=127.0.0.1:8443"]));
     let hosts = led.hosts();
     assert_eq!(hosts.len(), 1, "{hosts:?}");
@@ -114,7 +166,9 @@ fn the_hosts_of_a_plugin_are_those_that_are_declared_and_granted() {
         tofu_providers: vec![TofuProvider { settings: None, ..descriptor().tofu_providers.remove(0) }],
         ..descriptor()
     };
-    let names_of_old = names(&Rights::granted(&old, wide));
+    let rights_of_old = Rights::granted(&old, wide);
+    assert_eq!(without_effect(&rights_of_old), [""; 0]);
+    let names_of_old = names(&rights_of_old);
     assert!(
         names_of_old.contains(&"other.example".to_owned()),
         "a component of 1.0 cannot declare it: {names_of_old:?}"

@@ -6,6 +6,7 @@ use std::fmt;
 
 use catalyst_domain::host_name::covers;
 use catalyst_domain::provider::Bundle;
+use catalyst_domain::tofu_provider::short_address;
 use hcl_edit::expr::{Expression, TraversalOperator};
 use serde_json::Value as Json;
 
@@ -183,12 +184,17 @@ impl Judge<'_> {
         let refused = |source: &&ArgumentSource| self.differs(form, source);
         let whys: Vec<String> = sources.iter().map_while(refused).collect();
         (whys.len() == sources.len()).then(|| {
-            format!("the argument {} of {} {}", quoted(name), quoted(plain(&argument.provider)), whys.join(", and "))
+            format!(
+                "the argument {} of {} {}",
+                quoted(name),
+                quoted(short_address(&argument.provider)),
+                whys.join(", and ")
+            )
         })
     }
 
     fn unnamed(&self, argument: &Argument, name: &str) -> String {
-        let (name, provider) = (quoted(name), quoted(plain(&argument.provider)));
+        let (name, provider) = (quoted(name), quoted(short_address(&argument.provider)));
         match self.terms.rights.basis() {
             Basis::Granted => {
                 format!("the argument {name} of {provider} is not granted to this plugin in plugins.lock")
@@ -264,10 +270,6 @@ impl fmt::Display for Must<'_> {
             ArgumentSource::Address => f.write_str("must be an address at a host that is declared and granted"),
         }
     }
-}
-
-fn plain(provider: &str) -> &str {
-    provider.strip_prefix("registry.opentofu.org/").unwrap_or(provider)
 }
 
 /// The host of an address in the plainest form that there is: `https://name/…`, `http://name:port/…` or `name:port`. Readers of

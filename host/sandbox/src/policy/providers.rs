@@ -8,12 +8,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use catalyst_domain::provider::{Descriptor, TofuProvider};
+use catalyst_domain::tofu_provider::{DEFAULT_REGISTRY, short_address};
 
 use super::source::{Attribute, Block, Source, Value};
 use super::{Allowance, Findings, Rule, Terms, quoted};
 
-/// Registry of an address that names none.
-const REGISTRY: &str = "registry.opentofu.org";
 /// Address of the provider that is part of OpenTofu.
 const BUILT_IN: &str = "terraform.io/builtin/terraform";
 /// Providers whose only use is to run programs or to call addresses: no declaration makes them good.
@@ -135,9 +134,8 @@ impl<'a> Providers<'a> {
                 Allowance::Orphaned => true,
             };
         if !allowed {
-            let plain = address.strip_prefix(REGISTRY).map_or(address, |rest| rest.trim_start_matches('/'));
             let why = if never { "is never allowed" } else { "is not declared by the plugin" };
-            found.add(file, line, Rule::Provider, format!("the provider {} {why}", quoted(plain)));
+            found.add(file, line, Rule::Provider, format!("the provider {} {why}", quoted(short_address(address))));
         }
         allowed
     }
@@ -177,7 +175,7 @@ pub(crate) fn address(source: &str) -> Option<String> {
         return None;
     }
     match parts.as_slice() {
-        [namespace, name] => Some(format!("{REGISTRY}/{namespace}/{name}")),
+        [namespace, name] => Some(format!("{DEFAULT_REGISTRY}/{namespace}/{name}")),
         [host, namespace, name] => Some(format!("{host}/{namespace}/{name}")),
         _ => None,
     }

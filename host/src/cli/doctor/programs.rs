@@ -7,15 +7,13 @@ use crate::config::Config;
 use crate::engine::{self, Confine, Layer, LayerState};
 use crate::outbound::has_address;
 use catalyst_domain::provider::{Descriptor, TofuProvider};
+use catalyst_domain::tofu_provider::DEFAULT_REGISTRY;
 use catalyst_sandbox::grants::{Basis, Grant};
 use catalyst_sandbox::{Compile, PagePolicy, Provider, Sandbox, SandboxError, Settings};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Where OpenTofu looks for a provider whose address names no host.
-const REGISTRY: &str = "registry.opentofu.org";
 
 /// The binary, the way it will be run.
 pub(super) async fn tofu(config: &Config) -> Vec<Finding> {
@@ -67,11 +65,12 @@ fn advice(layer: Layer) -> &'static str {
         Layer::Scopes => "use Linux 6.12 or later with landlock in the kernel's `lsm=` list",
         Layer::Ports => "use Linux 6.7 or later with landlock in the kernel's `lsm=` list",
         Layer::ProcessLimit => {
-            "use Linux 6.14 or later, or a user other than root, or bound the processes of the container"
+            "use Linux 6.14 or later with a process namespace, or a user namespace and a user other than root, or bound the \
+             processes of the container"
         }
         Layer::UserNamespace | Layer::PidNamespace | Layer::NetworkNamespace | Layer::MountNamespace => {
             "let the host make user namespaces: a seccomp profile with `unshare` and `mount`, and sysctls that allow them \
-             (docs/operations.md)"
+             (docs/confinement.md)"
         }
         Layer::ResourceLimits => "look at the hard limits of the host's process",
     }
@@ -224,7 +223,7 @@ fn mirrored(mirror: Option<&Path>, plugin: &str, wanted: &[TofuProvider]) -> Opt
 /// Packed (`terraform-provider-x_1.2.3_linux_amd64.zip`) or unpacked (`1.2.3/linux_amd64/`), as OpenTofu reads both.
 fn is_mirrored(mirror: &Path, provider: &TofuProvider) -> bool {
     let source = match provider.source.split('/').count() {
-        2 => format!("{REGISTRY}/{}", provider.source),
+        2 => format!("{DEFAULT_REGISTRY}/{}", provider.source),
         _ => provider.source.clone(),
     };
     let folder = mirror.join(source);

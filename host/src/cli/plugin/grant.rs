@@ -8,7 +8,7 @@ use super::page::{Page, Tone};
 use super::{Report, Usage, example};
 use crate::config::Config;
 use anyhow::Context as _;
-use catalyst_sandbox::grants::{self, Grant};
+use catalyst_sandbox::grants::{self, Grant, GrantLine, Rights};
 use catalyst_sandbox::{LOCK_FILE, check_lock};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -39,7 +39,8 @@ pub(super) struct Arguments {
     /// source is secret:NAME, request:KEY, fixed, address or address:KEY.
     #[arg(long, value_name = "GRANT")]
     argument: Vec<String>,
-    /// A further host that runs may reach: a name, a suffix such as .example.org, or NAME=IP:PORT.
+    /// A further host that runs may reach. NAME=IP:PORT leads a name to that address. A name, or a suffix such as .example.org, counts
+    /// for a component of contract 1.0 alone: one of a later contract reaches no name that it does not declare in `api-hosts`.
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
 }
@@ -62,6 +63,7 @@ pub(super) async fn grant(config: &Config, arguments: &Arguments) -> anyhow::Res
         }
         let mut grants = grants::wanted(component.provider.descriptor());
         grants.extend(more.iter().cloned());
+        warn_of_hosts(&component, file, &grants, &mut aside);
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         all.push(Lines { file: name, digest: digest(&component.provider), grants });
     }
@@ -102,12 +104,25 @@ fn remark(component: &Component, file: &Path, aside: &mut Page) {
     }
 }
 
+/// Names the hosts that are granted to a component which could declare them and does not.
+fn warn_of_hosts(component: &Component, file: &Path, grants: &BTreeSet<Grant>, aside: &mut Page) {
+    let rights = Rights::granted(component.provider.descriptor(), grants.clone());
+    for host in rights.hosts_without_effect() {
+        let text = format!(
+            "{}: the grant of {host} has no effect, because the component does not declare it in api-hosts; use \
+             NAME=IP:PORT, or name a URL of it by CATALYST_TOFU_PASS_ENV",
+            file.display(),
+            host = host.pattern
+        );
+        aside.line(Tone::Warn, &text);
+    }
+}
+
 impl Lines {
     fn text(&self) -> Vec<String> {
         let pin = format!("{}  {}", self.digest, self.file);
-        let grants = self.grants.iter().map(|grant| format!("grant {} {grant}", self.file));
-        let none = self.grants.is_empty().then(|| format!("grant {} nothing", self.file));
-        [pin].into_iter().chain(grants).chain(none).collect()
+        let grants = GrantLine::of_file(&self.file, self.grants.iter().cloned());
+        [pin].into_iter().chain(grants.iter().map(ToString::to_string)).collect()
     }
 }
 
@@ -152,7 +167,7 @@ fn merged(before: &str, all: &[Lines]) -> Result<String, Usage> {
         bare(line).strip_prefix("sha256:").and_then(|pin| Some(pin.split_once([' ', '\t'])?.1.trim().to_owned()))
     };
     let is_ours = |name: &str| all.iter().any(|lines| lines.file == name);
-    if !before.lines().any(|line| bare(line).starts_with("grant ")) {
+    if !before.lines().any(|line| GrantLine::is_meant(&bare(line))) {
         let others: Vec<String> = before.lines().filter_map(pin_of).filter(|name| !is_ours(name)).collect();
         if !others.is_empty() {
             return Err(Usage(format!(

@@ -13,7 +13,7 @@ pub(super) struct Permissions {
     component: Vec<Grant>,
     /// OpenTofu providers that its module may use, as `source version`.
     tofu_providers: Vec<String>,
-    /// Hosts that the host asks on its behalf, to prove a credential.
+    /// Hosts that the host asks on its behalf, to prove a credential, and that runs of its module may reach.
     api_hosts: Vec<String>,
     /// Secrets that go to its module. The component sees none.
     secrets: Vec<Secret>,

@@ -2,11 +2,10 @@
 //! layers, collects whatever ends, and ends with everything that the run started when its supervisor does.
 
 use super::layers::{Layer, LayerState};
+use super::messages::{CommandSpec, FromInit, Setup, ToInit};
 use super::sweep::{self, Left};
-use super::wire::{
-    CommandSpec, FrameBuffer, FromInit, Setup, ToInit, encode_message, receive_with, send_with, standard_input,
-};
-use super::{landlock, limits, namespaces, tree};
+use super::wire::{FrameBuffer, encode_message, receive_with, send_with, standard_input};
+use super::{is_first_process, landlock, limits, namespaces, tree};
 use rustix::process::{
     Pid, Signal, kill_process, set_child_subreaper, set_parent_process_death_signal, setpriority_process,
 };
@@ -35,7 +34,7 @@ const OUTLIVE: Duration = Duration::from_secs(5);
 pub(super) fn run() -> io::Result<()> {
     // The supervisor's end is told by its socket as well; this is for one that is killed while we are stopped. Without a process
     // namespace what the run started would live on.
-    if std::process::id() == 1 {
+    if is_first_process() {
         set_parent_process_death_signal(Some(Signal::KILL))?;
     }
     set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -72,7 +71,11 @@ pub(super) fn run() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(init.serve(socket));
     sweep::kill_all();
-    ended
+    match ended {
+        // The supervisor is gone, which the host learns from that itself.
+        Err(why) if matches!(why.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(()),
+        ended => ended,
+    }
 }
 
 /// What is put up by this process. What holds for a command alone is tried, and put up with it.
@@ -87,11 +90,10 @@ fn put_up(setup: &Setup) -> Vec<LayerState> {
             Layer::ProcessLimit if early.as_ref().is_some_and(Result::is_ok) => Ok(()),
             Layer::ProcessLimit => limits::processes(),
             Layer::ResourceLimits => limits::resources(),
-            _ => match landlock::has(layer) {
-                Some(tried) => tried,
-                // It was entered by the supervisor.
-                None => continue,
-            },
+            // Put up around each command. Here it is asked for alone.
+            Layer::Files | Layer::Scopes | Layer::Ports => landlock::has(layer),
+            // The supervisor has entered them.
+            Layer::UserNamespace | Layer::PidNamespace => continue,
         };
         states.push(LayerState::of(layer, tried));
     }
@@ -120,6 +122,8 @@ struct Init {
 struct Going {
     pid: Pid,
     ended: Option<(i32, Instant)>,
+    /// What it started is being killed, because it outlived it.
+    leftovers_killed: bool,
 }
 
 impl Init {
@@ -146,7 +150,12 @@ impl Init {
                     None => return Ok(()),
                 },
                 _ = children.recv() => {}
-                () = sleep_until(over.unwrap_or_else(Instant::now)), if over.is_some() => self.kill(),
+                () = sleep_until(over.unwrap_or_else(Instant::now)), if over.is_some() => {
+                    if self.kills_leftovers_first() {
+                        tell(&socket, &FromInit::LeftoversKilled).await?;
+                    }
+                    self.kill();
+                }
             }
             if let Some(status) = self.collect() {
                 tell(&socket, &FromInit::Ended(status)).await?;
@@ -160,7 +169,7 @@ impl Init {
         }
         match self.open_folders(&command.own).and_then(|()| self.spawn(command)) {
             Ok(pid) => {
-                self.command = Some(Going { pid, ended: None });
+                self.command = Some(Going { pid, ended: None, leftovers_killed: false });
                 FromInit::Started
             }
             Err(why) => FromInit::NotStarted(why.to_string()),
@@ -220,11 +229,18 @@ impl Init {
         }
     }
 
+    /// Whether what the command left is killed for the first time.
+    fn kills_leftovers_first(&mut self) -> bool {
+        self.command.as_mut().is_some_and(|going| !std::mem::replace(&mut going.leftovers_killed, true))
+    }
+
     fn kill(&mut self) {
         let Some(going) = &mut self.command else { return };
         // Killed and collected below; where some are left after all, the end of this process is theirs.
         let pid = going.pid;
-        let _ = kill_process(pid, Signal::KILL);
+        if going.ended.is_none() {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         while going.ended.is_none() {
             sweep::collect(|ended, status| {
                 if ended == pid {

@@ -21,20 +21,24 @@ const DEVICE: &str = "/dev/null";
 /// Layers that are made here.
 const LAYERS: [Layer; 3] = [Layer::Files, Layer::Scopes, Layer::Ports];
 
-/// Whether this kernel has what a layer needs; `None` for one that is not made here.
-pub(in crate::engine) fn has(layer: Layer) -> Option<io::Result<()>> {
+/// Whether this kernel has what a layer of Landlock needs.
+///
+/// # Errors
+/// What it lacks; or the layer is none of Landlock's.
+pub(in crate::engine) fn has(layer: Layer) -> io::Result<()> {
     let strict = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     let (made, needs) = match layer {
         Layer::Files => (strict().handle_access(AccessFs::from_all(LEAST)).map(|_| ()), "Landlock 2 (Linux 5.19)"),
         Layer::Scopes => (strict().scope(scopes()).map(|_| ()), "Landlock 6 (Linux 6.12)"),
         Layer::Ports => (strict().handle_access(ports()).map(|_| ()), "Landlock 4 (Linux 6.7)"),
-        _ => return None,
+        Layer::UserNamespace
+        | Layer::PidNamespace
+        | Layer::NetworkNamespace
+        | Layer::MountNamespace
+        | Layer::ProcessLimit
+        | Layer::ResourceLimits => return Err(io::Error::other("it is no layer of Landlock")),
     };
-    Some(
-        made.map_err(|_| {
-            io::Error::other(format!("this kernel has no {needs}, or `landlock` is not in its `lsm=` list"))
-        }),
-    )
+    made.map_err(|_| io::Error::other(format!("this kernel has no {needs}, or `landlock` is not in its `lsm=` list")))
 }
 
 fn scopes() -> BitFlags<Scope> {

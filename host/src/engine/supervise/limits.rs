@@ -42,7 +42,7 @@ pub(super) fn processes() -> io::Result<()> {
 
 fn by_namespace() -> io::Result<()> {
     const FILE: &str = "/proc/sys/kernel/pid_max";
-    if std::process::id() != 1 {
+    if !super::is_first_process() {
         return Err(io::Error::other("without a process namespace the number is the machine's"));
     }
     // Before, the file was the whole machine's, and the superuser could write it from anywhere.

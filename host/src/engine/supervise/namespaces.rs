@@ -13,8 +13,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
 
 /// Ports of the listeners of runs. Where a run has no network of its own, the kernel may let it connect to its two ports on every
-/// address; a network policy that lets no packet out to these ports, as the chart's, shuts that way.
-const PORTS: RangeInclusive<u16> = 29_100..=29_199;
+/// address; a network policy that lets no packet out to these ports shuts that way. The chart refuses them (`_helpers.tpl`).
+pub const RUN_PORTS: RangeInclusive<u16> = 29_100..=29_199;
 
 /// Enters a user namespace where it is asked for. It comes first: it gives the right to the others.
 pub(super) fn user_of_supervisor(wanted: &[Layer]) -> Vec<LayerState> {
@@ -103,12 +103,12 @@ fn loopback_up() -> io::Result<()> {
     }
 }
 
-/// A listener on 127.0.0.1 of the network that this process is in: on the first free port of [`PORTS`], else on any.
+/// A listener on 127.0.0.1 of the network that this process is in: on the first free port of [`RUN_PORTS`], else on any.
 ///
 /// # Errors
 /// The system refuses.
 pub(super) fn listener() -> io::Result<TcpListener> {
-    for port in PORTS.chain([0]) {
+    for port in RUN_PORTS.chain([0]) {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Err(why) if why.kind() == io::ErrorKind::AddrInUse => {}
             other => return other,

@@ -1,7 +1,8 @@
 //! What a supervisor has to tell its host and the host has not taken yet. Bounded: OpenTofu never waits for a host that reads
 //! nothing, and what was bought is the last that is dropped.
 
-use super::wire::{Event, HEAD, Kind, encode, encode_message};
+use super::messages::Event;
+use super::wire::{HEAD, Kind, encode, encode_message};
 use std::collections::VecDeque;
 use std::io;
 

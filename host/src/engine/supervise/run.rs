@@ -2,10 +2,8 @@
 
 use super::alarm::now_ms;
 use super::layers::LayerState;
-use super::wire::{
-    Begun, CommandSpec, Event, Frame, FrameBuffer, Kind, ProxyAccess, Setup, ToSupervisor, encode_message,
-    receive_with, send_with,
-};
+use super::messages::{Begun, CommandSpec, Event, ProxyAccess, Setup, ToSupervisor};
+use super::wire::{Frame, FrameBuffer, Kind, encode_message, receive_with, send_with};
 use super::{Role, program};
 use crate::engine::lines::{RawLine, Source};
 use std::io::{self, ErrorKind, PipeReader};
@@ -15,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::OwnedReadHalf;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
@@ -23,12 +21,16 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 /// How long a supervisor may take to begin: some milliseconds, on a busy machine some seconds.
 const BEGIN_LONGEST: Duration = Duration::from_secs(30);
 /// How long it may take to end when nothing of the run goes on.
 const END_LONGEST: Duration = Duration::from_secs(30);
+
+/// Bytes of the errors of a run's processes that are traced: a line or two before one of them ends.
+const ERRORS_LIMIT: u64 = 64 * 1024;
 
 /// What a supervisor tells.
 #[derive(Debug)]
@@ -65,10 +67,17 @@ impl Supervised {
         let (socket, far) = UnixStream::pair()?;
         let (alive, alive_end) = io::pipe()?;
         let mut command = Command::from(program(program_file, Role::Supervisor));
-        command.current_dir("/").stdin(OwnedFd::from(far)).stdout(alive_end).stderr(Stdio::null());
+        command.current_dir("/").stdin(OwnedFd::from(far)).stdout(alive_end).stderr(Stdio::piped());
         command.process_group(0);
         let mut process = spawn(command).await?;
         let pid = process.id().ok_or_else(|| io::Error::other("the supervisor has no id"))?;
+        if let Some(errors) = process.stderr.take() {
+            // What supervisor and init cannot tell otherwise, until both are gone.
+            let trace = move |line: &str| {
+                tracing::error!(process.pid = pid, line, "a process of a run reports an error");
+            };
+            tokio::spawn(read_errors(errors, trace).in_current_span());
+        }
         let begun = spawn_blocking(move || begin(socket, setup)).await;
         let begun = begun.map_err(|_| io::Error::other("the start of a supervisor broke")).flatten();
         if begun.is_err() {
@@ -223,6 +232,14 @@ pub(in crate::engine) fn deadline_ms(from_now: Duration) -> u64 {
     now_ms().saturating_add(u64::try_from(from_now.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Hands on each line, up to [`ERRORS_LIMIT`] in all.
+async fn read_errors(errors: impl AsyncRead + Unpin, mut report: impl FnMut(&str)) {
+    let mut lines = BufReader::new(errors.take(ERRORS_LIMIT)).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        report(&String::from_utf8_lossy(&line));
+    }
+}
+
 /// On a thread of its own: a disk that does not give the program out holds that thread alone.
 async fn spawn(mut command: Command) -> io::Result<Child> {
     let (runtime, (sender, started)) = (Handle::current(), oneshot::channel());
@@ -246,4 +263,22 @@ fn begin(socket: UnixStream, setup: Setup) -> io::Result<(UnixStream, Begun, Tcp
     };
     let [state] = <[OwnedFd; 1]>::try_from(beside).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
     Ok((socket, begun, TcpListener::from(state)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn errors_of_the_processes_of_a_run_are_taken_by_lines_and_not_without_an_end() {
+        let read = async |errors: &[u8]| {
+            let mut lines = Vec::new();
+            read_errors(errors, |line| lines.push(line.to_owned())).await;
+            lines
+        };
+        assert_eq!(read(b"one\ntwo\xff").await, ["one", "two\u{fffd}"]);
+        let endless = vec![b'x'; 1024 * 1024];
+        let taken: usize = read(&endless).await.iter().map(String::len).sum();
+        assert_eq!(taken as u64, ERRORS_LIMIT);
+    }
 }

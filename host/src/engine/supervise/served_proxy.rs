@@ -1,6 +1,6 @@
 //! The proxy that a supervisor serves to its run: the way to the granted hosts, which lives as long as what is behind it.
 
-use super::wire::{ProxyAccess, ProxySetup};
+use super::messages::{ProxyAccess, ProxySetup};
 use crate::egress::{Egress, Refusal, RefusalRule, RunProxy, StepReach};
 use std::future::pending;
 use std::io;

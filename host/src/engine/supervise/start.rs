@@ -1,7 +1,8 @@
 //! How a supervisor begins: it enters its namespaces and starts the run's init, which puts up the other layers.
 
-use super::layers::{Layer, LayerState};
-use super::wire::{FromInit, Setup, ToInit, receive_with, send_with};
+use super::layers::{Layer, LayerState, every_state};
+use super::messages::{FromInit, Setup, ToInit};
+use super::wire::{receive_with, send_with};
 use super::{Role, THIS_PROGRAM, namespaces, program};
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
@@ -70,19 +71,18 @@ pub(super) fn start(setup: &Setup) -> io::Result<Started> {
         .and_then(|()| send_with(&init.socket, &of_init, &[output_end.as_fd(), errors_end.as_fd(), alive.as_fd()]))
         .and_then(|()| receive_with::<FromInit>(&init.socket))
         .and_then(|(answer, beside)| match answer {
-            FromInit::Ready(layers) => {
+            FromInit::Ready(more) => {
+                layers.extend(more);
+                every_state(&setup.layers, &layers)?;
                 let listeners =
                     <[OwnedFd; 2]>::try_from(beside).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
-                Ok((layers, listeners.map(TcpListener::from)))
+                Ok(listeners.map(TcpListener::from))
             }
             FromInit::Refused(why) => Err(io::Error::other(why)),
             _ => Err(ErrorKind::InvalidData.into()),
         });
     match begun {
-        Ok((more, [state, proxy])) => {
-            layers.extend(more);
-            Ok(Started { init, pipes: [output, errors], layers, state, proxy })
-        }
+        Ok([state, proxy]) => Ok(Started { init, pipes: [output, errors], layers, state, proxy }),
         Err(why) => {
             let _ = init.process.kill();
             let _ = init.process.wait();
@@ -103,7 +103,8 @@ fn refuse_missing(setup: &Setup, layers: &[LayerState]) -> io::Result<()> {
 fn start_init(setup: &Setup) -> io::Result<(Init, Option<LayerState>)> {
     let (socket, far) = UnixStream::pair()?;
     let mut command = program(Path::new(THIS_PROGRAM), Role::Init);
-    command.current_dir("/").stdin(OwnedFd::from(far)).stdout(Stdio::null()).stderr(Stdio::null());
+    // What goes wrong in it is traced by the host, as what goes wrong here.
+    command.current_dir("/").stdin(OwnedFd::from(far)).stdout(Stdio::null()).stderr(Stdio::inherit());
     let wanted = setup.layers.contains(&Layer::PidNamespace);
     let (started, starting) = channel();
     let start = move || {

@@ -2,15 +2,13 @@
 //! the run started. It goes on when the host is stopped.
 
 use super::alarm::{now_ms, until};
+use super::messages::{Begun, Event, Exit, FromInit, Interruption, ProcessEnd, Setup, ToInit, ToSupervisor};
 use super::outbox::Outbox;
 use super::output::{Output, Whole};
 use super::served_proxy::{ServedProxy, refusal};
 use super::start::{INIT_LONGEST, Init, Started, start};
-use super::stopping::{Due, Stopping};
-use super::wire::{
-    Begun, Event, Exit, Frame, FrameBuffer, FromInit, Interruption, Kind, Setup, ToInit, ToSupervisor, encode_message,
-    receive_with, send_with, standard_input,
-};
+use super::stopping::{Due, START_LONGEST_MS, Stopping};
+use super::wire::{Frame, FrameBuffer, Kind, encode_message, receive_with, send_with, standard_input};
 use super::{limits, sweep};
 use crate::egress::RefusalRule;
 use rustix::process::{getpid, set_child_subreaper};
@@ -21,10 +19,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long a command may take to begin, in milliseconds.
-const START_LONGEST_MS: u64 = 60_000;
-/// The status of a command whose end nobody saw: killed.
-const KILLED: i32 = 9;
+/// Why a command does not start whose init is gone.
+const INIT_GONE: &str = "the init process of the run is gone";
 
 /// Runs until the host lets go and nothing of the run is left.
 ///
@@ -68,10 +64,6 @@ struct Supervisor {
     outbox: Outbox,
     stopping: Stopping,
     whole: Option<Whole>,
-    /// A command is about to begin, until then at most: nothing that it writes is told before that it did.
-    starting: Option<u64>,
-    /// Who wanted the command to end before it began.
-    wanted: Option<Interruption>,
     host_gone: bool,
     init_gone: bool,
     spool: PathBuf,
@@ -87,9 +79,8 @@ impl Supervisor {
     ) -> io::Result<Self> {
         let outputs = [Output::new(output, Kind::OutputLine)?, Output::new(errors, Kind::ErrorLine)?];
         let outbox = Outbox::default();
-        let (host_gone, init_gone) = (false, false);
-        let (whole, starting, wanted) = (None, None, None);
-        Ok(Self { init, served_proxy, outputs, outbox, stopping, whole, starting, wanted, host_gone, init_gone, spool })
+        let (whole, host_gone, init_gone) = (None, false, false);
+        Ok(Self { init, served_proxy, outputs, outbox, stopping, whole, host_gone, init_gone, spool })
     }
 
     async fn serve(mut self, host: UnixStream) -> io::Result<()> {
@@ -100,9 +91,11 @@ impl Supervisor {
         let mut from_init = tokio::net::UnixStream::from_std(init)?;
         let (mut host_frames, mut init_frames) = (FrameBuffer::default(), FrameBuffer::default());
         let (mut interrupt, mut end) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        while !self.host_gone || self.starting.is_some() || self.stopping.is_going() {
-            let due = self.starting.or(self.stopping.next());
+        while !self.host_gone || self.stopping.is_going() {
+            let due = self.stopping.next();
             let has_news = !self.host_gone && !self.outbox.next().is_empty();
+            // Nothing of a command is told before it has started.
+            let has_started = !self.stopping.is_starting();
             let [output, errors] = &self.outputs;
             tokio::select! {
                 frame = host_frames.next(&mut from_host), if !self.host_gone => match frame {
@@ -113,9 +106,9 @@ impl Supervisor {
                     Ok(Some(frame)) => self.handle_init_message(&frame)?,
                     Ok(None) | Err(_) => self.lose_init()?,
                 },
-                ready = output.pipe.readable(), if self.starting.is_none() && !self.init_gone => { ready?; self.read(0)?; }
-                ready = errors.pipe.readable(), if self.starting.is_none() && !self.init_gone => { ready?; self.read(1)?; }
-                refused = refusal(&mut self.served_proxy), if self.starting.is_none() => {
+                ready = output.pipe.readable(), if has_started && !self.init_gone => { ready?; self.read(0)?; }
+                ready = errors.pipe.readable(), if has_started && !self.init_gone => { ready?; self.read(1)?; }
+                refused = refusal(&mut self.served_proxy), if has_started => {
                     self.outbox.event(&Event::ConnectionRefused(refused))?;
                 }
                 () = until(due) => self.ring()?,
@@ -142,9 +135,9 @@ impl Supervisor {
             ToSupervisor::Command(command) => {
                 self.whole = command.whole_output.then(Whole::default);
                 if self.init_gone {
-                    return self.outbox.event(&Event::NotStarted("the init of the run is gone".to_owned()));
+                    return self.outbox.event(&Event::NotStarted(INIT_GONE.to_owned()));
                 }
-                (self.starting, self.wanted) = (Some(now_ms() + START_LONGEST_MS), None);
+                self.stopping.starting(now_ms());
                 if let Some(served_proxy) = &self.served_proxy {
                     served_proxy.begin(command.step.clone());
                 }
@@ -161,24 +154,28 @@ impl Supervisor {
 
     fn handle_init_message(&mut self, frame: &Frame) -> io::Result<()> {
         match frame.message()? {
+            // Too late: it ends with its init, which was killed.
+            FromInit::Started if self.stopping.gave_up_start() => Ok(()),
             FromInit::Started => {
-                self.starting = None;
-                self.stopping.started();
+                let due = self.stopping.started(now_ms());
                 self.outbox.event(&Event::Started)?;
-                self.wanted.take().map_or(Ok(()), |why| self.ask(why))
+                due.map_or(Ok(()), |due| self.act(due))
             }
-            FromInit::NotStarted(why) => {
-                self.starting = None;
-                self.end_proxy()?;
-                self.outbox.event(&Event::NotStarted(why))
-            }
-            FromInit::Ended(wait_status) => self.ended(wait_status),
+            FromInit::NotStarted(why) => self.not_started(why),
+            FromInit::LeftoversKilled => self.outbox.event(&Event::LeftoversKilled),
+            FromInit::Ended(wait_status) => self.ended(ProcessEnd::WaitStatus(wait_status)),
             FromInit::Ready(_) | FromInit::Refused(_) => Err(ErrorKind::InvalidData.into()),
         }
     }
 
+    fn not_started(&mut self, why: String) -> io::Result<()> {
+        self.stopping.ended();
+        self.end_proxy()?;
+        self.outbox.event(&Event::NotStarted(why))
+    }
+
     /// Tells the end of a command, after all that it wrote.
-    fn ended(&mut self, wait_status: i32) -> io::Result<()> {
+    fn ended(&mut self, end: ProcessEnd) -> io::Result<()> {
         self.outputs.iter_mut().try_for_each(|output| output.finish(&mut self.whole, &mut self.outbox))?;
         let whole = self.whole.take();
         let output_too_long = whole.as_ref().is_some_and(|whole| whole.too_long);
@@ -187,7 +184,7 @@ impl Supervisor {
         }
         self.stopping.ended();
         let refused = self.end_proxy()?;
-        self.outbox.event(&Event::Ended(Exit { wait_status, output_too_long, refused }))
+        self.outbox.event(&Event::Ended(Exit { end, output_too_long, refused }))
     }
 
     /// Lets nothing through any more. How often each rule refused.
@@ -211,18 +208,16 @@ impl Supervisor {
     fn lose_init(&mut self) -> io::Result<()> {
         self.init_gone = true;
         sweep::kill_all();
-        if self.starting.take().is_some() {
-            self.end_proxy()?;
-            return self.outbox.event(&Event::NotStarted("the init of the run is gone".to_owned()));
+        if self.stopping.gave_up_start() {
+            return self.not_started(format!("it did not start within {} s", START_LONGEST_MS / 1_000));
         }
-        if self.stopping.is_going() { self.ended(KILLED) } else { Ok(()) }
+        if self.stopping.is_starting() {
+            return self.not_started(INIT_GONE.to_owned());
+        }
+        if self.stopping.is_going() { self.ended(ProcessEnd::InitGone) } else { Ok(()) }
     }
 
     fn ask(&mut self, why: Interruption) -> io::Result<()> {
-        if self.starting.is_some() {
-            self.wanted.get_or_insert(why);
-            return Ok(());
-        }
         match self.stopping.ask(why, now_ms()) {
             Some(due) => self.act(due),
             None => Ok(()),
@@ -230,11 +225,6 @@ impl Supervisor {
     }
 
     fn ring(&mut self) -> io::Result<()> {
-        if self.starting.is_some() {
-            // A disk that does not give the program out, for one; told when init is gone.
-            self.starting = Some(u64::MAX);
-            return self.init.process.kill();
-        }
         match self.stopping.due(now_ms()) {
             Some(due) => self.act(due),
             None => Ok(()),
@@ -243,6 +233,8 @@ impl Supervisor {
 
     fn act(&mut self, due: Due) -> io::Result<()> {
         match due {
+            // A disk that does not give the program out, for one. The host hears of it when init is gone.
+            Due::GiveUpStart => self.init.process.kill(),
             Due::Interrupt(why) => {
                 self.outbox.event(&Event::Interrupted(why))?;
                 self.tell_init(&ToInit::Interrupt)
@@ -257,6 +249,7 @@ impl Supervisor {
             }
             // Everything in its namespace goes with it; its end is told by its socket.
             Due::Abandon => {
+                self.outbox.event(&Event::InitKilled)?;
                 self.end_proxy()?;
                 self.init.process.kill()
             }

@@ -3,9 +3,12 @@
 //! Processes whose parent ended become children of the run's init, or, without one, of the supervisor: both are subreapers. So what
 //! a run started is always found below one of them.
 
+use super::is_first_process;
+use crate::engine::procfs;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use std::collections::HashMap;
 use std::fs;
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 /// How long to go on with a run that starts processes faster than they are ended.
@@ -13,16 +16,25 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Kills all processes below this one until none is left. `false` when some are left after all.
-pub(super) fn kill_all() -> bool {
+/// Kills all processes below this one until none is left. Some that are left after all, as such that hang in the kernel, are named on
+/// standard error, which the host traces.
+pub(super) fn kill_all() {
     let until = Instant::now() + LONGEST;
     loop {
         kill_once();
         if collect(|_, _| {}) == Left::None {
-            return true;
+            return;
         }
         if Instant::now() >= until {
-            return false;
+            let left: Vec<String> = descendants().iter().map(ToString::to_string).collect();
+            // Where nobody reads it any more, the run still has to end.
+            let _ = writeln!(
+                io::stderr(),
+                "processes of the run live on after {} s of kills: {}",
+                LONGEST.as_secs(),
+                left.join(", ")
+            );
+            return;
         }
         std::thread::sleep(PAUSE);
     }
@@ -49,14 +61,14 @@ pub(super) fn collect(mut ended: impl FnMut(Pid, WaitStatus)) -> Left {
 }
 
 fn kill_once() {
-    if std::process::id() == 1 {
+    if is_first_process() {
         // The first of a process namespace: everybody in it but itself, at once.
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::Signal::SIGKILL);
         return;
     }
     // Stopped first, so that none starts another while the others are looked for.
     for signal in [Signal::STOP, Signal::KILL] {
-        for pid in descendants() {
+        for pid in descendants().into_iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
             let _ = kill_process(pid, signal);
         }
     }
@@ -64,22 +76,19 @@ fn kill_once() {
 
 /// Whether a child of this process runs this command of this program.
 pub(super) fn children_run(command: &str) -> bool {
-    let own = std::process::id().cast_signed();
-    let Ok(processes) = fs::read_dir("/proc") else { return false };
-    let mut pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.any(|pid| {
+    let own = std::process::id();
+    let is_child = |pid: &u32| procfs::stat(*pid).is_some_and(|stat| stat.parent == own);
+    procfs::pids().filter(is_child).any(|pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        parent_of(pid) == Some(own) && line.split(|byte| *byte == 0).nth(1) == Some(command.as_bytes())
+        line.split(|byte| *byte == 0).nth(1) == Some(command.as_bytes())
     })
 }
 
-/// Processes below this one.
-fn descendants() -> Vec<Pid> {
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    let parents: HashMap<i32, i32> = pids.filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
-    let own = std::process::id().cast_signed();
-    let is_below = |pid: i32| {
+/// Ids of the processes below this one.
+fn descendants() -> Vec<u32> {
+    let parents: HashMap<u32, u32> = procfs::pids().filter_map(|pid| Some((pid, procfs::stat(pid)?.parent))).collect();
+    let own = std::process::id();
+    let is_below = |pid: u32| {
         let mut at = pid;
         // A table that changes while it is read could lead in a circle.
         for _ in 0..parents.len() {
@@ -91,12 +100,5 @@ fn descendants() -> Vec<Pid> {
         }
         false
     };
-    parents.keys().copied().filter(|pid| is_below(*pid)).filter_map(Pid::from_raw).collect()
-}
-
-/// Field 4 of `/proc/<pid>/stat` (proc(5)).
-fn parent_of(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(1)?.parse().ok()
+    parents.keys().copied().filter(|pid| is_below(*pid)).collect()
 }

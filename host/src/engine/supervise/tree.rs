@@ -29,6 +29,16 @@ const MOUNTS: &str = "/proc/thread-self/mountinfo";
 /// Links on the way to one place; as many as the kernel follows.
 const MOST_LINKS: usize = 40;
 
+/// Options that a mount has and, from outside, must keep: as statvfs(3) and the table of mounts name them, and as they are set.
+const KEPT_OPTIONS: [(StatVfsMountFlags, &str, MountFlags); 6] = [
+    (StatVfsMountFlags::NOSUID, "nosuid", MountFlags::NOSUID),
+    (StatVfsMountFlags::NODEV, "nodev", MountFlags::NODEV),
+    (StatVfsMountFlags::NOEXEC, "noexec", MountFlags::NOEXEC),
+    (StatVfsMountFlags::NOATIME, "noatime", MountFlags::NOATIME),
+    (StatVfsMountFlags::NODIRATIME, "nodiratime", MountFlags::NODIRATIME),
+    (StatVfsMountFlags::RELATIME, "relatime", MountFlags::RELATIME),
+];
+
 /// What the new tree is made of.
 #[derive(Default)]
 struct Parts {
@@ -85,26 +95,27 @@ pub(super) fn close(own: &[PathBuf]) -> io::Result<()> {
 /// The kernel refuses, as while a file in it is open for writing.
 pub(super) fn set_writable(folder: &Path, writable: bool) -> io::Result<()> {
     let flags = if writable { MountFlags::BIND } else { MountFlags::BIND | MountFlags::RDONLY };
-    match mount_remount(folder, flags | options_of(folder)?, c"") {
+    match mount_remount(folder, flags | flags_of_folder(folder)?, c"") {
         // It lies in another of these folders.
         Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(()),
         Err(why) => Err(doing("change the mount of", folder, why)),
     }
 }
 
-/// The options that a mount must keep. There may be no `/proc` to read them from.
-fn options_of(folder: &Path) -> io::Result<MountFlags> {
+fn kept_flags(has: impl Fn(StatVfsMountFlags, &str) -> bool) -> MountFlags {
+    let kept = KEPT_OPTIONS.iter().filter(|(of, name, _)| has(*of, name));
+    kept.fold(MountFlags::empty(), |all, (.., flag)| all | *flag)
+}
+
+/// Those of the mount that a folder is on. There may be no `/proc` to read them from.
+fn flags_of_folder(folder: &Path) -> io::Result<MountFlags> {
     let has = statvfs(folder).map_err(|why| doing("ask for the mount of", folder, why))?.f_flag;
-    let each = [
-        (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
-        (StatVfsMountFlags::NODEV, MountFlags::NODEV),
-        (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
-        (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
-        (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
-        (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
-    ];
-    let kept = each.into_iter().filter(|(of, _)| has.contains(*of)).map(|(_, flag)| flag);
-    Ok(kept.fold(MountFlags::empty(), |all, one| all | one))
+    Ok(kept_flags(|of, _| has.contains(of)))
+}
+
+/// Those of a line of the table of mounts.
+fn flags_of_line(options: &str) -> MountFlags {
+    kept_flags(|_, name| options.split(',').any(|option| option == name))
 }
 
 const PROC: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
@@ -112,32 +123,19 @@ const PROC: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(Mount
 impl Parts {
     /// Takes a place with the links on the way to it; one that is not there is nothing.
     fn add(&mut self, place: &Path) -> io::Result<()> {
-        let mut rest: Vec<OsString> = names(place);
-        rest.reverse();
-        let (mut at, mut links) = (PathBuf::from("/"), 0);
-        while let Some(name) = rest.pop() {
-            if name == ".." {
-                self.passed.insert(at.clone());
-                at.pop();
-                continue;
-            }
-            let next = at.join(&name);
-            let Ok(is) = fs::symlink_metadata(&next) else { return Ok(()) };
-            if !is.is_symlink() {
-                at = next;
-                continue;
-            }
-            links += 1;
-            let Ok(target) = fs::read_link(&next) else { return Ok(()) };
-            if links > MOST_LINKS {
-                return Ok(());
-            }
-            if target.is_absolute() {
-                at = PathBuf::from("/");
-            }
-            rest.extend(names(&target).into_iter().rev());
-            self.links.insert(next, target);
-        }
+        let (links, passed) = (&mut self.links, &mut self.passed);
+        let look = |path: &Path| match fs::symlink_metadata(path) {
+            Ok(is) if is.is_symlink() => fs::read_link(path).map_or(Found::Nothing, |target| {
+                links.insert(path.to_owned(), target.clone());
+                Found::Link(target)
+            }),
+            Ok(_) => Found::Other,
+            Err(_) => Found::Nothing,
+        };
+        let left = |folder: &Path| {
+            passed.insert(folder.to_owned());
+        };
+        let Some(at) = resolve(place, look, left) else { return Ok(()) };
         // Whatever is beneath a place comes with it.
         if at != Path::new("/") && !self.bound.keys().any(|above| at.starts_with(above)) {
             let file = open(&at, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
@@ -172,29 +170,47 @@ impl Parts {
 
     /// The paths without links of what was added.
     fn own<'a>(&self, places: impl Iterator<Item = &'a PathBuf>) -> impl Iterator<Item = PathBuf> {
-        places.filter_map(|place| {
-            let mut at = PathBuf::from("/");
-            let mut rest: Vec<OsString> = names(place);
-            rest.reverse();
-            while let Some(name) = rest.pop() {
-                if name == ".." {
-                    at.pop();
-                    continue;
-                }
-                let next = at.join(&name);
-                match self.links.get(&next) {
-                    Some(target) => {
-                        if target.is_absolute() {
-                            at = PathBuf::from("/");
-                        }
-                        rest.extend(names(target).into_iter().rev());
-                    }
-                    None => at = next,
-                }
-            }
-            self.bound.contains_key(&at).then_some(at)
-        })
+        let look = |path: &Path| self.links.get(path).map_or(Found::Other, |target| Found::Link(target.clone()));
+        let resolved = places.filter_map(move |place| resolve(place, look, |_| {}));
+        resolved.filter(|at| self.bound.contains_key(at))
     }
+}
+
+/// What lies at a path.
+enum Found {
+    Nothing,
+    /// A link with its target.
+    Link(PathBuf),
+    Other,
+}
+
+/// The path to a place without links and `..`; `None` where there is nothing, or links without an end. `look` says what lies at each path
+/// on the way, `left` hears of each folder that `..` leads out of.
+fn resolve(place: &Path, mut look: impl FnMut(&Path) -> Found, mut left: impl FnMut(&Path)) -> Option<PathBuf> {
+    let mut rest = names(place);
+    rest.reverse();
+    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    while let Some(name) = rest.pop() {
+        if name == ".." {
+            left(&at);
+            at.pop();
+            continue;
+        }
+        let next = at.join(&name);
+        match look(&next) {
+            Found::Nothing => return None,
+            Found::Other => at = next,
+            Found::Link(_) if links >= MOST_LINKS => return None,
+            Found::Link(target) => {
+                links += 1;
+                if target.is_absolute() {
+                    at = PathBuf::from("/");
+                }
+                rest.extend(names(&target).into_iter().rev());
+            }
+        }
+    }
+    Some(at)
 }
 
 /// The names of a path, `..` among them.
@@ -215,7 +231,7 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 /// is none; where the run has no process namespace, it is the old one, which Landlock closes.
 fn proc(root: &Path) -> io::Result<()> {
     let place = below(root, Path::new("/proc"));
-    if std::process::id() == 1 {
+    if super::is_first_process() {
         let _ = mount("proc", &place, "proc", PROC, None);
         return Ok(());
     }
@@ -241,7 +257,7 @@ fn read_only(root: &Path, own: &[PathBuf]) -> io::Result<()> {
         if !place.starts_with(root) || own.iter().any(|folder| place.starts_with(folder)) {
             continue;
         }
-        let flags = MountFlags::BIND | MountFlags::RDONLY | kept_flags(options);
+        let flags = MountFlags::BIND | MountFlags::RDONLY | flags_of_line(options);
         match mount_remount(&place, flags, c"") {
             // One that another covers cannot be named, and not be reached either.
             Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT | rustix::io::Errno::ACCESS) => {}
@@ -249,20 +265,6 @@ fn read_only(root: &Path, own: &[PathBuf]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The options that a mount has and, from outside, must keep.
-fn kept_flags(options: &str) -> MountFlags {
-    let flag = |name: &str| match name {
-        "nosuid" => MountFlags::NOSUID,
-        "nodev" => MountFlags::NODEV,
-        "noexec" => MountFlags::NOEXEC,
-        "noatime" => MountFlags::NOATIME,
-        "nodiratime" => MountFlags::NODIRATIME,
-        "relatime" => MountFlags::RELATIME,
-        _ => MountFlags::empty(),
-    };
-    options.split(',').map(flag).fold(MountFlags::empty(), |all, one| all | one)
 }
 
 /// A path of the table of mounts, in which blanks are written as `\040`.
@@ -299,7 +301,7 @@ mod tests {
         for (field, path) in [("/a\\040b", "/a b"), ("/a", "/a"), ("/a\\0", "/a\\0"), ("/\\134", "/\\")] {
             assert_eq!(unescaped(field), path, "{field}");
         }
-        let flags = kept_flags("rw,nosuid,relatime");
+        let flags = flags_of_line("rw,nosuid,relatime");
         assert_eq!(flags, MountFlags::NOSUID | MountFlags::RELATIME);
     }
 

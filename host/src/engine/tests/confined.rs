@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 const LOOT: &str = ".terraform.lock.hcl";
 
 pub(super) fn landlock() {
-    let has = |layer| kernel_has(layer).is_some_and(|has| has.is_ok());
+    let has = |layer| kernel_has(layer).is_ok();
     assert!(has(Layer::Files) && has(Layer::Scopes), "this kernel lacks Landlock, so it cannot be shown on it");
 }
 

@@ -219,7 +219,7 @@ async fn f10_after_a_killed_tofu_a_retry_keeps_what_is_kept_and_makes_the_rest_o
     };
     let run = bench.engine.apply_alone(bench.run(&rest(3)), sender, CancellationToken::new());
     let error = tokio::join!(run, kill).0.unwrap_err();
-    assert_eq!(error.to_string(), "tofu apply: killed by signal 9");
+    assert_eq!(error.to_string(), "tofu apply: the supervisor of the run was killed by signal 9");
     assert!(bench.store.with(|s| s.locks.is_empty()), "the dead one's lock stays");
     assert_eq!(ids(&bench), before);
     bench.assert_tidy();

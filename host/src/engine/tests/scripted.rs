@@ -104,7 +104,7 @@ async fn f1_lines_right_before_the_end_and_half_a_line_are_kept() {
 #[tokio::test]
 async fn f1_lines_of_a_process_that_outlives_tofu_are_kept_until_the_drain_ends() {
     let (error, seen, took) = failing("(sleep 1; echo late; exec sleep 60) &\nexit 1", |_| {}).await;
-    assert!(has_line(&seen, "late"), "{seen:?}");
+    assert!(has_line(&seen, "late") && has_line(&seen, "but not what it started; killing that"), "{seen:?}");
     assert_eq!(error.reason, "late");
     assert!(took < Duration::from_secs(15), "{took:?}");
 }
@@ -163,6 +163,30 @@ async fn f3_a_tofu_that_ignores_interrupts_is_killed_with_its_group() {
 async fn a_killed_tofu_says_so() {
     let (error, _, _) = failing("kill -9 $$", |_| {}).await;
     assert_eq!(error.to_string(), "tofu apply: killed by signal 9");
+}
+
+/// Lets a script send a signal to the supervisor of its run; its parent is the run's init.
+const SUPERVISOR: &str = "read -r _ _ _ supervisor _ </proc/$PPID/stat";
+
+#[tokio::test]
+async fn a_run_whose_processes_are_ended_says_which_one_it_was() {
+    for (text, reason) in [
+        ("kill -9 $PPID", "the init process of the run is gone"),
+        ("kill -9 $supervisor", "the supervisor of the run was killed by signal 9"),
+        ("echo working; kill -9 $$", "killed by signal 9; before that: working"),
+    ] {
+        let (error, _, _) = failing(&format!("{SUPERVISOR}\n{text}\nexec sleep 300"), |_| {}).await;
+        assert_eq!((error.kind, error.reason.as_str()), (RunErrorKind::Failed, reason));
+    }
+}
+
+#[tokio::test]
+async fn a_signal_to_the_supervisor_stops_the_run_in_order_and_is_its_reason() {
+    let text = format!("{SUPERVISOR}\ntrap 'exit 1' INT\nkill -TERM $supervisor\nwhile :; do sleep 0.05; done");
+    let (error, seen, _) = failing(&text, |_| {}).await;
+    let reason = "stopped because its supervisor received SIGTERM or SIGINT";
+    assert_eq!((error.kind, error.reason.as_str()), (RunErrorKind::Stopped, reason));
+    assert!(has_line(&seen, "interrupting OpenTofu: its supervisor received SIGTERM or SIGINT"), "{seen:?}");
 }
 
 #[tokio::test]

@@ -43,7 +43,8 @@ struct PluginGrants {
     /// Whether a bundle may set any argument of its OpenTofu providers: nothing was granted, and the plugin's contract cannot say
     /// which ones it needs.
     any_argument: bool,
-    /// Hosts that its probes and fixed addresses may lead to; `.example.org` is every name below example.org.
+    /// Hosts that its probes, its fixed addresses and the runs of its deployments may reach; `.example.org` is every name below
+    /// example.org. Where the operator gave a name an address (`=ip:port`), that stands in `granted` and not here.
     hosts: Vec<String>,
 }
 
@@ -99,7 +100,7 @@ struct ProviderDescriptor {
     user_data_limit: u32,
     /// JSON Schema of the request keys that are its own; `null` where it has none.
     settings_schema: Option<Value>,
-    /// Hosts that its credential probes may reach.
+    /// Hosts that its credential probes, and the runs of its deployments, may reach where they are granted.
     api_hosts: Vec<String>,
 }
 
