@@ -99,6 +99,7 @@ impl Hand {
             let error = "tofu destroy: the credentials of this deployment are no longer kept".to_owned();
             return self.not_destroyed(error).await;
         };
+        let secrets = self.granted_secrets(&record, secrets).await;
         let ended = run_destroy(self, bundle, secrets).await;
         self.driver.run_ended(&self.id).await;
         match ended {
@@ -110,9 +111,7 @@ impl Hand {
                 Err(error) => self.not_destroyed(format!("tofu destroy: {error}")).await,
             },
             Err(error) if error.kind == RunErrorKind::Stopped && self.driver.stop.is_cancelled() => {
-                if let Some(fact) = catalyst_domain::restart::on_start(&record, super::KubeconfigFile::Absent) {
-                    let _ = self.interrupted(&record, fact).await;
-                }
+                self.stopped_with_the_process(&error).await;
             }
             Err(error) => {
                 let provider = self.driver.provider_of(&record);

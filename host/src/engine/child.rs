@@ -39,7 +39,7 @@ pub(super) enum Cut {
     Timeout,
     /// The host was asked to stop.
     Stopped,
-    /// The supervisor of the run received SIGTERM or SIGINT.
+    /// The supervisor of the run received SIGTERM, SIGINT or SIGHUP.
     SupervisorSignal,
 }
 
@@ -69,7 +69,7 @@ impl Limits {
         match cut {
             Cut::Timeout => format!("not done within {} s, so it was stopped", self.budget.as_secs()),
             Cut::Stopped => "stopped because the host was asked to".to_owned(),
-            Cut::SupervisorSignal => "stopped because its supervisor received SIGTERM or SIGINT".to_owned(),
+            Cut::SupervisorSignal => "stopped because its supervisor received SIGTERM, SIGINT or SIGHUP".to_owned(),
         }
     }
 
@@ -234,7 +234,9 @@ impl Watched<'_> {
                 let (cut, why) = match why {
                     Interruption::Deadline => (Cut::Timeout, "its time is spent"),
                     Interruption::Stopped => (Cut::Stopped, "the host was asked to stop"),
-                    Interruption::Signal => (Cut::SupervisorSignal, "its supervisor received SIGTERM or SIGINT"),
+                    Interruption::Signal => {
+                        (Cut::SupervisorSignal, "its supervisor received SIGTERM, SIGINT or SIGHUP")
+                    }
                     Interruption::HostGone => (Cut::Stopped, "its supervisor lost the host"),
                 };
                 self.cut.get_or_insert(cut);

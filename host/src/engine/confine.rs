@@ -23,13 +23,15 @@ pub enum Confine {
 
 /// The layers that [`Confine::Require`] asks for: with these a run reaches no file, process or address but its own. What the others
 /// add is bounded by them, so where one of those is missing it is only named.
-const REQUIRED_LAYERS: [Layer; 6] = [
+const REQUIRED_LAYERS: [Layer; 7] = [
     Layer::Files,
     Layer::UserNamespace,
     Layer::PidNamespace,
     Layer::NetworkNamespace,
     // Without it a socket in a folder leads out of the network namespace.
     Layer::MountNamespace,
+    // The network namespace holds no socket that belongs to no network.
+    Layer::SocketFamilies,
     Layer::ResourceLimits,
 ];
 
@@ -86,7 +88,8 @@ impl Confinement {
 pub(super) fn trial(layers: Vec<Layer>, places: Places, folder: &Path, deadline_ms: u64) -> Setup {
     // No command of a trial makes anything.
     let (own, folder, spool) = (vec![folder.to_owned()], folder.to_owned(), PathBuf::new());
-    Setup { folder, spool, layers, trial: true, places, own, proxy: None, deadline_ms, grace_ms: 0 }
+    let temporary = None;
+    Setup { folder, spool, layers, trial: true, places, own, temporary, proxy: None, deadline_ms, grace_ms: 0 }
 }
 
 fn missing(states: &[LayerState], counts: impl Fn(Layer) -> bool) -> String {

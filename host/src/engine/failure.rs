@@ -58,7 +58,7 @@ pub enum RunErrorKind {
     Failed,
     /// The budget was spent and OpenTofu was stopped.
     Timeout,
-    /// The host was asked to stop, or the supervisor of the run received SIGTERM or SIGINT.
+    /// The host was asked to stop, or the supervisor of the run received SIGTERM, SIGINT or SIGHUP.
     Stopped,
     /// The work folder could not be prepared.
     Staging,
@@ -84,17 +84,22 @@ pub struct RunError {
     /// `Error:` block, else how the process ended. Where something outside of OpenTofu ended it (a signal, or the end of the run's
     /// init or supervisor) that comes first.
     pub reason: String,
+    /// What the run asked its proxy for and did not get, in one line; a part of the reason, which a diagnosis may stand for.
+    pub refused: Option<String>,
+    /// One line on what the run made and the kept state does not have; `None` when there is nothing of that kind.
+    pub unkept: Option<String>,
 }
 
 impl RunError {
     pub(crate) fn new(step: RunStep, kind: RunErrorKind, reason: impl Into<String>) -> Self {
-        Self { step, kind, diagnostics: Vec::new(), reason: reason.into() }
+        Self { step, kind, diagnostics: Vec::new(), reason: reason.into(), refused: None, unkept: None }
     }
 }
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tofu {}: {}", self.step, self.reason)
+        write!(f, "tofu {}: {}", self.step, self.reason)?;
+        self.unkept.as_ref().map_or(Ok(()), |unkept| write!(f, "; {unkept}"))
     }
 }
 

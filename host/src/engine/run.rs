@@ -2,6 +2,7 @@
 
 use super::backend::Backend;
 use super::child::{self, Cut, End, Limits};
+use super::cli_config::CliConfig;
 use super::command::RunStep;
 use super::environment::{self, CLI_CONFIG, PROVIDER_CACHE, Proxied};
 use super::failure::{RunError, RunErrorKind};
@@ -16,7 +17,7 @@ use super::{Engine, Run, RunPermit, leftover, unkept};
 use crate::egress::StepReach;
 use crate::telemetry;
 use catalyst_domain::provider::Diagnostic;
-use catalyst_domain::{DeploymentId, SecretValue};
+use catalyst_domain::{DeploymentId, Level, SecretValue, phase};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ pub(super) struct Going<'a> {
     folder: Arc<WorkFolder>,
     masker: Arc<Masker>,
     environment: Vec<(OsString, OsString)>,
+    /// The operator's own settings of OpenTofu, for `init`.
+    install_settings: Option<PathBuf>,
     backend: Backend,
     outlet: Outlet,
     limits: Limits,
@@ -73,17 +76,22 @@ pub(super) async fn run(
     permit: RunPermit,
     run: Run,
     aim: Aim,
-    outlet: Outlet,
+    mut outlet: Outlet,
     limits: Limits,
 ) -> Result<Outputs, RunError> {
     let staging = |why: String| RunError::new(RunStep::Init, RunErrorKind::Staging, why);
     let folder = Arc::new(engine.folders.folder(&run.id).map_err(|why| staging(format!("no work folder: {why}")))?);
     leftover::release(&*engine.store, &run.id).await.map_err(storage)?;
     leftover::take_in(&*engine.store, &run.id, &folder).await.map_err(storage)?;
-    // What a run before this one made was told by now.
+    // What a run before this one made was told by now, but of one whose end nobody saw in this process.
+    let unread = |why: std::io::Error| staging(format!("what the last run left cannot be read: {why}"));
+    if let Some(text) = engine.unkept(&run.id, &run.secrets).await.map_err(unread)? {
+        outlet.line(phase::HOST, Level::Error, text);
+    }
     engine.folders.remove_spool(&run.id).map_err(|why| staging(format!("cannot write the work folder: {why}")))?;
     let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
-    let (own, settings_file) = stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
+    let Staged { own, settings_file, install_settings } =
+        stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
     let unsupervised = |why: std::io::Error| staging(format!("it cannot be supervised: {why}"));
     let setup = setup(engine, &run, &folder, &own, &limits);
     let mut supervised = Supervised::start(&engine.settings.program, setup).await.map_err(unsupervised)?;
@@ -93,6 +101,7 @@ pub(super) async fn run(
     let backend = Backend::serve(engine.store.clone(), &run.id, listener);
     let backend = backend.map_err(|why| staging(format!("its state cannot be served on loopback: {why}")))?;
     let mut masked = run.secrets.clone();
+    masked.merge(run.withheld.clone());
     masked.insert("the password of its state", SecretValue::new(backend.password()));
     let proxy = supervised.proxy();
     if let Some(proxy) = proxy {
@@ -103,10 +112,23 @@ pub(super) async fn run(
     let mut environment = environment::of_every_command(&engine.settings, proxied);
     environment::add(&mut environment, backend.environment());
     environment::add(&mut environment, proxy.iter().flat_map(|proxy| proxy.environment.clone()));
-    environment::add(&mut environment, settings_file.map(|path| (CLI_CONFIG.into(), path.into())));
+    environment::add(&mut environment, [(CLI_CONFIG.into(), settings_file.into())]);
     environment::add(&mut environment, own.environment());
     let (id, made) = (&run.id, BTreeMap::new());
-    let going = Going { engine, id, folder, masker, environment, backend, outlet, limits, own, supervised, made };
+    let going = Going {
+        engine,
+        id,
+        folder,
+        masker,
+        environment,
+        install_settings,
+        backend,
+        outlet,
+        limits,
+        own,
+        supervised,
+        made,
+    };
     going.finish(aim).await
 }
 
@@ -117,7 +139,7 @@ fn setup(engine: &Engine, run: &Run, folder: &WorkFolder, own: &RunFolder, limit
     let setup = engine.confinement.setup(folder.path(), every, deadline_ms(limits.left()), limits.grace());
     let spool = engine.folders.spool(&run.id);
     let proxy = engine.way_out.as_ref().map(|way_out| way_out.of_run(&run.hosts));
-    Setup { proxy, spool, ..setup }
+    Setup { proxy, spool, temporary: Some(own.temporary().to_owned()), ..setup }
 }
 
 /// The folders of a run alone.
@@ -125,28 +147,40 @@ fn own_folders(folder: &WorkFolder, own: &RunFolder) -> Vec<PathBuf> {
     own.own().into_iter().chain([folder.path()]).map(PathBuf::from).collect()
 }
 
-/// Writes the work folder, and makes the run's own one beside it. Also gives the file of OpenTofu's settings, where it is the host's.
+/// What a run finds on disk.
+struct Staged {
+    own: RunFolder,
+    /// OpenTofu's settings as the host writes them.
+    settings_file: PathBuf,
+    /// The operator's, where there are some that count.
+    install_settings: Option<PathBuf>,
+}
+
+/// Writes the work folder, and makes the run's own one beside it.
 async fn stage(
     engine: &Engine,
     run: &Run,
     folder: &Arc<WorkFolder>,
     on_disk: Arc<SecretsOnDisk>,
-) -> Result<(RunFolder, Option<PathBuf>), String> {
+) -> Result<Staged, String> {
     let (run, folder, folders) = (run.clone(), folder.clone(), engine.folders.clone());
     let masker = Masker::new(&run.secrets)?;
-    let mirror = engine.settings.provider_mirror.clone();
-    let given = &engine.settings.pass_env;
-    let temporary = environment::variable(given, "TMPDIR").map(std::ffi::OsStr::to_owned);
-    let is_ours = mirror.is_some() || environment::variable(given, CLI_CONFIG).is_none();
+    let settings = engine.settings.clone();
     let staged = spawn_blocking(move || {
         // Held by the writer too: when the run is dropped meanwhile, the files go after they were written.
         let _on_disk = on_disk;
         let disk = |why: std::io::Error| format!("cannot write the work folder: {why}");
         folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
         folder.write_variables(&run.id, &run.bundle, &run.secrets).map_err(disk)?;
-        let settings_file = is_ours.then(|| folder.write_settings(mirror.as_deref())).transpose().map_err(disk)?;
-        let own = RunFolder::make(&folders, &run.id, temporary.as_deref());
-        Ok((own.map_err(|why| format!("no folder for the run's own files: {why}"))?, settings_file))
+        let config = CliConfig::read(&settings);
+        let config = config.map_err(|why| format!("the file that TF_CLI_CONFIG_FILE names cannot be read: {why}"))?;
+        let overrides = config.as_ref().map(CliConfig::dev_overrides).unwrap_or_default();
+        let settings_file = folder.write_settings(settings.provider_mirror.as_deref(), &overrides).map_err(disk)?;
+        let install_settings = config.map(|config| folder.write_install_settings(config.text()));
+        let install_settings = install_settings.transpose().map_err(disk)?;
+        let own = RunFolder::make(&folders, &run.id, environment::variable(&settings.pass_env, "TMPDIR"));
+        let own = own.map_err(|why| format!("no folder for the run's own files: {why}"))?;
+        Ok(Staged { own, settings_file, install_settings })
     });
     staged.await.map_err(|_| "the staging was cut off".to_owned())?
 }
@@ -176,10 +210,8 @@ impl Going<'_> {
             tracing::warn!(deployment.id = %self.id, error = why, "left for the next run of this deployment");
         }
         self.clean_up().await;
-        if let Err(error) = &mut result
-            && let Some(lost) = unkept::sentence(&*self.engine.store, self.id, &self.made).await
-        {
-            error.reason = format!("{}; {lost}", error.reason);
+        if let Err(error) = &mut result {
+            error.unkept = unkept::sentence(&*self.engine.store, self.id, &self.made).await;
         }
         if timeout(LAST_WORDS, self.outlet.drain()).await.is_err() {
             tracing::warn!(deployment.id = %self.id, "nobody took the last entries of a run");
@@ -227,10 +259,8 @@ impl Going<'_> {
             self.outlet.mark(Progress::ApplyBegan, &self.limits).await;
         }
         let (mut own, mut environment) = (own_folders(&self.folder, &self.own), self.environment.clone());
-        // Written only while no code of a provider runs: what one run could change, others would run.
-        if let (RunStep::Init, Some(cache)) = (step, &self.engine.settings.plugin_cache_dir) {
-            own.push(cache.clone());
-            environment::add(&mut environment, [(PROVIDER_CACHE.into(), cache.into())]);
+        if step == RunStep::Init {
+            self.prepare_install(&mut own, &mut environment);
         }
         let command = CommandSpec {
             binary: self.engine.binary.clone(),
@@ -245,6 +275,14 @@ impl Going<'_> {
             child::run(&mut self.supervised, step, command, &self.masker, &mut self.outlet, &self.limits)
                 .instrument(span.clone())
                 .await;
+        if step == RunStep::Init {
+            // From here on code of providers runs.
+            let removed = self.folder.remove_install_settings();
+            removed.map_err(|why| {
+                let why = format!("the operator's settings cannot be taken out of the work folder: {why}");
+                RunError::new(step, RunErrorKind::Staging, why)
+            })?;
+        }
         let end = match ended {
             Ok(end) => end,
             Err(why) => {
@@ -255,6 +293,17 @@ impl Going<'_> {
         telemetry::tofu_ended(&span, end.how.status());
         self.engine.tally.refused(step, &end.refused);
         if end.how.is_success() { Ok(end) } else { Err(self.failed(step, &end, said)) }
+    }
+
+    /// What the step that installs providers has beside the others. The cache is written only while no code of a provider runs: what one
+    /// run could change, others would run.
+    fn prepare_install(&self, own: &mut Vec<PathBuf>, environment: &mut Vec<(OsString, OsString)>) {
+        environment::add(environment, self.install_settings.iter().map(|path| (CLI_CONFIG.into(), path.into())));
+        let cache = self.engine.settings.plugin_cache_dir.as_ref();
+        own.extend(cache.cloned());
+        // The variable wins over a cache of the operator's settings, which is not the run's to write.
+        let cache = cache.cloned().or_else(|| self.install_settings.as_ref().map(|_| self.own.cache()));
+        environment::add(environment, cache.map(|cache| (PROVIDER_CACHE.into(), cache.into())));
     }
 
     fn failed(&mut self, step: RunStep, end: &End, said: Explanation) -> RunError {
@@ -272,10 +321,11 @@ impl Going<'_> {
             (None, Some(why)) => (RunErrorKind::Storage, format!("the store failed: {why}")),
             (None, None) => (RunErrorKind::Failed, ended),
         };
-        if let Some(refused) = in_one(&refused) {
+        let refused = in_one(&refused);
+        if let Some(refused) = &refused {
             reason = format!("{reason}; {refused}");
         }
-        RunError { step, kind, diagnostics, reason }
+        RunError { step, kind, diagnostics, reason, refused, unkept: None }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::world::tofu_into;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -46,11 +47,11 @@ impl Hanging {
         self.folder.path().join(name)
     }
 
-    fn hang_at(&self, step: &str) {
+    pub fn hang_at(&self, step: &str) {
         std::fs::write(self.file("hang"), step).unwrap();
     }
 
-    fn go_on(&self) {
+    pub fn go_on(&self) {
         std::fs::remove_file(self.file("hang")).unwrap();
     }
 
@@ -78,13 +79,13 @@ impl Hanging {
         lines.filter(|line| is_ours(line)).collect()
     }
 
-    fn gone_within(&self, limit: Duration) -> Duration {
+    pub fn gone_within(&self, limit: Duration) -> Duration {
         let begun = Instant::now();
         wait_for(&format!("the end of {:?}", self.processes()), limit, || self.processes().is_empty().then_some(()));
         begun.elapsed()
     }
 
-    fn host(&self, more: &[(&str, &str)]) -> Host {
+    pub fn host(&self, more: &[(&str, &str)]) -> Host {
         let mut host = self.prepared(more);
         host.up();
         host
@@ -103,7 +104,7 @@ impl Hanging {
     }
 }
 
-fn create(host: &Host, fqdn: &str) -> String {
+pub fn create(host: &Host, fqdn: &str) -> String {
     let body = json!({
         "orgName": "Acme", "orgEmail": "ops@acme.example", "sovereignFQDN": fqdn,
         "regions": [{"provider": "rehearsal", "cloudRegion": "local-1", "controlPlaneSize": "medium"}],
@@ -118,7 +119,7 @@ fn state(host: &Host, id: &str) -> Value {
     host.api.get(&format!("/api/v1/deployments/{id}")).json()
 }
 
-fn until(host: &Host, id: &str, status: &str) -> Value {
+pub fn until(host: &Host, id: &str, status: &str) -> Value {
     wait_for(&format!("{status} of {}", state(host, id)), LIMIT, || {
         let now = state(host, id);
         (now["status"] == status).then_some(now)
@@ -227,7 +228,7 @@ fn what_a_killed_hosts_run_bought_and_no_state_knows_is_in_the_log_after_the_nex
 }
 
 /// Where a supervisor leaves what its run made.
-fn spool(host: &Host, id: &str) -> PathBuf {
+pub fn spool(host: &Host, id: &str) -> PathBuf {
     host.folder().join("tofu/.made").join(id)
 }
 
@@ -292,24 +293,26 @@ fn nothing_of_a_run_outlives_its_supervisor_or_its_init() {
 
 #[test]
 fn a_supervisor_that_is_asked_to_end_ends_its_run_in_order_and_tells_its_host() {
-    let tofu = Hanging::new("off", "exit 1");
-    let mut host = tofu.host(&[]);
-    let id = hanging_in("apply", &tofu, &host);
-    let folder = host.folder().join("tofu").join(&id).canonicalize().unwrap();
-    // As a service manager does with all processes of a service.
-    for role in [[].as_slice(), &["--init"]] {
-        terminate(&folder, role);
+    // As a service manager does with all processes of a service, and a terminal that is closed with those of a session.
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let tofu = Hanging::new("off", "exit 1");
+        let mut host = tofu.host(&[]);
+        let id = hanging_in("apply", &tofu, &host);
+        let folder = host.folder().join("tofu").join(&id).canonicalize().unwrap();
+        for role in [[].as_slice(), &["--init"]] {
+            signal_process(&folder, role, signal);
+        }
+        let failed = until(&host, &id, "failed");
+        assert_eq!(tofu.diary(&host, &id), ["began apply", "INT apply"], "{signal}: {failed}");
+        let error = failed["error"].as_str().unwrap();
+        assert!(error.contains("stopped because its supervisor received SIGTERM, SIGINT or SIGHUP"), "{error}");
+        host.down();
     }
-    let failed = until(&host, &id, "failed");
-    assert_eq!(tofu.diary(&host, &id), ["began apply", "INT apply"], "{failed}");
-    let error = failed["error"].as_str().unwrap();
-    assert!(error.contains("stopped because its supervisor received SIGTERM or SIGINT"), "{error}");
-    host.down();
 }
 
-fn terminate(folder: &Path, role: &[&str]) {
+fn signal_process(folder: &Path, role: &[&str], signal: Signal) {
     let pid = nix::unistd::Pid::from_raw(process_of_run(folder, role));
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    nix::sys::signal::kill(pid, signal).unwrap();
 }
 
 #[test]
@@ -322,7 +325,7 @@ fn what_goes_wrong_in_a_supervisor_is_in_the_trace_of_its_host() {
     let lists = host.folder().join("tofu/.made");
     std::fs::remove_dir_all(&lists).unwrap();
     std::fs::write(&lists, "").unwrap();
-    terminate(&folder, &[]);
+    signal_process(&folder, &[], Signal::SIGTERM);
     until(&host, &id, "failed");
     let reported = || host.trace().contains("a process of a run reports an error").then_some(());
     wait_for("the error of the supervisor", LIMIT, reported);

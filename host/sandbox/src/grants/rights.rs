@@ -1,6 +1,7 @@
 //! What holds for a plugin that serves.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use catalyst_domain::host_name::covers;
 use catalyst_domain::provider::Descriptor;
@@ -143,6 +144,11 @@ impl Rights {
     /// Whether a granted host may be reached although the component does not declare it.
     fn counts_undeclared(&self, host: &HostGrant) -> bool {
         host.at.is_some() || !self.says_arguments
+    }
+
+    /// Where the operator says that hosts are, whatever a resolver says: name and address.
+    pub fn addresses(&self) -> impl Iterator<Item = (String, SocketAddr)> + '_ {
+        self.granted.iter().filter_map(Grant::host).filter_map(|host| Some((host.pattern.clone(), host.at?)))
     }
 
     /// The addresses of a request that the plugin may connect its provider to, such as that of a cloud's identity service.

@@ -5,7 +5,7 @@ use super::layers::{Layer, LayerState};
 use super::messages::{CommandSpec, FromInit, Setup, ToInit};
 use super::sweep::{self, Left};
 use super::wire::{FrameBuffer, encode_message, receive_with, send_with, standard_input};
-use super::{is_first_process, landlock, limits, namespaces, tree};
+use super::{is_first_process, landlock, limits, namespaces, sockets, tree};
 use rustix::process::{
     Pid, Signal, kill_process, set_child_subreaper, set_parent_process_death_signal, setpriority_process,
 };
@@ -90,6 +90,8 @@ fn put_up(setup: &Setup) -> Vec<LayerState> {
             Layer::ProcessLimit if early.as_ref().is_some_and(Result::is_ok) => Ok(()),
             Layer::ProcessLimit => limits::processes(),
             Layer::ResourceLimits => limits::resources(),
+            // Put up for each command: this process keeps none from it.
+            Layer::SocketFamilies => sockets::try_filter(),
             // Put up around each command. Here it is asked for alone.
             Layer::Files | Layer::Scopes | Layer::Ports => landlock::has(layer),
             // The supervisor has entered them.
@@ -215,6 +217,9 @@ impl Init {
                     limits::drop_rights()?;
                 }
                 landlock::restrict(&self.layers, &self.setup.places, &spec.own, &self.ports)?;
+                if self.layers.contains(&Layer::SocketFamilies) {
+                    sockets::restrict()?;
+                }
                 command.spawn()
             };
             scope.spawn(start).join().map_err(|_| io::Error::other("the thread that starts OpenTofu broke"))?

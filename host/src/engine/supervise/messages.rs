@@ -23,6 +23,8 @@ pub(in crate::engine) struct Setup {
     pub(in crate::engine) spool: PathBuf,
     /// Folders of this run alone, which any of its commands may write.
     pub(in crate::engine) own: Vec<PathBuf>,
+    /// One of them, which the supervisor removes when nothing of the run is left: its host may be gone by then.
+    pub(in crate::engine) temporary: Option<PathBuf>,
     /// The proxy of the run, where it has one. Init does not get it.
     pub(in crate::engine) proxy: Option<ProxySetup>,
     /// End of the run's time, on `CLOCK_BOOTTIME`, in milliseconds.
@@ -132,7 +134,7 @@ pub(in crate::engine) enum Interruption {
     Stopped,
     /// The host is gone.
     HostGone,
-    /// The supervisor received SIGTERM or SIGINT.
+    /// The supervisor received SIGTERM, SIGINT or SIGHUP.
     Signal,
 }
 

@@ -11,6 +11,7 @@ use super::stopping::{Due, START_LONGEST_MS, Stopping};
 use super::wire::{Frame, FrameBuffer, Kind, encode_message, receive_with, send_with, standard_input};
 use super::{limits, sweep};
 use crate::egress::RefusalRule;
+use crate::engine::stage::remove_folder_at;
 use rustix::process::{getpid, set_child_subreaper};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -31,14 +32,21 @@ pub(super) fn run() -> io::Result<()> {
     limits::no_core()?;
     let host = standard_input()?;
     let (ToSupervisor::Setup(setup), _) = receive_with(&host)? else { return Err(ErrorKind::InvalidData.into()) };
+    let temporary = setup.temporary.clone();
+    let ended = begin(*setup, host);
+    sweep::kill_all();
+    // What is left of it is the host's to remove, where that lives.
+    let _ = temporary.map(|folder| remove_folder_at(&folder));
+    ended
+}
+
+fn begin(setup: Setup, host: UnixStream) -> io::Result<()> {
     let started = match start(&setup) {
         Ok(started) => started,
         Err(why) => return send_with(&host, &Event::Refused(why.to_string()), &[]),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(supervise(*setup, started, host));
-    sweep::kill_all();
-    ended
+    runtime.block_on(supervise(setup, started, host))
 }
 
 async fn supervise(setup: Setup, started: Started, host: UnixStream) -> io::Result<()> {
@@ -91,6 +99,7 @@ impl Supervisor {
         let mut from_init = tokio::net::UnixStream::from_std(init)?;
         let (mut host_frames, mut init_frames) = (FrameBuffer::default(), FrameBuffer::default());
         let (mut interrupt, mut end) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut hangup = signal(SignalKind::hangup())?;
         while !self.host_gone || self.stopping.is_going() {
             let due = self.stopping.next();
             let has_news = !self.host_gone && !self.outbox.next().is_empty();
@@ -115,6 +124,7 @@ impl Supervisor {
                 // Whoever ends this machine or its service means the run; the host, where it lives, hears of it.
                 _ = interrupt.recv() => self.ask(Interruption::Signal)?,
                 _ = end.recv() => self.ask(Interruption::Signal)?,
+                _ = hangup.recv() => self.ask(Interruption::Signal)?,
                 ready = to_host.writable(), if has_news => {
                     let sent = ready.and_then(|()| to_host.try_write(self.outbox.next()));
                     match sent {

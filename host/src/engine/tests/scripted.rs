@@ -184,9 +184,9 @@ async fn a_run_whose_processes_are_ended_says_which_one_it_was() {
 async fn a_signal_to_the_supervisor_stops_the_run_in_order_and_is_its_reason() {
     let text = format!("{SUPERVISOR}\ntrap 'exit 1' INT\nkill -TERM $supervisor\nwhile :; do sleep 0.05; done");
     let (error, seen, _) = failing(&text, |_| {}).await;
-    let reason = "stopped because its supervisor received SIGTERM or SIGINT";
+    let reason = "stopped because its supervisor received SIGTERM, SIGINT or SIGHUP";
     assert_eq!((error.kind, error.reason.as_str()), (RunErrorKind::Stopped, reason));
-    assert!(has_line(&seen, "interrupting OpenTofu: its supervisor received SIGTERM or SIGINT"), "{seen:?}");
+    assert!(has_line(&seen, "interrupting OpenTofu: its supervisor received SIGTERM, SIGINT or SIGHUP"), "{seen:?}");
 }
 
 #[tokio::test]
@@ -210,6 +210,20 @@ async fn f10_a_killed_tofu_says_what_it_made_and_no_state_knows() {
     let expect = "tofu apply: killed by signal 9; made, but not in the kept state: cloud_server.lost[0] (4711); ";
     assert!(error.starts_with(expect), "{error}");
     bench.assert_tidy();
+}
+
+#[tokio::test]
+async fn what_nobody_said_of_the_run_before_is_said_by_the_next() {
+    let script = Script::new("plan", "true");
+    let bench = Bench::new(&script.path(), |_| {}).await;
+    let left = bench.work().with_file_name(".made").join(bench.id.as_str());
+    std::fs::create_dir(left.parent().unwrap()).unwrap();
+    let line = r#"{"@message":"m","type":"apply_complete","hook":{"resource":{"addr":"cloud_server.lost"},"action":"create","id_value":"4711"}}"#;
+    std::fs::write(&left, line).unwrap();
+    let (result, seen) = bench.apply("").await;
+    result.unwrap();
+    let told = lines(&seen).iter().filter(|(_, text)| text.contains("kept state: cloud_server.lost (4711)")).count();
+    assert_eq!((told, left.exists()), (1, false), "{seen:?}");
 }
 
 #[tokio::test]
