@@ -209,7 +209,7 @@ impl Going<'_> {
         if let Err(why) = tidied {
             tracing::warn!(deployment.id = %self.id, error = why, "left for the next run of this deployment");
         }
-        self.clean_up().await;
+        clean_up(self.engine, self.id, self.folder.clone(), self.own.clone()).await;
         if let Err(error) = &mut result {
             error.unkept = unkept::sentence(&*self.engine.store, self.id, &self.made).await;
         }
@@ -217,21 +217,6 @@ impl Going<'_> {
             tracing::warn!(deployment.id = %self.id, "nobody took the last entries of a run");
         }
         result
-    }
-
-    /// Removes what the run left, which may be millions of files: nobody else waits for that.
-    async fn clean_up(&self) {
-        let (folder, own) = (self.folder.clone(), self.own.clone());
-        // The run's own claim ended with its supervisor. Whoever has the deployment now cleans up as well.
-        let Some(removal) = self.engine.busy.remove(self.id) else { return };
-        let clean = move || {
-            let _removal = removal;
-            own.remove().and(folder.remove_leftovers())
-        };
-        let cleaned = spawn_blocking(clean).await;
-        if let Err(why) = cleaned.map_err(std::io::Error::other).flatten() {
-            tracing::error!(deployment.id = %self.id, error = %why, "what a run left stays on disk; it is tried again");
-        }
     }
 
     async fn apply(&mut self) -> Result<Outputs, RunError> {
@@ -326,6 +311,20 @@ impl Going<'_> {
             reason = format!("{reason}; {refused}");
         }
         RunError { step, kind, diagnostics, reason, refused, unkept: None }
+    }
+}
+
+/// Removes what a run left, which may be millions of files: nobody else waits for that.
+async fn clean_up(engine: &Engine, id: &DeploymentId, folder: Arc<WorkFolder>, own: Arc<RunFolder>) {
+    // The run's own claim ended with its supervisor. Whoever has the deployment now cleans up as well.
+    let Some(removal) = engine.busy.remove(id) else { return };
+    let clean = move || {
+        let _removal = removal;
+        own.remove().and(folder.remove_leftovers())
+    };
+    let cleaned = spawn_blocking(clean).await;
+    if let Err(why) = cleaned.map_err(std::io::Error::other).flatten() {
+        tracing::error!(deployment.id = %id, error = %why, "what a run left stays on disk; it is tried again");
     }
 }
 

@@ -124,7 +124,7 @@ impl<'a> Value<'a> {
             }
             Self::Json(Node { kind: Kind::Object(entries), .. }) => {
                 let plain =
-                    |(key, value): &'a (String, Node)| (!is_template(key)).then(|| (key.as_str(), Self::Json(value)));
+                    |(key, value): &'a (String, Node)| (!is_template(key)).then_some((key.as_str(), Self::Json(value)));
                 entries.iter().map(plain).collect::<Option<_>>()?
             }
             Self::Json(_) => return None,

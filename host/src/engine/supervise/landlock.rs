@@ -36,7 +36,8 @@ pub(in crate::engine) fn has(layer: Layer) -> io::Result<()> {
         | Layer::NetworkNamespace
         | Layer::MountNamespace
         | Layer::ProcessLimit
-        | Layer::ResourceLimits => return Err(io::Error::other("it is no layer of Landlock")),
+        | Layer::ResourceLimits
+        | Layer::SocketFamilies => return Err(io::Error::other("it is no layer of Landlock")),
     };
     made.map_err(|_| io::Error::other(format!("this kernel has no {needs}, or `landlock` is not in its `lsm=` list")))
 }

@@ -144,7 +144,8 @@ mod tests {
             Layer::NetworkNamespace => Layer::MountNamespace,
             Layer::MountNamespace => Layer::ProcessLimit,
             Layer::ProcessLimit => Layer::ResourceLimits,
-            Layer::ResourceLimits => return None,
+            Layer::ResourceLimits => Layer::SocketFamilies,
+            Layer::SocketFamilies => return None,
         })
     }
 

@@ -19,6 +19,7 @@ use catalyst_store::{
 };
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Mutex;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
