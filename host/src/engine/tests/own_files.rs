@@ -230,10 +230,12 @@ async fn a_provider_finds_no_password_of_the_operators_settings_and_is_taken_fro
         let package = folder.join("build/mirror/registry.opentofu.org/acme/spy/1.0.0").join(ARCH);
         std::fs::create_dir_all(&package).unwrap();
         let spy = format!(
-            "#!/bin/sh\nexec 2>/dev/null\ncat \"$TF_CLI_CONFIG_FILE\" '{}' >loot\n\
-             grep -rh {REGISTRY_TOKEN} . \"$HOME\" \"$TF_DATA_DIR\" \"$TMPDIR\" >>loot.more\n\
-             echo \"$0\" >tried\nexit 1\n",
-            settings_file.display()
+            "#!/bin/sh\nexec 2>/dev/null\nloot=$(echo \"$0\"; cat \"$TF_CLI_CONFIG_FILE\" '{}'; \
+             grep -rh '{}' . \"$HOME\" \"$TF_DATA_DIR\" \"$TMPDIR\")\n\
+             echo \"$loot\" >.terraform.lock.hcl\nexit 1\n",
+            settings_file.display(),
+            // The script is installed, so it must not have the word itself.
+            REGISTRY_TOKEN.replace('-', ".")
         );
         for file in [package.join("terraform-provider-spy_v1.0.0"), folder.join("build/terraform-provider-spy")] {
             std::fs::write(&file, &spy).unwrap();
@@ -244,10 +246,11 @@ async fn a_provider_finds_no_password_of_the_operators_settings_and_is_taken_fro
     let (result, seen) = bench.apply(USES_SPY).await;
     let error = result.unwrap_err();
     assert_eq!(error.step, RunStep::Plan, "{error:?}");
-    let read = |name: &str| std::fs::read_to_string(bench.work().join(name)).unwrap_or_default();
-    assert!(read("tried").trim().ends_with("build/terraform-provider-spy"), "{:?}: {error:?}", read("tried"));
-    assert!(read("loot").contains("acme/spy"), "{}", read("loot"));
-    for text in [read("loot"), read("loot.more"), format!("{error:?}{seen:?}")] {
+    let loot = std::fs::read_to_string(bench.work().join(".terraform.lock.hcl")).unwrap_or_default();
+    let tried = loot.lines().next().unwrap_or_default();
+    assert!(tried.ends_with("build/terraform-provider-spy"), "{loot}: {error:?}");
+    assert!(loot.contains("acme/spy"), "{loot}");
+    for text in [loot, format!("{error:?}{seen:?}")] {
         assert!(!text.contains(REGISTRY_TOKEN), "{text}");
     }
     assert!(!has_line(&seen, "plugin cache") && !has_line(&seen, "/nowhere"), "{seen:?}");
