@@ -112,7 +112,7 @@ fn g4_g6_a_worker_joins_with_the_token_of_agents_and_waits_for_its_kubelet() {
     ];
     assert_eq!(flags(&node), expect);
     assert_eq!(node.read("/etc/catalyst/k3s-token"), secret_value("k3s_agent_token"));
-    in_order(&node, &[&["cacerts"], &["install"], &["restart --no-block k3s-agent.service"], &["10248/healthz"]]);
+    in_order(&node, &[&["cacerts"], &["install v"], &["restart --no-block k3s-agent.service"], &["10248/healthz"]]);
 }
 
 /// A rollout waits for the pods of every node.
