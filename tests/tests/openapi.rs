@@ -154,15 +154,14 @@ fn h1_whatever_is_sent_by_whom_gets_an_answer_that_the_document_names() {
     let (passed, said) = check(&host, &scene, 20, &[]);
     assert!(passed, "{said}");
     let met = met(&host.trace());
-    for (method, route, status) in [
-        ("GET", "/api/v1/deployments/{id}", 200),
-        ("GET", "/api/v1/deployments/{id}", 401),
-        ("GET", "/api/v1/deployments/{id}", 403),
-        ("DELETE", "/api/v1/deployments/{id}", 403),
-        ("POST", "/api/v1/deployments", 401),
-        ("PUT", "/api/v1/deployments/{id}/kubeconfig", 204),
-    ] {
+    for (method, route, status) in
+        [("GET", "/api/v1/deployments/{id}", 200), ("PUT", "/api/v1/deployments/{id}/kubeconfig", 204)]
+    {
         assert!(met.contains(&(method.to_owned(), route.to_owned(), status)), "{method} {route} {status}: {met:?}");
+    }
+    // On which route is chance: after many wrong tokens the address is answered 429 for a while.
+    for (method, status) in [("GET", 401), ("GET", 403), ("DELETE", 403), ("POST", 401)] {
+        assert!(met.iter().any(|(of, _, got)| of == method && *got == status), "{method} {status}: {met:?}");
     }
 }
 
