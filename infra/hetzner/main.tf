@@ -189,14 +189,9 @@ locals {
   postback_enabled = var.deployment_id != "" && nonsensitive(var.kubeconfig_bearer_token != "")
   ghcr_enabled     = nonsensitive(var.ghcr_pull_token != "")
 
+  # As docker writes it: user and token are in `auth` alone.
   ghcr_dockerconfigjson_b64 = base64encode(jsonencode({
-    auths = {
-      "ghcr.io" = {
-        username = local.ghcr_pull_username
-        password = var.ghcr_pull_token
-        auth     = base64encode("${local.ghcr_pull_username}:${var.ghcr_pull_token}")
-      }
-    }
+    auths = { "ghcr.io" = { auth = base64encode("${local.ghcr_pull_username}:${var.ghcr_pull_token}") } }
   }))
 
   # The part that every node has, the same text for all. No secret and no hole is in it.

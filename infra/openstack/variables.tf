@@ -294,7 +294,7 @@ variable "enable_unattended_upgrades" {
   type        = bool
   default     = true
   nullable    = false
-  description = "Install security updates by themselves; reboot at 02:30 where one needs it."
+  description = "Install security updates by themselves; reboot at night where one needs it, each node at a time of its own."
 }
 
 variable "enable_fail2ban" {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails a test by panicking")]
 
 pub mod api;
+pub mod boot_faults;
 pub mod components;
 pub mod double;
 pub mod downloads;

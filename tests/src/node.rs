@@ -2,10 +2,13 @@
 //! needs a machine, a cluster or the internet is played by stand-ins that note how they were called; shell, `sed`, `tar`,
 //! `sha256sum` and above all the `curl` that calls home are the real ones.
 //!
-//! Time is the node's own: `sleep` moves its clock and takes none, so an hour of patience is over at once.
+//! Time is the node's own: `sleep` moves its clock and takes none, so an hour of patience is over at once. The power may be
+//! cut at any call ([`Node::cut_power`]), which kills everything that runs.
 
 use catalyst_plugin_sdk::testing::UserData;
+use std::cell::Cell;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -20,14 +23,35 @@ users:
 - name: \"https://127.0.0.1:6443\"
 ";
 
+/// The unit that carries out a node's steps, and how it is asked for.
+const BOOT_UNIT: &str = "catalyst-boot.service";
+const START_BOOT: &str = "systemctl start --no-block catalyst-boot.service";
+
+/// What a boot comes to when the power is cut.
+pub const POWER_CUT: i32 = -1;
+
+/// Cuts the power where it was asked for: all processes of the node are in one group.
+const POWER: &str = r#"[ -e /stub/cuts ] || return 0
+while read -r words; do
+  case "$call" in *"$words"*) rm /stub/cuts; kill -KILL 0 ;; esac
+done </stub/cuts
+"#;
+
 /// Notes the call and does nothing.
-const NOTE: &str = "#!/bin/sh\nprintf '%s\\n' \"${0##*/} $*\" >>/stub/calls\n";
-const QUIET: [&str; 4] = ["systemctl", "swapoff", "update-alternatives", "helm"];
+const NOTE: &str = "#!/bin/sh
+call=\"${0##*/} $*\"
+printf '%s\\n' \"$call\" >>/stub/calls
+. /stub/power
+";
+const QUIET: [&str; 6] = ["systemctl", "swapoff", "update-alternatives", "helm", "dpkg", "sync"];
+
+/// A mark is made between two moments at which the power may go.
+const TOUCH: &str = "/usr/bin/touch \"$@\"\ncall=\"touched $*\"\n. /stub/power\n";
+const APT: &str = "[ ! -e /stub/apt ] || . /stub/apt\n";
+const FAIL2BAN: &str = "[ ! -e /stub/jail-down ]\n";
 
 /// As the real one: of each keyword the first value counts, in the order of the files' names.
-const SSHD: &str = r#"#!/bin/sh
-printf '%s\n' "sshd $*" >>/stub/calls
-cat /etc/ssh/sshd_config.d/*.conf | awk '{ key = tolower($1) } !(key in seen) { seen[key]; print key, $2 }'
+const SSHD: &str = r#"cat /etc/ssh/sshd_config.d/*.conf | awk '{ key = tolower($1) } !(key in seen) { seen[key]; print key, $2 }'
 "#;
 
 const IP: &str = r#"#!/bin/sh
@@ -44,18 +68,20 @@ const DATE: &str = r#"#!/bin/sh
 echo $(($(/usr/bin/date +%s) + $(cat /stub/clock)))
 "#;
 
-/// Downloads come from a folder; what goes to this machine is the real curl's, with less patience.
-const CURL: &str = r#"#!/bin/sh
-printf '%s\n' "curl $*" >>/stub/calls
-url='' out='' before=''
+/// Downloads come from a folder, unless `/stub/net-trouble` knows better; what goes to this machine is the real curl's, with
+/// less patience.
+const CURL: &str = r#"url='' out='' headers='' before=''
 for word in "$@"; do
-  if [ "$before" = --output ]; then out=$word; fi
+  case "$before" in --output) out=$word ;; --dump-header) headers=$word ;; esac
   case "$word" in http://* | https://*) url=$word ;; esac
   before=$word
 done
 case "$url" in
 */cacerts | *:10248/healthz) [ ! -e /stub/nobody-there ] || exit 7; exit 0 ;;
 https://*)
+  now=$(cat /stub/clock)
+  printf '%s %s\n' "$now" "$url" >>/stub/fetched
+  [ ! -e /stub/net-trouble ] || . /stub/net-trouble
   file=/stub/net/$(printf %s "$url" | tr / _)
   [ -f "$file" ] || exit 22
   cp "$file" "$out"
@@ -74,9 +100,7 @@ done
 exec /usr/bin/curl "$@"
 "#;
 
-const KUBECTL: &str = r#"#!/bin/sh
-printf '%s\n' "kubectl $*" >>/stub/calls
-before=''
+const KUBECTL: &str = r#"before=''
 for word in "$@"; do
   if [ "$before" = --filename ]; then cp "$word" "/stub/applied/${word##*/}"; fi
   before=$word
@@ -107,42 +131,49 @@ exec chroot "$root" /usr/bin/env -i LANG=C.UTF-8 \
 /// A server before its first boot.
 pub struct Node {
     root: tempfile::TempDir,
-    commands: Vec<Vec<String>>,
+    /// Commands of every boot.
+    bootcmd: Vec<Vec<String>>,
+    /// Commands of the first boot, until they are run.
+    runcmd: Cell<Vec<Vec<String>>>,
 }
 
 impl Node {
-    /// Writes the user data's files and everything that the node finds outside.
+    /// Everything that the node finds outside; then cloud-init's early commands, and its files.
     pub fn new(user_data: &str, private_ip: &str) -> Self {
         let parsed = UserData::parse(user_data).unwrap();
-        let commands = serde_json::from_value(serde_json::to_value(&parsed.runcmd).unwrap()).unwrap();
-        let node = Self { root: tempfile::tempdir().unwrap(), commands };
+        let words = |commands| serde_json::from_value(serde_json::Value::Array(commands)).unwrap();
+        let node = Self {
+            root: tempfile::tempdir().unwrap(),
+            bootcmd: words(parsed.bootcmd),
+            runcmd: Cell::new(words(parsed.runcmd)),
+        };
         for folder in ["usr", "local/bin", "dev", "etc/alternatives", "tmp", "run", "var/log", "root", "stub/applied"] {
             std::fs::create_dir_all(node.root.path().join(folder)).unwrap();
         }
         for link in ["bin", "sbin", "lib", "lib64"] {
             std::os::unix::fs::symlink(format!("usr/{link}"), node.root.path().join(link)).unwrap();
         }
-        for file in &parsed.write_files {
-            node.write(&file.path, &file.content, u32::from_str_radix(&file.permissions, 8).unwrap());
-        }
         node.write("/etc/fstab", "LABEL=root / ext4 defaults 0 1\n/swapfile none swap sw 0 0\n", 0o644);
         node.write("/stub/clock", "0\n", 0o644);
         node.write("/stub/calls", "", 0o644);
+        node.write("/stub/power", POWER, 0o644);
         node.write("/stub/private-ip", private_ip, 0o644);
         node.write("/stub/k3s.yaml", KUBECONFIG, 0o600);
-        node.write("/stub/kubectl", KUBECTL, 0o755);
-        let programs = [
-            ("ip", IP),
-            ("sshd", SSHD),
-            ("sleep", SLEEP),
-            ("date", DATE),
-            ("curl", CURL),
-            ("hostname", "#!/bin/sh\necho node\n"),
-        ];
-        for (name, text) in programs.into_iter().chain(QUIET.map(|name| (name, NOTE))) {
+        node.write("/stub/kubectl", format!("{NOTE}{KUBECTL}"), 0o755);
+        for (name, text) in [("ip", IP), ("sleep", SLEEP), ("date", DATE), ("hostname", "#!/bin/sh\necho node\n")] {
             node.write(&format!("/stub/bin/{name}"), text, 0o755);
         }
+        let noting =
+            [("sshd", SSHD), ("curl", CURL), ("touch", TOUCH), ("apt-get", APT), ("fail2ban-client", FAIL2BAN)];
+        for (name, text) in noting.into_iter().chain(QUIET.map(|name| (name, ""))) {
+            node.write(&format!("/stub/bin/{name}"), format!("{NOTE}{text}"), 0o755);
+        }
         crate::downloads::publish(&node);
+        node.run_all(&node.bootcmd);
+        assert!(node.calls().is_empty(), "nothing can be started before its files are there: {}", node.log());
+        for file in &parsed.write_files {
+            node.write(&file.path, &file.content, u32::from_str_radix(&file.permissions, 8).unwrap());
+        }
         node
     }
 
@@ -174,7 +205,8 @@ impl Node {
         let root = self.root.path().to_str().unwrap();
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--mount", "sh", "-c", ENTER, "enter", root]).args(words);
-        let output = command.stdin(Stdio::null()).output().unwrap();
+        // A group of its own, which ends as a whole when the power is cut.
+        let output = command.stdin(Stdio::null()).process_group(0).output().unwrap();
         let mut log = self.read("/var/log/cloud-init-output.log");
         log.push_str(&String::from_utf8_lossy(&output.stdout));
         log.push_str(&String::from_utf8_lossy(&output.stderr));
@@ -182,13 +214,44 @@ impl Node {
         output
     }
 
-    /// Runs the user data's commands; the status of the last one.
-    pub fn boot(&self) -> i32 {
-        let mut status = 0;
-        for words in &self.commands {
-            status = self.run(words).status.code().unwrap();
+    /// Runs a line of shell on the node; its status.
+    pub fn shell(&self, line: &str) -> i32 {
+        self.run(&["sh", "-c", line].map(str::to_owned)).status.code().unwrap_or(POWER_CUT)
+    }
+
+    /// Carries out one step by itself; its status.
+    pub fn step(&self, name: &str) -> i32 {
+        self.shell(&format!("/usr/local/lib/catalyst/boot.sh {name}"))
+    }
+
+    fn run_all(&self, commands: &[Vec<String>]) {
+        for words in commands {
+            self.run(words);
         }
-        status
+    }
+
+    fn starts(&self) -> usize {
+        self.calls().iter().filter(|call| call.as_str() == START_BOOT).count()
+    }
+
+    /// The first time the rest of cloud-init's part, which asks for the boot unit; later what its timer does. The unit's
+    /// status: 0 also when there is nothing left to do.
+    pub fn boot(&self) -> i32 {
+        let first = self.runcmd.take();
+        if !first.is_empty() {
+            self.run_all(&first);
+            assert_eq!(self.starts(), 1, "{}", self.log());
+        }
+        self.start(BOOT_UNIT).unwrap_or_default()
+    }
+
+    /// A boot after a reboot: cloud-init has done everything once, but for what it does at each boot.
+    pub fn reboot(&self) -> i32 {
+        self.runcmd.take();
+        let before = self.starts();
+        self.run_all(&self.bootcmd);
+        assert_eq!(self.starts(), before + 1, "{}", self.log());
+        self.start(BOOT_UNIT).unwrap_or_default()
     }
 
     /// Starts a oneshot service as systemd would; none when its condition does not hold.
@@ -197,7 +260,27 @@ impl Node {
         let value = |key: &str| text.lines().find_map(|line| line.trim().strip_prefix(key)).map(str::to_owned);
         assert_eq!(value("Type=").as_deref(), Some("oneshot"), "{unit}: {text}");
         let condition = value("ConditionPathExists=").unwrap();
-        self.path(&condition).exists().then(|| self.run(&[value("ExecStart=").unwrap()]).status.code().unwrap())
+        let (path, wanted) = condition.strip_prefix('!').map_or((condition.as_str(), true), |path| (path, false));
+        let words: Vec<String> = value("ExecStart=").unwrap().split(' ').map(str::to_owned).collect();
+        (self.path(path).exists() == wanted).then(|| self.run(&words).status.code().unwrap_or(POWER_CUT))
+    }
+
+    /// Cuts the power at the next call that contains words of one of these lines; `touched` and a file's name right after
+    /// that is made.
+    pub fn cut_power(&self, lines: &[&str]) {
+        self.write("/stub/cuts", lines.iter().map(|line| format!("{line}\n")).collect::<String>(), 0o644);
+    }
+
+    /// Seconds that the node has slept.
+    pub fn clock(&self) -> u64 {
+        self.read("/stub/clock").trim().parse().unwrap()
+    }
+
+    /// When an address was fetched, in seconds of the node's clock.
+    pub fn fetched(&self, url: &str) -> Vec<u64> {
+        let all = self.read("/stub/fetched");
+        let times = all.lines().filter_map(|line| line.split_once(' ').filter(|(_, fetched)| *fetched == url));
+        times.map(|(time, _)| time.parse().unwrap()).collect()
     }
 
     /// Calls of the stand-ins and of curl, with all their arguments: what `ps` would have shown.

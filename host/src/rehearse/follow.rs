@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Largest output of all commands together in bytes; a script that floods is stopped.
 pub(super) const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
@@ -18,6 +18,8 @@ const REPORTED_OUTPUT: u64 = 64 * 1024;
 const MAX_TAIL: u64 = 256 * 1024;
 /// How often requests of `systemctl` and new log lines are looked for.
 const TICK: Duration = Duration::from_millis(50);
+/// What a timer waits before it starts a failed service again. Real ones wait minutes; here somebody looks on.
+const TIMER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Looks after what happens beside the commands: units, log lines, the amount of output.
 pub(super) struct Follow<'a> {
@@ -25,12 +27,14 @@ pub(super) struct Follow<'a> {
     machine: &'a Machine,
     units: JoinSet<(PathBuf, io::Result<Ran>)>,
     pub(super) units_over: Vec<Ran>,
+    /// Services that their timers start again, and when.
+    due: Vec<(Instant, String)>,
     tails: BTreeMap<PathBuf, Tail>,
 }
 
 impl<'a> Follow<'a> {
     pub(super) fn new(boot: &'a Boot, machine: &'a Machine) -> Self {
-        Self { boot, machine, units: JoinSet::new(), units_over: Vec::new(), tails: BTreeMap::new() }
+        Self { boot, machine, units: JoinSet::new(), units_over: Vec::new(), due: Vec::new(), tails: BTreeMap::new() }
     }
 
     /// Until the commands and all units have ended.
@@ -48,7 +52,7 @@ impl<'a> Follow<'a> {
                 return Err(BootError::TooMuchOutput);
             }
             // One more round after the commands, for what they asked for last.
-            if over && self.units.is_empty() {
+            if over && self.units.is_empty() && self.due.is_empty() {
                 return Ok(());
             }
             tokio::select! {
@@ -68,20 +72,36 @@ impl<'a> Follow<'a> {
             std::fs::remove_file(&request)?;
             let name = request.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let unit = name.rsplit_once('.').map_or(name.as_str(), |(unit, _pid)| unit).to_owned();
-            let answer = request.with_extension("exit");
-            let spawn = self.machine.spawn.clone();
-            match units::read(&self.boot.root, &unit) {
-                Start::Nothing(why) => {
-                    self.boot.tell(Step::Unit(format!("{unit} is not run: {why}")));
-                    std::fs::write(&answer, "0\n")?;
-                }
-                Start::Run(programs) => {
-                    self.boot.tell(Step::Unit(format!("{unit} started")));
-                    self.units.spawn(async move { (answer, run_unit(spawn, unit, programs).await) });
-                }
+            self.start_unit(unit, request.with_extension("exit"))?;
+        }
+        let now = Instant::now();
+        for (_, unit) in self.due.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
+            if self.timer(&unit).exists() {
+                let answer = self.machine.stubs.units().join(format!("{unit}.timer.exit"));
+                self.start_unit(unit, answer)?;
             }
         }
         Ok(())
+    }
+
+    fn start_unit(&mut self, unit: String, answer: PathBuf) -> io::Result<()> {
+        let spawn = self.machine.spawn.clone();
+        match units::read(&self.boot.root, &unit) {
+            Start::Nothing(why) => {
+                self.boot.tell(Step::Unit(format!("{unit} is not run: {why}")));
+                std::fs::write(&answer, "0\n")?;
+            }
+            Start::Run(programs) => {
+                self.boot.tell(Step::Unit(format!("{unit} started")));
+                self.units.spawn(async move { (answer, run_unit(spawn, unit, programs).await) });
+            }
+        }
+        Ok(())
+    }
+
+    /// There while the timer of a service runs.
+    fn timer(&self, unit: &str) -> PathBuf {
+        self.machine.stubs.units().join(unit).with_extension("timer")
     }
 
     fn answer(&mut self, answer: &Path, ran: io::Result<Ran>) -> Result<(), BootError> {
@@ -92,6 +112,10 @@ impl<'a> Follow<'a> {
             std::fs::write(&draft, format!("{}\n", ran.status)).and_then(|()| std::fs::rename(&draft, answer));
         written.map_err(|source| io_error("answer systemctl", source))?;
         self.boot.tell(Step::Ended(ran.clone()));
+        if ran.status != 0 && self.timer(&ran.what).exists() {
+            self.boot.tell(Step::Unit(format!("{} failed; its timer starts it again", ran.what)));
+            self.due.push((Instant::now() + TIMER_PAUSE, ran.what.clone()));
+        }
         self.units_over.push(ran);
         Ok(())
     }

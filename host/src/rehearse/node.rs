@@ -80,6 +80,14 @@ pub struct BootReport {
     pub log: String,
 }
 
+impl BootReport {
+    /// How each unit ended at last: a timer may have started a failed one again.
+    pub fn last_of_units(&self) -> impl Iterator<Item = &Ran> {
+        let later = |index: usize, ran: &Ran| self.units.iter().skip(index + 1).any(|other| other.what == ran.what);
+        self.units.iter().enumerate().filter(move |(index, ran)| !later(*index, ran)).map(|(_, ran)| ran)
+    }
+}
+
 /// Why a boot could not be played.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {

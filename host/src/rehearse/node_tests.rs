@@ -128,6 +128,48 @@ async fn a_unit_that_is_waited_for_gives_its_status_to_systemctl() {
     assert_eq!(report.units.len(), 1);
 }
 
+/// As the clouds' nodes boot: a unit that is asked for once its files are there, and tried again by its timer.
+#[tokio::test]
+async fn a_boot_unit_is_started_again_by_its_timer_until_it_is_complete() {
+    let root = tempfile::tempdir().unwrap();
+    let text = r#"#cloud-config
+ssh_pwauth: false
+bootcmd:
+- [sh, -c, '[ ! -e "$CATALYST_ROOT/etc/systemd/system/boot.service" ] || echo too-early >"$CATALYST_ROOT/early"']
+- [systemctl, start, --no-block, boot.service]
+runcmd:
+- [systemctl, start, --no-block, boot.service]
+write_files:
+- path: /etc/systemd/system/boot.service
+  content: |
+    [Unit]
+    ConditionPathExists=!/var/complete
+    [Service]
+    Type=oneshot
+    ExecStart=/usr/local/boot.sh
+    StandardOutput=append:/var/log/boot.log
+- path: /etc/systemd/system/boot.timer
+  content: |
+    [Timer]
+    OnUnitInactiveSec=2min
+- path: /usr/local/boot.sh
+  permissions: '0755'
+  content: |
+    #!/bin/sh
+    set -eu
+    systemctl enable --now boot.timer
+    echo try >>"$CATALYST_ROOT/tries"
+    [ "$(wc -l <"$CATALYST_ROOT/tries")" -ge 2 ]
+    : >"$CATALYST_ROOT/var/complete"
+    systemctl disable --now boot.timer
+"#;
+    let report = boot(Boot::new(text.to_owned(), root.path().to_owned(), String::new())).await.unwrap();
+    let ran = |status| Ran { what: "boot.service".to_owned(), status };
+    assert_eq!(report.units, [ran(1), ran(0)], "{report:?}");
+    assert_eq!(report.last_of_units().collect::<Vec<_>>(), [&ran(0)]);
+    assert!(root.path().join("var/complete").exists() && !root.path().join("early").exists());
+}
+
 fn is_alive(pid_file: &Path) -> bool {
     let pid = std::fs::read_to_string(pid_file).unwrap();
     // A zombie is dead as well; nobody may be there to reap it.

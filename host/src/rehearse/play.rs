@@ -110,7 +110,7 @@ pub async fn play(play: Play, say: &mut (dyn FnMut(Tone, &str) + Send)) -> Resul
     let names: Vec<&str> = nodes.user_data.keys().map(String::as_str).collect();
     say(Tone::Say, &format!("node      {FIRST} of {} boots below {}", names.join(", "), play.root.display()));
     let report = boot(&play, user_data.clone(), cluster.kubeconfig(LOCAL_SERVER), say).await?;
-    if let Some(failed) = report.commands.iter().chain(&report.units).find(|ran| ran.status != 0) {
+    if let Some(failed) = report.commands.iter().chain(report.last_of_units()).find(|ran| ran.status != 0) {
         let log = report.log.trim_end().lines().last().unwrap_or_default();
         let hint = "a node hands in its kubeconfig once; for another film create another deployment";
         let why = format!("{} ended with exit status {} {log}; {hint}", failed.what, failed.status);

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Programs that must not reach this machine. `curl` is not among them: the call home is the point of a rehearsal.
-const PROGRAMS: [&str; 35] = [
+const PROGRAMS: [&str; 37] = [
     "apk",
     "apt",
     "apt-get",
@@ -14,6 +14,8 @@ const PROGRAMS: [&str; 35] = [
     "cilium",
     "crictl",
     "dnf",
+    "dpkg",
+    "fail2ban-client",
     "flux",
     "helm",
     "hostnamectl",
@@ -56,7 +58,7 @@ home="${0%/*}/.."
 printf '%s\n' "$(printf '%s ' "${0##*/}" "$@" | tr '\n' ' ')" >>"$home/calls.log"
 "#;
 
-// `enable` without `--now`, `stop`, `daemon-reload` and the rest change nothing here.
+// A timer is noted while it runs. `enable` without `--now`, `stop` of a service, `daemon-reload` and the rest change nothing.
 const SYSTEMCTL: &str = r#"
 verb='' now=no wait=yes units='' status=0
 for word in "$@"; do
@@ -69,11 +71,18 @@ for word in "$@"; do
 done
 case "$verb-$now" in
   start-* | restart-* | enable-yes) ;;
+  stop-* | disable-yes)
+    for unit in $units; do
+      case "$unit" in *.timer) rm -f "$home/units/$unit" ;; esac
+    done
+    exit 0
+    ;;
   *) exit 0 ;;
 esac
 for unit in $units; do
   case "$unit" in
     *.service) ;;
+    *.timer) : >"$home/units/$unit"; continue ;;
     *.*) continue ;;
     *) unit="$unit.service" ;;
   esac
@@ -111,7 +120,7 @@ impl Stubs {
         self.home.join("calls.log")
     }
 
-    /// `<unit>.<pid>.start` asks for a start; `<unit>.<pid>.exit` answers with the exit status.
+    /// `<unit>.<pid>.start` asks for a start; `<unit>.<pid>.exit` answers with the exit status. A timer that runs is a file.
     pub(super) fn units(&self) -> PathBuf {
         self.home.join("units")
     }

@@ -1,6 +1,7 @@
 //! The little of systemd that a first boot needs: a oneshot service that the user data brought along is run.
 //!
-//! Restarts and timers are not played; a service that is no oneshot counts as started.
+//! Of timers it plays that they start a failed service again; restarts are not played. A service that is no oneshot counts as
+//! started.
 
 use super::node::relocate;
 use std::path::Path;

@@ -184,10 +184,27 @@ fn an_early_try_that_had_arrived_counts_as_done() {
 #[test]
 fn a_refusal_is_not_repeated() {
     let already = r#"{"error":"already-set","same":false}"#;
-    for answer in [(401, ""), (403, r#"{"error":"invalid-bearer"}"#), (403, already), (404, ""), (422, "")] {
+    let invalid = "{\n  \"error\": \"invalid-kubeconfig\"\n}\n";
+    for answer in [(403, r#"{"error":"invalid-bearer"}"#), (403, already), (422, invalid)] {
         let (_root, status, seen) = play(vec![Some(answer)]);
         assert_eq!((status, seen.len()), (3, 1), "{answer:?}");
     }
+}
+
+#[test]
+fn t4_an_answer_that_is_not_the_hosts_own_ends_nothing() {
+    let passing = [
+        (404, "404 page not found\n"),
+        (200, "<html>Welcome</html>"),
+        (302, ""),
+        (401, "<html>Sign in</html>"),
+        (403, "<html>{\"error\":\"invalid-bearer\"}</html>"),
+        (403, r#"{"error":"forbidden","detail":"{\"error\":\"already-set\",\"same\":true}"}"#),
+        (422, r#"{"error":"empty-body"}"#),
+        (503, r#"{"error":"already-set","same":true}"#),
+    ];
+    let (_root, status, seen) = play(passing.map(Some).into_iter().chain([Some((204, ""))]).collect());
+    assert_eq!((status, seen.len()), (0, passing.len() + 1));
 }
 
 #[test]

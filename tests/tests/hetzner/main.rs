@@ -5,6 +5,7 @@
 mod boot;
 mod changes;
 mod failures;
+mod faults;
 mod kit;
 mod life;
 mod postback;

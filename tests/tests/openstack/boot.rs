@@ -5,6 +5,7 @@ use crate::kit::{HOST, context, node, request, world};
 use catalyst_plugin_openstack::Openstack;
 use catalyst_plugin_sdk::Provisioner;
 use catalyst_plugin_sdk::testing::UserData;
+use catalyst_tests::boot_faults::{COMPLETE, FIRST};
 use catalyst_tests::double::{Double, Seen};
 use catalyst_tests::node::{KUBECONFIG, Node};
 use catalyst_tests::openstack::module::{CREDENTIAL, Cloud, secret_value};
@@ -13,7 +14,6 @@ use std::path::PathBuf;
 
 /// The commands of the user data are through, and every step of theirs succeeded.
 const OK: i32 = 0;
-const COMPLETE: &str = "/var/lib/catalyst/cloud-init-complete";
 
 /// The flags with which k3s was installed, in order.
 #[track_caller]
@@ -44,8 +44,7 @@ fn g2_g3_g10_g18_the_first_server_begins_the_cluster_and_goes_through_all_steps(
     assert_eq!(flags(&node), server_flags("10.0.1.2", &["server", "--cluster-init"]));
     let log = node.read("/var/log/catalyst-boot.log");
     let lines: Vec<&str> = log.lines().map(|line| line.split_once(' ').unwrap().1).collect();
-    let steps = ["os", "harden", "k3s", "ready", "postback", "cilium", "flux", "pointer"];
-    let mut expect: Vec<String> = steps.iter().flat_map(|s| [format!("{s} started"), format!("{s} ok")]).collect();
+    let mut expect: Vec<String> = FIRST.iter().flat_map(|s| [format!("{s} started"), format!("{s} ok")]).collect();
     expect.push("boot complete".to_owned());
     assert_eq!(lines, expect);
     assert!(node.path(COMPLETE).exists());
@@ -155,7 +154,7 @@ fn the_scripts_of_a_first_boot_are_those_of_the_other_cloud() {
             // Each names its own secret in the cluster.
             let content = |text: &str| text.replace("hcloud-credentials", "openstack-credentials");
             let files = user_data.write_files.iter().map(|file| (file.path.clone(), content(&file.content)));
-            (files.collect::<Vec<_>>(), user_data.runcmd)
+            (files.collect::<Vec<_>>(), user_data.bootcmd, user_data.runcmd)
         };
         assert_eq!(files(&ours), files(&theirs), "{role}");
     }

@@ -130,8 +130,8 @@ fn nodes() -> [UserData; 3] {
 #[test]
 fn g19_the_table_of_k3s_flags_is_what_each_node_is_started_with() {
     let given = nodes().map(|node| {
-        let step = &node.file("/usr/local/lib/catalyst/step-k3s.sh").unwrap().content;
-        let call = step.split_once("k3s-install.sh ").unwrap().1;
+        let steps = &node.file("/usr/local/lib/catalyst/node.sh").unwrap().content;
+        let call = steps.split_once("k3s_install ").unwrap().1.split_once("\n}").unwrap().0;
         let words = call.split([' ', '"', '\n']).filter(|word| word.starts_with("--"));
         // What differs from node to node is told in words.
         let plain = |word: &str| match word.split_once('=') {

@@ -8,8 +8,8 @@ use crate::bundle::{self, BundleError};
 use crate::template::{Filled, Variables};
 use crate::{DeploymentRequest, File, RenderContext};
 
-/// Longest base64 of the registry's JSON: user name, a token of 256 bytes with every byte escaped, and both in base64.
-const GHCR_B64: u32 = 2_700;
+/// Longest base64 of the registry's JSON, in which a user name of 64 bytes and a token of 256 stand as base64.
+const GHCR_B64: u32 = 616;
 /// A minted secret.
 const MINTED: u32 = 64;
 /// Longest deployment id, as in the modules.

@@ -11,7 +11,11 @@ use serde::Deserialize;
 pub struct UserData {
     /// Files to write.
     pub write_files: Vec<WrittenFile>,
-    /// Commands, each as a list of words or a line.
+    /// Commands of every boot, before the files are written; each as a list of words or a line.
+    #[serde(default)]
+    pub bootcmd: Vec<serde_json::Value>,
+    /// Commands of the first boot, after the files were written.
+    #[serde(default)]
     pub runcmd: Vec<serde_json::Value>,
     /// Everything else.
     #[serde(flatten)]
@@ -70,7 +74,8 @@ pub fn check_all_user_data(texts: &[String]) -> Result<Vec<UserData>, String> {
     let parsed: Vec<UserData> = texts.iter().map(|text| UserData::parse(text)).collect::<Result<_, _>>()?;
     let mut scripts = BTreeMap::new();
     for file in parsed.iter().flat_map(|user_data| &user_data.write_files) {
-        if file.content.starts_with("#!") {
+        // What another script reads in has no first line of its own, and says its shell to shellcheck.
+        if ["#!", "# shellcheck shell="].iter().any(|start| file.content.starts_with(start)) {
             scripts.entry(&file.content).or_insert(&file.path);
         }
     }
