@@ -119,6 +119,11 @@ impl Plugin {
         self.signer.as_ref()
     }
 
+    /// Whether it can be told what the host left out of a request (contract 1.1).
+    pub(crate) fn knows_what_is_left_out(&self) -> bool {
+        self.code.contract >= semver::Version::new(1, 1, 0)
+    }
+
     /// What its bundles may do, as the operator's files say now.
     pub fn rights(&self) -> Arc<Rights> {
         self.rights.load_full()
@@ -166,9 +171,14 @@ impl Plugin {
         &self.caller
     }
 
-    pub(crate) async fn validate(&self, asked: Asked, request: &Request) -> Result<Vec<Finding>, CallError> {
+    pub(crate) async fn validate(
+        &self,
+        asked: Asked,
+        request: &Request,
+        left_out: &[String],
+    ) -> Result<Vec<Finding>, CallError> {
         let mut call = self.caller.open(asked).await?;
-        let called = self.caller.bounded(self.code.bound.validate(&mut call.store, request)).await;
+        let called = self.caller.bounded(self.code.bound.validate(&mut call.store, request, left_out)).await;
         self.caller.close(call, called, |findings| {
             check::findings(findings)?;
             words::findings(findings);
