@@ -6,7 +6,7 @@ mod rules;
 mod unknown;
 
 pub use gather::GatheredFindings;
-pub use parse::{BodyError, Parsed, given_twice, known_settings, parse, refuse};
+pub use parse::{BodyError, Parsed, given_twice, known_settings, parse};
 pub use rules::validate;
 pub use unknown::{UNKNOWN_KEY, nearest, pointer_to, shown_key, unknown_keys, unknown_words};
 

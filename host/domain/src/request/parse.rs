@@ -2,7 +2,7 @@
 
 use super::unknown::{self, SLOT_KEYS};
 use super::{RegionSlot, Request};
-use crate::finding::{Finding, MAX_FINDINGS, sort_by_contract};
+use crate::finding::{Finding, MAX_FINDINGS};
 use crate::json::{self, DuplicateKey, JsonError};
 use crate::provider::Descriptor;
 use crate::secrets::{SecretValue, Secrets};
@@ -54,20 +54,6 @@ pub fn parse(body: &[u8]) -> Result<Parsed, BodyError> {
     let approved_render_digest = fields.digest(&mut root, "expectedRenderDigest");
     let request = fields.request(root);
     Ok(Parsed { request, approved_render_digest, wrong_types: fields.findings, remarks: fields.remarks })
-}
-
-/// All findings of a body that goes no further: wrong types first, then the rules and `more` in the contract's order,
-/// as far as they speak of what could be read.
-pub fn refuse(wrong_types: Vec<Finding>, request: &Request, more: impl IntoIterator<Item = Finding>) -> Vec<Finding> {
-    let readable = |finding: &Finding| !wrong_types.iter().any(|wrong| is_within(&finding.pointer, &wrong.pointer));
-    let mut rest: Vec<Finding> = super::validate(request).into_iter().chain(more).filter(readable).collect();
-    sort_by_contract(&mut rest);
-    wrong_types.into_iter().chain(rest).collect()
-}
-
-/// Whether a pointer leads to the same place as another, or to one inside it.
-fn is_within(pointer: &str, outer: &str) -> bool {
-    pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Parsed {
