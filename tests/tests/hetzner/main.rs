@@ -7,6 +7,7 @@ mod changes;
 mod failures;
 mod kit;
 mod life;
+mod names;
 mod postback;
 mod render;
 mod shape;

@@ -7,4 +7,5 @@ mod changes;
 mod failures;
 mod kit;
 mod life;
+mod names;
 mod shape;
