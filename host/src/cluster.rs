@@ -4,11 +4,17 @@
 //! current generation, of the releases that are expected. Silence, a lost connection or a guess never is that evidence.
 //!
 //! This room reads a cluster and writes nothing to it. It knows no deployment, no store, no HTTP surface and no
-//! environment: its caller gives a kubeconfig and settings, and gets observations and one end. What is decided stands
-//! in the pure files (`release`, `state`, `inventory`, `judge`, `log_line`); what talks to the cluster only feeds them.
+//! environment: its caller gives a kubeconfig and settings, and gets observations and one end. What is decided is in
+//! the pure files (`release`, `state`, `component`, `flux_object`, `fault`, `flux_state`, `inventory`, `judge`, `summary`,
+//! `log_line`); what talks to the cluster only feeds them.
 
 mod client;
+mod component;
+mod conditions;
+mod fault;
 mod feed;
+mod flux_object;
+mod flux_state;
 mod inventory;
 mod judge;
 mod log_line;
@@ -16,6 +22,7 @@ mod log_tail;
 mod release;
 mod run;
 mod state;
+mod summary;
 mod trouble;
 
 pub use client::{KubeconfigFault, ProxyChoice, client_config};
@@ -40,12 +47,16 @@ const MAX_TEXT: usize = 4096;
 /// How one watch is run.
 #[derive(Clone)]
 pub struct WatchSettings {
-    /// Time that is left of the deployment's budget; when it is spent the watch has failed.
+    /// Time that is left of the deployment's budget; when it is spent the watch has failed, however much more a cluster needs.
     pub timeout: Duration,
     /// Quiet time after which a cluster is taken at its word where nothing tells the expected releases.
     pub settle: Duration,
     /// Number of releases that must be installed, used where the cluster has no inventory.
     pub expected: Option<usize>,
+    /// How long a release may wait for its chart before it is shown as degraded.
+    pub source_patience: Duration,
+    /// How long credentials may be refused before that ends the watch: time for a person to replace a Secret.
+    pub refusal_patience: Duration,
     /// Longest wait for a connection, TLS included. A port that swallows packets must not eat the budget.
     pub connect_timeout: Duration,
     /// Longest wait for the answer to a list.
@@ -62,6 +73,8 @@ impl Default for WatchSettings {
             timeout: Duration::from_secs(60 * 60),
             settle: Duration::from_secs(30),
             expected: None,
+            source_patience: Duration::from_secs(3 * 60),
+            refusal_patience: Duration::from_secs(20 * 60),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(20),
             address: None,
@@ -113,6 +126,13 @@ pub enum Observation {
         /// Last error in words.
         why: String,
     },
+}
+
+/// A sentence about something else than a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Remark {
+    level: Level,
+    message: String,
 }
 
 /// How a watch ended.

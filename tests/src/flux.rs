@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 const NAMESPACE: &str = "flux-system";
 const HELM: (&str, &str, &str, &str) = ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases");
 const KUSTOMIZE: (&str, &str, &str, &str) = ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations");
+const GIT: (&str, &str, &str, &str) = ("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrepositories");
+/// In the version that Flux served before it was stable.
+const CHART: (&str, &str, &str, &str) = ("source.toolkit.fluxcd.io", "v1beta2", "HelmChart", "helmcharts");
 
 /// How a release stands, as helm-controller tells it.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +26,12 @@ pub enum Stage<'a> {
     WaitsFor(&'a str),
     /// Its chart is not there yet.
     WaitsForChart,
+    /// Its chart is not there, for this reason.
+    WaitsForSource(&'a str),
+    /// Its chart was made just now, and helm-controller does not see it yet.
+    SourceNotSeen,
+    /// The controller begins to look at it once more.
+    Checked,
     /// Helm installs it.
     Installing,
     /// Helm installed it.
@@ -41,13 +50,25 @@ impl Cluster {
     /// # Errors
     /// When the API server refuses or does not serve them within 30 s.
     pub async fn install_flux_kinds(&self) -> anyhow::Result<()> {
+        self.install_kinds(&[HELM, KUSTOMIZE]).await
+    }
+
+    /// Adds the kinds of sources that [`Self::git_repository`] and [`Self::helm_chart`] need.
+    ///
+    /// # Errors
+    /// As [`Self::install_flux_kinds`].
+    pub async fn install_source_kinds(&self) -> anyhow::Result<()> {
+        self.install_kinds(&[GIT, CHART]).await
+    }
+
+    async fn install_kinds(&self, kinds: &[(&str, &str, &str, &str)]) -> anyhow::Result<()> {
         let api: Api<CustomResourceDefinition> = Api::all(self.client());
-        for kind in [HELM, KUSTOMIZE] {
+        for kind in kinds.iter().copied() {
             let definition = serde_json::from_value(definition(kind))?;
             api.create(&PostParams::default(), &definition).await.with_context(|| format!("creating {}", kind.3))?;
         }
         let until = Instant::now() + Duration::from_secs(30);
-        for kind in [HELM, KUSTOMIZE] {
+        for kind in kinds.iter().copied() {
             while self.objects(kind).list(&Default::default()).await.is_err() {
                 if Instant::now() > until {
                     bail!("{} is not served", kind.3);
@@ -64,7 +85,9 @@ impl Cluster {
     /// When the API server refuses.
     pub async fn release(&self, name: &str, stage: Stage<'_>) -> anyhow::Result<()> {
         let api = self.objects(HELM);
-        let spec = json!({"interval": "15m", "chart": {"spec": {"chart": name, "version": "1.2.3"}}});
+        let source = json!({"kind": "HelmRepository", "name": "openova"});
+        let chart = json!({"spec": {"chart": name, "version": "1.2.3", "sourceRef": source}});
+        let spec = json!({"interval": "15m", "chart": chart});
         let object = self.ensure(&api, HELM, name, spec).await?;
         let status = status(stage, object.metadata.generation.unwrap_or_default());
         self.set_status(&api, name, status).await
@@ -114,6 +137,50 @@ impl Cluster {
         let status =
             json!({"observedGeneration": generation, "conditions": conditions, "inventory": {"entries": entries}});
         self.set_status(&api, "bootstrap-kit", status).await
+    }
+
+    /// Creates the Kustomization `bootstrap-kit` where it is missing, and lets it say that it is not ready.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn bootstrap_kit_fails(&self, reason: &str, message: &str) -> anyhow::Result<()> {
+        self.bootstrap_kit(None).await?;
+        self.says(KUSTOMIZE, "bootstrap-kit", json!({}), ("False", reason, message)).await
+    }
+
+    /// Creates the GitRepository of the kit where it is missing, or changes its `spec.ref`, and sets `Ready`: status, reason
+    /// and message.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn git_repository(&self, reference: Value, ready: (&str, &str, &str)) -> anyhow::Result<()> {
+        let spec = json!({"interval": "1m", "url": "https://git.example/kit", "ref": reference});
+        self.says(GIT, "openova", spec, ready).await
+    }
+
+    /// Creates the HelmChart of a release where it is missing, and sets `Ready`: status, reason and message.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn helm_chart(&self, release: &str, ready: (&str, &str, &str)) -> anyhow::Result<()> {
+        let spec = json!({"chart": release, "sourceRef": {"kind": "HelmRepository", "name": "openova"}});
+        self.says(CHART, &format!("{NAMESPACE}-{release}"), spec, ready).await
+    }
+
+    async fn says(
+        &self,
+        kind: (&str, &str, &str, &str),
+        name: &str,
+        spec: Value,
+        (status, reason, message): (&str, &str, &str),
+    ) -> anyhow::Result<()> {
+        let api = self.objects(kind);
+        self.ensure(&api, kind, name, spec.clone()).await?;
+        let object = api.patch(name, &PatchParams::default(), &Patch::Merge(&json!({"spec": spec}))).await?;
+        let generation = object.metadata.generation.unwrap_or_default();
+        let conditions = [condition("Ready", status, reason, message, generation)];
+        let observed = if status == "True" { generation } else { -1 };
+        self.set_status(&api, name, json!({"observedGeneration": observed, "conditions": conditions})).await
     }
 
     fn objects(&self, kind: (&str, &str, &str, &str)) -> Api<DynamicObject> {
@@ -187,6 +254,16 @@ fn status(stage: Stage<'_>, generation: i64) -> Value {
             );
             (-1, vec![working(), one("Ready", "False", "SourceNotReady", &message)])
         }
+        Stage::WaitsForSource(why) => {
+            let message = format!("HelmChart '{NAMESPACE}/{NAMESPACE}-chart' is not ready: {why}");
+            (-1, vec![working(), one("Ready", "False", "SourceNotReady", &message)])
+        }
+        Stage::SourceNotSeen => {
+            let message =
+                "could not get Source object: helmcharts.source.toolkit.fluxcd.io \"flux-system-chart\" not found";
+            (-1, vec![working(), one("Ready", "False", "ArtifactFailed", message)])
+        }
+        Stage::Checked => (-1, vec![working(), one("Ready", "Unknown", "Progressing", "Fulfilling prerequisites")]),
         Stage::Installing => {
             let message = "Running 'install' action with timeout of 5m0s";
             (

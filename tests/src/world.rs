@@ -81,7 +81,8 @@ impl World {
         world
     }
 
-    async fn with(env: &[(&str, String)]) -> Self {
+    /// The same with further variables for the host.
+    pub async fn with(env: &[(&str, String)]) -> Self {
         let gates = Gates::new();
         let tofu = gates.tofu();
         let mut all = vec![

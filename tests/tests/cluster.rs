@@ -14,6 +14,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+#[path = "cluster/faults.rs"]
+mod faults;
+
 /// An API server takes a core while it starts; more of them at once only makes each one late.
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
 

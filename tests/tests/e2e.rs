@@ -258,6 +258,23 @@ async fn a7_a_release_that_fails_for_good_ends_failed_with_its_reason_and_may_be
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_whose_budget_is_four_seconds_ends_after_four() {
+    let _one = WORLDS.acquire().await.unwrap();
+    let world = World::with(&[("CATALYST_PHASE1_WATCH_TIMEOUT", "4s".to_owned())]).await;
+    let id = world.create(&world.request("short.example"));
+    world.until(&id, "flux-bootstrapping");
+    world.boot_first_node(&id).await;
+    let state = world.until(&id, "failed");
+    assert!(state["error"].as_str().unwrap().starts_with("the time is up"), "{state}");
+    let events = world.events(&id);
+    let begun = events.iter().find(|entry| entry["phase"] == "phase1").unwrap();
+    let at = |time: &Value| time.as_str().unwrap().parse::<catalyst_domain::Timestamp>().unwrap().as_second();
+    let lasted = at(&state["phase1FinishedAt"]) - at(&begun["time"]);
+    // Times are whole seconds, and a busy machine is late; the minute for a host that was down is far above.
+    assert!((3..20).contains(&lasted), "{lasted} s: {events:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f11_a_failing_apply_says_why_and_a_retry_passes() {
     let _one = WORLDS.acquire().await.unwrap();
     let world = World::start().await;

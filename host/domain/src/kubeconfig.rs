@@ -15,7 +15,7 @@ mod yaml;
 pub use fault::BodyFault;
 pub use server::Server;
 
-use crate::{Record, SecretValue};
+use crate::{Record, SecretValue, Status};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use subtle::ConstantTimeEq;
@@ -26,9 +26,12 @@ pub const MAX_BYTES: usize = 1_048_576;
 /// Why a bearer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BearerFault {
-    /// The record has no hash: no bearer was given out, or it went with a destroy.
+    /// The record has no hash: no bearer was given out.
     #[error("this deployment accepts no kubeconfig")]
     NoHash,
+    /// It is being destroyed, or is.
+    #[error("this deployment is {0}: it accepts no kubeconfig any more")]
+    Removed(Status),
     /// It is not the one that was given out.
     #[error("the bearer is not the one of this deployment")]
     Invalid,
@@ -123,6 +126,9 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// # Errors
 /// [`BearerFault`].
 pub fn authorise(record: &Record, bearer: &str) -> Result<(), BearerFault> {
+    if record.is_leaving() {
+        return Err(BearerFault::Removed(record.status));
+    }
     if !record.takes_kubeconfig() {
         return Err(BearerFault::NoHash);
     }

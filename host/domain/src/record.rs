@@ -291,8 +291,12 @@ impl Record {
 
     /// Whether a node may hand in a kubeconfig: none that is being removed, and none without a bearer.
     pub fn takes_kubeconfig(&self) -> bool {
-        let leaving = matches!(self.status, Status::Destroying | Status::Destroyed);
-        !leaving && !self.kubeconfig_bearer_hash.is_empty()
+        !self.is_leaving() && !self.kubeconfig_bearer_hash.is_empty()
+    }
+
+    /// Whether its infrastructure is being removed, or is.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.status, Status::Destroying | Status::Destroyed)
     }
 
     /// Whether infrastructure was once seen to be there. With no state of it at hand nobody can say that nothing is

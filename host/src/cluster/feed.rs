@@ -4,6 +4,7 @@
 //! version or a silently dead connection can hide nothing for longer, and that "the cluster is in sight" is always
 //! known.
 
+use super::flux_object::FluxKind;
 use super::trouble::{Kind, Trouble};
 use futures::StreamExt as _;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
@@ -29,13 +30,49 @@ const BREATH: Duration = Duration::from_millis(250);
 /// burdens nobody.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
+/// Longest pause for what only explains a wait of minutes, and may never be there.
+const BACKOFF_OF_CHARTS: Duration = Duration::from_secs(30);
+
 /// What is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Topic {
     /// The HelmReleases.
     Releases,
-    /// The Kustomization of the bootstrap kit.
-    Kit,
+    /// What they come from.
+    Flux(FluxKind),
+}
+
+impl Topic {
+    /// Everything that is followed.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        std::iter::once(Self::Releases).chain(FluxKind::ALL.into_iter().map(Self::Flux))
+    }
+
+    /// The kinds under which it may be there, the newest first: each version of Flux serves one of them.
+    pub(super) fn kinds(self) -> Vec<ApiResource> {
+        let source = |versions: &[&str], kind: &str, plural: &str| -> Vec<ApiResource> {
+            versions.iter().map(|version| resource("source.toolkit.fluxcd.io", version, kind, plural)).collect()
+        };
+        match self {
+            Self::Releases => vec![resource("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases")],
+            Self::Flux(FluxKind::Kustomization) => {
+                vec![resource("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations")]
+            }
+            Self::Flux(kind @ FluxKind::GitRepository) => source(&["v1"], kind.as_str(), "gitrepositories"),
+            Self::Flux(kind @ FluxKind::OciRepository) => source(&["v1", "v1beta2"], kind.as_str(), "ocirepositories"),
+            Self::Flux(kind @ FluxKind::HelmRepository) => {
+                source(&["v1", "v1beta2"], kind.as_str(), "helmrepositories")
+            }
+            Self::Flux(kind @ FluxKind::HelmChart) => source(&["v1", "v1beta2"], kind.as_str(), "helmcharts"),
+        }
+    }
+
+    fn longest_pause(self) -> Duration {
+        match self {
+            Self::Flux(FluxKind::HelmRepository | FluxKind::HelmChart | FluxKind::OciRepository) => BACKOFF_OF_CHARTS,
+            Self::Releases | Self::Flux(FluxKind::Kustomization | FluxKind::GitRepository) => BACKOFF.1,
+        }
+    }
 }
 
 /// What the cluster says.
@@ -53,38 +90,30 @@ pub(super) enum News {
     Failed(Trouble),
 }
 
-/// The HelmRelease kind.
-pub(super) fn releases() -> ApiResource {
-    resource("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases")
-}
-
-/// The Kustomization kind.
-pub(super) fn kustomizations() -> ApiResource {
-    resource("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations")
-}
-
 fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
     ApiResource::from_gvk_with_plural(&kube::api::GroupVersionKind::gvk(group, version, kind), plural)
 }
 
-/// Follows one topic until the receiver is gone. Cancelled by dropping.
+/// Follows one topic until the receiver is gone. `apis` are those of its kinds; one that is absent makes way for the next.
+/// Cancelled by dropping.
 pub(super) async fn follow(
     topic: Topic,
-    api: Api<DynamicObject>,
-    fields: Option<String>,
+    apis: Vec<Api<DynamicObject>>,
     request_timeout: Duration,
     out: mpsc::Sender<(Topic, News)>,
 ) {
     let mut pause = BACKOFF.0;
+    let mut served = 0_usize;
     loop {
-        let listed = tokio::time::timeout(request_timeout, list(&api, fields.as_deref())).await;
+        let Some(api) = apis.get(served) else { return };
+        let listed = tokio::time::timeout(request_timeout, list(api)).await;
         let news = match listed {
             Ok(Ok((objects, version))) => {
                 if out.send((topic, News::Listed(objects))).await.is_err() {
                     return;
                 }
                 pause = BACKOFF.0;
-                match stream(topic, &api, fields.as_deref(), &version, &out).await {
+                match stream(topic, api, &version, &out).await {
                     Ended::InOrder => None,
                     Ended::Cut => Some(News::Cut),
                     Ended::Unheard => return,
@@ -95,9 +124,16 @@ pub(super) async fn follow(
         };
         let mut wait = BREATH;
         if let Some(news) = news {
-            if matches!(news, News::Failed(_)) {
+            if let News::Failed(trouble) = &news {
                 wait = pause;
-                pause = pause.saturating_mul(2).min(BACKOFF.1);
+                pause = pause.saturating_mul(2).min(topic.longest_pause());
+                if trouble.kind == Kind::Absent {
+                    served = served.saturating_add(1);
+                    if served < apis.len() {
+                        continue;
+                    }
+                    served = 0;
+                }
             }
             if out.send((topic, news)).await.is_err() {
                 return;
@@ -107,9 +143,9 @@ pub(super) async fn follow(
     }
 }
 
-async fn list(api: &Api<DynamicObject>, fields: Option<&str>) -> Result<(Vec<DynamicObject>, String), Trouble> {
+async fn list(api: &Api<DynamicObject>) -> Result<(Vec<DynamicObject>, String), Trouble> {
     let mut objects = Vec::new();
-    let mut params = ListParams { field_selector: fields.map(str::to_owned), limit: Some(PAGE), ..Default::default() };
+    let mut params = ListParams { limit: Some(PAGE), ..Default::default() };
     for _ in 0..MAX_PAGES {
         let page = api.list(&params).await.map_err(|error| Trouble::from(&error))?;
         objects.extend(page.items);
@@ -131,19 +167,8 @@ enum Ended {
     Unheard,
 }
 
-async fn stream(
-    topic: Topic,
-    api: &Api<DynamicObject>,
-    fields: Option<&str>,
-    version: &str,
-    out: &mpsc::Sender<(Topic, News)>,
-) -> Ended {
-    let params = WatchParams {
-        field_selector: fields.map(str::to_owned),
-        timeout: Some(WATCH_SECONDS),
-        bookmarks: true,
-        ..Default::default()
-    };
+async fn stream(topic: Topic, api: &Api<DynamicObject>, version: &str, out: &mpsc::Sender<(Topic, News)>) -> Ended {
+    let params = WatchParams { timeout: Some(WATCH_SECONDS), bookmarks: true, ..Default::default() };
     let watched = async {
         let Ok(stream) = api.watch(&params, version).await else { return Ended::Cut };
         let mut stream = std::pin::pin!(stream);

@@ -1,33 +1,28 @@
 //! What a HelmRelease says about itself, as far as the watch uses it.
 //!
-//! Read leniently: an object that lacks a field, or has one of an odd type, is a release of which less is known, never
-//! an error. A cluster must not be able to end its watch by one strange object.
+//! Read leniently, as its [`Conditions`] are.
 
+use super::NAMESPACE;
+use super::conditions::Conditions;
+use super::flux_object::{FluxKind, ObjectRef};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
-/// One entry of `status.conditions`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Condition {
-    pub(super) kind: String,
-    pub(super) status: String,
-    pub(super) reason: String,
-    pub(super) message: String,
-    /// Generation of the spec that it speaks of.
-    pub(super) observed_generation: Option<i64>,
-}
+/// Dependencies that are read of one release. A kit's have a handful.
+const MAX_DEPENDENCIES: usize = 100;
 
 /// A HelmRelease.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Release {
     pub(super) name: String,
     pub(super) namespace: String,
-    /// Generation of the spec.
-    pub(super) generation: Option<i64>,
-    /// Generation that the controller has worked off; Flux begins with −1.
-    pub(super) observed_generation: Option<i64>,
     pub(super) suspended: bool,
     pub(super) chart_version: Option<String>,
-    pub(super) conditions: Vec<Condition>,
+    pub(super) conditions: Conditions,
+    /// Names of the releases of the same namespace that must be ready before it (`spec.dependsOn`).
+    pub(super) depends_on: BTreeSet<String>,
+    /// The objects that its chart comes through, the nearest first: HelmChart, then repository.
+    pub(super) sources: Vec<ObjectRef>,
 }
 
 impl Release {
@@ -36,48 +31,13 @@ impl Release {
         Self {
             name: name.to_owned(),
             namespace: namespace.to_owned(),
-            generation,
-            observed_generation: body.pointer("/status/observedGeneration").and_then(Value::as_i64),
             suspended: body.pointer("/spec/suspend").and_then(Value::as_bool).unwrap_or(false),
             chart_version: chart_version(body),
-            conditions: conditions(body),
+            conditions: Conditions::read(generation, body),
+            depends_on: depends_on(namespace, body),
+            sources: sources(name, namespace, body),
         }
     }
-
-    /// The condition of that type.
-    pub(super) fn condition(&self, kind: &str) -> Option<&Condition> {
-        self.conditions.iter().find(|c| c.kind == kind)
-    }
-
-    /// Whether a condition speaks of the current spec. Without any generation it is taken at its word.
-    pub(super) fn is_current(&self, condition: &Condition) -> bool {
-        match (self.generation, condition.observed_generation.or(self.observed_generation)) {
-            (Some(generation), Some(observed)) => observed >= generation,
-            _ => true,
-        }
-    }
-
-    /// Whether the controller has worked off the current spec, as far as it tells.
-    pub(super) fn is_observed(&self) -> bool {
-        match (self.generation, self.observed_generation) {
-            (Some(generation), Some(observed)) => observed >= generation,
-            _ => true,
-        }
-    }
-}
-
-fn conditions(body: &Value) -> Vec<Condition> {
-    let list = body.pointer("/status/conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let text = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
-    list.iter()
-        .map(|entry| Condition {
-            kind: text(entry, "type"),
-            status: text(entry, "status"),
-            reason: text(entry, "reason"),
-            message: text(entry, "message"),
-            observed_generation: entry.get("observedGeneration").and_then(Value::as_i64),
-        })
-        .collect()
 }
 
 /// What is installed tells more than what was asked for, which may be a range.
@@ -89,30 +49,75 @@ fn chart_version(body: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
+fn depends_on(namespace: &str, body: &Value) -> BTreeSet<String> {
+    let list = body.pointer("/spec/dependsOn").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let own = |entry: &&Value| entry.get("namespace").and_then(Value::as_str).is_none_or(|ns| ns == namespace);
+    let names = list.iter().filter(own).filter_map(|entry| entry.get("name")?.as_str());
+    names.take(MAX_DEPENDENCIES).map(str::to_owned).collect()
+}
+
+fn sources(name: &str, namespace: &str, body: &Value) -> Vec<ObjectRef> {
+    let mut found = Vec::new();
+    if let Some(reference) = body.pointer("/spec/chartRef") {
+        found.extend(ObjectRef::read(reference, namespace));
+    }
+    if let Some(reference) = body.pointer("/spec/chart/spec/sourceRef") {
+        // helm-controller makes the HelmChart beside the repository and names it after the release.
+        let chart =
+            match body.pointer("/status/helmChart").and_then(Value::as_str).and_then(|path| path.split_once('/')) {
+                Some((chart_namespace, chart)) => (chart_namespace == NAMESPACE).then(|| chart.to_owned()),
+                None => Some(format!("{namespace}-{name}")),
+            };
+        found.extend(chart.map(|name| ObjectRef { kind: FluxKind::HelmChart, name }));
+        found.extend(ObjectRef::read(reference, namespace));
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
+    fn read(body: &Value) -> Release {
+        Release::read("bp-x", NAMESPACE, None, body)
+    }
+
     #[test]
     fn a_strange_object_is_a_release_of_which_little_is_known() {
-        for body in [json!(null), json!({"status": {"conditions": {"a": 1}}}), json!({"status": 7, "spec": []})] {
-            let release = Release::read("bp-x", "flux-system", Some(1), &body);
-            assert_eq!(release.conditions, []);
-            assert!(!release.suspended);
+        for body in
+            [json!(null), json!({"status": 7, "spec": []}), json!({"spec": {"dependsOn": {"a": 1}, "suspend": 3}})]
+        {
+            let release = read(&body);
+            assert!(!release.suspended && release.depends_on.is_empty() && release.sources.is_empty(), "{body}");
         }
-        let body = json!({"status": {"conditions": [7, {"type": "Ready", "status": true}]}});
-        let release = Release::read("bp-x", "flux-system", None, &body);
-        assert_eq!(release.condition("Ready").map(|c| c.status.as_str()), Some(""));
     }
 
     #[test]
     fn the_installed_version_comes_before_the_wanted_one() {
         let wanted = json!({"spec": {"chart": {"spec": {"version": "1.x"}}}});
         let both = json!({"spec": {"chart": {"spec": {"version": "1.x"}}}, "status": {"history": [{"chartVersion": "1.2.3"}]}});
-        let version = |body| Release::read("bp-x", "flux-system", None, &body).chart_version;
-        assert_eq!(version(wanted).as_deref(), Some("1.x"));
-        assert_eq!(version(both).as_deref(), Some("1.2.3"));
-        assert_eq!(version(json!({})), None);
+        assert_eq!(read(&wanted).chart_version.as_deref(), Some("1.x"));
+        assert_eq!(read(&both).chart_version.as_deref(), Some("1.2.3"));
+        assert_eq!(read(&json!({})).chart_version, None);
+    }
+
+    #[test]
+    fn dependencies_of_the_same_namespace_are_read() {
+        let body = json!({"spec": {"dependsOn": [{"name": "bp-a"}, {"name": "bp-b", "namespace": NAMESPACE},
+            {"name": "bp-c", "namespace": "other"}, 7, {}]}});
+        assert_eq!(read(&body).depends_on, BTreeSet::from(["bp-a".to_owned(), "bp-b".to_owned()]));
+    }
+
+    #[test]
+    fn the_chart_and_its_repository_are_its_sources() {
+        let names = |body: &Value| read(body).sources.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut body =
+            json!({"spec": {"chart": {"spec": {"sourceRef": {"kind": "HelmRepository", "name": "openova"}}}}});
+        assert_eq!(names(&body), ["HelmChart flux-system-bp-x", "HelmRepository openova"]);
+        body["status"] = json!({"helmChart": "flux-system/other"});
+        assert_eq!(names(&body), ["HelmChart other", "HelmRepository openova"]);
+        let by_reference = json!({"spec": {"chartRef": {"kind": "OCIRepository", "name": "bp-x"}}});
+        assert_eq!(names(&by_reference), ["OCIRepository bp-x"]);
     }
 }

@@ -1,11 +1,14 @@
-//! One watch from its start to its end: feeds the board, tells what changed, and asks the board whether that was all.
+//! One watch from its start to its end: feeds its state, tells what changed, and asks whether that was all.
 
+use super::conditions::Conditions;
 use super::feed::{News, Topic};
+use super::flux_object::{FluxKind, FluxObject};
+use super::flux_state::Patience;
 use super::inventory::{self, Inventory};
-use super::judge::{Board, Change, Verdict, id};
+use super::judge::{Change, Verdict, WatchState, id};
 use super::release::Release;
 use super::trouble::{Kind, Trouble};
-use super::{Ended, NAMESPACE, Observation, Stopped, WatchSettings, client, feed, log_tail};
+use super::{Ended, NAMESPACE, Observation, Remark, Stopped, WatchSettings, client, feed, log_tail};
 use catalyst_domain::kubeconfig::Kubeconfig;
 use catalyst_domain::{Level, Outcome, Timestamp};
 use kube::api::{Api, DynamicObject};
@@ -15,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// News on their way to the board. When it is full the feeds wait, and with them the API server.
+/// News on their way to the state. When it is full the feeds wait, and with them the API server.
 const QUEUE: usize = 64;
 
 /// How often a lasting trouble is told again. Silence for an hour was C-5.
@@ -47,15 +50,17 @@ pub async fn watch(
     let (send, news) = mpsc::channel(QUEUE);
     // Dropped with this call, and the tasks with it.
     let mut tasks = JoinSet::new();
-    let releases = Api::namespaced_with(client.clone(), NAMESPACE, &feed::releases());
-    let kits = Api::namespaced_with(client.clone(), NAMESPACE, &feed::kustomizations());
-    let only_kit = Some(format!("metadata.name={}", inventory::KUSTOMIZATION));
-    tasks.spawn(feed::follow(Topic::Releases, releases, None, settings.request_timeout, send.clone()));
-    tasks.spawn(feed::follow(Topic::Kit, kits, only_kit, settings.request_timeout, send));
+    for topic in Topic::all() {
+        let apis = topic.kinds().iter().map(|kind| Api::namespaced_with(client.clone(), NAMESPACE, kind)).collect();
+        tasks.spawn(feed::follow(topic, apis, settings.request_timeout, send.clone()));
+    }
+    drop(send);
     tasks.spawn(log_tail::follow(client, settings.request_timeout, out.clone()));
 
-    let watch =
-        Watch { board: Board::new(settings.expected, settings.settle), started: Instant::now(), outage: None, out };
+    let patience =
+        Patience { settle: settings.settle, source: settings.source_patience, refusal: settings.refusal_patience };
+    let state = WatchState::new(settings.expected, patience);
+    let watch = Watch { state, started: Instant::now(), outage: None, out };
     tokio::select! {
         biased;
         () = stop.cancelled() => Err(Stopped),
@@ -72,7 +77,7 @@ struct Outage {
 }
 
 struct Watch {
-    board: Board,
+    state: WatchState,
     started: Instant,
     outage: Option<Outage>,
     out: mpsc::Sender<Observation>,
@@ -82,32 +87,39 @@ impl Watch {
     async fn run(mut self, mut news: mpsc::Receiver<(Topic, News)>, timeout: Duration) -> Result<Ended, Stopped> {
         let mut deadline = std::pin::pin!(tokio::time::sleep(timeout));
         loop {
-            let look = match self.board.judge(self.started.elapsed()) {
-                Verdict::Ready => return Ok(self.end(Outcome::Ready)),
-                Verdict::Failed(why) => return Ok(self.end(Outcome::Failed(why))),
-                Verdict::Wait(look) => look.unwrap_or(timeout),
+            let now = self.started.elapsed();
+            let look = match self.state.judge(now) {
+                Verdict::Ready => return self.end(Outcome::Ready).await,
+                Verdict::Failed(why) => return self.end(Outcome::Failed(why)).await,
+                Verdict::Wait(look) => [look, self.state.next(now)].into_iter().flatten().min().unwrap_or(timeout),
             };
             let look = self.started.checked_add(look).unwrap_or_else(Instant::now);
             tokio::select! {
                 biased;
                 () = &mut deadline => {
                     let why = self.out_of_time();
-                    return Ok(self.end(Outcome::Failed(why)));
+                    return self.end(Outcome::Failed(why)).await;
                 }
                 () = self.out.closed() => return Err(Stopped),
                 next = news.recv() => match next {
                     Some((Topic::Releases, news)) => self.releases(news).await?,
-                    Some((Topic::Kit, news)) => self.kit(news).await?,
+                    Some((Topic::Flux(kind), news)) => self.objects(kind, news).await?,
                     // The feeds end only with this call.
                     None => return Err(Stopped),
                 },
-                () = tokio::time::sleep_until(look) => {}
+                () = tokio::time::sleep_until(look) => {
+                    let changes = self.state.refresh(self.started.elapsed());
+                    self.tell_all(changes).await?;
+                }
             }
         }
     }
 
-    fn end(&self, outcome: Outcome) -> Ended {
-        Ended { outcome, components: self.board.states() }
+    /// Tells what was held back as a blink, so that the last entry of each component is its state.
+    async fn end(&mut self, outcome: Outcome) -> Result<Ended, Stopped> {
+        let changes = self.state.held_back();
+        self.tell_all(changes).await?;
+        Ok(Ended { outcome, components: self.state.states() })
     }
 
     async fn releases(&mut self, news: News) -> Result<(), Stopped> {
@@ -115,53 +127,88 @@ impl Watch {
         let changes = match news {
             News::Listed(objects) => {
                 self.in_sight(objects.len()).await?;
+                objects.iter().for_each(|object| self.state.note_time(newest_time(object)));
                 let releases: Vec<Release> = objects.iter().map(release).collect();
-                self.board.list(&releases, now)
+                self.state.list(&releases, now)
             }
-            News::Applied(object) => self.board.update(&release(&object), now).into_iter().collect(),
-            News::Deleted(name) => self.board.remove(&name, now).into_iter().collect(),
+            News::Applied(object) => {
+                self.state.note_time(newest_time(&object));
+                self.state.update(&release(&object), now)
+            }
+            News::Deleted(name) => self.state.remove(&name, now),
             News::Cut => {
-                self.board.lose_sight(now);
+                self.state.lose_sight(now);
                 return Ok(());
             }
             News::Failed(trouble) => {
-                self.board.lose_sight(now);
+                self.state.lose_sight(now);
                 return self.trouble(trouble).await;
             }
         };
+        self.tell_all(changes).await
+    }
+
+    /// What the releases come from. Nothing about it is a trouble of the watch: a cluster may not have it, or not tell.
+    async fn objects(&mut self, kind: FluxKind, news: News) -> Result<(), Stopped> {
+        let now = self.started.elapsed();
+        let of_kit = |object: &DynamicObject| object.metadata.name.as_deref() == Some(inventory::KUSTOMIZATION);
+        let (changes, inventory) = match news {
+            News::Listed(objects) => {
+                objects.iter().for_each(|object| self.state.note_time(newest_time(object)));
+                let kit = objects.iter().find(|object| of_kit(object));
+                let inventory = kit.map_or(Inventory::Absent, |kit| inventory::read(&kit.data));
+                let objects = objects.iter().map(|object| flux_object(kind, object)).collect();
+                (self.state.list_objects(kind, objects, now), Some(inventory))
+            }
+            News::Applied(object) => {
+                self.state.note_time(newest_time(&object));
+                let inventory = of_kit(&object).then(|| inventory::read(&object.data));
+                (self.state.update_object(flux_object(kind, &object), now), inventory)
+            }
+            News::Deleted(name) => {
+                self.state.flux.remove(kind, &name);
+                (Vec::new(), (name == inventory::KUSTOMIZATION).then_some(Inventory::Absent))
+            }
+            // The releases come over the same connection and tell of its end.
+            News::Cut => {
+                self.state.flux.lose_sight(kind);
+                (Vec::new(), None)
+            }
+            News::Failed(trouble) => match trouble.kind {
+                Kind::Absent | Kind::Forbidden => {
+                    self.state.flux.forget(kind);
+                    (Vec::new(), Some(Inventory::Absent))
+                }
+                Kind::Expired | Kind::Unreachable => {
+                    self.state.flux.lose_sight(kind);
+                    (Vec::new(), None)
+                }
+            },
+        };
+        if let Some(inventory) = inventory.filter(|_| kind == FluxKind::Kustomization)
+            && let Some(message) = self.state.expect(inventory, now)
+        {
+            self.send(Observation::Remark { level: Level::Info, message }).await?;
+        }
+        self.tell_all(changes).await
+    }
+
+    async fn tell_all(&mut self, changes: Vec<Change>) -> Result<(), Stopped> {
         for change in changes {
             self.tell(change).await?;
         }
         Ok(())
     }
 
-    async fn kit(&mut self, news: News) -> Result<(), Stopped> {
-        let now = self.started.elapsed();
-        let (inventory, fault) = match news {
-            News::Listed(objects) => objects.first().map_or((Inventory::Absent, None), kit),
-            News::Applied(object) => kit(&object),
-            News::Deleted(_) => (Inventory::Absent, None),
-            // The releases come over the same connection and tell of its end.
-            News::Cut => return Ok(()),
-            News::Failed(trouble) => match trouble.kind {
-                Kind::Absent | Kind::Forbidden => (Inventory::Absent, None),
-                Kind::Expired | Kind::Unreachable => return Ok(()),
-            },
-        };
-        if let Some(message) = self.board.expect(inventory, fault, now) {
-            self.send(Observation::Remark { level: Level::Info, message }).await?;
-        }
-        Ok(())
-    }
-
     async fn tell(&self, change: Change) -> Result<(), Stopped> {
         let observation = match change {
+            Change::Remark(Remark { level, message }) => Observation::Remark { level, message },
             Change::Removed(name) => {
                 let message = format!("The release {name} was removed from the cluster.");
                 Observation::Remark { level: Level::Info, message }
             }
             Change::State(name) => {
-                let Some(seen) = self.board.get(&name) else { return Ok(()) };
+                let Some(seen) = self.state.get(&name) else { return Ok(()) };
                 Observation::Component {
                     id: id(&name).to_owned(),
                     namespace: seen.namespace.clone(),
@@ -181,7 +228,7 @@ impl Watch {
         let message = match self.outage.take() {
             Some(Outage { kind: Kind::Unreachable, .. }) => format!("The cluster answers; it has {count} releases."),
             Some(_) => format!("Flux's releases can be read now; there are {count}."),
-            None if !self.board.has_seen() => format!("The cluster answers; it has {count} releases."),
+            None if !self.state.has_seen() => format!("The cluster answers; it has {count} releases."),
             None => return Ok(()),
         };
         self.send(Observation::Remark { level: Level::Info, message }).await
@@ -221,7 +268,7 @@ impl Watch {
     }
 
     fn out_of_time(&self) -> String {
-        let seen = self.board.has_seen();
+        let seen = self.state.has_seen();
         match &self.outage {
             Some(Outage { kind: Kind::Unreachable, why, .. }) if !seen => {
                 format!("the time is up and the cluster could not be reached: {why}")
@@ -234,10 +281,10 @@ impl Watch {
                 let since = catalyst_domain::event::seconds(*since);
                 format!(
                     "the time is up and the cluster is out of sight since {since}: {why}; before that: {}",
-                    self.board.shortfall()
+                    self.state.shortfall()
                 )
             }
-            None if seen => format!("the time is up: {}", self.board.shortfall()),
+            None if seen => format!("the time is up: {}", self.state.shortfall()),
             None => "the time is up before the cluster gave an answer".to_owned(),
         }
     }
@@ -254,9 +301,16 @@ fn release(object: &DynamicObject) -> Release {
     Release::read(name, namespace, metadata.generation, &object.data)
 }
 
-/// The inventory, and why the Kustomization is not ready.
-fn kit(object: &DynamicObject) -> (Inventory, Option<String>) {
-    let kit = release(object);
-    let fault = kit.condition("Ready").filter(|c| c.status == "False").map(|c| format!("{} ({})", c.message, c.reason));
-    (inventory::read(&object.data), fault)
+fn flux_object(kind: FluxKind, object: &DynamicObject) -> FluxObject {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    FluxObject::read(kind, name, object.metadata.generation, &object.data)
+}
+
+/// The newest time of the cluster's clock in an object.
+fn newest_time(object: &DynamicObject) -> Option<Timestamp> {
+    let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let written =
+        object.metadata.managed_fields.iter().flatten().filter_map(|entry| entry.time.as_ref()).map(|time| time.0);
+    let told = Conditions::read(None, &object.data).list.into_iter().filter_map(|condition| condition.since);
+    created.into_iter().chain(written).chain(told).max()
 }

@@ -3,9 +3,13 @@
 //! Pure. The wire names and levels are those of API.md section 5; the differences to its table are C-6: generations,
 //! `Stalled`, `Reconciling`, suspended releases, sources that are not there yet, and remediation.
 
-use super::release::{Condition, Release};
-use super::{MAX_TEXT, shorten};
+use super::conditions::Condition;
+use super::fault::{Cause, cause, without_credentials};
+use super::flux_object::FluxKind;
+use super::release::Release;
+use super::{MAX_TEXT, NAMESPACE, shorten};
 use catalyst_domain::Level;
+use std::collections::BTreeSet;
 
 /// State of a component, by its name on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +73,37 @@ pub(super) struct View {
     pub(super) message: String,
 }
 
+/// Names that are read of one message.
+const MAX_NAMED: usize = 10;
+
+/// What a release waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Other releases: those of its namespace that the message names.
+    Dependency(BTreeSet<String>),
+    /// Its chart.
+    Source,
+}
+
+/// What helm-controller does with a release at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activity {
+    /// Nothing, or it told the outcome.
+    Idle,
+    /// It has begun, and `Ready` is `Unknown`: it checks what the release needs.
+    Prerequisites,
+    /// It runs Helm.
+    Helm,
+}
+
+/// What one look at a release comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) view: View,
+    pub(super) wait: Option<Wait>,
+    pub(super) activity: Activity,
+}
+
 /// Reasons of `Ready=False` that mean a failed release. From helm-controller's `api/v2/condition_types.go`; the pull
 /// and load errors are names of earlier versions, `RetriesExceeded` and `MissingRollbackTarget` of `Stalled`.
 const FAILED: [&str; 14] = [
@@ -88,48 +123,68 @@ const FAILED: [&str; 14] = [
     "ChartLoadError",
 ];
 
-const WORKING: [&str; 5] =
-    ["Progressing", "ProgressingWithRetry", "ReconcileStarted", "DependencyNotReady", "SourceNotReady"];
+const WORKING: [&str; 3] = ["Progressing", "ProgressingWithRetry", "ReconcileStarted"];
 
 /// Reads the state of a release.
-pub(super) fn derive(release: &Release) -> View {
-    let is_true = |kind: &str| release.condition(kind).filter(|c| c.status == "True" && release.is_current(c));
+pub(super) fn derive(release: &Release) -> Reading {
+    let conditions = &release.conditions;
     if release.suspended {
         let message = "Suspended: Flux does not reconcile this release until it is resumed.";
-        return view(ComponentState::Degraded, Motion::Still, "Suspended", message.to_owned());
+        return settled(view(ComponentState::Degraded, Motion::Still, "Suspended", message.to_owned()));
     }
-    if let Some(stalled) = is_true("Stalled") {
-        return spoken(ComponentState::Failed, Motion::Still, stalled);
+    if let Some(stalled) = conditions.get_true("Stalled") {
+        return settled(spoken(ComponentState::Failed, Motion::Still, stalled));
     }
-    let Some(ready) = release.condition("Ready") else {
-        return silent(ComponentState::Pending, Motion::Still, "");
+    let Some(ready) = conditions.get("Ready") else {
+        return settled(silent(ComponentState::Pending, Motion::Still, ""));
     };
-    if !release.is_current(ready) || (ready.status == "True" && !release.is_observed()) {
+    if !conditions.is_current(ready) || (ready.status == "True" && !conditions.is_observed()) {
         let message = "The release changed; Flux has not worked off its current generation.";
-        return view(ComponentState::Installing, Motion::Moving, &ready.reason, message.to_owned());
+        return settled(view(ComponentState::Installing, Motion::Moving, &ready.reason, message.to_owned()));
     }
-    let motion = if is_true("Reconciling").is_some() { Motion::Moving } else { Motion::Still };
+    let motion = if conditions.get_true("Reconciling").is_some() { Motion::Moving } else { Motion::Still };
     match ready.status.as_str() {
-        "True" => spoken(ComponentState::Installed, Motion::Still, ready),
-        "Unknown" => spoken(ComponentState::Installing, Motion::Moving, ready),
+        "True" => settled(spoken(ComponentState::Installed, Motion::Still, ready)),
+        "Unknown" => {
+            let runs_helm = ready.message.to_lowercase().starts_with("running '");
+            let activity = if runs_helm { Activity::Helm } else { Activity::Prerequisites };
+            let view = spoken(ComponentState::Installing, Motion::Moving, ready);
+            Reading { view, wait: None, activity }
+        }
         "False" => not_ready(ready, motion),
-        _ => silent(ComponentState::Pending, Motion::Still, &ready.reason),
+        _ => settled(silent(ComponentState::Pending, Motion::Still, &ready.reason)),
     }
 }
 
+fn settled(view: View) -> Reading {
+    Reading { view, wait: None, activity: Activity::Idle }
+}
+
 /// The message is looked at before the reason: Flux's versions name the same wait differently.
-fn not_ready(ready: &Condition, motion: Motion) -> View {
+fn not_ready(ready: &Condition, motion: Motion) -> Reading {
     let message = ready.message.to_lowercase();
+    let reason = ready.reason.as_str();
+    let waiting = |view, wait| Reading { view, wait: Some(wait), activity: Activity::Idle };
     if waits_for_dependency(&message) {
-        return spoken(ComponentState::Pending, Motion::Still, ready);
+        let view = spoken(ComponentState::Pending, Motion::Still, ready);
+        return waiting(view, Wait::Dependency(named_releases(&ready.message)));
     }
-    if waits_for_source(&message) || WORKING.contains(&ready.reason.as_str()) {
-        return spoken(ComponentState::Installing, Motion::Moving, ready);
+    if waits_for_source(reason, &message) {
+        let mut view = spoken(ComponentState::Installing, Motion::Moving, ready);
+        view.message = format!("Waiting for its source: {}", view.message);
+        return waiting(view, Wait::Source);
     }
-    if FAILED.contains(&ready.reason.as_str()) {
-        return spoken(ComponentState::Failed, motion, ready);
+    if reason == "DependencyNotReady" {
+        let view = spoken(ComponentState::Installing, Motion::Moving, ready);
+        return waiting(view, Wait::Dependency(BTreeSet::new()));
     }
-    spoken(ComponentState::Degraded, motion, ready)
+    if WORKING.contains(&reason) {
+        return settled(spoken(ComponentState::Installing, Motion::Moving, ready));
+    }
+    if FAILED.contains(&reason) {
+        return settled(spoken(ComponentState::Failed, motion, ready));
+    }
+    settled(spoken(ComponentState::Degraded, motion, ready))
 }
 
 fn waits_for_dependency(message: &str) -> bool {
@@ -137,19 +192,28 @@ fn waits_for_dependency(message: &str) -> bool {
         || (message.contains("unable to get '") && message.contains("dependency"))
 }
 
-fn waits_for_source(message: &str) -> bool {
-    message.contains("source not ready")
-        || (message.contains("is not ready")
-            && ["helmchart '", "ocirepository '", "helmrepository '", "gitrepository '"]
-                .iter()
-                .any(|kind| message.contains(kind)))
+/// The releases of our namespace in `'<namespace>/<name>'`. Flux names the first that is not ready.
+fn named_releases(message: &str) -> BTreeSet<String> {
+    let paths = message.split('\'').skip(1).step_by(2).take(MAX_NAMED).filter_map(|path| path.split_once('/'));
+    paths.filter(|(namespace, _)| *namespace == NAMESPACE).map(|(_, name)| name.to_owned()).collect()
+}
+
+fn waits_for_source(reason: &str, message: &str) -> bool {
+    let names_kind = ["helmchart '", "ocirepository '", "helmrepository '", "gitrepository '"];
+    reason == "SourceNotReady"
+        || message.contains("source not ready")
+        // The release is looked at before its HelmChart is in helm-controller's cache.
+        || message.contains("could not get source object")
+        // source-controller, which has the chart, does not answer yet.
+        || (message.contains("could not load chart") && cause(FluxKind::HelmChart, reason, message) == Cause::Unreachable)
+        || (message.contains("is not ready") && names_kind.iter().any(|kind| message.contains(kind)))
 }
 
 fn spoken(state: ComponentState, motion: Motion, condition: &Condition) -> View {
     if condition.message.is_empty() {
         return silent(state, motion, &condition.reason);
     }
-    view(state, motion, &condition.reason, shorten(&condition.message, MAX_TEXT))
+    view(state, motion, &condition.reason, shorten(&without_credentials(&condition.message), MAX_TEXT))
 }
 
 fn silent(state: ComponentState, motion: Motion, reason: &str) -> View {

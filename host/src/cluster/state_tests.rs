@@ -23,7 +23,7 @@ fn with(mut body: Value, kind: &str, reason: &str, generation: i64) -> Value {
 
 #[track_caller]
 fn check(body: &Value, state: ComponentState, motion: Motion) {
-    let view = derive(&release(body));
+    let view = derive(&release(body)).view;
     assert_eq!((view.state, view.motion), (state, motion), "{body}");
     assert!(!view.message.is_empty());
 }
@@ -75,12 +75,49 @@ fn c6_a_source_that_is_not_there_yet_is_normal() {
 }
 
 #[test]
+fn t11_a_source_that_is_not_in_the_cache_yet_is_waited_for() {
+    for message in [
+        "could not get Source object: helmcharts.source.toolkit.fluxcd.io \"flux-system-bp-x\" not found",
+        "could not get Source object: OCIRepository.source.toolkit.fluxcd.io \"bp-x\" not found",
+        "Could not get Source object: context deadline exceeded",
+        "Could not load chart: GET http://source-controller.flux-system.svc.cluster.local./x.tgz giving up after 10 attempt(s): \
+         dial tcp 10.43.0.7:80: connect: connection refused",
+    ] {
+        let body = ready("False", "ArtifactFailed", message);
+        check(&body, Installing, Moving);
+        assert_eq!(derive(&release(&body)).wait, Some(Wait::Source), "{message}");
+        assert!(derive(&release(&body)).view.message.starts_with("Waiting for its source: "), "{message}");
+    }
+    let broken = "Could not load chart: checksum of x.tgz does not match";
+    check(&ready("False", "ArtifactFailed", broken), Failed, Still);
+}
+
+#[test]
+fn t9_what_a_release_waits_for_is_read_from_its_message() {
+    let wait = |reason, message| derive(&release(&ready("False", reason, message))).wait;
+    let named = |names: &[&str]| Some(Wait::Dependency(names.iter().map(|name| (*name).to_owned()).collect()));
+    let reason = "DependencyNotReady";
+    assert_eq!(wait(reason, "dependency 'flux-system/bp-y' is not ready"), named(&["bp-y"]));
+    assert_eq!(
+        wait(reason, "dependency 'flux-system/bp-y' is not ready according to readyExpr eval"),
+        named(&["bp-y"])
+    );
+    assert_eq!(wait(reason, "unable to get 'flux-system/bp-y' dependency: not found"), named(&["bp-y"]));
+    assert_eq!(wait(reason, "dependency 'other/bp-y' is not ready"), named(&[]));
+    assert_eq!(wait(reason, "…"), named(&[]));
+    assert_eq!(wait("InstallFailed", "no"), None);
+    let activity = |message| derive(&release(&ready("Unknown", "Progressing", message))).activity;
+    assert_eq!(activity("Fulfilling prerequisites"), Activity::Prerequisites);
+    assert_eq!(activity("Running 'install' action with timeout of 5m0s"), Activity::Helm);
+}
+
+#[test]
 fn c6_remediation_and_stalled_are_failures() {
     for reason in ["RollbackFailed", "RollbackSucceeded", "UninstallFailed", "UninstallSucceeded", "RetriesExceeded"] {
         check(&ready("False", reason, "no"), Failed, Still);
     }
     check(&with(ready("Unknown", "Progressing", ""), "Stalled", "RetriesExceeded", 2), Failed, Still);
-    let view = derive(&release(&with(ready("False", "InstallFailed", "no"), "Stalled", "RetriesExceeded", 2)));
+    let view = derive(&release(&with(ready("False", "InstallFailed", "no"), "Stalled", "RetriesExceeded", 2))).view;
     assert_eq!((view.reason.as_str(), view.message.as_str()), ("RetriesExceeded", "said so"));
     // Stalled on the spec before this one.
     check(&with(ready("Unknown", "Progressing", ""), "Stalled", "RetriesExceeded", 1), Installing, Moving);
@@ -116,12 +153,12 @@ fn c6_a_suspended_release_is_not_installed() {
     let mut body = ready("True", "InstallSucceeded", "ok");
     body["spec"] = json!({"suspend": true});
     check(&body, Degraded, Still);
-    assert!(derive(&release(&body)).message.contains("Suspended"));
+    assert!(derive(&release(&body)).view.message.contains("Suspended"));
 }
 
 #[test]
 fn a_huge_message_is_cut_on_a_characters_border() {
-    let view = derive(&release(&ready("False", "InstallFailed", &"ü".repeat(100_000))));
+    let view = derive(&release(&ready("False", "InstallFailed", &"ü".repeat(100_000)))).view;
     assert!(view.message.len() <= MAX_TEXT + '…'.len_utf8());
     assert!(view.message.ends_with('…'));
 }

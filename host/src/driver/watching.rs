@@ -9,9 +9,11 @@ use catalyst_store::KubeconfigError;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::Instrument;
 
-/// Shortest watch beside the quiet time that ends one: enough to connect and list.
+/// Time beside the quiet time that a watch has after a downtime, however little of its budget is left: enough to connect and
+/// list.
 const LOOK: Duration = Duration::from_secs(60);
 /// Observations on their way to the log.
 const QUEUE: usize = 256;
@@ -26,6 +28,7 @@ impl Hand {
         };
         self.say(phase::MONITOR, Level::Info, "the kubeconfig is there; watching the new cluster's releases").await;
         let settings = self.watch_settings(&record);
+        let begun = Instant::now();
         let address = match self.server_address(&kubeconfig, &record, settings.timeout).await {
             Ok(address) => address,
             Err(None) => return,
@@ -33,7 +36,9 @@ impl Hand {
         };
         let (out, seen) = mpsc::channel(QUEUE);
         let scribe = tokio::spawn(self.clone().observe(seen).in_current_span());
-        let settings = WatchSettings { address, ..settings };
+        // One budget for the name and for the cluster.
+        let timeout = settings.timeout.saturating_sub(begun.elapsed());
+        let settings = WatchSettings { address, timeout, ..settings };
         let ended = cluster::watch(&kubeconfig, settings, out, self.stop.clone()).await;
         if let Err(error) = scribe.await {
             tracing::error!(deployment.id = %self.id, %error, "the scribe of a watch broke");
@@ -64,9 +69,10 @@ impl Hand {
         let settings = &self.driver.settings;
         let since = record.phase1_started_at.unwrap_or_else(Timestamp::now);
         let gone = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
+        // However long the process was down: a cluster is looked at before it is judged.
+        let after_downtime = (since < self.driver.started).then(|| settings.phase1_settle.saturating_add(LOOK));
         WatchSettings {
-            // However long the process was down: a cluster is looked at before it is judged.
-            timeout: settings.phase1_timeout.saturating_sub(gone).max(settings.phase1_settle + LOOK),
+            timeout: time_left(settings.phase1_timeout, gone, after_downtime),
             settle: settings.phase1_settle,
             expected: settings.phase1_expected,
             proxy: proxy::choice(&settings.proxy),
@@ -92,6 +98,11 @@ impl Hand {
     }
 }
 
+/// What is left of a budget: the operator's, and no second more, but for what is granted after a downtime.
+fn time_left(budget: Duration, gone: Duration, after_downtime: Option<Duration>) -> Duration {
+    budget.saturating_sub(gone).max(after_downtime.unwrap_or_default())
+}
+
 fn entry(observation: Observation) -> Entry {
     let now = Timestamp::now();
     match observation {
@@ -111,5 +122,20 @@ fn entry(observation: Observation) -> Entry {
             let text = format!("the cluster has not answered since {}: {why}", seconds(since));
             Entry::new(now, phase::MONITOR, Level::Warn, text)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_the_operators_and_a_minute_is_granted_only_after_a_downtime() {
+        let s = Duration::from_secs;
+        assert_eq!(time_left(s(4), s(0), None), s(4));
+        assert_eq!(time_left(s(4), s(3), None), s(1));
+        assert_eq!(time_left(s(4), s(60), None), s(0));
+        assert_eq!(time_left(s(4), s(60), Some(s(90))), s(90));
+        assert_eq!(time_left(s(3600), s(60), Some(s(90))), s(3540));
     }
 }

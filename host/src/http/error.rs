@@ -339,7 +339,9 @@ fn accept(error: AcceptError) -> (StatusCode, Problem) {
     use StatusCode as S;
     match error {
         AcceptError::Unknown => ApiError::UnknownDeployment.parts(),
-        AcceptError::Bearer(fault @ BearerFault::NoHash) => coded(S::FORBIDDEN, "no-bearer-hash", fault),
+        AcceptError::Bearer(fault @ (BearerFault::NoHash | BearerFault::Removed(_))) => {
+            coded(S::FORBIDDEN, "no-bearer-hash", fault)
+        }
         AcceptError::Bearer(fault @ BearerFault::Invalid) => coded(S::FORBIDDEN, "invalid-bearer", fault),
         AcceptError::AlreadySet { same } => {
             let detail = "a kubeconfig was already accepted for this deployment";
@@ -357,7 +359,7 @@ fn accept(error: AcceptError) -> (StatusCode, Problem) {
 fn kubeconfig(error: KubeconfigError) -> (StatusCode, Problem) {
     match error {
         KubeconfigError::Unknown => ApiError::UnknownDeployment.parts(),
-        KubeconfigError::NotYet => coded(StatusCode::CONFLICT, "not-implemented", error),
+        KubeconfigError::NotYet | KubeconfigError::Destroyed => coded(StatusCode::CONFLICT, "not-implemented", error),
         KubeconfigError::Unchecked => coded(StatusCode::CONFLICT, "kubeconfig-unchecked", error),
         KubeconfigError::Refused(_) => coded(StatusCode::CONFLICT, "kubeconfig-refused", error),
         KubeconfigError::FileMissing => coded(StatusCode::CONFLICT, "kubeconfig-file-missing", error),

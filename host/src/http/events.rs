@@ -35,7 +35,7 @@ pub async fn events(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response,
     // The record first: a terminal one was preceded by its last entries, so they are in what is read next.
     let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     let count = app.store.count(&id).await?;
-    let state = wire::State::new(&record, count);
+    let state = wire::State::of(&*app.store, &record, count).await;
     let pages = Pages { store: app.store.clone(), id, sent: 0, count };
     // Once by itself: a log that cannot be read is an error and no broken answer.
     let (first, pages) = pages.next().await?;

@@ -19,5 +19,5 @@ pub async fn get(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<wire::S
             0
         }
     };
-    Ok(Json(wire::State::new(&record, count)))
+    Ok(Json(wire::State::of(&*app.store, &record, count).await))
 }

@@ -91,7 +91,7 @@ impl Viewer {
             if record.status.is_terminal() {
                 self.at = Stage::Ended;
                 let count = self.store.count(&self.id).await.unwrap_or(self.after);
-                let state = wire::State::new(&record, count);
+                let state = wire::State::of(&*self.store, &record, count).await;
                 return Some(frame("done", &state));
             }
             tokio::select! {

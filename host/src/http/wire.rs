@@ -3,6 +3,7 @@
 use catalyst_domain::dns::PoolDns;
 use catalyst_domain::event::seconds;
 use catalyst_domain::{Creator, DeploymentId, Finding, Record, ResultInfo, SecretValue, Status};
+use catalyst_store::Store;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -32,7 +33,7 @@ pub struct State {
     finished_at: Option<String>,
     /// Entries of its log.
     num_events: u64,
-    /// Why it failed, in plain words; absent otherwise.
+    /// Why it failed, in plain words; of one that is `ready`, what is wrong with what is kept of it. Absent otherwise.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
     error: String,
@@ -115,8 +116,20 @@ pub struct Problem {
 }
 
 impl State {
-    /// The answer for a record with so many log entries.
-    pub fn new(record: &Record, num_events: u64) -> Self {
+    /// The answer for a record with so many log entries, as it is kept in this store.
+    pub async fn of(store: &dyn Store, record: &Record, num_events: u64) -> Self {
+        // Before the end a missing file shows by itself: the watch needs it.
+        let state = Self::new(record, num_events);
+        if !record.status.is_terminal() || !store.kubeconfig_missing(&record.id).await {
+            return state;
+        }
+        let file = state.result.as_ref().map(|result| result.kubeconfig_path.as_str()).unwrap_or_default();
+        let missing = missing_kubeconfig(file);
+        let error = if state.error.is_empty() { missing } else { format!("{}; {missing}", state.error) };
+        Self { error, ..state }
+    }
+
+    fn new(record: &Record, num_events: u64) -> Self {
         let result = record.result.as_ref().map(|result| ResultInfo {
             // Clients need to know that it is there, not where it lies on our disk.
             kubeconfig_path: base_name(&result.kubeconfig_path),
@@ -138,6 +151,13 @@ impl State {
             dns: record.dns.clone(),
         }
     }
+}
+
+fn missing_kubeconfig(file: &str) -> String {
+    format!(
+        "the kubeconfig file {file} is missing from the folder of kubeconfigs (CATALYST_KUBECONFIGS_DIR), or cannot be read: put \
+         it back from a backup, or read /etc/rancher/k3s/k3s.yaml on the first control-plane server"
+    )
 }
 
 fn base_name(path: &str) -> String {

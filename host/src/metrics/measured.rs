@@ -187,6 +187,10 @@ impl Store for Measured {
         self.inner.kubeconfig_present(id)
     }
 
+    async fn kubeconfig_missing(&self, id: &DeploymentId) -> bool {
+        self.inner.kubeconfig_missing(id).await
+    }
+
     async fn put_run_secrets(&self, id: &DeploymentId, secrets: RunSecrets) -> Result<RunSecretsKept, StorageError> {
         self.took("put_run_secrets", self.inner.put_run_secrets(id, secrets)).await
     }

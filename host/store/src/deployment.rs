@@ -4,8 +4,16 @@ use crate::append::Log;
 use crate::{Numbered, Progress};
 use arc_swap::ArcSwap;
 use catalyst_domain::Record;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::watch;
+
+/// How long the answer counts to whether a file is there, in milliseconds.
+const FRESH: u64 = 1000;
+
+/// Where the times of [`FileCheck`] count from.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Nobody sees a record here that is not on disk.
 #[derive(Debug)]
@@ -16,7 +24,32 @@ pub(crate) struct Deployment {
     /// Held while OpenTofu's state, its lock or the bundle is read or written.
     pub(crate) state: Arc<tokio::sync::Mutex<()>>,
     pub(crate) log: Log,
+    /// Whether the file of the kubeconfig is there.
+    pub(crate) kubeconfig_file: FileCheck,
     progress: Mutex<Announced>,
+}
+
+/// What the last look at a file found, for a short time. One word, because there is one for each deployment.
+#[derive(Debug, Default)]
+pub(crate) struct FileCheck(AtomicU64);
+
+impl FileCheck {
+    /// Whether the file is missing, where that was looked at just now.
+    pub(crate) fn known(&self) -> Option<bool> {
+        let noted = self.0.load(Ordering::Relaxed);
+        let fresh = noted > 0 && millis().saturating_sub(noted >> 1) < FRESH;
+        fresh.then_some(noted & 1 == 1)
+    }
+
+    /// Notes what a look found.
+    pub(crate) fn note(&self, missing: bool) {
+        self.0.store((millis() << 1) | u64::from(missing), Ordering::Relaxed);
+    }
+}
+
+/// Milliseconds of this process, from one on: zero means that nothing was noted.
+fn millis() -> u64 {
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX >> 1).saturating_add(1)
 }
 
 /// How far a deployment is, and the channel to those who wait for more. Most deployments have ended and nobody waits, so the
@@ -35,6 +68,7 @@ impl Deployment {
             facts: Arc::default(),
             state: Arc::default(),
             log,
+            kubeconfig_file: FileCheck::default(),
             progress: Mutex::default(),
         }
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use catalyst_domain::kubeconfig::authorise;
-use catalyst_domain::{DeploymentId, Entry, Fact, Record, Timestamp};
+use catalyst_domain::{DeploymentId, Entry, Fact, Record, Status, Timestamp};
 use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
@@ -158,6 +158,7 @@ impl Store for FileStore {
             record = reread.await.map_err(|_| KubeconfigError::FileMissing)??;
         }
         match &*record.kubeconfig_refusal {
+            _ if record.status == Status::Destroyed => return Err(KubeconfigError::Destroyed),
             _ if record.kubeconfig_checked => {}
             "" if record.has_kubeconfig() => return Err(KubeconfigError::Unchecked),
             "" => return Err(KubeconfigError::NotYet),
@@ -169,6 +170,22 @@ impl Store for FileStore {
 
     fn kubeconfig_present(&self, id: &DeploymentId) -> bool {
         self.get(id).is_some_and(|record| self.0.kubeconfigs.has(&record))
+    }
+
+    async fn kubeconfig_missing(&self, id: &DeploymentId) -> bool {
+        let Some(deployment) = self.0.find(id).filter(|deployment| deployment.record().has_kubeconfig()) else {
+            return false;
+        };
+        if let Some(missing) = deployment.kubeconfig_file.known() {
+            return missing;
+        }
+        // A disk that cannot be asked has lost nothing yet.
+        let look = self.blocking(move |inner| {
+            let missing = !inner.kubeconfigs.has(&deployment.record());
+            deployment.kubeconfig_file.note(missing);
+            missing
+        });
+        look.await.unwrap_or(false)
     }
 
     async fn put_run_secrets(&self, id: &DeploymentId, secrets: RunSecrets) -> Result<RunSecretsKept, StorageError> {

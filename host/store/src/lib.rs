@@ -143,6 +143,9 @@ pub enum KubeconfigError {
     /// None was handed in yet.
     #[error("no kubeconfig was handed in yet")]
     NotYet,
+    /// It went with the cluster that it opened.
+    #[error("this deployment is destroyed, and its kubeconfig with it: there is no cluster that it could open")]
+    Destroyed,
     /// One was handed in before the outputs were known, so nobody can tell whether its server is this cluster's.
     #[error(
         "a kubeconfig was handed in, but it is not known yet whether its server is this cluster's: that shows when OpenTofu's outputs are read"
@@ -221,6 +224,9 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the file that the record names is there: what [`catalyst_domain::restart::on_start`] asks. It reads the
     /// disk, so it is meant for the start of the process.
     fn kubeconfig_present(&self, id: &DeploymentId) -> bool;
+
+    /// Whether the record names a file that is not there. The disk is asked once a second at most for each deployment.
+    async fn kubeconfig_missing(&self, id: &DeploymentId) -> bool;
 
     /// Keeps the secrets of an interrupted run for its retry, instead of those that were kept before. They are on disk only
     /// sealed: without a key nothing is written.

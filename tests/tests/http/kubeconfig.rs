@@ -192,3 +192,51 @@ async fn e4_a_folder_that_cannot_be_used_is_a_503_until_it_can() {
     std::fs::remove_file(server.kubeconfig_file(&id(1)).parent().unwrap()).unwrap();
     assert_eq!(server.put(&id(1), Some(&right()), &kubeconfig("a")).await.status, 204, "it heals with the folder");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ready_deployment_whose_kubeconfig_file_is_gone_says_so_in_its_state() {
+    let with_file = |n, status| {
+        let mut record = applied(n, status);
+        record.result = Some(ResultInfo { kubeconfig_path: format!("{}.yaml", record.id), ..ResultInfo::default() });
+        record
+    };
+    let mut failed = with_file(3, Status::Failed);
+    failed.error = "1 failed component(s): a".to_owned();
+    let server = Server::with(&[with_file(1, Status::Ready), with_file(2, Status::Ready), failed]).await;
+    let path = |n| format!("/api/v1/deployments/{}", id(n));
+    assert_eq!(server.get(&path(2)).await.json().get("error"), None);
+    for n in [1, 3] {
+        std::fs::remove_file(server.kubeconfig_file(&id(n))).unwrap();
+    }
+    let state = server.get(&path(1)).await.json();
+    assert_eq!(state["status"], "ready", "{state}");
+    let error = state["error"].as_str().unwrap();
+    assert!(error.contains(&format!("{}.yaml is missing", id(1))) && error.contains("k3s.yaml"), "{error}");
+    assert_eq!(server.get(&format!("{}/events", path(1))).await.json()["state"], state);
+    let stream = server.get(&format!("{}/logs", path(1))).await.text();
+    assert!(stream.contains("event: done") && stream.contains("is missing"), "{stream}");
+    assert_eq!(server.on_disk(&id(1)).error, "", "the record says what was, and not what is on the disk");
+    let error = server.get(&path(3)).await.json()["error"].as_str().unwrap().to_owned();
+    assert!(error.starts_with("1 failed component(s): a; the kubeconfig file"), "{error}");
+    std::fs::write(server.kubeconfig_file(&id(1)), kubeconfig("stored")).unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while server.get(&path(1)).await.json().get("error").is_some() {
+        assert!(std::time::Instant::now() < until, "it does not see that the file is back");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kubeconfig_of_a_destroyed_deployment_has_words_of_its_own() {
+    let server = Server::with(&[record(1, Status::Destroyed), record(2, Status::Failed)]).await;
+    let path = |n| format!("/api/v1/deployments/{}/kubeconfig", id(n));
+    let (gone, not_yet) = (server.get(&path(1)).await, server.get(&path(2)).await);
+    for reply in [&gone, &not_yet] {
+        assert_eq!(reply.refusal(), (409, "not-implemented".into()));
+    }
+    assert!(gone.json()["detail"].as_str().unwrap().contains("is destroyed"), "{}", gone.text());
+    assert_ne!(gone.json()["detail"], not_yet.json()["detail"]);
+    let late = server.put(&id(1), Some(&right()), &kubeconfig("late")).await;
+    assert_eq!(late.refusal(), (403, "no-bearer-hash".into()));
+    assert!(late.json()["detail"].as_str().unwrap().contains("is destroyed"), "{}", late.text());
+}

@@ -50,7 +50,9 @@ async fn a_ready_deployment_is_destroyed_and_nothing_of_it_stays() {
     let names: Vec<String> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(names.iter().filter(|name| name.ends_with(".tfstate")).count(), 1, "{names:?}");
     assert!(!file.exists() && !world.host.folder().join("tofu").join(&id).exists());
-    check(&world.host.api.get(&format!("{path}/kubeconfig")), 409, "not-implemented");
+    let gone = world.host.api.get(&format!("{path}/kubeconfig"));
+    check(&gone, 409, "not-implemented");
+    assert!(gone.body.contains("this deployment is destroyed"), "{}", gone.body);
     let late = world.host.api.put(&format!("{path}/kubeconfig"), Some("Bearer x"), &kubeconfig);
     check(&late, 403, "no-bearer-hash");
     check(&world.host.api.delete(&path, ""), 409, "destroyed");

@@ -77,6 +77,9 @@ impl Store for StateStore {
     fn kubeconfig_present(&self, _: &DeploymentId) -> bool {
         false
     }
+    async fn kubeconfig_missing(&self, _: &DeploymentId) -> bool {
+        false
+    }
     async fn state_is_empty(&self, _: &DeploymentId) -> Result<bool, StorageError> {
         Err(refused_here())
     }

@@ -144,6 +144,7 @@ fn kubeconfig() -> Route {
         .with_header(200, "Content-Disposition", "A file name.")
         .fails([
             ApiError::Kubeconfig(KubeconfigError::NotYet),
+            ApiError::Kubeconfig(KubeconfigError::Destroyed),
             ApiError::Kubeconfig(KubeconfigError::Unchecked),
             ApiError::Kubeconfig(KubeconfigError::Refused(String::new())),
             ApiError::Kubeconfig(KubeconfigError::FileMissing),
@@ -162,6 +163,7 @@ fn put_kubeconfig() -> Route {
         .fails([
             ApiError::MissingBearer,
             ApiError::Accept(AcceptError::Bearer(BearerFault::NoHash)),
+            ApiError::Accept(AcceptError::Bearer(BearerFault::Removed(Status::Destroyed))),
             ApiError::Accept(AcceptError::Bearer(BearerFault::Invalid)),
             ApiError::Accept(AcceptError::AlreadySet { same: false }),
             ApiError::TooManyWrongBearers(Duration::from_secs(3)),

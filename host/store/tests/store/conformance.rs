@@ -94,10 +94,10 @@ async fn a_destroy(factory: &impl Factory) {
     store.record(&id(1), &Fact::DestroyRequested, at(3)).await.unwrap();
     assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), body, "it stays until its cluster is gone");
     store.record(&id(1), &Fact::DestroyFinished, at(4)).await.unwrap();
-    assert!(matches!(store.kubeconfig(&id(1)).await, Err(KubeconfigError::NotYet)));
-    assert!(!store.kubeconfig_present(&id(1)));
+    assert!(matches!(store.kubeconfig(&id(1)).await, Err(KubeconfigError::Destroyed)));
+    assert!(!store.kubeconfig_present(&id(1)) && !store.kubeconfig_missing(&id(1)).await);
     let late = store.accept_kubeconfig(&id(1), BEARER, &body, at(5)).await.unwrap_err();
-    assert!(matches!(late, AcceptError::Bearer(BearerFault::NoHash)), "{late}");
+    assert!(matches!(late, AcceptError::Bearer(BearerFault::Removed(Status::Destroyed))), "{late}");
     store.create(named(2, "a.example")).await.unwrap();
 }
 
@@ -210,7 +210,7 @@ async fn early_kubeconfig(factory: &impl Factory) {
     assert_eq!(store.kubeconfig(&id(1)).await.unwrap(), body);
     store.record(&id(1), &Fact::DestroyRequested, at(4)).await.unwrap();
     let late = store.accept_kubeconfig(&id(1), BEARER, &body, at(5)).await;
-    assert!(matches!(late, Err(AcceptError::Bearer(BearerFault::NoHash))));
+    assert!(matches!(late, Err(AcceptError::Bearer(BearerFault::Removed(Status::Destroying)))));
 }
 
 async fn early_foreign_kubeconfig(factory: &impl Factory) {

@@ -223,6 +223,7 @@ async fn a_kubeconfig_that_was_never_acknowledged_is_removed_at_start() {
     std::fs::remove_file(volume.kubeconfig(&id(2))).unwrap();
     let store = volume.open();
     assert!(store.get(&id(2)).unwrap().has_kubeconfig() && !store.kubeconfig_present(&id(2)));
+    assert!(store.kubeconfig_missing(&id(2)).await && !store.kubeconfig_missing(&id(1)).await);
     assert!(matches!(store.kubeconfig(&id(2)).await, Err(KubeconfigError::FileMissing)));
 }
 
