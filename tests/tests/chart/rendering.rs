@@ -143,17 +143,19 @@ fn nodes_are_told_the_address_of_the_way_in() {
 /// A constant of the host in whole seconds.
 fn seconds(file: &str, name: &str) -> u64 {
     let text = read(file);
-    let rest = text.split(&format!("const {name}: Duration = Duration::from_secs(")).nth(1);
-    let number = rest.and_then(|rest| rest.split(')').next()?.parse().ok());
+    let of = |before: String, end: char| -> Option<u64> {
+        text.split(&before).nth(1)?.split(end).next()?.replace('_', "").parse().ok()
+    };
+    let number = of(format!("const {name}: Duration = Duration::from_secs("), ')');
+    let number = number.or_else(|| of(format!("const {name}_MS: u64 = "), ';').map(|number| number.div_ceil(1_000)));
     number.unwrap_or_else(|| panic!("{file} has no {name} in seconds"))
 }
 
 #[test]
 fn the_grace_of_the_pod_covers_everything_that_the_host_waits_for() {
     let tofu = seconds("host/src/cli/serve.rs", "STOP_GRACE")
-        + seconds("host/src/engine/child.rs", "HARD_STOP_LONGEST")
-        // Once to read on, once more after the kill of what holds the pipes.
-        + 2 * seconds("host/src/engine/child.rs", "DRAIN")
+        + seconds("host/src/engine/supervise/stopping.rs", "HARD_STOP_LONGEST")
+        + seconds("host/src/engine/supervise/stopping.rs", "KILL_LONGEST")
         + seconds("host/src/engine/run.rs", "LAST_WORDS");
     let work = seconds("host/src/cli/serve.rs", "DRAIN");
     // Ten seconds for the last records on a slow disk.

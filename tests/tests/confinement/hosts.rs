@@ -1,6 +1,7 @@
 //! A host that is killed, or stopped, in each step of a run: OpenTofu does not outlive its time, nothing outlives OpenTofu, and what was
 //! bought is in the state or in the log.
 
+use catalyst_tests::api::Api;
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::world::tofu_into;
 use nix::sys::signal::Signal;
@@ -175,6 +176,12 @@ fn an_opentofu_that_ignores_its_killed_host_is_killed_with_all_that_it_started()
     assert_eq!(tofu.diary(&host, &id), ["began apply", "INT apply", "INT apply"]);
 }
 
+/// Lets a stopped host go on. It closes what was idle for too long by then, so nobody may be about to use that.
+fn go_on(host: &mut Host) {
+    host.signal("CONT");
+    host.api = Api::new(host.address());
+}
+
 #[test]
 fn a_host_that_is_stopped_in_any_step_lengthens_no_run() {
     for step in STEPS {
@@ -187,7 +194,7 @@ fn a_host_that_is_stopped_in_any_step_lengthens_no_run() {
         assert_eq!(tofu.diary(&host, &id), [format!("began {step}"), format!("INT {step}")], "{step}");
         println!("host stopped in {step}: the run is over after {took:?}");
         tofu.go_on();
-        host.signal("CONT");
+        go_on(&mut host);
         let failed = until(&host, &id, "failed");
         let error = failed["error"].as_str().unwrap();
         assert!(error.contains("not done within 8 s"), "{error}");
@@ -205,7 +212,7 @@ fn what_a_stopped_hosts_run_wrote_is_in_the_log_when_it_goes_on() {
     let id = hanging_in("apply", &tofu, &host);
     host.signal("STOP");
     tofu.gone_within(Duration::from_secs(30));
-    host.signal("CONT");
+    go_on(&mut host);
     let failed = until(&host, &id, "failed");
     assert!(failed["error"].as_str().unwrap().contains("cloud_server.late (4711)"), "{failed}");
     host.down();

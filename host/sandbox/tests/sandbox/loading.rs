@@ -81,7 +81,7 @@ async fn size_and_memory_are_bounded_at_load() {
     let report = small.load_folder(folder(&[("big.wasm", &guest("by_request"))]).path()).await;
     assert!(report.failures[0].error.contains("larger than 1000 bytes"), "{:?}", report.failures);
 
-    let narrow = sandbox(Limits { memory_bytes: 1024 * 1024, ..Limits::default() });
+    let narrow = sandbox(Limits { memory_bytes: 256 * 1024, ..Limits::default() });
     let report = narrow.load_folder(folder(&[("big.wasm", &guest("by_request"))]).path()).await;
     let text = &report.failures[0].error;
     assert!(text.contains("memory"), "{text}");
