@@ -15,6 +15,7 @@ mod environment;
 mod failure;
 mod ground;
 mod hearing;
+mod held;
 mod interrupted;
 mod leftover;
 mod lines;
@@ -29,6 +30,7 @@ mod run;
 mod run_folder;
 mod run_queue;
 mod stage;
+mod state_words;
 mod supervise;
 mod tally;
 #[cfg(test)]
@@ -39,7 +41,7 @@ mod unkept;
 pub use command::RunStep;
 pub use confine::Confine;
 pub use failure::{EngineError, RunError, RunErrorKind};
-pub use hearing::shown_line;
+pub use hearing::{masking, shown_line};
 pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
@@ -50,6 +52,7 @@ pub use supervise::{
     run_as_first_process,
 };
 pub use tally::Load;
+pub use unkept::sentence as unkept_sentence;
 
 use crate::egress::{self, RunHosts};
 use crate::telemetry;
@@ -60,6 +63,7 @@ use child::Limits;
 use command::Version;
 use confine::Confinement;
 use ground::{Ground, WayOut};
+use held::HeldStates;
 use progress::Outlet;
 use run::Aim;
 use run_queue::{Entered, RunQueue};
@@ -133,12 +137,15 @@ pub struct Engine {
     binary: PathBuf,
     version: Version,
     store: Arc<dyn Store>,
+    held: Arc<HeldStates>,
     folders: Arc<WorkRoot>,
     confinement: Confinement,
     way_out: Option<WayOut>,
     queue: Arc<RunQueue>,
     busy: Arc<Mutex<HashSet<DeploymentId>>>,
     heartbeat: Duration,
+    /// How long OpenTofu waits for a store that does not take its state.
+    state_wait: Duration,
     tally: Tally,
 }
 
@@ -151,18 +158,21 @@ impl Engine {
         environment::keep_what_may_pass(&mut settings);
         let Ground { settings, folders, binary, version, confinement, way_out } = Ground::find(settings).await?;
         let queue = RunQueue::new(settings.max_runs);
-        let (busy, heartbeat, tally) = (Arc::default(), hearing::HEARTBEAT, Tally::default());
+        let (busy, tally, held) = (Arc::default(), Tally::default(), Arc::default());
+        let (heartbeat, state_wait) = (hearing::HEARTBEAT, backend::LONGEST_WAIT);
         Ok(Arc::new(Self {
             settings,
             binary,
             version,
             store,
+            held,
             folders,
             confinement,
             way_out,
             queue,
             busy,
             heartbeat,
+            state_wait,
             tally,
         }))
     }
@@ -252,10 +262,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes the work folder of a deployment that is gone, secrets of an interrupted run among it.
+    /// Removes the work folder of a deployment that is gone, secrets of an interrupted run among it. States that were set aside
+    /// stay.
     pub fn discard(&self, id: &DeploymentId) {
         if let Err(why) = self.folders.remove(id) {
             tracing::warn!(deployment.id = %id, error = %why, "the work folder of a destroyed deployment stays");
+        }
+    }
+
+    /// The same, and states that were set aside: for a deployment that left nothing of which they could tell.
+    pub fn discard_whole(&self, id: &DeploymentId) {
+        if let Err(why) = self.folders.remove_whole(id) {
+            tracing::warn!(deployment.id = %id, error = %why, "states that were set aside stay");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::command::RunStep;
 use catalyst_domain::provider::Diagnostic;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Why the engine cannot work at all.
@@ -82,11 +83,13 @@ pub struct RunError {
     pub diagnostics: Vec<Diagnostic>,
     /// One line for a person: the first diagnostic, else the last `Error:` block, else how the process ended.
     pub reason: String,
+    /// What the run made and no state has: ids by address.
+    pub unkept: BTreeMap<String, String>,
 }
 
 impl RunError {
     pub(crate) fn new(step: RunStep, kind: RunErrorKind, reason: impl Into<String>) -> Self {
-        Self { step, kind, diagnostics: Vec::new(), reason: reason.into() }
+        Self { step, kind, diagnostics: Vec::new(), reason: reason.into(), unkept: BTreeMap::new() }
     }
 }
 

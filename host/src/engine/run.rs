@@ -1,6 +1,6 @@
 //! One run from staging to its last command.
 
-use super::backend::Backend;
+use super::backend::{Backend, Patience};
 use super::child::{self, Cut, End, Limits};
 use super::command::RunStep;
 use super::environment::{self, CLI_CONFIG, PROVIDER_CACHE, Proxied};
@@ -10,13 +10,13 @@ use super::mask::Masker;
 use super::outputs::{self, Outputs};
 use super::progress::{Outlet, Progress};
 use super::run_folder::RunFolder;
-use super::stage::{SecretsOnDisk, WorkFolder};
+use super::stage::{SecretsOnDisk, WorkFolder, disk_words};
 use super::supervise::{CommandSpec, Setup, Supervised, deadline_ms};
-use super::{Engine, Run, RunPermit, leftover, unkept};
+use super::{Engine, Run, RunPermit, leftover, recovery, unkept};
 use crate::egress::StepReach;
 use crate::telemetry;
 use catalyst_domain::provider::Diagnostic;
-use catalyst_domain::{DeploymentId, SecretValue};
+use catalyst_domain::{DeploymentId, Level, SecretValue, phase};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -74,24 +74,28 @@ pub(super) async fn run(
     permit: RunPermit,
     run: Run,
     aim: Aim,
-    outlet: Outlet,
+    mut outlet: Outlet,
     limits: Limits,
 ) -> Result<Outputs, RunError> {
     let staging = |why: String| RunError::new(RunStep::Init, RunErrorKind::Staging, why);
-    let folder = Arc::new(engine.folders.folder(&run.id).map_err(|why| staging(format!("no work folder: {why}")))?);
-    leftover::release(&*engine.store, &run.id).await.map_err(storage)?;
-    leftover::take_in(&*engine.store, &run.id, &folder).await.map_err(storage)?;
+    let folder = Arc::new(
+        engine.folders.folder(&run.id).map_err(|why| staging(format!("no work folder: {}", disk_words(&why))))?,
+    );
+    let tidied = leftover::tidy(&*engine.store, &engine.held, &run.id, Some(&folder)).await.map_err(storage)?;
     // What a run before this one made was told by now.
-    engine.folders.remove_spool(&run.id).map_err(|why| staging(format!("cannot write the work folder: {why}")))?;
+    engine.folders.reserve_spool(&run.id).map_err(|why| staging(unwritten(&why)))?;
     let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
-    let (own, settings_file) = stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
+    let Staged { own, settings_file, notice } = stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
+    tidied.into_iter().chain(notice).for_each(|notice| outlet.line(phase::HOST, Level::Warn, notice));
     let unsupervised = |why: std::io::Error| staging(format!("it cannot be supervised: {why}"));
     let setup = setup(engine, &run, &folder, &own, &limits);
     let mut supervised = Supervised::start(&engine.settings.program, setup).await.map_err(unsupervised)?;
     let own = Arc::new(own);
     supervised.hold((permit, own.clone()));
     let listener = supervised.take_state_listener().ok_or_else(|| staging("its state has no listener".to_owned()))?;
-    let backend = Backend::serve(engine.store.clone(), &run.id, listener);
+    let (longest, deadline, stop) = (engine.state_wait, limits.deadline(), limits.stop().clone());
+    let patience = Patience { longest, deadline, stop, log: outlet.downgrade() };
+    let backend = Backend::serve(engine.store.clone(), engine.held.clone(), &run.id, listener, patience);
     let backend = backend.map_err(|why| staging(format!("its state cannot be served on loopback: {why}")))?;
     let mut masked = run.secrets.clone();
     masked.insert("the password of its state", SecretValue::new(backend.password()));
@@ -126,13 +130,22 @@ fn own_folders(folder: &WorkFolder, own: &RunFolder) -> Vec<PathBuf> {
     own.own().into_iter().chain([folder.path()]).map(PathBuf::from).collect()
 }
 
-/// Writes the work folder, and makes the run's own one beside it. Also gives the file of OpenTofu's settings, where it is the host's.
+/// What a run begins with.
+struct Staged {
+    own: RunFolder,
+    /// The file of OpenTofu's settings, where it is the host's.
+    settings_file: Option<PathBuf>,
+    /// What could not be kept of an earlier run.
+    notice: Option<String>,
+}
+
+/// Writes the work folder, and makes the run's own one beside it.
 async fn stage(
     engine: &Engine,
     run: &Run,
     folder: &Arc<WorkFolder>,
     on_disk: Arc<SecretsOnDisk>,
-) -> Result<(RunFolder, Option<PathBuf>), String> {
+) -> Result<Staged, String> {
     let (run, folder, folders) = (run.clone(), folder.clone(), engine.folders.clone());
     let masker = Masker::new(&run.secrets)?;
     let mirror = engine.settings.provider_mirror.clone();
@@ -142,18 +155,40 @@ async fn stage(
     let staged = spawn_blocking(move || {
         // Held by the writer too: when the run is dropped meanwhile, the files go after they were written.
         let _on_disk = on_disk;
-        let disk = |why: std::io::Error| format!("cannot write the work folder: {why}");
-        folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
+        let disk = |why: std::io::Error| unwritten(&why);
+        let notice = folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
         folder.write_variables(&run.id, &run.bundle, &run.secrets).map_err(disk)?;
         let settings_file = is_ours.then(|| folder.write_settings(mirror.as_deref())).transpose().map_err(disk)?;
         let own = RunFolder::make(&folders, &run.id, temporary.as_deref());
-        Ok((own.map_err(|why| format!("no folder for the run's own files: {why}"))?, settings_file))
+        let own = own.map_err(|why| format!("no folder for the run's own files: {why}"))?;
+        Ok(Staged { own, settings_file, notice })
     });
     staged.await.map_err(|_| "the staging was cut off".to_owned())?
 }
 
+fn unwritten(why: &std::io::Error) -> String {
+    format!("cannot write the work folder: {}", disk_words(why))
+}
+
 fn storage(why: String) -> RunError {
     RunError::new(RunStep::Init, RunErrorKind::Storage, why)
+}
+
+/// Takes in what a run left that has ended. Whether its newest state is in memory only.
+async fn tidy(engine: &Engine, id: &DeploymentId, folder: &Arc<WorkFolder>, outlet: &mut Outlet) -> bool {
+    let Engine { store, held, .. } = engine;
+    match leftover::tidy(&**store, held, id, Some(folder)).await {
+        Ok(notices) => notices.into_iter().for_each(|notice| outlet.line(phase::HOST, Level::Warn, notice)),
+        Err(why) => {
+            tracing::warn!(deployment.id = %id, error = why, "left for the next run of this deployment");
+        }
+    }
+    let Some(state) = held.get(id) else { return false };
+    held.write_when_possible(store.clone(), id.clone());
+    // The work folders may be on another disk. OpenTofu tried the same, and does not notice each time that it failed.
+    let folder = folder.clone();
+    let left = spawn_blocking(move || folder.leave_state(&state)).await;
+    !matches!(left, Ok(Ok(())))
 }
 
 impl Going<'_> {
@@ -169,17 +204,12 @@ impl Going<'_> {
             tracing::warn!(deployment.id = %self.id, error = %why, "a run did not end as it should");
         }
         // OpenTofu is gone now, however it went: what it left is taken in at once, not at the next run.
-        let tidied = match leftover::release(&*self.engine.store, self.id).await {
-            Ok(()) => leftover::take_in(&*self.engine.store, self.id, &self.folder).await,
-            Err(why) => Err(why),
-        };
-        if let Err(why) = tidied {
-            tracing::warn!(deployment.id = %self.id, error = why, "left for the next run of this deployment");
-        }
-        if let Err(error) = &mut result
-            && let Some(lost) = unkept::sentence(&*self.engine.store, self.id, &self.made).await
-        {
-            error.reason = format!("{}; {lost}", error.reason);
+        let held_only = tidy(self.engine, self.id, &self.folder, &mut self.outlet).await;
+        if let Err(error) = &mut result {
+            let state = self.engine.newest_state(self.id).await;
+            error.unkept = unkept::not_in(state.as_deref(), std::mem::take(&mut self.made));
+            let more = unkept::sentence(&error.unkept).into_iter().chain(held_only.then(recovery::in_memory_only));
+            error.reason = [error.reason.clone()].into_iter().chain(more).collect::<Vec<_>>().join("; ");
         }
         if timeout(LAST_WORDS, self.outlet.drain()).await.is_err() {
             tracing::warn!(deployment.id = %self.id, "nobody took the last entries of a run");
@@ -258,7 +288,7 @@ impl Going<'_> {
         if let Some(refused) = in_one(&refused) {
             reason = format!("{reason}; {refused}");
         }
-        RunError { step, kind, diagnostics, reason }
+        RunError { step, kind, diagnostics, reason, unkept: BTreeMap::new() }
     }
 }
 

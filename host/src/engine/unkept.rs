@@ -3,8 +3,6 @@
 //! OpenTofu hands its state over at its end, and before that every 20 seconds at most. One that is killed takes what it
 //! made since along. Nobody but the cloud knows of it then, so the run's error must say what to look for.
 
-use catalyst_domain::DeploymentId;
-use catalyst_store::Store;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -37,15 +35,18 @@ struct Instance {
     index_key: Value,
 }
 
-/// A sentence on what was made and is not in the kept state; `None` when all of it is. `made` holds ids by address.
-pub(super) async fn sentence(store: &dyn Store, id: &DeploymentId, made: &BTreeMap<String, String>) -> Option<String> {
-    let is_real = |address: &str| !address.split('.').any(|part| part == ONLY_IN_STATE);
-    let mut lost: Vec<_> = made.iter().filter(|(address, _)| is_real(address)).collect();
-    if lost.is_empty() {
-        return None;
+/// What of `made`, ids by address, is not in the state.
+pub(super) fn not_in(state: Option<&[u8]>, mut made: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    made.retain(|address, _| !address.split('.').any(|part| part == ONLY_IN_STATE));
+    if !made.is_empty() {
+        let kept = state.map(addresses).unwrap_or_default();
+        made.retain(|address, _| !kept.contains(address));
     }
-    let kept = store.state(id).await.ok().flatten().map(|state| addresses(&state)).unwrap_or_default();
-    lost.retain(|(address, _)| !kept.contains(*address));
+    made
+}
+
+/// A sentence on what was made and is in no state; `None` when there is none. `lost` holds ids by address.
+pub fn sentence(lost: &BTreeMap<String, String>) -> Option<String> {
     let named: Vec<String> = lost.iter().take(NAMED).map(|(address, id)| format!("{address} ({id})")).collect();
     let more = lost.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -70,6 +71,20 @@ fn address(resource: &Resource, instance: &Instance) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_no_state_is_named_within_bounds() {
+        let made = |names: &[&str]| -> BTreeMap<String, String> {
+            names.iter().map(|name| ((*name).to_owned(), "7".to_owned())).collect()
+        };
+        let state = br#"{"resources":[{"mode":"managed","type":"a_b","name":"c","instances":[{}]}]}"#;
+        let all = made(&["a_b.c", "a_b.d", "terraform_data.x", "module.m.terraform_data.y"]);
+        assert_eq!(not_in(Some(state), all.clone()), made(&["a_b.d"]));
+        assert_eq!(not_in(None, all), made(&["a_b.c", "a_b.d"]));
+        assert_eq!(sentence(&made(&[])), None);
+        let text = sentence(&made(&["a", "b", "c", "d", "e", "f", "g"])).unwrap();
+        assert!(text.contains("a (7), b (7)") && text.contains("e (7) and 2 more"), "{text}");
+    }
 
     #[test]
     fn addresses_are_written_as_opentofu_writes_them() {

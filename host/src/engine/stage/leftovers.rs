@@ -1,7 +1,8 @@
 //! What a run that was killed leaves in its work folder: variables, plan, what `init` remembers of the backend, temporary files.
 //! All of it may hold secrets, and no later run needs any of it.
 
-use super::removal::remove_folder;
+use super::aside::is_aside;
+use super::removal::remove;
 use super::{
     DATA_FOLDER, ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, VARIABLES_FILE, WorkFolder,
     WorkRoot, absent_is_fine,
@@ -68,9 +69,9 @@ impl WorkFolder {
         Ok(false)
     }
 
-    /// Whether OpenTofu left a state that its backend did not take.
+    /// Whether OpenTofu left a state that its backend did not take, or something stands in its place.
     pub(in crate::engine) fn has_errored_state(&self) -> bool {
-        self.dir.exists(ERRORED_STATE)
+        self.dir.symlink_metadata(ERRORED_STATE).is_ok()
     }
 
     /// When the run last wrote what [`WorkFolder::has_leftovers`] means.
@@ -80,8 +81,8 @@ impl WorkFolder {
         times.map(cap_std::time::SystemTime::into_std).max()
     }
 
-    /// Removes all but providers, the lock file and a state that its backend did not take; the next run is staged anew. When
-    /// this returns, the files are gone also after a power loss.
+    /// Removes all but providers, the lock file and states that were not taken in; the next run is staged anew. When this returns,
+    /// the files are gone also after a power loss.
     pub(in crate::engine) fn remove_leftovers(&self) -> io::Result<()> {
         // First what is known to hold secrets, whatever becomes of the rest.
         self.remove_secrets()?;
@@ -89,26 +90,24 @@ impl WorkFolder {
             Ok(data) => remove_all_but(&data, &KEPT_DATA)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // A link that a run put there could lead to what must stay.
-            Err(_) => absent_is_fine(self.dir.remove_file(DATA_FOLDER))?,
+            Err(_) => remove(&self.dir, DATA_FOLDER)?,
         }
         remove_all_but(&self.dir, &[DATA_FOLDER, LOCK_FILE, ERRORED_STATE])
     }
 }
 
 fn may_hold_secrets(name: &str) -> bool {
-    let is_state = name.contains(STATE) && name != ERRORED_STATE;
+    let is_state = name.contains(STATE) && name != ERRORED_STATE && !is_aside(name);
     [VARIABLES_FILE, PLAN_FILE].contains(&name) || is_state || name.starts_with(CRASH_LOG)
 }
 
-fn remove_all_but(dir: &Dir, kept: &[&str]) -> io::Result<()> {
+/// States that were set aside stay as well.
+pub(super) fn remove_all_but(dir: &Dir, kept: &[&str]) -> io::Result<()> {
     for entry in dir.entries()? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if kept.iter().any(|kept| name == *kept) {
-            continue;
+        let name = entry?.file_name();
+        if !kept.iter().any(|kept| name == *kept) && !is_aside(&name) {
+            remove(dir, &name)?;
         }
-        let removed = if entry.file_type()?.is_dir() { remove_folder(dir, &name) } else { dir.remove_file(&name) };
-        absent_is_fine(removed)?;
     }
     // A `Dir` is an `O_PATH` descriptor, which cannot be synced.
     dir.open(".")?.sync_all()

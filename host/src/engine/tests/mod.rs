@@ -1,6 +1,8 @@
 //! The engine on the real OpenTofu, and on a scripted one for the ends that the real one rarely has.
 
 mod confined;
+mod held;
+mod left_over;
 mod own_files;
 mod real;
 mod scripted;
