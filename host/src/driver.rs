@@ -3,12 +3,14 @@
 
 mod await_node;
 pub mod create;
+mod created;
 pub mod credentials;
 pub mod destroy;
 mod diagnosis;
 pub mod dns;
 mod drain;
 pub mod idempotency;
+mod left;
 mod leftovers;
 mod order;
 pub mod preview;

@@ -1,7 +1,9 @@
 //! What a run that outlived its host made and no state knows: said in the log before anything else is done.
 
 use super::Driver;
+use crate::engine::unkept_sentence;
 use catalyst_domain::{DeploymentId, Entry, Level, Record, Timestamp, phase};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Driver {
@@ -15,20 +17,28 @@ impl Driver {
     async fn tell_unkept(&self, record: &Record) -> bool {
         let id = &record.id;
         let secrets = self.vault.get(id).unwrap_or_default();
-        match self.engine.unkept(id, &secrets).await {
-            Ok(Some(text)) => {
-                let entry = Entry::new(Timestamp::now(), phase::TOFU_APPLY, Level::Error, text);
-                if let Err(error) = self.store.append(id, vec![entry]).await {
-                    tracing::error!(deployment.id = %id, %error, "cannot log what a run made that outlived its host");
+        let (made, text) = match self.engine.unkept(id, &secrets).await {
+            Ok(made) => {
+                let text = unkept_sentence(&made);
+                (made, text)
+            }
+            Err(error) => {
+                let text = format!("what a run left that outlived its host cannot be read: {error}");
+                (BTreeMap::new(), Some(text))
+            }
+        };
+        if let Some(text) = text {
+            let entry = Entry::new(Timestamp::now(), phase::TOFU_APPLY, Level::Error, text);
+            if let Err(error) = self.store.append(id, vec![entry]).await {
+                tracing::error!(deployment.id = %id, %error, "cannot log what a run made that outlived its host");
+                // A log that is damaged must not hold the deployment up.
+                if self.store.unusable().is_some() {
                     return false;
                 }
             }
-            Ok(None) => {}
-            Err(error) => {
-                // The record matters more than these words.
-                tracing::error!(deployment.id = %id, %error, "cannot read what a run left that outlived its host");
-                return true;
-            }
+        }
+        if !self.note_left(id, &made).await {
+            return false;
         }
         self.forget_unkept(id).await;
         true
