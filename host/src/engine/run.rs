@@ -206,7 +206,7 @@ impl Going<'_> {
         // OpenTofu is gone now, however it went: what it left is taken in at once, not at the next run.
         let held_only = tidy(self.engine, self.id, &self.folder, &mut self.outlet).await;
         if let Err(error) = &mut result {
-            let state = self.engine.newest_state(self.id).await;
+            let state = self.engine.newest_state(self.id).await.ok().flatten();
             error.unkept = unkept::not_in(state.as_deref(), std::mem::take(&mut self.made));
             let more = unkept::sentence(&error.unkept).into_iter().chain(held_only.then(recovery::in_memory_only));
             error.reason = [error.reason.clone()].into_iter().chain(more).collect::<Vec<_>>().join("; ");

@@ -75,14 +75,14 @@ impl WorkRoot {
     /// The work folder of a deployment, made when it is not there.
     pub(super) fn folder(&self, id: &DeploymentId) -> io::Result<WorkFolder> {
         make_folder_in_any_case(&self.dir, id.as_str())?;
-        let dir = self.dir.open_dir_nofollow(id.as_str())?;
+        let dir = removal::open(&self.dir, Path::new(id.as_str()))?;
         dir.set_permissions(".", Permissions::from_mode(0o700))?;
         Ok(WorkFolder { dir, path: self.path.join(id.as_str()) })
     }
 
     /// The work folder of a deployment, if there is one.
     pub(super) fn existing(&self, id: &DeploymentId) -> io::Result<Option<WorkFolder>> {
-        match self.dir.open_dir_nofollow(id.as_str()) {
+        match removal::open(&self.dir, Path::new(id.as_str())) {
             Ok(dir) => Ok(Some(WorkFolder { dir, path: self.path.join(id.as_str()) })),
             Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(why) => Err(why),

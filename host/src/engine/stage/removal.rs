@@ -61,7 +61,10 @@ fn empty(folder: &Dir) -> io::Result<()> {
 }
 
 /// Opens a folder that whoever made it may have closed.
-fn open(above: &Dir, name: &Path) -> io::Result<Dir> {
+///
+/// # Errors
+/// It is not there, is no folder, or is somebody else's.
+pub(super) fn open(above: &Dir, name: &Path) -> io::Result<Dir> {
     above.open_dir_nofollow(name).or_else(|_| {
         if above.symlink_metadata(name)?.is_dir() {
             above.set_permissions(name, Permissions::from_mode(0o700))?;
