@@ -25,6 +25,7 @@ mod outputs;
 mod probe;
 mod progress;
 mod recovery;
+mod review;
 mod run;
 mod run_folder;
 mod run_queue;
@@ -44,6 +45,7 @@ pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
 pub use progress::Progress;
+pub use review::{PlanReviewer, PlanSettings, Reviewed};
 pub use run_queue::{RunClass, RunPlace, Turn};
 pub use supervise::{
     Arguments as SuperviseArguments, Layer, LayerState, THIS_PROGRAM, is_first_process, process as supervise,
@@ -125,6 +127,8 @@ pub struct Run {
     pub secrets: Secrets,
     /// What it may reach, beside what the operator lets every run reach.
     pub hosts: RunHosts,
+    /// How its plan is made. A destroy has none.
+    pub plan: PlanSettings,
 }
 
 /// Runs OpenTofu.
