@@ -44,7 +44,7 @@ dispatch! {
     fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
 }
 
-/// Makes `link` and `Bound` of a version's generated `wit` and of its `described::descriptor`.
+/// Makes `link` and `Bound` of a version's generated `wit`, of its `convert` and of its `described::descriptor`.
 macro_rules! bound {
     () => {
         use catalyst_domain::provider::{
@@ -55,7 +55,6 @@ macro_rules! bound {
         use wasmtime::Store;
         use wasmtime::component::{HasSelf, InstancePre, Linker};
 
-        use super::convert;
         use super::{Called, Failed, Settings};
         use crate::state::CallState;
 
