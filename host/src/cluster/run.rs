@@ -5,7 +5,7 @@ use super::inventory::{self, Inventory};
 use super::judge::{Board, Change, Verdict, id};
 use super::release::Release;
 use super::trouble::{Kind, Trouble};
-use super::{Ended, NAMESPACE, Observation, Stopped, WatchSettings, client, feed, log_tail};
+use super::{Ended, NAMESPACE, Observation, Stopped, WatchSettings, client, feed, log_tail, nodes};
 use catalyst_domain::kubeconfig::Kubeconfig;
 use catalyst_domain::{Level, Outcome, Timestamp};
 use kube::api::{Api, DynamicObject};
@@ -52,14 +52,23 @@ pub async fn watch(
     let only_kit = Some(format!("metadata.name={}", inventory::KUSTOMIZATION));
     tasks.spawn(feed::follow(Topic::Releases, releases, None, settings.request_timeout, send.clone()));
     tasks.spawn(feed::follow(Topic::Kit, kits, only_kit, settings.request_timeout, send));
-    tasks.spawn(log_tail::follow(client, settings.request_timeout, out.clone()));
+    tasks.spawn(log_tail::follow(client.clone(), settings.request_timeout, out.clone()));
+    tasks.spawn(nodes::follow(client.clone(), settings.clone(), out.clone()));
 
+    let told = out.clone();
     let watch =
         Watch { board: Board::new(settings.expected, settings.settle), started: Instant::now(), outage: None, out };
+    let watched = async {
+        let ended = watch.run(news, settings.timeout).await?;
+        if ended.outcome == Outcome::Ready {
+            nodes::tell_missing(client, &settings, &told).await;
+        }
+        Ok(ended)
+    };
     tokio::select! {
         biased;
         () = stop.cancelled() => Err(Stopped),
-        ended = watch.run(news, settings.timeout) => ended,
+        ended = watched => ended,
     }
 }
 
