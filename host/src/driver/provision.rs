@@ -1,9 +1,10 @@
 //! Phase 0: render once, let OpenTofu apply, read the outputs.
 
 use super::render::Rendered;
+use super::servers::ServerReview;
 use super::{Driver, Hand};
 use crate::dns::retry::{RetryPolicy, Spread, Waited, wait};
-use crate::engine::{Progress, Run, RunClass, RunError, RunErrorKind};
+use crate::engine::{PlanSettings, Progress, Run, RunClass, RunError, RunErrorKind};
 use catalyst_domain::provider::{Bundle, Endpoints};
 use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, phase};
@@ -40,28 +41,31 @@ impl Hand {
             }
         };
         let Some(record) = self.record() else { return };
-        let (bundle, secrets) = match self.prepare(&record).await {
+        let (bundle, secrets, plan, review) = match self.prepare(&record).await {
             Ok(ready) => ready,
             Err(error) => return self.failed(phase::TOFU_INIT, error).await,
         };
         let (progress, lines) = mpsc::channel(QUEUE);
         let scribe = tokio::spawn(self.clone().scribe(lines).in_current_span());
         let hosts = self.run_hosts(&secrets).await;
-        let run = Run { id: self.id.clone(), bundle, secrets, hosts };
+        let run = Run { id: self.id.clone(), bundle, secrets, hosts, plan };
         let ended = self.driver.engine.apply(permit, run, progress, self.stop.clone()).await;
         // Every line is in the log before the end is told.
         if let Err(error) = scribe.await {
             tracing::error!(deployment.id = %self.id, %error, "the scribe of a run broke");
         }
-        match ended {
-            Ok(outputs) => self.applied(&outputs.public_json).await,
-            Err(error) => self.run_failed(&error).await,
+        // Before the end is told: what a server that is gone handed in must not count as the new one's.
+        self.look_at_servers().await;
+        match (ended, review.refused()) {
+            (Ok(outputs), _) => self.applied(&outputs.public_json).await,
+            (Err(_), Some(loss)) => self.data_loss_refused(loss).await,
+            (Err(error), None) => self.run_failed(&error).await,
         }
         self.driver.run_ended(&self.id).await;
     }
 
-    /// The bundle that is kept, else a fresh one; and the secrets of this run.
-    async fn prepare(&self, record: &Record) -> Result<(Bundle, Secrets), String> {
+    /// The bundle that is kept, else a fresh one; the secrets of this run; and what looks at its plan.
+    async fn prepare(&self, record: &Record) -> Result<(Bundle, Secrets, PlanSettings, Arc<ServerReview>), String> {
         let secrets = self.driver.vault.get(&self.id).ok_or("init: the credentials of this run are no longer kept")?;
         let kept = self.driver.kept_bundle(record).await.map_err(|error| format!("init: {error}"))?;
         let bundle = match kept {
@@ -71,7 +75,8 @@ impl Hand {
         for size in &bundle.user_data {
             tracing::info!(deployment.id = %self.id, node = size.node, bytes = size.bytes, limit = size.limit, "user data");
         }
-        Ok((bundle, secrets))
+        let (plan, review) = self.plan_settings(record, &bundle, &secrets).await?;
+        Ok((bundle, secrets, plan, review))
     }
 
     async fn render(&self, record: &Record, secrets: &Secrets) -> Result<Bundle, String> {
@@ -240,7 +245,7 @@ pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: Secrets) -
     let (progress, lines) = mpsc::channel(QUEUE);
     let scribe = tokio::spawn(hand.clone().scribe(lines).in_current_span());
     let hosts = hand.run_hosts(&secrets).await;
-    let run = Run { id: hand.id.clone(), bundle, secrets, hosts };
+    let run = Run { id: hand.id.clone(), bundle, secrets, hosts, plan: PlanSettings::default() };
     let ended = driver.engine.destroy(permit, run, progress, hand.stop.clone()).await;
     if let Err(error) = scribe.await {
         tracing::error!(deployment.id = %hand.id, %error, "the scribe of a run broke");
