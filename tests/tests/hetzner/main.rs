@@ -9,4 +9,6 @@ mod kit;
 mod life;
 mod postback;
 mod render;
+mod replace;
+mod scene;
 mod shape;

@@ -7,3 +7,4 @@ mod destroy;
 mod kit;
 mod leftovers;
 mod list;
+mod replace;
