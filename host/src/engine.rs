@@ -35,6 +35,7 @@ mod tally;
 mod tests;
 mod undelivered;
 mod unkept;
+mod validate;
 
 pub use command::RunStep;
 pub use confine::Confine;
@@ -50,6 +51,7 @@ pub use supervise::{
     run_as_first_process,
 };
 pub use tally::Load;
+pub use validate::{ModuleFault, Validation, validate};
 
 use crate::egress::{self, RunHosts};
 use crate::telemetry;

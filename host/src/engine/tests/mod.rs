@@ -6,6 +6,7 @@ mod real;
 mod scripted;
 mod staging;
 mod states;
+mod validating;
 
 use super::stage::WorkFolder;
 use super::*;
