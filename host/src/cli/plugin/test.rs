@@ -5,6 +5,7 @@
 mod snapshot;
 
 use super::component::open_loaded;
+use super::guest::GuestOutput;
 use super::page::{Page, Tone};
 use super::{Report, Usage, asked, example};
 use crate::config::Config;
@@ -69,14 +70,14 @@ struct Case {
     differences: Vec<Difference>,
 }
 
-pub(super) async fn test(config: &Config, arguments: &Arguments) -> anyhow::Result<Report> {
+pub(super) async fn test(config: &Config, arguments: &Arguments, guest: &GuestOutput) -> anyhow::Result<Report> {
     let requests = requests(&arguments.folder)?;
-    let component = open_loaded(config, &arguments.file).await?;
+    let component = open_loaded(config, &arguments.file, guest).await?;
     let mut cases = Vec::new();
     for request in &requests {
         let name = request.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let folder = request.with_extension(EXPECTED);
-        let case = match asked::ask(&component.provider, request).await {
+        let case = match asked::ask(&component.provider, request, guest).await {
             Ok(answer) => settle(name, &folder, &Snapshot::of(&answer)?, arguments)?,
             Err(error) if error.is::<Usage>() => return Err(error),
             Err(error) => {
