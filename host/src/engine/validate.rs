@@ -29,8 +29,8 @@ const SUPERVISOR_LATE: Duration = Duration::from_secs(3);
 const FAULT_BYTES: usize = 1024;
 /// Faults that are told.
 const FAULTS: usize = 20;
-/// Names that stand in errors of OpenTofu which are about its providers or their installation, not about the module.
-const NOT_THE_MODULES: [&str; 4] = ["plugin", "provider schema", "instantiate provider", "dependency lock file"];
+/// Words of errors without a place in the module that are about providers, their installation or OpenTofu's own settings.
+const NOT_THE_MODULES: [&str; 4] = ["plugin", "provider", "dependency lock file", "cli configuration"];
 
 /// What OpenTofu said of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,21 +234,19 @@ fn judge_validate(ended: &Ended) -> Validation {
     if answer.get("valid").and_then(Value::as_bool) == Some(true) && found.is_empty() {
         return Validation::Valid;
     }
-    let own: Vec<Diagnosed> = found.iter().filter(|one| !one.foreign).cloned().collect();
-    match (own.is_empty(), found.first()) {
-        (false, _) => Validation::Invalid(faults(own)),
-        (true, Some(foreign)) => Validation::NotTried(format!("`tofu validate`: {}{}", foreign.text, beside(ended))),
-        (true, None) => Validation::NotTried(format!("`tofu validate` did not say what is wrong{}", beside(ended))),
+    match (of_module(&found), found.first()) {
+        (Some(faults), _) => Validation::Invalid(faults),
+        (None, Some(foreign)) => Validation::NotTried(format!("`tofu validate`: {}{}", foreign.text, beside(ended))),
+        (None, None) => Validation::NotTried(format!("`tofu validate` did not say what is wrong{}", beside(ended))),
     }
 }
 
-/// What names a place in the module is the module's fault; anything else kept OpenTofu from getting its providers.
+/// It reads the module before it gets the providers.
 fn judge_init(ended: &Ended) -> Validation {
     let lines = ended.output.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
     let found: Vec<Diagnosed> = lines.filter_map(|line| diagnosed(line.get("diagnostic")?)).collect();
-    let own: Vec<Diagnosed> = found.iter().filter(|one| !one.place.is_empty()).cloned().collect();
-    if !own.is_empty() {
-        return Validation::Invalid(faults(own));
+    if let Some(faults) = of_module(&found) {
+        return Validation::Invalid(faults);
     }
     let said = found.first().map(|first| first.text.clone()).unwrap_or_else(|| {
         // OpenTofu before 1.12 explains an `init` in words.
@@ -259,8 +257,12 @@ fn judge_init(ended: &Ended) -> Validation {
     Validation::NotTried(format!("`tofu init` failed: {said}{}", refused(ended)))
 }
 
-fn faults(found: Vec<Diagnosed>) -> Vec<ModuleFault> {
-    found.into_iter().take(FAULTS).map(|Diagnosed { place, text, .. }| ModuleFault { place, text }).collect()
+/// The errors that are the module's, if any is.
+fn of_module(found: &[Diagnosed]) -> Option<Vec<ModuleFault>> {
+    let own = found.iter().filter(|one| !one.foreign).take(FAULTS);
+    let faults: Vec<ModuleFault> =
+        own.map(|one| ModuleFault { place: one.place.clone(), text: one.text.clone() }).collect();
+    (!faults.is_empty()).then_some(faults)
 }
 
 fn beside(ended: &Ended) -> String {

@@ -17,9 +17,10 @@ async fn a_module_is_valid_or_its_faults_are_named_by_file_and_line() {
     for (bad, place, words) in [
         ("locals {\n  a = var.none\n}\n", "main.tf:2", "undeclared input variable"),
         ("resource \"terraform_data\" \"a\" {\n  inputs = 1\n}\n", "main.tf:2", "Unsupported argument"),
-        // Found by `init` already.
-        ("terraform {\n  required_version = \">= 99.0.0\"\n}\n", "main.tf:2", "Unsupported OpenTofu Core version"),
-        // Of a cycle OpenTofu names no place.
+        // Found by `init` already, which names no place of the second.
+        ("variable \"a\" {}\nvariable \"a\" {}\n", "main.tf:2", "Duplicate variable declaration"),
+        ("module \"x\" {\n  source = \"./none\"\n}\n", "", "Unreadable module directory"),
+        // Nor does `validate` of a cycle.
         ("locals {\n  a = local.b\n  b = local.a\n}\noutput \"c\" { value = local.a }\n", "", "Cycle"),
     ] {
         let answer = asked(|_| {}, bad).await;
