@@ -71,7 +71,7 @@ fn spin() {
 
 /// Some tens of milliseconds.
 fn dawdle() {
-    for n in 0..50_000_000_u64 {
+    for n in 0..300_000_000_u64 {
         std::hint::black_box(n);
     }
 }
