@@ -19,7 +19,7 @@ pub struct Resource {
     pub module: Option<String>,
     #[serde(default)]
     mode: String,
-    /// Its type, such as `hcloud_server`.
+    /// Its type, such as `some_server`.
     #[serde(default, rename = "type")]
     pub kind: String,
     /// Its name in the module.
