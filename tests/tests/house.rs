@@ -13,7 +13,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every Rust file below a folder, with its text.
+/// Every Rust file below a folder: its path from the root of the repository, and its text.
 fn sources(folder: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -24,7 +24,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|ext| ext == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                found.push((path.display().to_string(), text));
+                found.push((path.strip_prefix(root()).unwrap().display().to_string(), text));
             }
         }
     }
@@ -70,7 +70,19 @@ fn rooms_do_not_know_what_is_not_theirs() {
     let rules: &[(&str, &[&str])] = &[
         (
             "host/domain/src",
-            &["tokio", "std::fs", "std::env", "std::net", "Timestamp::now", "SystemTime::now", "wasmtime", "axum"],
+            // Addresses are values; sockets are not.
+            &[
+                "tokio",
+                "std::fs",
+                "std::env",
+                "TcpStream",
+                "TcpListener",
+                "UdpSocket",
+                "ToSocketAddrs",
+                "::now",
+                "wasmtime",
+                "axum",
+            ],
         ),
         ("host/store/src", &["axum", "hyper", "wasmtime", "kube::"]),
         ("host/sandbox/src", &["axum", "kube::", "catalyst_store", "std::process", "tokio::process"]),
@@ -90,7 +102,11 @@ fn rooms_do_not_know_what_is_not_theirs() {
                 "crate::driver",
             ],
         ),
-        ("host/src/compile", &["wasmtime", "kube::", "axum", "catalyst_store", "std::fs", "tokio::fs"]),
+        // Beside a number for the kernel, in which the child says that it may be ended first.
+        (
+            "host/src/compile",
+            &["wasmtime", "kube::", "axum", "catalyst_store", "use std::fs", "fs::read", "fs::File", "tokio::fs"],
+        ),
         ("host/src/auth", &["axum", "catalyst_store", "std::process", "crate::http"]),
         ("host/src/audit", &["axum", "catalyst_store", "std::process", "crate::http"]),
     ];
