@@ -83,7 +83,8 @@ build() {
     key=$(sha256sum "$here/$name/go.sum" | cut -c 1-16)
     # With sources of our own the same libraries make another program.
     if [ "$package" = . ]; then
-        key=$key-$(cd "$here/$name" && cat go.mod ./*.go | sha256sum | cut -c 1-16)
+        # Few have assembly.
+        key=$key-$(cd "$here/$name" && cat go.mod ./*.go ./*.s 2>/dev/null | sha256sum | cut -c 1-16)
     fi
     target=$tools/$name-$key/$name
     if [ ! -x "$target" ]; then

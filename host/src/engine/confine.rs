@@ -22,8 +22,15 @@ pub enum Confine {
 }
 
 /// The layers without which a run is not fenced: what is missing of the others is told, and bounded by these.
-const FENCE: [Layer; 5] =
-    [Layer::Files, Layer::UserNamespace, Layer::PidNamespace, Layer::NetworkNamespace, Layer::ResourceLimits];
+const FENCE: [Layer; 6] = [
+    Layer::Files,
+    Layer::UserNamespace,
+    Layer::PidNamespace,
+    Layer::NetworkNamespace,
+    // The network namespace holds no socket that belongs to no network.
+    Layer::SocketFamilies,
+    Layer::ResourceLimits,
+];
 
 /// How OpenTofu is started.
 pub(super) struct Confinement {

@@ -22,6 +22,7 @@ mod output;
 mod places;
 mod run;
 mod served_proxy;
+mod sockets;
 mod spool;
 mod start;
 mod stopping;

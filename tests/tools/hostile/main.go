@@ -64,6 +64,9 @@ var attempts = []struct {
 	{"connect to an abstract socket", abstractSocket},
 	{"connect to a socket in a folder", pathSocket},
 	{"listen where others connect", listen},
+	{"make a socket to the hypervisor", hypervisorSocket},
+	{"make such a socket by numbers of other ABIs", hypervisorSocketByOtherNumbers},
+	{"set up an io_uring", ioUring},
 	{"send a signal to the host", signalHost},
 	{"use shared memory of others", sharedMemory},
 	{"become root of a new namespace", newNamespace},
@@ -80,6 +83,13 @@ func main() {
 	if len(os.Args) > 2 && os.Args[1] == "wait" {
 		signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 		wait()
+	}
+	// A child of the attempt by 32-bit system calls: a filter may kill whoever makes one.
+	if len(os.Args) > 1 && os.Args[1] == "socket32" {
+		if err := socket32(afVsock, syscall.SOCK_STREAM); err != nil {
+			fail(err)
+		}
+		os.Exit(0)
 	}
 	// A file that is too long is an error, not the end.
 	signal.Ignore(syscall.SIGXFSZ)

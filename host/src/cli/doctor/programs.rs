@@ -74,6 +74,9 @@ fn advice(layer: Layer) -> &'static str {
              (docs/operations.md)"
         }
         Layer::ResourceLimits => "look at the hard limits of the host's process",
+        Layer::SocketFamilies => {
+            "use a kernel with CONFIG_SECCOMP_FILTER, and a seccomp profile of the container that lets `seccomp` through"
+        }
     }
 }
 

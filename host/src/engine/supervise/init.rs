@@ -6,7 +6,7 @@ use super::sweep::{self, Left};
 use super::wire::{
     CommandSpec, FrameBuffer, FromInit, Setup, ToInit, encode_message, receive_with, send_with, standard_input,
 };
-use super::{landlock, limits, namespaces, tree};
+use super::{landlock, limits, namespaces, sockets, tree};
 use rustix::process::{
     Pid, Signal, kill_process, set_child_subreaper, set_parent_process_death_signal, setpriority_process,
 };
@@ -87,6 +87,8 @@ fn put_up(setup: &Setup) -> Vec<LayerState> {
             Layer::ProcessLimit if early.as_ref().is_some_and(Result::is_ok) => Ok(()),
             Layer::ProcessLimit => limits::processes(),
             Layer::ResourceLimits => limits::resources(),
+            // Put up for each command: this process keeps none from it.
+            Layer::SocketFamilies => sockets::try_filter(),
             _ => match landlock::has(layer) {
                 Some(tried) => tried,
                 // It was entered by the supervisor.
@@ -206,6 +208,9 @@ impl Init {
                     limits::drop_rights()?;
                 }
                 landlock::restrict(&self.layers, &self.setup.places, &spec.own, &self.ports)?;
+                if self.layers.contains(&Layer::SocketFamilies) {
+                    sockets::restrict()?;
+                }
                 command.spawn()
             };
             scope.spawn(start).join().map_err(|_| io::Error::other("the thread that starts OpenTofu broke"))?

@@ -24,17 +24,20 @@ pub enum Layer {
     ProcessLimit,
     /// Limits on memory, on the size of a file and on open files, and no core dumps.
     ResourceLimits,
+    /// A filter for system calls: sockets of a run's own families only. Others belong to no network, so no namespace holds them.
+    SocketFamilies,
 }
 
 impl Layer {
     /// All of them, in the order in which they are put up.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::UserNamespace,
         Self::NetworkNamespace,
         Self::PidNamespace,
         Self::MountNamespace,
         Self::ProcessLimit,
         Self::ResourceLimits,
+        Self::SocketFamilies,
         Self::Files,
         Self::Scopes,
         Self::Ports,
@@ -52,6 +55,7 @@ impl Layer {
             Self::MountNamespace => "mount namespace with a file tree of its own",
             Self::ProcessLimit => "number of processes and namespaces",
             Self::ResourceLimits => "resource limits",
+            Self::SocketFamilies => "socket families (seccomp)",
         }
     }
 
@@ -73,6 +77,9 @@ impl Layer {
                 "a provider can start processes until the machine has no room, or get rights in a namespace of its own"
             }
             Self::ResourceLimits => "a provider can fill memory and disk",
+            Self::SocketFamilies => {
+                "providers can make sockets that no network namespace holds, such as those to the hypervisor (vsock)"
+            }
         }
     }
 }
