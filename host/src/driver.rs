@@ -39,6 +39,7 @@ use catalyst_domain::step::next_steps;
 use catalyst_domain::{DeploymentId, Record, SecretValue, Status, Step, Timestamp};
 use catalyst_sandbox::{Provider, Sandbox};
 use catalyst_store::{AcceptError, Progress, StorageError, Store};
+use leftovers::found;
 pub use secrets::{NoRandomness, random};
 use std::collections::{HashMap, HashSet, hash_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -160,8 +161,10 @@ impl Driver {
 
     /// Takes up every record where it stands.
     pub async fn start(self: &Arc<Self>) {
+        let unkept = found(&self.engine, Engine::with_unkept).await;
         for record in self.store.list() {
-            if !may_have_orphans(&record) && self.adopt(&record).await {
+            let is_simple = !may_have_orphans(&record) && !unkept.contains(&record.id);
+            if is_simple && self.adopt(&record).await {
                 self.wake(&record.id);
                 continue;
             }

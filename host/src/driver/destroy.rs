@@ -110,9 +110,7 @@ impl Hand {
                 Err(error) => self.not_destroyed(format!("tofu destroy: {error}")).await,
             },
             Err(error) if error.kind == RunErrorKind::Stopped && self.driver.stop.is_cancelled() => {
-                if let Some(fact) = catalyst_domain::restart::on_start(&record, super::KubeconfigFile::Absent) {
-                    let _ = self.interrupted(&record, fact).await;
-                }
+                self.stopped_with_the_process(&error).await;
             }
             Err(error) => {
                 let provider = self.driver.provider_of(&record);

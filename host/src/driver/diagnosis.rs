@@ -37,6 +37,8 @@ fn sentence(error: &RunError, explained: Vec<String>) -> String {
     if let more @ 1.. = error.diagnostics.len().saturating_sub(EXPLAINED) {
         parts.push(format!("and {more} more"));
     }
+    // Whatever the reason is: nobody else knows of it.
+    parts.extend(error.unkept.clone());
     format!("tofu {}: {}", error.step, parts.join("; "))
 }
 
@@ -73,7 +75,10 @@ mod tests {
         let text = sentence(&error, explained.clone());
         assert_eq!(text, "tofu apply: not done within 2 s; halted 0; halted 1; halted 2; and 1 more");
         error.kind = RunErrorKind::Failed;
-        assert_eq!(sentence(&error, explained), "tofu apply: halted 0; halted 1; halted 2; and 1 more");
+        assert_eq!(sentence(&error, explained.clone()), "tofu apply: halted 0; halted 1; halted 2; and 1 more");
+        error.unkept = Some("made, but not in the kept state: a.b (1)".to_owned());
+        let text = sentence(&error, explained);
+        assert!(text.ends_with("; and 1 more; made, but not in the kept state: a.b (1)"), "{text}");
     }
 
     #[test]

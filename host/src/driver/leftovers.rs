@@ -17,6 +17,7 @@ impl Driver {
         while !self.stop.is_cancelled() {
             self.vault.sweep();
             self.forget_sealed_secrets().await;
+            self.forget_unkept_of_nobody().await;
             for id in found(&self.engine, Engine::with_leftovers).await {
                 self.tidy_leftovers(&id).await;
             }
@@ -231,7 +232,7 @@ impl Driver {
 }
 
 /// Work folders, as the disk has them.
-async fn found(
+pub(super) async fn found(
     engine: &Arc<Engine>,
     look: impl FnOnce(&Engine) -> std::io::Result<Vec<DeploymentId>> + Send + 'static,
 ) -> Vec<DeploymentId> {

@@ -5,7 +5,6 @@ use super::{Driver, Hand};
 use crate::dns::retry::{RetryPolicy, Spread, Waited, wait};
 use crate::engine::{Progress, Run, RunClass, RunError, RunErrorKind};
 use catalyst_domain::provider::{Bundle, Endpoints};
-use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, phase};
 use catalyst_sandbox::{CallError, Provider};
 use catalyst_store::RecordError;
@@ -166,7 +165,7 @@ impl Hand {
 
     async fn run_failed(&self, error: &RunError) {
         if error.kind == RunErrorKind::Stopped && self.driver.stop.is_cancelled() {
-            return self.stopped_with_the_process().await;
+            return self.stopped_with_the_process(error).await;
         }
         let provider = self.record().and_then(|record| self.driver.provider_of(&record));
         let text = self.diagnose(provider.as_deref(), error).await;
@@ -182,15 +181,6 @@ impl Hand {
             self.driver.forget_unkept(&self.id).await;
         }
         self.driver.run_ended(&self.id).await;
-    }
-
-    // The same words as after a crash: for whoever reads them it is the same thing.
-    async fn stopped_with_the_process(&self) {
-        let Some(record) = self.record() else { return };
-        if let Some(fact) = on_start(&record, KubeconfigFile::Absent) {
-            // Where it cannot be written, the next start does the same.
-            let _ = self.interrupted(&record, fact).await;
-        }
     }
 
     /// Records what a restart means, with an entry that turns the right banner. `false` when the fact could not be written.

@@ -82,17 +82,20 @@ pub struct RunError {
     pub diagnostics: Vec<Diagnostic>,
     /// One line for a person: the first diagnostic, else the last `Error:` block, else how the process ended.
     pub reason: String,
+    /// One line on what the run made and the kept state does not have; `None` when there is nothing of that kind.
+    pub unkept: Option<String>,
 }
 
 impl RunError {
     pub(crate) fn new(step: RunStep, kind: RunErrorKind, reason: impl Into<String>) -> Self {
-        Self { step, kind, diagnostics: Vec::new(), reason: reason.into() }
+        Self { step, kind, diagnostics: Vec::new(), reason: reason.into(), unkept: None }
     }
 }
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tofu {}: {}", self.step, self.reason)
+        write!(f, "tofu {}: {}", self.step, self.reason)?;
+        self.unkept.as_ref().map_or(Ok(()), |unkept| write!(f, "; {unkept}"))
     }
 }
 

@@ -53,6 +53,14 @@ impl Engine {
         }
     }
 
+    /// The deployments of whose last run something lies there that [`Self::unkept`] reads. It reads the disk.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn with_unkept(&self) -> io::Result<Vec<DeploymentId>> {
+        self.folders.with_spool()
+    }
+
     /// After a crash of the host, and after [`Self::reap_orphan`]: a sentence on what the run that it left made and no state knows.
     /// `secrets` are those of the run, as far as they are known: none of them is in it.
     ///

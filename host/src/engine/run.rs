@@ -16,7 +16,7 @@ use super::{Engine, Run, RunPermit, leftover, unkept};
 use crate::egress::StepReach;
 use crate::telemetry;
 use catalyst_domain::provider::Diagnostic;
-use catalyst_domain::{DeploymentId, SecretValue};
+use catalyst_domain::{DeploymentId, Level, SecretValue, phase};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -74,14 +74,18 @@ pub(super) async fn run(
     permit: RunPermit,
     run: Run,
     aim: Aim,
-    outlet: Outlet,
+    mut outlet: Outlet,
     limits: Limits,
 ) -> Result<Outputs, RunError> {
     let staging = |why: String| RunError::new(RunStep::Init, RunErrorKind::Staging, why);
     let folder = Arc::new(engine.folders.folder(&run.id).map_err(|why| staging(format!("no work folder: {why}")))?);
     leftover::release(&*engine.store, &run.id).await.map_err(storage)?;
     leftover::take_in(&*engine.store, &run.id, &folder).await.map_err(storage)?;
-    // What a run before this one made was told by now.
+    // What a run before this one made was told by now, but of one whose end nobody saw in this process.
+    let unread = |why: std::io::Error| staging(format!("what the last run left cannot be read: {why}"));
+    if let Some(text) = engine.unkept(&run.id, &run.secrets).await.map_err(unread)? {
+        outlet.line(phase::HOST, Level::Error, text);
+    }
     engine.folders.remove_spool(&run.id).map_err(|why| staging(format!("cannot write the work folder: {why}")))?;
     let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
     let (own, settings_file) = stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
@@ -176,10 +180,8 @@ impl Going<'_> {
         if let Err(why) = tidied {
             tracing::warn!(deployment.id = %self.id, error = why, "left for the next run of this deployment");
         }
-        if let Err(error) = &mut result
-            && let Some(lost) = unkept::sentence(&*self.engine.store, self.id, &self.made).await
-        {
-            error.reason = format!("{}; {lost}", error.reason);
+        if let Err(error) = &mut result {
+            error.unkept = unkept::sentence(&*self.engine.store, self.id, &self.made).await;
         }
         if timeout(LAST_WORDS, self.outlet.drain()).await.is_err() {
             tracing::warn!(deployment.id = %self.id, "nobody took the last entries of a run");
@@ -258,7 +260,7 @@ impl Going<'_> {
         if let Some(refused) = in_one(&refused) {
             reason = format!("{reason}; {refused}");
         }
-        RunError { step, kind, diagnostics, reason }
+        RunError { step, kind, diagnostics, reason, unkept: None }
     }
 }
 

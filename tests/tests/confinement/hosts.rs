@@ -44,11 +44,11 @@ impl Hanging {
         self.folder.path().join(name)
     }
 
-    fn hang_at(&self, step: &str) {
+    pub fn hang_at(&self, step: &str) {
         std::fs::write(self.file("hang"), step).unwrap();
     }
 
-    fn go_on(&self) {
+    pub fn go_on(&self) {
         std::fs::remove_file(self.file("hang")).unwrap();
     }
 
@@ -68,13 +68,13 @@ impl Hanging {
         lines.filter(|line| is_ours(line)).collect()
     }
 
-    fn gone_within(&self, limit: Duration) -> Duration {
+    pub fn gone_within(&self, limit: Duration) -> Duration {
         let begun = Instant::now();
         wait_for(&format!("the end of {:?}", self.processes()), limit, || self.processes().is_empty().then_some(()));
         begun.elapsed()
     }
 
-    fn host(&self, more: &[(&str, &str)]) -> Host {
+    pub fn host(&self, more: &[(&str, &str)]) -> Host {
         let mut host = self.prepared(more);
         host.up();
         host
@@ -93,7 +93,7 @@ impl Hanging {
     }
 }
 
-fn create(host: &Host, fqdn: &str) -> String {
+pub fn create(host: &Host, fqdn: &str) -> String {
     let body = json!({
         "orgName": "Acme", "orgEmail": "ops@acme.example", "sovereignFQDN": fqdn,
         "regions": [{"provider": "rehearsal", "cloudRegion": "local-1", "controlPlaneSize": "medium"}],
@@ -108,7 +108,7 @@ fn state(host: &Host, id: &str) -> Value {
     host.api.get(&format!("/api/v1/deployments/{id}")).json()
 }
 
-fn until(host: &Host, id: &str, status: &str) -> Value {
+pub fn until(host: &Host, id: &str, status: &str) -> Value {
     wait_for(&format!("{status} of {}", state(host, id)), LIMIT, || {
         let now = state(host, id);
         (now["status"] == status).then_some(now)
@@ -219,7 +219,7 @@ fn what_a_killed_hosts_run_bought_and_no_state_knows_is_in_the_log_after_the_nex
 }
 
 /// Where a supervisor leaves what its run made.
-fn spool(host: &Host, id: &str) -> PathBuf {
+pub fn spool(host: &Host, id: &str) -> PathBuf {
     host.folder().join("tofu/.made").join(id)
 }
 
@@ -280,16 +280,19 @@ fn nothing_of_a_run_outlives_its_supervisor_or_its_init() {
 
 #[test]
 fn a_supervisor_that_is_asked_to_end_ends_its_run_in_order_and_tells_its_host() {
-    let tofu = Hanging::new("off", "exit 1");
-    let mut host = tofu.host(&[]);
-    let id = hanging_in("apply", &tofu, &host);
-    let folder = host.folder().join("tofu").join(&id).canonicalize().unwrap();
-    // As a service manager does with all processes of a service.
-    for role in [[].as_slice(), &["--init"]] {
-        let pid = nix::unistd::Pid::from_raw(process_of_run(&folder, role));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    use nix::sys::signal::{Signal, kill};
+    // As a service manager does with all processes of a service, and a terminal that is closed with those of a session.
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let tofu = Hanging::new("off", "exit 1");
+        let mut host = tofu.host(&[]);
+        let id = hanging_in("apply", &tofu, &host);
+        let folder = host.folder().join("tofu").join(&id).canonicalize().unwrap();
+        for role in [[].as_slice(), &["--init"]] {
+            let pid = nix::unistd::Pid::from_raw(process_of_run(&folder, role));
+            kill(pid, signal).unwrap();
+        }
+        let failed = until(&host, &id, "failed");
+        assert_eq!(tofu.diary(&host, &id), ["began apply", "INT apply"], "{signal}: {failed}");
+        host.down();
     }
-    let failed = until(&host, &id, "failed");
-    assert_eq!(tofu.diary(&host, &id), ["began apply", "INT apply"], "{failed}");
-    host.down();
 }

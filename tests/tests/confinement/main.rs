@@ -14,4 +14,5 @@ mod first_process;
 mod hosts;
 mod kit;
 mod modes;
+mod stops;
 mod targets;

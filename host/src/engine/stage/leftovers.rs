@@ -3,8 +3,8 @@
 
 use super::removal::remove_folder;
 use super::{
-    DATA_FOLDER, ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, VARIABLES_FILE, WorkFolder,
-    WorkRoot, absent_is_fine,
+    DATA_FOLDER, ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, SPOOLS, VARIABLES_FILE,
+    WorkFolder, WorkRoot, absent_is_fine,
 };
 use cap_fs_ext::DirExt as _;
 use cap_std::fs::Dir;
@@ -43,7 +43,17 @@ impl WorkRoot {
 
     /// The deployments with a folder of a run's own: one that goes on, or one that was killed.
     pub(in crate::engine) fn with_run_folder(&self) -> io::Result<Vec<DeploymentId>> {
-        let above = match self.dir.open_dir_nofollow(RUN_FOLDERS) {
+        self.inside(RUN_FOLDERS)
+    }
+
+    /// The deployments of whose run a supervisor left what the run made.
+    pub(in crate::engine) fn with_spool(&self) -> io::Result<Vec<DeploymentId>> {
+        self.inside(SPOOLS)
+    }
+
+    /// The deployments by whose id something lies in a folder of this one.
+    fn inside(&self, folder: &str) -> io::Result<Vec<DeploymentId>> {
+        let above = match self.dir.open_dir_nofollow(folder) {
             Ok(above) => above,
             Err(why) => return absent_is_fine(Err(why)).map(|()| Vec::new()),
         };

@@ -189,6 +189,20 @@ async fn f10_a_killed_tofu_says_what_it_made_and_no_state_knows() {
 }
 
 #[tokio::test]
+async fn what_nobody_said_of_the_run_before_is_said_by_the_next() {
+    let script = Script::new("plan", "true");
+    let bench = Bench::new(&script.path(), |_| {}).await;
+    let left = bench.work().with_file_name(".made").join(bench.id.as_str());
+    std::fs::create_dir(left.parent().unwrap()).unwrap();
+    let line = r#"{"@message":"m","type":"apply_complete","hook":{"resource":{"addr":"cloud_server.lost"},"action":"create","id_value":"4711"}}"#;
+    std::fs::write(&left, line).unwrap();
+    let (result, seen) = bench.apply("").await;
+    result.unwrap();
+    let told = lines(&seen).iter().filter(|(_, text)| text.contains("kept state: cloud_server.lost (4711)")).count();
+    assert_eq!((told, left.exists()), (1, false), "{seen:?}");
+}
+
+#[tokio::test]
 async fn a_stop_is_no_timeout_and_no_further_step_begins() {
     // Waits without a child of its own, which the signal would end too.
     let text = "trap 'exit 0' INT\nexec 3<> <(:)\necho planning\nwhile :; do read -rt 60 -u 3; done";
