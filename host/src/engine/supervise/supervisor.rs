@@ -100,6 +100,7 @@ impl Supervisor {
         let mut from_init = tokio::net::UnixStream::from_std(init)?;
         let (mut host_frames, mut init_frames) = (FrameBuffer::default(), FrameBuffer::default());
         let (mut interrupt, mut end) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut hangup = signal(SignalKind::hangup())?;
         while !self.host_gone || self.starting.is_some() || self.stopping.is_going() {
             let due = self.starting.or(self.stopping.next());
             let has_news = !self.host_gone && !self.outbox.next().is_empty();
@@ -122,6 +123,7 @@ impl Supervisor {
                 // Whoever ends this machine or its service means the run; the host, where it lives, hears of it.
                 _ = interrupt.recv() => self.ask(Interruption::Signal)?,
                 _ = end.recv() => self.ask(Interruption::Signal)?,
+                _ = hangup.recv() => self.ask(Interruption::Signal)?,
                 ready = to_host.writable(), if has_news => {
                     let sent = ready.and_then(|()| to_host.try_write(self.outbox.next()));
                     match sent {
