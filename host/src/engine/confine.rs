@@ -85,7 +85,8 @@ impl Confinement {
 pub(super) fn trial(layers: Vec<Layer>, places: Places, folder: &Path, deadline_ms: u64) -> Setup {
     // No command of a trial makes anything.
     let (own, folder, spool) = (vec![folder.to_owned()], folder.to_owned(), PathBuf::new());
-    Setup { folder, spool, layers, trial: true, places, own, proxy: None, deadline_ms, grace_ms: 0 }
+    let temporary = None;
+    Setup { folder, spool, layers, trial: true, places, own, temporary, proxy: None, deadline_ms, grace_ms: 0 }
 }
 
 fn missing(states: &[LayerState], counts: impl Fn(Layer) -> bool) -> String {

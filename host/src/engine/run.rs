@@ -122,7 +122,7 @@ fn setup(engine: &Engine, run: &Run, folder: &WorkFolder, own: &RunFolder, limit
     let setup = engine.confinement.setup(folder.path(), every, deadline_ms(limits.left()), limits.grace());
     let spool = engine.folders.spool(&run.id);
     let proxy = engine.way_out.as_ref().map(|way_out| way_out.of_run(&run.hosts));
-    Setup { proxy, spool, ..setup }
+    Setup { proxy, spool, temporary: Some(own.temporary().to_owned()), ..setup }
 }
 
 /// The folders of a run alone.

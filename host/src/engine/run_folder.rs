@@ -51,6 +51,11 @@ impl RunFolder {
         own.map(|(name, path)| (name.into(), path.into())).into()
     }
 
+    /// Its folder for temporary files, which its supervisor removes as well.
+    pub(super) fn temporary(&self) -> &Path {
+        self.temporary.path()
+    }
+
     /// What the run may write, beside its work folder.
     pub(super) fn own(&self) -> [&Path; 2] {
         [&self.path, self.temporary.path()]

@@ -11,6 +11,7 @@ use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt, P
 use catalyst_domain::provider::{Bundle, BundleFile, SecretVariable};
 use catalyst_domain::{DeploymentId, SecretValue, Secrets};
 use removal::remove_folder;
+pub(super) use removal::remove_folder_at;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde_json::Value;

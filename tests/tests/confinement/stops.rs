@@ -53,3 +53,21 @@ fn what_an_earlier_process_could_not_say_is_said_at_the_start_whatever_the_recor
     assert_eq!(told(&host, &id), 1, "once for all");
     host.down();
 }
+
+#[test]
+fn a_killed_host_leaves_no_temporary_folder_of_its_run() {
+    for confine in ["auto", "off"] {
+        let tofu = Hanging::new(confine, "mkdir -p \"$TMPDIR/a/b\"; chmod 0 \"$TMPDIR/a\"; exit 1");
+        let temporary = tempfile::tempdir().unwrap();
+        let mut host = tofu.host(&[("TMPDIR", temporary.path().to_str().unwrap())]);
+        hanging_in("apply", &tofu, &host);
+        let of_runs = || {
+            let all = std::fs::read_dir(temporary.path()).unwrap().filter_map(Result::ok);
+            all.filter(|entry| entry.file_name().to_string_lossy().starts_with("catalyst-")).count()
+        };
+        assert_eq!(of_runs(), 1, "{confine}");
+        host.crash();
+        tofu.gone_within(Duration::from_secs(10));
+        wait_for("the folder to go", LIMIT, || (of_runs() == 0).then_some(()));
+    }
+}

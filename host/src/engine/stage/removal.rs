@@ -16,6 +16,17 @@ pub(super) fn remove_folder(above: &Dir, name: impl AsRef<Path>) -> io::Result<(
     above.remove_dir(name)
 }
 
+/// The same for a path.
+///
+/// # Errors
+/// As [`remove_folder`].
+pub(in crate::engine) fn remove_folder_at(path: &Path) -> io::Result<()> {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    remove_folder(&Dir::open_ambient_dir(above, cap_std::ambient_authority())?, name)
+}
+
 /// Takes folders up one level after the other until there are only files.
 fn empty(folder: &Dir) -> io::Result<()> {
     let mut number = 0_u64;

@@ -13,6 +13,7 @@ use super::wire::{
 };
 use super::{limits, sweep};
 use crate::egress::RefusalRule;
+use crate::engine::stage::remove_folder_at;
 use rustix::process::{getpid, set_child_subreaper};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -35,14 +36,21 @@ pub(super) fn run() -> io::Result<()> {
     limits::no_core()?;
     let host = standard_input()?;
     let (ToSupervisor::Setup(setup), _) = receive_with(&host)? else { return Err(ErrorKind::InvalidData.into()) };
+    let temporary = setup.temporary.clone();
+    let ended = begin(*setup, host);
+    sweep::kill_all();
+    // What is left of it is the host's to remove, where that lives.
+    let _ = temporary.map(|folder| remove_folder_at(&folder));
+    ended
+}
+
+fn begin(setup: Setup, host: UnixStream) -> io::Result<()> {
     let started = match start(&setup) {
         Ok(started) => started,
         Err(why) => return send_with(&host, &Event::Refused(why.to_string()), &[]),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(supervise(*setup, started, host));
-    sweep::kill_all();
-    ended
+    runtime.block_on(supervise(setup, started, host))
 }
 
 async fn supervise(setup: Setup, started: Started, host: UnixStream) -> io::Result<()> {

@@ -45,6 +45,8 @@ pub(in crate::engine) struct Setup {
     pub(in crate::engine) spool: PathBuf,
     /// Folders of this run alone, which any of its commands may write.
     pub(in crate::engine) own: Vec<PathBuf>,
+    /// One of them, which the supervisor removes when nothing of the run is left: its host may be gone by then.
+    pub(in crate::engine) temporary: Option<PathBuf>,
     /// The proxy of the run, where it has one. Init is told nothing of it.
     pub(in crate::engine) proxy: Option<ProxySetup>,
     /// End of the run's time, on `CLOCK_BOOTTIME`, in milliseconds.
