@@ -123,6 +123,8 @@ pub struct Run {
     pub bundle: Bundle,
     /// Values for [`Bundle::secret_variables`].
     pub secrets: Secrets,
+    /// Values that it does not get and that a text of it must not show: an earlier run had them.
+    pub withheld: Secrets,
     /// What it may reach, beside what the operator lets every run reach.
     pub hosts: RunHosts,
 }

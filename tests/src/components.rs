@@ -1,4 +1,25 @@
-//! Component files that tests put before a host: other bytes of the same plugin, and one that no compiler should be let loose on.
+//! Component files that tests put before a host: other bytes of the same plugin, one that no compiler should be let loose on, and the
+//! list of those that may serve.
+
+use std::path::Path;
+
+/// Writes the `plugins.lock` of a folder, at once: a pin of every component that lies there, then these lines.
+pub fn lock(folder: &Path, lines: &[&str]) {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".wasm"))
+        .collect();
+    names.sort_unstable();
+    let pin = |name: &String| {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &std::fs::read(folder.join(name)).unwrap());
+        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{hex}  {name}\n")
+    };
+    let text: String = names.iter().map(pin).chain(lines.iter().map(|line| format!("{line}\n"))).collect();
+    std::fs::write(folder.join(".new"), text).unwrap();
+    std::fs::rename(folder.join(".new"), folder.join("plugins.lock")).unwrap();
+}
 
 /// The same plugin with other bytes: a custom section at its end changes nothing but the digest.
 pub fn rebuilt(bytes: &[u8]) -> Vec<u8> {

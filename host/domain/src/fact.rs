@@ -16,6 +16,8 @@ pub enum Fact {
         digest: String,
         /// The plugin's rights at that time, as lines of `plugins.lock`.
         rights: Vec<String>,
+        /// Secrets of the host that it wants: the host's name of each, by its own.
+        host_secrets: BTreeMap<String, String>,
     },
     /// An OpenTofu child was started.
     ChildStarted(Child),

@@ -81,6 +81,10 @@ pub struct Record {
     /// records of releases before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub render_rights: Vec<String>,
+    /// Secrets of the host that the plugin wanted at that time: the host's name of each, by the plugin's own. Empty in records of
+    /// releases before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub render_host_secrets: BTreeMap<String, String>,
     /// Digest of the render that a person approved; blank when any will do.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub approved_render_digest: String,
@@ -220,6 +224,7 @@ impl Record {
             provider: Some(new.provider),
             render_digest: String::new(),
             render_rights: Vec::new(),
+            render_host_secrets: BTreeMap::new(),
             approved_render_digest: String::new(),
             idempotency: None,
             read_tokens: Vec::new(),

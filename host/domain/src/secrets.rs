@@ -43,6 +43,11 @@ impl Secrets {
         }
     }
 
+    /// Takes one out.
+    pub fn remove(&mut self, name: &str) -> Option<SecretValue> {
+        self.0.remove(name)
+    }
+
     /// The value of a declared secret.
     pub fn get(&self, name: &str) -> Option<&SecretValue> {
         self.0.get(name)

@@ -28,10 +28,11 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
     let mut next = record.clone();
     let from = record.status;
     match fact {
-        Fact::Rendered { digest, rights } => {
+        Fact::Rendered { digest, rights, host_secrets } => {
             only(from, &[Status::Provisioning])?;
             next.render_digest.clone_from(digest);
             next.render_rights.clone_from(rights);
+            next.render_host_secrets.clone_from(host_secrets);
         }
         Fact::ChildStarted(child) => {
             only(from, &[Status::Provisioning, Status::TofuApplying, Status::Destroying])?;

@@ -91,7 +91,7 @@ fn facts() -> Vec<Fact> {
         console_url: "https://console.a.example".into(),
     };
     vec![
-        Fact::Rendered { digest: "d".into(), rights: vec!["host a.example".into()] },
+        Fact::Rendered { digest: "d".into(), rights: vec!["host a.example".into()], host_secrets: Default::default() },
         Fact::ChildStarted(Child { pid: 1, start_ticks: 2 }),
         Fact::ApplyBegan,
         Fact::Applied(endpoints),

@@ -99,6 +99,7 @@ impl Hand {
             let error = "tofu destroy: the credentials of this deployment are no longer kept".to_owned();
             return self.not_destroyed(error).await;
         };
+        let secrets = self.granted_secrets(&record, secrets).await;
         let ended = run_destroy(self, bundle, secrets).await;
         self.driver.run_ended(&self.id).await;
         match ended {

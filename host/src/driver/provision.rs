@@ -1,6 +1,7 @@
 //! Phase 0: render once, let OpenTofu apply, read the outputs.
 
 use super::render::Rendered;
+use super::secrets::{RunSecrets, host_secrets};
 use super::{Driver, Hand};
 use crate::dns::retry::{RetryPolicy, Spread, Waited, wait};
 use crate::engine::{Progress, Run, RunClass, RunError, RunErrorKind};
@@ -39,14 +40,14 @@ impl Hand {
             }
         };
         let Some(record) = self.record() else { return };
-        let (bundle, secrets) = match self.prepare(&record).await {
+        let (bundle, RunSecrets { given: secrets, withheld }) = match self.prepare(&record).await {
             Ok(ready) => ready,
             Err(error) => return self.failed(phase::TOFU_INIT, error).await,
         };
         let (progress, lines) = mpsc::channel(QUEUE);
         let scribe = tokio::spawn(self.clone().scribe(lines).in_current_span());
         let hosts = self.run_hosts(&secrets).await;
-        let run = Run { id: self.id.clone(), bundle, secrets, hosts };
+        let run = Run { id: self.id.clone(), bundle, secrets, withheld, hosts };
         let ended = self.driver.engine.apply(permit, run, progress, self.stop.clone()).await;
         // Every line is in the log before the end is told.
         if let Err(error) = scribe.await {
@@ -60,12 +61,13 @@ impl Hand {
     }
 
     /// The bundle that is kept, else a fresh one; and the secrets of this run.
-    async fn prepare(&self, record: &Record) -> Result<(Bundle, Secrets), String> {
+    async fn prepare(&self, record: &Record) -> Result<(Bundle, RunSecrets), String> {
         let secrets = self.driver.vault.get(&self.id).ok_or("init: the credentials of this run are no longer kept")?;
+        let secrets = self.granted_secrets(record, secrets).await;
         let kept = self.driver.kept_bundle(record).await.map_err(|error| format!("init: {error}"))?;
         let bundle = match kept {
             Some(bundle) => bundle,
-            None => self.render(record, &secrets).await?,
+            None => self.render(record, &secrets.given).await?,
         };
         for size in &bundle.user_data {
             tracing::info!(deployment.id = %self.id, node = size.node, bytes = size.bytes, limit = size.limit, "user data");
@@ -88,7 +90,8 @@ impl Hand {
         self.log(warnings.iter().map(entry).collect()).await;
         let (rights, file) = (provider.rights(), provider.file_name());
         let rights = rights.grants().iter().map(|grant| format!("grant {file} {grant}")).collect();
-        self.fact(Fact::Rendered { digest, rights }).await;
+        let host_secrets = host_secrets(provider.descriptor());
+        self.fact(Fact::Rendered { digest, rights, host_secrets }).await;
         Ok(bundle)
     }
 
@@ -223,14 +226,15 @@ fn marker_text(marker: &str) -> &'static str {
 }
 
 /// Shared with the hand that destroys.
-pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: Secrets) -> Result<(), RunError> {
+pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: RunSecrets) -> Result<(), RunError> {
     let driver: &Arc<Driver> = &hand.driver;
     let _asked = hand.run_asked();
     let permit = hand.permit(RunClass::TakeUp).await?;
     let (progress, lines) = mpsc::channel(QUEUE);
     let scribe = tokio::spawn(hand.clone().scribe(lines).in_current_span());
+    let RunSecrets { given: secrets, withheld } = secrets;
     let hosts = hand.run_hosts(&secrets).await;
-    let run = Run { id: hand.id.clone(), bundle, secrets, hosts };
+    let run = Run { id: hand.id.clone(), bundle, secrets, withheld, hosts };
     let ended = driver.engine.destroy(permit, run, progress, hand.stop.clone()).await;
     if let Err(error) = scribe.await {
         tracing::error!(deployment.id = %hand.id, %error, "the scribe of a run broke");

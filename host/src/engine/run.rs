@@ -98,6 +98,7 @@ pub(super) async fn run(
     let backend = Backend::serve(engine.store.clone(), &run.id, listener);
     let backend = backend.map_err(|why| staging(format!("its state cannot be served on loopback: {why}")))?;
     let mut masked = run.secrets.clone();
+    masked.merge(run.withheld.clone());
     masked.insert("the password of its state", SecretValue::new(backend.password()));
     let proxy = supervised.proxy();
     if let Some(proxy) = proxy {

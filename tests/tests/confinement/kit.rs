@@ -109,7 +109,13 @@ pub fn run(id: &DeploymentId, files: &[(&str, &str)]) -> Run {
         user_data: Vec::new(),
         warnings: Vec::new(),
     };
-    Run { id: id.clone(), bundle, secrets: Secrets::default(), hosts: RunHosts::default() }
+    Run {
+        id: id.clone(),
+        bundle,
+        secrets: Secrets::default(),
+        withheld: Secrets::default(),
+        hosts: RunHosts::default(),
+    }
 }
 
 /// Puts a program where OpenTofu takes it for the provider `acme/hostile` 1.0.0.

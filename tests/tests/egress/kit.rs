@@ -91,7 +91,7 @@ impl Bench {
             let value = known.map_or_else(|| secret_value(&filled.variable), |(_, value)| (*value).to_owned());
             given.insert(filled.secret.clone(), SecretValue::new(value));
         }
-        Run { id: self.id.clone(), bundle: bundle(rendered), secrets: given, hosts }
+        Run { id: self.id.clone(), bundle: bundle(rendered), secrets: given, withheld: Secrets::default(), hosts }
     }
 
     pub async fn apply(&self, run: Run) -> (Result<Outputs, RunError>, Vec<(Level, String)>) {

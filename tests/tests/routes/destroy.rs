@@ -1,7 +1,8 @@
 //! `DELETE`: everything goes, or what is left is named.
 
 use crate::kit::*;
-use catalyst_tests::host::wait_for;
+use catalyst_tests::components::lock;
+use catalyst_tests::host::{built, wait_for};
 use catalyst_tests::viewer::Viewer;
 use catalyst_tests::world::{LIMIT, PULL_TOKEN, TOKEN, World};
 use serde_json::{Value, json};
@@ -249,4 +250,36 @@ async fn a_state_that_a_dead_run_left_is_taken_in_before_a_retry_decides() {
     scene.until(&id, "failed");
     assert_eq!(scene.record(&id)["kubeconfigBearerHash"], hash, "the server is there, and holds the old bearer");
     assert_eq!(scene.bearer(&id), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_the_host_whose_grant_was_taken_back_goes_to_no_destroy() {
+    let _some = SOME.acquire().await.unwrap();
+    let plugins = tempfile::tempdir().unwrap();
+    std::fs::copy(built("plugins/rehearsal.wasm"), plugins.path().join("rehearsal.wasm")).unwrap();
+    lock(plugins.path(), &["grant rehearsal.wasm secret ghcr-pull-token"]);
+    let scene = Scene::start(&[("CATALYST_PLUGINS_DIR", plugins.path().to_str().unwrap())]);
+    scene.close("apply");
+    let id = scene.create(&request("taken-back.example"));
+    let variables = scene.host.folder().join("tofu").join(&id).join("catalyst.auto.tfvars.json");
+    let has = |secret: &str| std::fs::read_to_string(&variables).unwrap().contains(secret);
+    scene.wait_at("apply");
+    assert!(has(TOKEN) && has(PULL_TOKEN), "else nothing is shown");
+    scene.open("apply");
+    scene.until(&id, "flux-bootstrapping");
+    lock(plugins.path(), &["grant rehearsal.wasm nothing"]);
+    wait_for("the end of the grant", LIMIT, || {
+        scene.api().get("/api/v1/providers").json()["providers"].as_array().unwrap().is_empty().then_some(())
+    });
+    scene.close("destroy");
+    check(&scene.destroy(&id, ""), 202, "destroying");
+    scene.wait_at("destroy");
+    assert!(has(TOKEN) && !has(PULL_TOKEN));
+    scene.open("destroy");
+    scene.until(&id, "destroyed");
+    let events = scene.api().get(&format!("/api/v1/deployments/{id}/events")).body;
+    assert!(events.contains("of this host: plugins.lock does not grant it to the plugin any more"), "{events}");
+    for text in [scene.host.trace(), scene.api().everything()] {
+        assert!(!text.contains(PULL_TOKEN));
+    }
 }

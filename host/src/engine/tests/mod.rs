@@ -212,7 +212,13 @@ impl Bench {
     pub(super) fn run(&self, module: &str) -> Run {
         let mut secrets = Secrets::default();
         secrets.insert("cloud-token", SecretValue::new(SENTINEL));
-        Run { id: self.id.clone(), bundle: bundle(&[("main.tf", module)]), secrets, hosts: RunHosts::default() }
+        Run {
+            id: self.id.clone(),
+            bundle: bundle(&[("main.tf", module)]),
+            secrets,
+            withheld: Secrets::default(),
+            hosts: RunHosts::default(),
+        }
     }
 
     pub(super) async fn apply(&self, module: &str) -> (Result<Outputs, RunError>, Vec<Progress>) {

@@ -179,7 +179,7 @@ async fn a_caller_that_goes_away_leaves_memory_and_disk_equal() {
         // Goes away while it waits for the lock that the one before holds.
         begin_and_drop(store.record(
             &id(number),
-            &Fact::Rendered { digest: "d".to_owned(), rights: Vec::new() },
+            &Fact::Rendered { digest: "d".to_owned(), rights: Vec::new(), host_secrets: Default::default() },
             at(1),
         ));
         let begun = store.record(&id(number), &Fact::ApplyBegan, at(2)).await.unwrap();
