@@ -9,6 +9,7 @@
 
 mod backend;
 mod child;
+mod cli_config;
 mod command;
 mod confine;
 mod environment;

@@ -26,7 +26,9 @@ pub(super) fn keep_what_may_pass(settings: &mut Settings) {
 
 /// What every command gets: the host's variables without a person's folders, and what keeps OpenTofu from asking back.
 pub(super) fn of_every_command(settings: &Settings, proxied: Proxied) -> Vec<(OsString, OsString)> {
-    let passes = |name: &OsStr| name != "HOME" && (proxied == Proxied::AsTheHost || !is_proxy(name));
+    // The operator's settings are for one step, and may hold passwords.
+    let passes =
+        |name: &OsStr| name != "HOME" && name != CLI_CONFIG && (proxied == Proxied::AsTheHost || !is_proxy(name));
     let mut environment: Vec<_> = settings.pass_env.iter().filter(|(name, _)| passes(name)).cloned().collect();
     // No call home to look for a newer version; no hint at commands that a person could type.
     let own = [("HOME", NO_HOME), ("TF_IN_AUTOMATION", "1"), ("TF_INPUT", "0"), ("CHECKPOINT_DISABLE", "1")];

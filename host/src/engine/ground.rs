@@ -1,21 +1,19 @@
 //! What the engine stands on, found once at the start: its folders, the binary and the confinement. All of it asks disks.
 
+use super::cli_config::{CliConfig, override_folders};
 use super::command::Version;
 use super::confine::{self, Confine, Confinement};
-use super::environment::{self, CLI_CONFIG, Proxied};
+use super::environment::{self, Proxied};
 use super::probe::Probe;
 use super::stage::WorkRoot;
 use super::supervise::{Places, ProxySetup};
 use super::{EngineError, Settings};
 use crate::egress::{self, Egress, HostGrant, REGISTRY_HOSTS, RunHosts};
 use crate::outbound::NamedBy;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const WORK_FOLDERS: &str = "OpenTofu's work folders";
-/// Bytes of OpenTofu's settings that are read for addresses; they have some hundred.
-const CLI_CONFIG_LIMIT: u64 = 1024 * 1024;
 const PROVIDER_CACHE: &str = "the cache of OpenTofu's providers";
 
 /// What was found.
@@ -63,14 +61,8 @@ fn install_hosts(settings: &Settings) -> Vec<HostGrant> {
         return Vec::new();
     }
     let registry = REGISTRY_HOSTS.iter().filter_map(|host| HostGrant::parse(host, NamedBy::Stranger).ok());
-    let named = environment::variable(&settings.pass_env, CLI_CONFIG).map(|file| {
-        let mut text = String::new();
-        // OpenTofu itself says what is wrong with a file that cannot be read.
-        if let Ok(file) = std::fs::File::open(file) {
-            let _ = file.take(CLI_CONFIG_LIMIT).read_to_string(&mut text);
-        }
-        environment::quoted_hosts(&text)
-    });
+    // What is wrong with the file is said by now.
+    let named = CliConfig::read(settings).ok().flatten().map(|config| environment::quoted_hosts(config.text()));
     registry.chain(named.into_iter().flatten()).collect()
 }
 
@@ -104,7 +96,8 @@ fn folders(settings: Settings) -> Result<(Settings, WorkRoot), EngineError> {
 /// How OpenTofu is tried.
 pub(super) fn probe<'a>(settings: &'a Settings, binary: &'a Path) -> Probe<'a> {
     let (cache, mirror) = (settings.plugin_cache_dir.as_deref(), settings.provider_mirror.as_deref());
-    let places = Places::new(binary, &settings.pass_env, cache, mirror);
+    let mut places = Places::new(binary, &settings.pass_env, cache, mirror);
+    places.run.extend(override_folders(settings));
     let layers = settings.confine.wanted().iter().copied().filter(|layer| !settings.without.contains(layer)).collect();
     let (program, confine) = (&settings.program, settings.confine);
     let environment = environment::of_every_command(settings, Proxied::AsTheHost);

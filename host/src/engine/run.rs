@@ -2,6 +2,7 @@
 
 use super::backend::Backend;
 use super::child::{self, Cut, End, Limits};
+use super::cli_config::CliConfig;
 use super::command::RunStep;
 use super::environment::{self, CLI_CONFIG, PROVIDER_CACHE, Proxied};
 use super::failure::{RunError, RunErrorKind};
@@ -39,6 +40,8 @@ pub(super) struct Going<'a> {
     folder: Arc<WorkFolder>,
     masker: Arc<Masker>,
     environment: Vec<(OsString, OsString)>,
+    /// The operator's own settings of OpenTofu, for `init`.
+    install_settings: Option<PathBuf>,
     backend: Backend,
     outlet: Outlet,
     limits: Limits,
@@ -88,7 +91,8 @@ pub(super) async fn run(
     }
     engine.folders.remove_spool(&run.id).map_err(|why| staging(format!("cannot write the work folder: {why}")))?;
     let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
-    let (own, settings_file) = stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
+    let Staged { own, settings_file, install_settings } =
+        stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
     let unsupervised = |why: std::io::Error| staging(format!("it cannot be supervised: {why}"));
     let setup = setup(engine, &run, &folder, &own, &limits);
     let mut supervised = Supervised::start(&engine.settings.program, setup).await.map_err(unsupervised)?;
@@ -109,10 +113,23 @@ pub(super) async fn run(
     let mut environment = environment::of_every_command(&engine.settings, proxied);
     environment::add(&mut environment, backend.environment());
     environment::add(&mut environment, proxy.iter().flat_map(|proxy| proxy.environment.clone()));
-    environment::add(&mut environment, settings_file.map(|path| (CLI_CONFIG.into(), path.into())));
+    environment::add(&mut environment, [(CLI_CONFIG.into(), settings_file.into())]);
     environment::add(&mut environment, own.environment());
     let (id, made) = (&run.id, BTreeMap::new());
-    let going = Going { engine, id, folder, masker, environment, backend, outlet, limits, own, supervised, made };
+    let going = Going {
+        engine,
+        id,
+        folder,
+        masker,
+        environment,
+        install_settings,
+        backend,
+        outlet,
+        limits,
+        own,
+        supervised,
+        made,
+    };
     going.finish(aim).await
 }
 
@@ -131,28 +148,40 @@ fn own_folders(folder: &WorkFolder, own: &RunFolder) -> Vec<PathBuf> {
     own.own().into_iter().chain([folder.path()]).map(PathBuf::from).collect()
 }
 
-/// Writes the work folder, and makes the run's own one beside it. Also gives the file of OpenTofu's settings, where it is the host's.
+/// What a run finds on disk.
+struct Staged {
+    own: RunFolder,
+    /// OpenTofu's settings as the host writes them.
+    settings_file: PathBuf,
+    /// The operator's, where there are some that count.
+    install_settings: Option<PathBuf>,
+}
+
+/// Writes the work folder, and makes the run's own one beside it.
 async fn stage(
     engine: &Engine,
     run: &Run,
     folder: &Arc<WorkFolder>,
     on_disk: Arc<SecretsOnDisk>,
-) -> Result<(RunFolder, Option<PathBuf>), String> {
+) -> Result<Staged, String> {
     let (run, folder, folders) = (run.clone(), folder.clone(), engine.folders.clone());
     let masker = Masker::new(&run.secrets)?;
-    let mirror = engine.settings.provider_mirror.clone();
-    let given = &engine.settings.pass_env;
-    let temporary = environment::variable(given, "TMPDIR").map(std::ffi::OsStr::to_owned);
-    let is_ours = mirror.is_some() || environment::variable(given, CLI_CONFIG).is_none();
+    let settings = engine.settings.clone();
     let staged = spawn_blocking(move || {
         // Held by the writer too: when the run is dropped meanwhile, the files go after they were written.
         let _on_disk = on_disk;
         let disk = |why: std::io::Error| format!("cannot write the work folder: {why}");
         folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
         folder.write_variables(&run.id, &run.bundle, &run.secrets).map_err(disk)?;
-        let settings_file = is_ours.then(|| folder.write_settings(mirror.as_deref())).transpose().map_err(disk)?;
-        let own = RunFolder::make(&folders, &run.id, temporary.as_deref());
-        Ok((own.map_err(|why| format!("no folder for the run's own files: {why}"))?, settings_file))
+        let config = CliConfig::read(&settings);
+        let config = config.map_err(|why| format!("the file that TF_CLI_CONFIG_FILE names cannot be read: {why}"))?;
+        let overrides = config.as_ref().map(CliConfig::dev_overrides).unwrap_or_default();
+        let settings_file = folder.write_settings(settings.provider_mirror.as_deref(), &overrides).map_err(disk)?;
+        let install_settings = config.map(|config| folder.write_install_settings(config.text()));
+        let install_settings = install_settings.transpose().map_err(disk)?;
+        let own = RunFolder::make(&folders, &run.id, environment::variable(&settings.pass_env, "TMPDIR"));
+        let own = own.map_err(|why| format!("no folder for the run's own files: {why}"))?;
+        Ok(Staged { own, settings_file, install_settings })
     });
     staged.await.map_err(|_| "the staging was cut off".to_owned())?
 }
@@ -215,10 +244,8 @@ impl Going<'_> {
             self.outlet.mark(Progress::ApplyBegan, &self.limits).await;
         }
         let (mut own, mut environment) = (own_folders(&self.folder, &self.own), self.environment.clone());
-        // Written only while no code of a provider runs: what one run could change, others would run.
-        if let (RunStep::Init, Some(cache)) = (step, &self.engine.settings.plugin_cache_dir) {
-            own.push(cache.clone());
-            environment::add(&mut environment, [(PROVIDER_CACHE.into(), cache.into())]);
+        if step == RunStep::Init {
+            self.prepare_install(&mut own, &mut environment);
         }
         let command = CommandSpec {
             binary: self.engine.binary.clone(),
@@ -233,6 +260,14 @@ impl Going<'_> {
             child::run(&mut self.supervised, step, command, &self.masker, &mut self.outlet, &self.limits)
                 .instrument(span.clone())
                 .await;
+        if step == RunStep::Init {
+            // From here on code of providers runs.
+            let removed = self.folder.remove_install_settings();
+            removed.map_err(|why| {
+                let why = format!("the operator's settings cannot be taken out of the work folder: {why}");
+                RunError::new(step, RunErrorKind::Staging, why)
+            })?;
+        }
         let end = match ended {
             Ok(end) => end,
             Err(why) => {
@@ -243,6 +278,17 @@ impl Going<'_> {
         telemetry::tofu_ended(&span, end.status);
         self.engine.tally.refused(step, &end.refused);
         if end.status.success() { Ok(end) } else { Err(self.failed(step, &end, said)) }
+    }
+
+    /// What the step that installs providers has beside the others. The cache is written only while no code of a provider runs: what one
+    /// run could change, others would run.
+    fn prepare_install(&self, own: &mut Vec<PathBuf>, environment: &mut Vec<(OsString, OsString)>) {
+        environment::add(environment, self.install_settings.iter().map(|path| (CLI_CONFIG.into(), path.into())));
+        let cache = self.engine.settings.plugin_cache_dir.as_ref();
+        own.extend(cache.cloned());
+        // The variable wins over a cache of the operator's settings, which is not the run's to write.
+        let cache = cache.cloned().or_else(|| self.install_settings.as_ref().map(|_| self.own.cache()));
+        environment::add(environment, cache.map(|cache| (PROVIDER_CACHE.into(), cache.into())));
     }
 
     fn failed(&mut self, step: RunStep, end: &End, said: Explanation) -> RunError {

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 const HOME: &str = "home";
 const DATA: &str = "data";
+/// Providers of this run alone, where no cache of the host counts.
+const CACHE: &str = "cache";
 /// Where temporary files go when nothing else is said, or what is said is too long.
 const TEMPORARY: &str = "/tmp";
 /// Longest path of a folder for temporary files, in bytes. OpenTofu and its providers talk over sockets in it, whose paths have at
@@ -36,7 +38,7 @@ impl RunFolder {
     /// # Errors
     /// The disk's.
     pub(super) fn make(root: &Arc<WorkRoot>, id: &DeploymentId, temporary: Option<&OsStr>) -> io::Result<Self> {
-        let path = root.make_run_folder(id, &[HOME, DATA])?;
+        let path = root.make_run_folder(id, &[HOME, DATA, CACHE])?;
         let temporary = temporary_folder(temporary.map_or(Path::new(TEMPORARY), Path::new))?;
         Ok(Self { root: root.clone(), id: id.clone(), path, temporary })
     }
@@ -49,6 +51,11 @@ impl RunFolder {
             ("TMPDIR", self.temporary.path().to_owned()),
         ];
         own.map(|(name, path)| (name.into(), path.into())).into()
+    }
+
+    /// Where providers may be kept for the time of the run.
+    pub(super) fn cache(&self) -> PathBuf {
+        self.path.join(CACHE)
     }
 
     /// Its folder for temporary files, which its supervisor removes as well.

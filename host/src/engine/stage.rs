@@ -5,6 +5,7 @@
 mod leftovers;
 mod removal;
 
+use super::cli_config::DevOverride;
 use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
@@ -29,6 +30,8 @@ const BACKEND_FILE: &str = "catalyst_backend_override.tf";
 const BACKEND: &str = "terraform {\n  backend \"http\" {}\n}\n";
 /// OpenTofu's own settings: where providers come from.
 const SETTINGS_FILE: &str = "catalyst.tofurc";
+/// The operator's own settings, which may hold passwords; there while providers are installed.
+const INSTALL_SETTINGS_FILE: &str = "catalyst.install.tofurc";
 /// Where OpenTofu leaves a state that the backend did not take.
 const ERRORED_STATE: &str = "errored.tfstate";
 /// Folder of what runs have for themselves, among the work folders. No deployment has such an id.
@@ -157,14 +160,29 @@ impl WorkFolder {
 
     /// Writes settings that let providers come from a folder only, or from their registries only, and says where they are. Without
     /// such a word OpenTofu looks into folders that others may write.
-    pub(super) fn write_settings(&self, mirror: Option<&Path>) -> io::Result<PathBuf> {
+    pub(super) fn write_settings(&self, mirror: Option<&Path>, overrides: &[DevOverride]) -> io::Result<PathBuf> {
+        let quoted = |text: &str| Value::from(text).to_string().replace("${", "$${").replace("%{", "%%{");
         let method = mirror.map_or("direct {}".to_owned(), |mirror| {
-            let mirror = Value::from(mirror.to_string_lossy()).to_string().replace("${", "$${").replace("%{", "%%{");
-            format!("filesystem_mirror {{\n    path = {mirror}\n  }}")
+            format!("filesystem_mirror {{\n    path = {}\n  }}", quoted(&mirror.to_string_lossy()))
         });
-        let text = format!("provider_installation {{\n  {method}\n}}\n");
+        let line = |one: &DevOverride| format!("    {} = {}\n", quoted(&one.provider), quoted(&one.folder));
+        let lines: String = overrides.iter().map(line).collect();
+        // OpenTofu wants them first.
+        let overrides = if lines.is_empty() { lines } else { format!("  dev_overrides {{\n{lines}  }}\n") };
+        let text = format!("provider_installation {{\n{overrides}  {method}\n}}\n");
         self.write_new(SETTINGS_FILE, text.as_bytes())?;
         Ok(self.path.join(SETTINGS_FILE))
+    }
+
+    /// Writes the operator's own settings for the step that installs providers, and says where they are.
+    pub(super) fn write_install_settings(&self, text: &str) -> io::Result<PathBuf> {
+        self.write_new(INSTALL_SETTINGS_FILE, text.as_bytes())?;
+        Ok(self.path.join(INSTALL_SETTINGS_FILE))
+    }
+
+    /// Removes them.
+    pub(super) fn remove_install_settings(&self) -> io::Result<()> {
+        absent_is_fine(self.dir.remove_file(INSTALL_SETTINGS_FILE))
     }
 
     /// Writes the variables of a run, secrets among them, and makes place for a plan that nobody else can read.
@@ -187,12 +205,13 @@ impl WorkFolder {
         Ok(Some(secrets))
     }
 
-    /// Removes variables and plan.
+    /// Removes variables, plan and the operator's settings.
     pub(super) fn remove_secrets(&self) -> io::Result<()> {
+        let settings = self.remove_install_settings();
         let variables = absent_is_fine(self.dir.remove_file(VARIABLES_FILE));
         let plan = absent_is_fine(self.dir.remove_file(PLAN_FILE));
         let backend = absent_is_fine(self.dir.remove_file(REMEMBERED_BACKEND));
-        variables.and(plan).and(backend)
+        variables.and(plan).and(backend).and(settings)
     }
 
     /// The state that OpenTofu could not hand to the backend.

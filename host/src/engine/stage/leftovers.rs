@@ -3,8 +3,8 @@
 
 use super::removal::remove_folder;
 use super::{
-    DATA_FOLDER, ERRORED_STATE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, SPOOLS, VARIABLES_FILE,
-    WorkFolder, WorkRoot, absent_is_fine,
+    DATA_FOLDER, ERRORED_STATE, INSTALL_SETTINGS_FILE, LOCK_FILE, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, SPOOLS,
+    VARIABLES_FILE, WorkFolder, WorkRoot, absent_is_fine,
 };
 use cap_fs_ext::DirExt as _;
 use cap_std::fs::Dir;
@@ -107,7 +107,7 @@ impl WorkFolder {
 
 fn may_hold_secrets(name: &str) -> bool {
     let is_state = name.contains(STATE) && name != ERRORED_STATE;
-    [VARIABLES_FILE, PLAN_FILE].contains(&name) || is_state || name.starts_with(CRASH_LOG)
+    [VARIABLES_FILE, PLAN_FILE, INSTALL_SETTINGS_FILE].contains(&name) || is_state || name.starts_with(CRASH_LOG)
 }
 
 fn remove_all_but(dir: &Dir, kept: &[&str]) -> io::Result<()> {

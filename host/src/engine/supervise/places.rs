@@ -61,7 +61,7 @@ impl Places {
         // So with the cache, which a run may write in one step only, where it is among its own folders.
         run.extend(provider_cache.map(Path::to_owned));
         let mut read: Vec<PathBuf> = SETTINGS.iter().map(PathBuf::from).collect();
-        read.extend(["SSL_CERT_FILE", "TF_CLI_CONFIG_FILE"].into_iter().filter_map(path));
+        read.extend(path("SSL_CERT_FILE"));
         read.extend(paths("SSL_CERT_DIR").unwrap_or_default());
         let temporary = path("TMPDIR").unwrap_or_else(|| TEMPORARY.into());
         Self { run, read, temporary }

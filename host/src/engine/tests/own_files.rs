@@ -170,3 +170,86 @@ esac
     result.unwrap();
     assert_eq!(lines(&seen), [(Level::Warn, "Warning: Deprecated")]);
 }
+
+const REGISTRY_TOKEN: &str = "t0ken-of-a-registry";
+
+/// Settings of an operator with a password, a cache that is not there, and a provider of their own, which lies in `folder`.
+fn operators_settings(folder: &Path) -> PathBuf {
+    let build = folder.join("build");
+    let text = format!(
+        "plugin_cache_dir = \"/nowhere\"\ncredentials \"registry.example\" {{\n  token = \"{REGISTRY_TOKEN}\"\n}}\n\
+         provider_installation {{\n  dev_overrides {{\n    \"acme/spy\" = \"{build}\"\n  }}\n  \
+         filesystem_mirror {{\n    path = \"{build}/mirror\"\n  }}\n}}\n",
+        build = build.display()
+    );
+    let file = folder.join("operator.tofurc");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn the_operators_settings_of_opentofu_are_there_for_init_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("tofu");
+    let text = format!(
+        "#!/bin/sh\ncase $1 in\nversion) echo '{{\"terraform_version\":\"1.12.0\"}}' ;;\noutput) echo '{{}}' ;;\n\
+         *) echo \"$1: $(grep -c {REGISTRY_TOKEN} \"$TF_CLI_CONFIG_FILE\") $(grep -c acme/spy \"$TF_CLI_CONFIG_FILE\") \
+         $(grep -rl {REGISTRY_TOKEN} . \"$TF_DATA_DIR\" | wc -l) ${{TF_PLUGIN_CACHE_DIR##*/}}\" ;;\nesac\n"
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (cache, named) in [(None, "cache"), (Some("of-the-host"), "of-the-host")] {
+        let file = operators_settings(folder.path());
+        let bench = Bench::new(&script, |s| {
+            s.pass_env.push(("TF_CLI_CONFIG_FILE".into(), file.clone().into()));
+            s.plugin_cache_dir = cache.map(|name| s.workdir.with_file_name(name));
+        })
+        .await;
+        let (result, seen) = bench.apply("").await;
+        result.unwrap();
+        let said: Vec<&str> = lines(&seen).into_iter().map(|(_, text)| text).collect();
+        let init = format!("init: 1 1 1 {named}");
+        assert_eq!(said, [init.as_str(), "plan: 0 1 0", "apply: 0 1 0"]);
+        // Who takes it away later stops runs, in words: without it they would go elsewhere.
+        std::fs::remove_file(&file).unwrap();
+        let error = bench.apply("").await.0.unwrap_err();
+        assert_eq!(error.kind, RunErrorKind::Staging);
+        assert!(error.reason.contains("TF_CLI_CONFIG_FILE"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_finds_no_password_of_the_operators_settings_and_is_taken_from_where_they_say() {
+    landlock();
+    let mut settings_file = PathBuf::new();
+    let bench = Bench::new(&tofu(), |s| {
+        let folder = s.workdir.parent().unwrap();
+        settings_file = operators_settings(folder);
+        s.pass_env.push(("TF_CLI_CONFIG_FILE".into(), settings_file.clone().into()));
+        let package = folder.join("build/mirror/registry.opentofu.org/acme/spy/1.0.0").join(ARCH);
+        std::fs::create_dir_all(&package).unwrap();
+        let spy = format!(
+            "#!/bin/sh\nexec 2>/dev/null\ncat \"$TF_CLI_CONFIG_FILE\" '{}' >loot\n\
+             grep -rh '{}' . \"$HOME\" \"$TF_DATA_DIR\" \"$TMPDIR\" >>loot.more\n\
+             echo \"$0\" >tried\nexit 1\n",
+            settings_file.display(),
+            // The script is installed, so it must not have the word itself.
+            REGISTRY_TOKEN.replace('-', ".")
+        );
+        for file in [package.join("terraform-provider-spy_v1.0.0"), folder.join("build/terraform-provider-spy")] {
+            std::fs::write(&file, &spy).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    })
+    .await;
+    let (result, seen) = bench.apply(USES_SPY).await;
+    let error = result.unwrap_err();
+    assert_eq!(error.step, RunStep::Plan, "{error:?}");
+    let read = |name: &str| std::fs::read_to_string(bench.work().join(name)).unwrap_or_default();
+    assert!(read("tried").trim().ends_with("build/terraform-provider-spy"), "{:?}: {error:?}", read("tried"));
+    assert!(read("loot").contains("acme/spy"), "{}", read("loot"));
+    for text in [read("loot"), read("loot.more"), format!("{error:?}{seen:?}")] {
+        assert!(!text.contains(REGISTRY_TOKEN), "{text}");
+    }
+    assert!(!has_line(&seen, "plugin cache") && !has_line(&seen, "/nowhere"), "{seen:?}");
+}

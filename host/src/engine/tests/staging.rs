@@ -156,9 +156,9 @@ fn what_a_killed_run_left_goes_and_a_state_that_was_not_taken_stays() {
 fn a_mirror_with_a_template_in_its_path_stays_a_path() {
     let folder = tempfile::tempdir().unwrap();
     let work = root(&folder).folder(&DeploymentId::from_bytes([1; 8])).unwrap();
-    let file = work.write_settings(Some(Path::new("/mirror/${x}\""))).unwrap();
+    let file = work.write_settings(Some(Path::new("/mirror/${x}\"")), &[]).unwrap();
     assert!(std::fs::read_to_string(file).unwrap().contains(r#"path = "/mirror/$${x}\""#));
-    let file = work.write_settings(None).unwrap();
+    let file = work.write_settings(None, &[]).unwrap();
     assert_eq!(std::fs::read_to_string(file).unwrap(), "provider_installation {\n  direct {}\n}\n");
 }
 
