@@ -150,6 +150,7 @@ pub struct Answer {
 pub struct Outbound {
     operators: reqwest::Client,
     strangers: reqwest::Client,
+    tls: Arc<rustls::ClientConfig>,
     destinations: Destinations,
     /// The proxy's own host: a stranger that names it would be taken for it.
     proxy: Option<Host>,
@@ -167,7 +168,7 @@ impl Outbound {
     fn with_lookup(settings: &Settings, lookup: Arc<dyn Lookup>) -> Result<Self, SetupError> {
         let allowed = Arc::new(settings.allowed_clouds.clone());
         let lookup: Arc<dyn Lookup> = Arc::new(Overridden::new(&settings.addresses, lookup));
-        let tls = tls_config(settings.trust_store.as_deref())?;
+        let tls = Arc::new(tls_config(settings.trust_store.as_deref())?);
         let proxy = proxy_host(settings);
         let mut operators = client(settings, &tls)?;
         for (host, address) in &settings.addresses {
@@ -177,7 +178,14 @@ impl Outbound {
         let strangers = client(settings, &tls)?.dns_resolver(judged);
         let build = |builder: reqwest::ClientBuilder| builder.build().map_err(|e| SetupError::Tls(chain(&e)));
         let (operators, strangers) = (build(operators)?, build(strangers)?);
-        Ok(Self { operators, strangers, destinations: Destinations { allowed, lookup }, proxy })
+        let destinations = Destinations { allowed, lookup, fixed: Arc::default() };
+        Ok(Self { operators, strangers, tls, destinations, proxy })
+    }
+
+    /// The same, but for calls to these hosts: they go to these addresses, whatever a resolver or a proxy says. That is the operator's
+    /// word, so nothing is judged then but the certificate, by the host's name. A port of the URL does not count.
+    pub fn with_fixed(&self, addresses: impl IntoIterator<Item = (String, SocketAddr)>) -> Self {
+        Self { destinations: self.destinations.with_fixed(addresses), ..self.clone() }
     }
 
     /// Where requests may lead.
@@ -190,10 +198,11 @@ impl Outbound {
     /// # Errors
     /// [`SendError`] when no whole answer came in time. A status of 400 and above is an answer.
     pub async fn send(&self, call: Call) -> Result<Answer, SendError> {
-        let Call { named_by, method, url, headers, body, timeout, body_limit } = call;
-        let client = match named_by {
-            NamedBy::Operator => &self.operators,
-            NamedBy::Stranger => {
+        let Call { named_by, method, mut url, mut headers, body, timeout, body_limit } = call;
+        let client = match (self.destinations.fixed_address(&url), named_by) {
+            (Some(address), _) => &self.client_of(address, &mut url, &mut headers)?,
+            (None, NamedBy::Operator) => &self.operators,
+            (None, NamedBy::Stranger) => {
                 self.judge(&url).map_err(SendError::NotAllowed)?;
                 &self.strangers
             }
@@ -209,6 +218,26 @@ impl Outbound {
             }),
             Err(_) => Err(SendError::Timeout(timeout)),
         }
+    }
+
+    /// A client that connects to this address alone, and the call as it leads there.
+    fn client_of(
+        &self,
+        address: SocketAddr,
+        url: &mut Url,
+        headers: &mut HeaderMap,
+    ) -> Result<reqwest::Client, SendError> {
+        let unreachable = |why: String| SendError::Unreachable(why);
+        let host = url.host_str().unwrap_or_default().to_owned();
+        if let Some(port) = url.port() {
+            // Connected to as it stands in the URL, so the other side learns from a header what was meant.
+            let meant =
+                HeaderValue::from_str(&format!("{host}:{port}")).map_err(|error| unreachable(error.to_string()))?;
+            headers.insert(reqwest::header::HOST, meant);
+            url.set_port(Some(address.port())).map_err(|()| unreachable("the URL takes no port".to_owned()))?;
+        }
+        let client = direct_client(&self.tls).resolve(&host, address).build();
+        client.map_err(|error| unreachable(chain(&error)))
     }
 
     /// Judges what the resolver does not see: addresses, which are not resolved, and names that a proxy resolves.
@@ -240,17 +269,22 @@ fn not_allowed(error: &reqwest::Error) -> Option<NotAllowed> {
     None
 }
 
-/// What both clients have in common.
-fn client(settings: &Settings, tls: &rustls::ClientConfig) -> Result<reqwest::ClientBuilder, SetupError> {
+/// What all clients have in common.
+fn direct_client(tls: &rustls::ClientConfig) -> reqwest::ClientBuilder {
     // `no_proxy` first: without it the library would read the environment by itself.
-    let builder = reqwest::Client::builder()
+    reqwest::Client::builder()
         .no_proxy()
         .tls_backend_preconfigured(tls.clone())
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .user_agent(concat!("catalyst/", env!("CARGO_PKG_VERSION")));
+        .user_agent(concat!("catalyst/", env!("CARGO_PKG_VERSION")))
+}
+
+/// The same by the operator's proxy, where there is one.
+fn client(settings: &Settings, tls: &rustls::ClientConfig) -> Result<reqwest::ClientBuilder, SetupError> {
+    let builder = direct_client(tls);
     let Some(url) = proxy_url(settings) else { return Ok(builder) };
     let exceptions = settings.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
     let proxy = reqwest::Proxy::https(url).map_err(|_| SetupError::Proxy)?;

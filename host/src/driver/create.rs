@@ -229,7 +229,8 @@ impl Driver {
         findings.extend(self.names.managed.judge_pool(&request));
         let of_cloud = provider.validate(&request).await.map_err(|error| CreateFault::Provider(error.to_string()))?;
         add_new(&mut findings, of_cloud);
-        findings.extend(self.settings.destinations.judge(&request.extra, provider.descriptor()).await);
+        let destinations = self.settings.destinations.with_fixed(provider.rights().addresses());
+        findings.extend(destinations.judge(&request.extra, provider.descriptor()).await);
         sort_by_contract(&mut findings);
         Ok(Examined { provider, request, secrets, findings })
     }

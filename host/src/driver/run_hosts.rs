@@ -1,13 +1,14 @@
 //! What a run may reach: the hosts that its plugin declares and the operator granted, and those that its cloud names itself.
 
 use super::{Driver, Hand};
-use crate::egress::{ApplicationCredential, HostGrant, RunHosts, service_urls};
+use crate::egress::{ApplicationCredential, HostGrant, HostPattern, RunHosts, service_urls};
 use crate::outbound::{NamedBy, Url};
 use catalyst_domain::{Level, Record, SecretValue, Secrets, phase};
 use catalyst_sandbox::Provider;
 use catalyst_sandbox::grants::{self, ArgumentSource, Grant, Rights};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Arguments of an OpenTofu provider whose cloud tells its services by an Identity API, version 3: its address, and an application
@@ -28,8 +29,9 @@ impl Hand {
         let (settings, rights) = (&record.request.extra, self.driver.rights(provider.as_deref(), &record));
         let mut hosts = RunHosts { install: registries(provider.as_deref(), &rights), cloud: cloud(&rights, settings) };
         let asked = identity_service(rights.grants(), settings, secrets);
-        let Some((auth_url, credential)) = asked else { return hosts };
-        match service_urls(&self.driver.settings.outbound, &auth_url, &credential).await {
+        let Some((auth_url, credential)) = asked else { return led(hosts, &rights) };
+        let outbound = self.driver.settings.outbound.with_fixed(rights.addresses());
+        match service_urls(&outbound, &auth_url, &credential).await {
             Ok(urls) => {
                 let services = urls.iter().filter_map(|url| HostGrant::of_url(url, NamedBy::Stranger));
                 let new: Vec<HostGrant> = services.filter(|grant| !hosts.cloud.contains(grant)).collect();
@@ -43,8 +45,19 @@ impl Hand {
                 self.say(phase::HOST, Level::Warn, text).await;
             }
         }
-        hosts
+        led(hosts, &rights)
     }
+}
+
+/// Leads each name to where the operator says that it is, whoever named it: a request and the catalogue of a cloud as well.
+fn led(mut hosts: RunHosts, rights: &Rights) -> RunHosts {
+    let addresses: BTreeMap<String, SocketAddr> = rights.addresses().collect();
+    for grant in &mut hosts.cloud {
+        if let HostPattern::Name(name) = &grant.hosts {
+            grant.address = addresses.get(name).copied();
+        }
+    }
+    hosts
 }
 
 impl Driver {
@@ -81,8 +94,7 @@ fn registries(provider: Option<&Provider>, rights: &Rights) -> Vec<HostGrant> {
 fn cloud(rights: &Rights, settings: &Map<String, Value>) -> Vec<HostGrant> {
     let host = |grant: &grants::HostGrant| {
         let named_by = if grant.at.is_some() { NamedBy::Operator } else { NamedBy::Stranger };
-        let parsed = HostGrant::parse(&grant.pattern, named_by).ok()?;
-        Some(HostGrant { address: grant.at, ..parsed })
+        HostGrant::parse(&grant.pattern, named_by).ok()
     };
     rights.hosts().iter().filter_map(host).chain(requested(rights, settings)).collect()
 }
@@ -221,5 +233,33 @@ mod tests {
             assert_eq!(hosts.first().map(String::as_str), reached, "{address}");
             assert!(requested(&rights(false), settings.as_object().unwrap()).is_empty(), "a value is no address");
         }
+    }
+
+    #[test]
+    fn the_operators_address_of_a_name_holds_for_whoever_names_it() {
+        let lines = ["host auth.cloud.test=127.0.0.1:4001", "host api.cloud.test=127.0.0.1:4002", "host plain.test"];
+        let rights = Rights::kept(lines.map(|line| line.parse().unwrap()).into());
+        let stranger = |text: &str| HostGrant::parse(text, NamedBy::Stranger).unwrap();
+        let mut cloud = cloud(&rights, &Map::new());
+        cloud.extend(["auth.cloud.test:5000", "api.cloud.test:8774", "other.cloud.test", ".cloud.test"].map(stranger));
+        let led = led(RunHosts { cloud, ..RunHosts::default() }, &rights);
+        let shown = |grant: &HostGrant| match grant.address {
+            Some(address) => format!("{grant} at {address}"),
+            None => grant.to_string(),
+        };
+        let mut shown: Vec<String> = led.cloud.iter().map(shown).collect();
+        shown.sort_unstable();
+        assert_eq!(
+            shown,
+            [
+                ".cloud.test:443",
+                "api.cloud.test:443 at 127.0.0.1:4002",
+                "api.cloud.test:8774 at 127.0.0.1:4002",
+                "auth.cloud.test:443 at 127.0.0.1:4001",
+                "auth.cloud.test:5000 at 127.0.0.1:4001",
+                "other.cloud.test:443",
+                "plain.test:443",
+            ]
+        );
     }
 }

@@ -5,7 +5,7 @@ use super::body;
 use super::error::ApiError;
 use super::fields::Fields;
 use crate::app::App;
-use crate::outbound::{ProbeError, probe};
+use crate::outbound::{Outbound, ProbeError, probe};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -53,12 +53,13 @@ pub async fn validate(State(app): State<Arc<App>>, body: Body) -> Result<Reply, 
     };
     // What of it the cloud's own schema names goes to the plugin; another cloud's secret never does.
     let settings = known_settings(others, provider.descriptor(), &secret_keys(&app));
-    let findings = app.outbound.destinations().judge(&settings, provider.descriptor()).await;
+    let outbound = app.outbound.with_fixed(provider.rights().addresses());
+    let findings = outbound.destinations().judge(&settings, provider.descriptor()).await;
     if !findings.is_empty() {
         let (status, headers, Json(verdict)) = refused(joined_errors(&findings));
         return Ok((status, headers, Json(CredentialVerdict { findings, ..verdict })));
     }
-    let outcome = judge(&app, &provider, &token, &settings).await?;
+    let outcome = judge(&outbound, &provider, &token, &settings).await?;
     tracing::info!(
         provider.id = id,
         http.status = outcome.0.as_u16(),
@@ -77,7 +78,7 @@ fn secret_keys(app: &App) -> Vec<String> {
 }
 
 async fn judge(
-    app: &App,
+    outbound: &Outbound,
     provider: &Provider,
     token: &SecretValue,
     settings: &Map<String, Value>,
@@ -100,7 +101,7 @@ async fn judge(
         Ok(probes) => probes,
         Err(why) => return Ok(said(StatusCode::SERVICE_UNAVAILABLE, false, why)),
     };
-    let answers = match probe(&app.outbound, &probes, &provider.probe_hosts(&probes), &secrets).await {
+    let answers = match probe(outbound, &probes, &provider.probe_hosts(&probes), &secrets).await {
         Ok(answers) => answers,
         Err(error @ ProbeError::Refused { .. }) => return Err(ApiError::Provider(error.to_string())),
         Err(error @ ProbeError::Secret { .. }) => return Ok(refused(error.to_string())),

@@ -25,6 +25,8 @@ const CODE: &str = "address-not-allowed";
 pub struct Destinations {
     pub(super) allowed: Arc<AllowedClouds>,
     pub(super) lookup: Arc<dyn Lookup>,
+    /// Where the operator says that hosts are.
+    pub(super) fixed: Arc<BTreeMap<String, SocketAddr>>,
 }
 
 impl std::fmt::Debug for Destinations {
@@ -62,7 +64,20 @@ pub fn judge_offline(allowed: &AllowedClouds, settings: &Map<String, Value>, des
 impl Destinations {
     /// By the system's resolver.
     pub fn new(allowed: AllowedClouds) -> Self {
-        Self { allowed: Arc::new(allowed), lookup: Arc::new(SystemLookup::default()) }
+        Self { allowed: Arc::new(allowed), lookup: Arc::new(SystemLookup::default()), fixed: Arc::default() }
+    }
+
+    /// The same where the operator says of these hosts at which address they are: a request may name them.
+    pub fn with_fixed(&self, addresses: impl IntoIterator<Item = (String, SocketAddr)>) -> Self {
+        Self { fixed: Arc::new(addresses.into_iter().collect()), ..self.clone() }
+    }
+
+    /// The address that the operator says of a URL's host.
+    pub(super) fn fixed_address(&self, url: &url::Url) -> Option<SocketAddr> {
+        match Host::of(url)? {
+            Host::Name(name) => self.fixed.get(&name).copied(),
+            Host::Address(_) => None,
+        }
     }
 
     /// The addresses of a host, all of them judged: who connects takes these and no others. The operator's word leads anywhere,
@@ -109,6 +124,9 @@ impl Destinations {
         let mut findings = Vec::new();
         let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for NamedAddress { pointer, host } in addresses(settings, &descriptor.settings_schema) {
+            if matches!(&host, Ok(Host::Name(name)) if self.fixed.contains_key(name)) {
+                continue;
+            }
             let judged = host.map_err(unreadable).and_then(|host| Ok((self.allowed.judge(&host)?, host)));
             match judged {
                 Ok((Standing::ByAddresses | Standing::ByNetworks(_), Host::Name(name))) => {

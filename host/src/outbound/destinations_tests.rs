@@ -53,7 +53,8 @@ fn destinations(list: &str) -> (Destinations, Arc<Zone>) {
         ],
         Mutex::default(),
     ));
-    (Destinations { allowed: Arc::new(AllowedClouds::parse(list).unwrap()), lookup: zone.clone() }, zone)
+    let allowed = Arc::new(AllowedClouds::parse(list).unwrap());
+    (Destinations { allowed, lookup: zone.clone(), fixed: Arc::default() }, zone)
 }
 
 async fn judged(list: &str, settings: Value) -> Vec<String> {
@@ -110,6 +111,24 @@ async fn a_request_makes_the_host_ask_for_a_few_names_only() {
     assert_eq!((found.len(), found[0].code.as_str(), *zone.1.lock().unwrap()), (1, "too-many-addresses", 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_address_the_operator_says_is_not_asked_for() {
+    let (destinations, zone) = destinations("");
+    let address = "10.9.9.9:8443".parse().unwrap();
+    let fixed = destinations
+        .with_fixed([("private.example", address), ("keystone.cloud.svc", address)].map(|(n, a)| (n.to_owned(), a)));
+    for url in ["https://private.example:5000/v3", "https://keystone.cloud.svc/v3"] {
+        let settings = json!({"authUrl": url});
+        assert_eq!(fixed.judge(settings.as_object().unwrap(), &descriptor()).await.len(), 0, "{url}");
+        assert_eq!(destinations.judge(settings.as_object().unwrap(), &descriptor()).await.len(), 1, "{url}");
+    }
+    let others =
+        json!({"authUrl": "https://localhost/", "x": "https://a.private.example", "y": "http://10.9.9.9:8443"});
+    let found = fixed.judge(others.as_object().unwrap(), &descriptor()).await;
+    assert!(found.iter().any(|f| f.pointer == "/authUrl") && found.iter().any(|f| f.pointer == "/y"), "{found:?}");
+    assert!(*zone.1.lock().unwrap() > 0);
+}
+
 #[test]
 fn without_the_network_addresses_and_inside_names_are_judged() {
     let judged = |list: &str, url: &str| {
@@ -136,7 +155,7 @@ async fn the_name_of_a_cluster_leads_to_its_own_addresses_or_to_public_ones() {
         ],
         Mutex::new(0),
     );
-    let destinations = Destinations { allowed: Arc::default(), lookup: Arc::new(zone) };
+    let destinations = Destinations { allowed: Arc::default(), lookup: Arc::new(zone), fixed: Arc::default() };
     let own: Vec<IpAddr> = ["10.0.0.7", "169.254.169.254"].map(|address| address.parse().unwrap()).into();
     for (name, allowed) in [("public.example.org", true), ("own.example.org", true)] {
         assert_eq!(destinations.address_of(name, &own).await.is_ok(), allowed, "{name}");

@@ -53,6 +53,30 @@ fn allowing(text: &str) -> Settings {
 }
 
 #[tokio::test]
+async fn the_operators_address_of_a_host_wins_over_resolver_and_proxy_and_its_certificate_counts() {
+    let proxy = TestServer::start([]).await;
+    let (server, _folder, trust) = TestServer::start_tls("cloud.test", [say(200, ""), say(200, "")]).await;
+    let script = Script::new(vec![vec!["192.0.2.1:443".parse().unwrap()]]);
+    let settings = Settings { trust_store: Some(trust), https_proxy: Some(proxy.url()), ..Settings::default() };
+    let outbound = with(settings, &script);
+    let fixed = outbound
+        .with_fixed([("cloud.test", server.address), ("other.test", server.address)].map(|(n, a)| (n.to_owned(), a)));
+    for url in ["https://cloud.test/a", "https://cloud.test:5000/b"] {
+        assert_eq!(fixed.send(get(url, NamedBy::Stranger)).await.expect(url).status, 200);
+    }
+    let hosts: Vec<String> = server.seen().iter().map(|seen| seen.header("host").to_owned()).collect();
+    assert_eq!(hosts, ["cloud.test", "cloud.test:5000"], "the other side learns what was asked for");
+    let wrong_name = fixed.send(get("https://other.test/", NamedBy::Stranger)).await.expect_err("its certificate");
+    assert!(wrong_name.to_string().contains("certificate"), "{wrong_name}");
+    assert!(proxy.seen().is_empty() && script.asked().is_empty());
+    // Neither a name below it nor the client from which it was made is led there.
+    for (client, url) in [(&fixed, "https://a.cloud.test/"), (&outbound, "https://cloud.test/")] {
+        assert!(client.send(get(url, NamedBy::Stranger)).await.is_err(), "{url}");
+    }
+    assert_eq!((proxy.seen().len(), server.seen().len()), (2, 2));
+}
+
+#[tokio::test]
 async fn addresses_in_every_spelling_and_inside_names_are_refused_before_anything_is_sent() {
     let server = TestServer::start([say(200, "")]).await;
     let port = server.address.port();

@@ -1,6 +1,7 @@
 //! What holds for a plugin that serves.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use catalyst_domain::host_name::covers;
 use catalyst_domain::provider::Descriptor;
@@ -128,6 +129,11 @@ impl Rights {
         // An address of the operator's takes the place of where the name leads.
         let others = both.filter(|host| !led.iter().any(|own| own.at.is_some() && own.pattern == host.pattern));
         others.chain(led.iter().copied()).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Where the operator says that hosts are, whatever a resolver says: name and address.
+    pub fn addresses(&self) -> impl Iterator<Item = (String, SocketAddr)> + '_ {
+        self.granted.iter().filter_map(Grant::host).filter_map(|host| Some((host.pattern.clone(), host.at?)))
     }
 
     /// The addresses of a request that the plugin may connect its provider to, such as that of a cloud's identity service.
