@@ -37,6 +37,8 @@ fn sentence(error: &RunError, explained: Vec<String>) -> String {
     if let more @ 1.. = error.diagnostics.len().saturating_sub(EXPLAINED) {
         parts.push(format!("and {more} more"));
     }
+    // Often why it failed; most clients say it themselves.
+    parts.extend(error.refused.clone().filter(|refused| !parts.iter().any(|part| part.contains(refused.as_str()))));
     // Whatever the reason is: nobody else knows of it.
     parts.extend(error.unkept.clone());
     format!("tofu {}: {}", error.step, parts.join("; "))
@@ -76,6 +78,12 @@ mod tests {
         assert_eq!(text, "tofu apply: not done within 2 s; halted 0; halted 1; halted 2; and 1 more");
         error.kind = RunErrorKind::Failed;
         assert_eq!(sentence(&error, explained.clone()), "tofu apply: halted 0; halted 1; halted 2; and 1 more");
+        error.refused = Some("a.test:443 was not let through".to_owned());
+        let text = sentence(&error, explained.clone());
+        assert!(text.ends_with("; and 1 more; a.test:443 was not let through"), "{text}");
+        let said = vec!["no answer: a.test:443 was not let through".to_owned()];
+        assert_eq!(sentence(&error, said).matches("was not let through").count(), 1);
+        error.refused = None;
         error.unkept = Some("made, but not in the kept state: a.b (1)".to_owned());
         let text = sentence(&error, explained);
         assert!(text.ends_with("; and 1 more; made, but not in the kept state: a.b (1)"), "{text}");

@@ -82,13 +82,15 @@ pub struct RunError {
     pub diagnostics: Vec<Diagnostic>,
     /// One line for a person: the first diagnostic, else the last `Error:` block, else how the process ended.
     pub reason: String,
+    /// What the run asked its proxy for and did not get, in one line; a part of the reason, which a diagnosis may stand for.
+    pub refused: Option<String>,
     /// One line on what the run made and the kept state does not have; `None` when there is nothing of that kind.
     pub unkept: Option<String>,
 }
 
 impl RunError {
     pub(crate) fn new(step: RunStep, kind: RunErrorKind, reason: impl Into<String>) -> Self {
-        Self { step, kind, diagnostics: Vec::new(), reason: reason.into(), unkept: None }
+        Self { step, kind, diagnostics: Vec::new(), reason: reason.into(), refused: None, unkept: None }
     }
 }
 

@@ -304,10 +304,11 @@ impl Going<'_> {
             (None, Some(why)) => (RunErrorKind::Storage, format!("the store failed: {why}")),
             (None, None) => (RunErrorKind::Failed, said.unwrap_or(ended)),
         };
-        if let Some(refused) = in_one(&refused) {
+        let refused = in_one(&refused);
+        if let Some(refused) = &refused {
             reason = format!("{reason}; {refused}");
         }
-        RunError { step, kind, diagnostics, reason, unkept: None }
+        RunError { step, kind, diagnostics, reason, refused, unkept: None }
     }
 }
 

@@ -59,7 +59,7 @@ pub fn address_of(url: &str) -> SocketAddr {
 
 pub fn hcloud() -> Package {
     let binary = catalyst_tests::tools::path("hcloud").unwrap();
-    Package { source: "hetznercloud/hcloud", module: hetzner::MODULE, binary }
+    Package { source: "hetznercloud/hcloud", module: hetzner::MODULE, version: None, binary }
 }
 
 /// A setup whose cloud is `https://cloud.test/v1`.
@@ -69,6 +69,7 @@ pub fn hetzner_setup(trust: PathBuf) -> Setup {
         trust,
         proxy: ProxyConfig::default(),
         confine: Confine::Require,
+        without: Vec::new(),
         pass: vec![("HCLOUD_ENDPOINT", "https://cloud.test/v1".to_owned())],
     }
 }
@@ -122,6 +123,7 @@ async fn openstacks_provider_reaches_what_the_catalogue_of_its_cloud_names_and_n
     let package = Package {
         source: "terraform-provider-openstack/openstack",
         module: openstack::MODULE,
+        version: None,
         binary: catalyst_tests::tools::path("openstack").unwrap(),
     };
     let setup = Setup {
@@ -129,6 +131,7 @@ async fn openstacks_provider_reaches_what_the_catalogue_of_its_cloud_names_and_n
         trust: front.trust(),
         proxy: ProxyConfig::default(),
         confine: Confine::Require,
+        without: Vec::new(),
         pass: Vec::new(),
     };
     let bench = Bench::new(setup).await;

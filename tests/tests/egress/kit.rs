@@ -1,7 +1,7 @@
 //! An engine with a store, and runs on it.
 
 use catalyst::egress::{self, HostGrant, RunHosts};
-use catalyst::engine::{Confine, Engine, Outputs, Progress, Run, RunClass, RunError, Settings, Turn};
+use catalyst::engine::{Confine, Engine, Layer, Outputs, Progress, Run, RunClass, RunError, Settings, Turn};
 use catalyst::outbound::{NamedBy, ProxyConfig};
 use catalyst_domain::provider::{Bundle, BundleFile, SecretVariable};
 use catalyst_domain::{DeploymentId, Level, SecretValue, Secrets};
@@ -28,7 +28,10 @@ pub struct Bench {
 /// A provider for a mirror: source, version and binary.
 pub struct Package {
     pub source: &'static str,
+    /// The module that pins its version.
     pub module: &'static str,
+    /// Another version.
+    pub version: Option<&'static str>,
     pub binary: PathBuf,
 }
 
@@ -38,6 +41,8 @@ pub struct Setup {
     pub trust: PathBuf,
     pub proxy: ProxyConfig,
     pub confine: Confine,
+    /// Layers of the confinement to leave out.
+    pub without: Vec<Layer>,
     /// Further variables that the operator hands on.
     pub pass: Vec<(&'static str, String)>,
 }
@@ -56,7 +61,7 @@ impl Bench {
     pub async fn new(setup: Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let mirror = mirror(&path("mirror"), &setup.package);
+        let mirror = mirror_of(&path("mirror"), &setup.package);
         let mut pass_env: Vec<(OsString, OsString)> =
             vec![("PATH".into(), "/usr/bin:/bin".into()), ("SSL_CERT_FILE".into(), setup.trust.clone().into())];
         pass_env.extend(setup.pass.iter().map(|(name, value)| ((*name).into(), value.into())));
@@ -64,7 +69,7 @@ impl Bench {
         let store: Arc<dyn Store> = store.unwrap();
         let settings = Settings {
             program: built("release/catalyst"),
-            without: Vec::new(),
+            without: setup.without,
             tofu_bin: catalyst_tests::tools::path("tofu").unwrap(),
             workdir: path("work"),
             pass_env,
@@ -148,8 +153,8 @@ fn bundle(rendered: &Rendered) -> Bundle {
 
 /// A mirror with the one provider, as a site without a registry has it. The program itself lies in it: what a link leads to
 /// outside, a confined run does not start.
-fn mirror(folder: &Path, package: &Package) -> PathBuf {
-    let version = pinned(package.module).unwrap();
+pub fn mirror_of(folder: &Path, package: &Package) -> PathBuf {
+    let version = package.version.map_or_else(|| pinned(package.module).unwrap(), str::to_owned);
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let inside = folder.join(format!("registry.opentofu.org/{}/{version}/linux_{arch}", package.source));
     std::fs::create_dir_all(&inside).unwrap();

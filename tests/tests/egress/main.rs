@@ -2,6 +2,7 @@
 //! what they do not, and what a person reads then.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod binary;
 mod clouds;
 mod kit;
 mod ways;
