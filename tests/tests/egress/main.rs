@@ -4,5 +4,6 @@
 
 mod binary;
 mod clouds;
+mod cost;
 mod kit;
 mod ways;
