@@ -8,6 +8,7 @@ pub mod destroy;
 mod diagnosis;
 pub mod dns;
 mod drain;
+pub mod examine;
 pub mod idempotency;
 mod leftovers;
 mod order;

@@ -2,7 +2,7 @@
 # The user data of each node is real; whoever plays the node takes it from the sensitive output `user_data`.
 
 locals {
-  name                = "catalyst-${replace(var.sovereign_fqdn, ".", "-")}"
+  name                = "catalyst-${replace(var.sovereign_fqdn, ".", "-")}-${substr(sha256(var.sovereign_fqdn), 0, 8)}"
   control_plane_count = var.ha_enabled ? 3 : 1
   control_plane_ip    = "127.0.0.1"
   load_balancer_ip    = terraform_data.load_balancer.output.ipv4

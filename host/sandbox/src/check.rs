@@ -6,11 +6,13 @@
 mod arguments;
 mod bundle;
 mod descriptor;
+mod schema;
 
 pub(crate) use bundle::{bundle, files};
 pub(crate) use descriptor::descriptor;
 #[cfg(test)]
 pub(crate) use descriptor::tests::{sample, secret};
+pub(crate) use schema::schema;
 
 use catalyst_domain::Finding;
 use catalyst_domain::host_name::covers;

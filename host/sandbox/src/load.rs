@@ -119,7 +119,8 @@ pub(crate) async fn load(
     let code = Arc::new(blocking(move || link(&linking, &component, compiled)).await?);
     let standing = Arc::<Standing>::default();
     let descriptor = introduce(shared, &standing, &origin, &limits, &code).await?;
-    let plugin = Plugin::new(Arc::clone(shared), limits, origin, code, descriptor)?;
+    let of = Arc::clone(shared);
+    let plugin = blocking(move || Plugin::new(of, limits, origin, code, descriptor)).await?;
     Ok(Some(Provider::new(plugin, Arc::clone(shared), standing, made)))
 }
 

@@ -59,12 +59,23 @@ impl Provider {
     /// # Errors
     /// When the plugin gives no answer, or one that breaks the rules; so for all calls below.
     pub async fn validate(&self, request: &Request) -> Result<Vec<Finding>, CallError> {
-        let asked = self.caller().ask(Function::Validate, request);
+        self.validate_partial(request, &[]).await
+    }
+
+    /// All findings on a request of which the host left out what it refuses already: `left_out` are RFC 6901 pointers of it. A
+    /// plugin that cannot be told of them (contract 1.0) would remark on what is only left out, so of its findings the errors
+    /// alone count then.
+    pub async fn validate_partial(&self, request: &Request, left_out: &[String]) -> Result<Vec<Finding>, CallError> {
+        let asked = self.caller().ask(Function::Validate, &(request, left_out));
         let call = |plugin: Arc<Plugin>| {
-            let request = request.clone();
-            async move { plugin.validate(asked, &request).await }
+            let (request, left_out) = (request.clone(), left_out.to_vec());
+            async move { plugin.validate(asked, &request, &left_out).await }
         };
-        self.call(asked, call).await
+        let mut findings = self.call(asked, call).await?;
+        if !left_out.is_empty() && !self.plugin.knows_what_is_left_out() {
+            findings.retain(Finding::is_error);
+        }
+        Ok(findings)
     }
 
     /// The bundle of a request, its paths, variables and configuration checked ([`crate::policy`]); or the findings that

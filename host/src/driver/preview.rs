@@ -2,7 +2,8 @@
 //! is a hole with a name.
 
 use super::Driver;
-use super::create::{CreateFault, Examined};
+use super::create::CreateFault;
+use super::examine::Examined;
 use super::render::{RenderFault, Rendered};
 use super::secrets::complete;
 use crate::limits::Subject;

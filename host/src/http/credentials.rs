@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use catalyst_domain::Finding;
-use catalyst_domain::finding::joined_errors;
+use catalyst_domain::finding::{joined_errors, limit};
 use catalyst_domain::provider::{Descriptor, SecretSpec, Verdict};
 use catalyst_domain::request::known_settings;
 use catalyst_domain::{SecretValue, Secrets};
@@ -52,9 +52,14 @@ pub async fn validate(State(app): State<Arc<App>>, body: Body) -> Result<Reply, 
         return Ok(refused(unknown(&app, id)));
     };
     // What of it the cloud's own schema names goes to the plugin; another cloud's secret never does.
-    let settings = known_settings(others, provider.descriptor(), &secret_keys(&app));
+    let mut settings = known_settings(others, provider.descriptor(), &secret_keys(&app));
+    let judged = provider.judge_settings(&settings).await.map_err(|error| ApiError::Provider(error.to_string()))?;
+    settings.retain(|key, _| !judged.unfit.contains(key));
+    // What a create needs beside them is not asked for here.
+    let mut findings: Vec<Finding> = judged.findings.into_iter().filter(Finding::is_error).collect();
     let outbound = app.outbound.with_fixed(provider.rights().addresses());
-    let findings = outbound.destinations().judge(&settings, provider.descriptor()).await;
+    findings.extend(outbound.destinations().judge(&settings, provider.descriptor()).await);
+    limit(&mut findings);
     if !findings.is_empty() {
         let (status, headers, Json(verdict)) = refused(joined_errors(&findings));
         return Ok((status, headers, Json(CredentialVerdict { findings, ..verdict })));

@@ -14,8 +14,8 @@ mod render;
 mod settings;
 
 use catalyst_plugin_sdk::{
-    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse,
-    Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, LeftOut, Outputs, Probe,
+    ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 pub use render::template_variables;
@@ -30,8 +30,12 @@ impl Provisioner for Hetzner {
     }
 
     fn validate(request: &DeploymentRequest) -> Findings {
+        Self::validate_partial(request, &LeftOut::nothing())
+    }
+
+    fn validate_partial(request: &DeploymentRequest, left_out: &LeftOut) -> Findings {
         let mut findings = Findings::new();
-        let plan = plan::read(request, &mut findings);
+        let plan = plan::read_partial(request, left_out, &mut findings);
         if !findings.has_errors() {
             render::check_budgets(request, &plan, &mut findings);
         }

@@ -226,10 +226,25 @@ pub(crate) fn advice(diagnostic: &Diagnostic, asked: &Asked) -> Advice {
         kind: known.kind,
         retryable: known.retryable,
         what_happened: known.what_happened.to_owned(),
-        what_to_do: known.what_to_do.to_owned(),
+        what_to_do: without_dead_ends(known.what_to_do, asked),
         alternatives: if offers { flavours::alternatives(asked, address) } else { Vec::new() },
     }
 }
+
+/// Advice without what would be refused, or change nothing, for what was asked for: three servers need a load balancer, and one
+/// server alone has nobody to be kept apart from.
+fn without_dead_ends(advice: &str, asked: &Asked) -> String {
+    let dead_ends: &[&str] = if asked.ha_enabled { &WITHOUT_LOAD_BALANCER } else { &[OTHER_POLICY] };
+    dead_ends.iter().fold(advice.to_owned(), |advice, dead_end| advice.replace(dead_end, ""))
+}
+
+/// Ways out for one server alone.
+const WITHOUT_LOAD_BALANCER: [&str; 2] = [
+    "; a cluster of one server can do without (openstackLoadBalancer none)",
+    " Without an Octavia (load-balancer) there, say openstackLoadBalancer none.",
+];
+/// A way out for three servers.
+const OTHER_POLICY: &str = ", or openstackServerGroupPolicy soft-anti-affinity";
 
 fn or(text: &str, default: &str) -> String {
     if text.trim().is_empty() { default.to_owned() } else { text.trim().to_owned() }
@@ -297,6 +312,30 @@ mod tests {
             assert_eq!((advice.kind, advice.retryable), (kind, retryable), "{summary}");
             let of_provider = summary.contains("Provider '");
             assert_eq!(advice.what_to_do.contains("openstackLoadBalancerProvider"), of_provider, "{summary}");
+        }
+    }
+
+    #[test]
+    fn t15_no_way_out_is_named_that_what_was_asked_for_bars() {
+        let told = |summary: &str, ha_enabled: bool| {
+            let asked = Asked {
+                region: "GRA11".to_owned(),
+                control_plane_size: "b3-16".to_owned(),
+                ha_enabled,
+                ..Asked::default()
+            };
+            let diagnostic = Diagnostic { summary: summary.to_owned(), detail: String::new(), address: None };
+            advice(&diagnostic, &asked).what_to_do
+        };
+        for (summary, way_out, of_three) in [
+            ("No suitable endpoint could be found in the service catalog.", "openstackLoadBalancer none", false),
+            ("Error waiting for loadbalancer", "openstackLoadBalancer none", false),
+            ("No valid host was found.", "soft-anti-affinity", true),
+            ("unexpected state 'ERROR', wanted target 'ACTIVE'", "soft-anti-affinity", true),
+        ] {
+            assert!(told(summary, of_three).contains(way_out), "{summary}: {}", told(summary, of_three));
+            let other = told(summary, !of_three);
+            assert!(!other.contains(way_out) && !other.contains("  ") && other.len() > 40, "{summary}: {other}");
         }
     }
 }

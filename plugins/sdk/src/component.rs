@@ -3,8 +3,8 @@
 use crate::bindings::exports::catalyst::provisioner::cloud::Guest;
 use crate::text;
 use crate::{
-    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, Level, Outputs, Probe,
-    ProbeResponse, Provider, RenderContext, Rendered, Settings, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, LeftOut, Level, Outputs,
+    Probe, ProbeResponse, Provider, RenderContext, Rendered, Settings, Verdict,
 };
 
 /// One cloud. Every function is pure: same input, same answer, on any machine, on any day.
@@ -14,6 +14,13 @@ pub trait Provisioner {
 
     /// Everything the module would refuse at plan, and whatever else is known to fail, all at once.
     fn validate(request: &DeploymentRequest) -> Findings;
+
+    /// The same for a request of which the host left something out, because it refuses it already: nothing is said that rests on
+    /// that. Of a component of contract 1.0 this is never asked.
+    fn validate_partial(request: &DeploymentRequest, left_out: &LeftOut) -> Findings {
+        let _ = left_out;
+        Self::validate(request)
+    }
 
     /// The bundle for a request.
     ///
@@ -64,8 +71,14 @@ impl<P: Provisioner> Guest for Component<P> {
         P::describe()
     }
 
+    #[cfg(not(feature = "contract-1-1"))]
     fn validate(request: DeploymentRequest) -> Vec<Finding> {
         P::validate(&request).into()
+    }
+
+    #[cfg(feature = "contract-1-1")]
+    fn validate(request: DeploymentRequest, left_out: Vec<String>) -> Vec<Finding> {
+        P::validate_partial(&request, &LeftOut::new(left_out)).into()
     }
 
     fn render(request: DeploymentRequest, context: RenderContext) -> Result<Rendered, Vec<Finding>> {

@@ -25,6 +25,7 @@ pub mod bundle;
 pub mod checks;
 mod component;
 mod findings;
+mod left_out;
 mod outputs;
 mod placement;
 mod settings;
@@ -51,6 +52,7 @@ pub use bindings::catalyst::provisioner::outcome::{
 pub use bindings::catalyst::provisioner::request::{DeploymentRequest, DomainMode, RegionSlot};
 pub use component::{Component, Provisioner, log};
 pub use findings::{Findings, Pointer};
+pub use left_out::LeftOut;
 pub use outputs::Outputs;
 pub use placement::{Choice, Placement};
 pub use settings::Settings;

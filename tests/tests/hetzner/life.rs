@@ -1,6 +1,6 @@
 //! From nothing to a cluster and back, for each form of it.
 
-use crate::kit::{Up, context, ha, request, up};
+use crate::kit::{NAME, Up, context, ha, request, up};
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_sdk::{DeploymentRequest, Provisioner};
 use catalyst_tests::hetzner::module::{Cloud, MODULE, TOKEN, Work, secret_value};
@@ -111,7 +111,7 @@ fn the_module_alone_makes_the_same_user_data_as_the_rendered_bundle() {
     work.plan().passed();
     work.apply().passed();
     for name in ["cp1", "cp2", "cp3", "w1"] {
-        let name = format!("catalyst-acme-example-test-{name}");
+        let name = format!("{NAME}-{name}");
         let alone = cloud.project().user_data(&name).unwrap();
         assert_eq!(Some(alone), rendered.cloud.project().user_data(&name), "{name}");
     }

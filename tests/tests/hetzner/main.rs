@@ -8,6 +8,7 @@ mod failures;
 mod faults;
 mod kit;
 mod life;
+mod names;
 mod postback;
 mod render;
 mod shape;

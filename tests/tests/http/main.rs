@@ -17,6 +17,7 @@ mod cors;
 mod create;
 mod creates;
 mod defects;
+mod findings;
 mod kit;
 mod kubeconfig;
 mod metrics;

@@ -20,7 +20,7 @@ mod described {
     }
 }
 
-super::exports::bound!();
+super::exports::bound!(_left_out => []);
 
 impl wit::catalyst::provisioner::log::Host for CallState {
     fn write(&mut self, level: wit::catalyst::provisioner::log::Level, message: String) {

@@ -1,4 +1,5 @@
-//! Version 1.1 of the contract, which grows: as 1.0, and a component says which arguments its module sets in its providers' blocks.
+//! Version 1.1 of the contract, which grows: as 1.0, and a component says which arguments its module sets in its
+//! providers' blocks, and is told what the host left out of a request.
 
 /// Generated from `wit/provisioner-1.1`. The records that did not change are those of 1.0.
 pub(super) mod wit {
@@ -37,7 +38,7 @@ mod described {
     }
 }
 
-super::exports::bound!();
+super::exports::bound!(left_out => [left_out]);
 
 use wit::catalyst::provisioner::log::{Host, Level};
 

@@ -187,6 +187,21 @@ async fn from_1_1_on_a_component_says_which_arguments_its_module_sets() {
 }
 
 #[tokio::test]
+async fn what_the_host_left_out_is_told_from_1_1_on_and_before_it_remarks_do_not_count() {
+    let (_sandbox, older, newer) = both().await;
+    let left_out = ["/workerCount".to_owned(), "/project".to_owned()];
+    let codes = async |provider: &Provider, left_out: &[String]| {
+        let findings = provider.validate_partial(&asks_for("nowhere"), left_out).await.expect("an answer");
+        findings.into_iter().map(|finding| finding.code + " " + &finding.message).collect::<Vec<_>>()
+    };
+    let told = codes(&newer, &left_out).await;
+    assert_eq!((told.len(), told[2].as_str()), (3, "left-out /workerCount /project"));
+    assert_eq!(codes(&newer, &[]).await.len(), 2, "another question than the one with something left out");
+    assert_eq!(codes(&older, &left_out).await, ["unknown-region there is only r1"]);
+    assert_eq!(codes(&older, &[]).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_version_that_is_not_served_is_told_which_ones_are() {
     for (guest, from, to) in [("v1_0", "@1.0.0", "@0.1.0"), ("v1_0", "@1.0.0", "@2.0.0"), ("v1_1", "@1.1.0", "@1.2.0")]
     {

@@ -3,6 +3,7 @@
 
 use super::names::pool_names;
 use super::settings::NodeSettings;
+use super::versions::{DEFAULT_FLUX, DEFAULT_K3S};
 use super::{BEARER, GHCR_TOKEN};
 use crate::bundle::{self, BundleError};
 use crate::template::{Filled, Variables};
@@ -92,7 +93,7 @@ impl Cluster<'_> {
     }
 
     fn k3s_version(&self) -> &str {
-        self.settings.k3s_version.as_deref().unwrap_or("v1.31.4+k3s1")
+        self.settings.k3s_version.as_deref().unwrap_or(DEFAULT_K3S)
     }
 
     /// Fills the templates.
@@ -168,7 +169,7 @@ impl Cluster<'_> {
             .with("cloud_credentials_enabled", self.credentials.enabled)
             .with("cloud_credentials_key", self.credentials.key)
             .with("cloud_credentials_name", self.credentials.name)
-            .with("flux_version", settings.flux_version.as_deref().unwrap_or("v2.4.0"))
+            .with("flux_version", settings.flux_version.as_deref().unwrap_or(DEFAULT_FLUX))
             .with("ghcr_enabled", self.has(GHCR_TOKEN))
             .with("gitops_branch", or_default(&host.gitops_branch, "main"))
             .with("gitops_path", path)

@@ -60,7 +60,7 @@ impl Guest for Cloud {
         }
     }
 
-    fn validate(request: DeploymentRequest) -> Vec<Finding> {
+    fn validate(request: DeploymentRequest, left_out: Vec<String>) -> Vec<Finding> {
         write(Level::Info, "looks at a request");
         let mode = match request.domain_mode {
             DomainMode::Pool => "pool",
@@ -72,12 +72,15 @@ impl Guest for Cloud {
         if request.region == "nowhere" {
             findings.push(finding("/region", "unknown-region", "there is only r1".into(), Severity::Error));
         }
+        if !left_out.is_empty() {
+            findings.push(finding("", "left-out", left_out.join(" "), Severity::Warning));
+        }
         findings
     }
 
     fn render(request: DeploymentRequest, context: RenderContext) -> Result<Rendered, Vec<Finding>> {
         if request.region == "nowhere" {
-            return Err(Self::validate(request));
+            return Err(Self::validate(request, Vec::new()));
         }
         let main = "terraform {\n  required_providers {\n    latest = {\n      source  = \"acme/latest\"\n      version = \"1.2.3\"\n    }\n  }\n}\n\n\
                     variable \"region\" {\n  type = string\n}\n";
