@@ -3,6 +3,7 @@
 
 mod await_node;
 pub mod create;
+mod created;
 pub mod credentials;
 pub mod destroy;
 mod diagnosis;
@@ -10,6 +11,7 @@ pub mod dns;
 mod drain;
 pub mod examine;
 pub mod idempotency;
+mod left;
 mod leftovers;
 mod order;
 pub mod preview;
@@ -55,8 +57,7 @@ use vault::Vault;
 
 /// A hand that ended although its step is still due waits so long before it is begun anew.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a run that outlived its host may take to end after a first interrupt: its supervisor passes that on, and OpenTofu writes its
-/// state.
+/// How long a run that outlived its host may take to end after an interrupt, in which OpenTofu writes its state.
 const ORPHAN_GRACE: Duration = Duration::from_secs(20);
 /// How often forgotten secrets are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -136,8 +137,7 @@ impl Driver {
         settings: Settings,
         stop: CancellationToken,
     ) -> Arc<Self> {
-        let vault = Vault::new(settings.secrets_ttl);
-        let tasks = TaskTracker::new();
+        let (vault, tasks) = (Vault::new(settings.secrets_ttl), TaskTracker::new());
         let (live, started) = (Mutex::default(), Timestamp::now());
         let (claims, creating) = (Turns::default(), Turns::default());
         let ledger = Ledger::new(settings.limits.live, settings.limits.waiting);

@@ -18,6 +18,7 @@ mod environment;
 mod failure;
 mod ground;
 mod hearing;
+mod held;
 mod interrupted;
 mod leftover;
 mod lines;
@@ -33,6 +34,7 @@ mod run;
 mod run_folder;
 mod run_queue;
 mod stage;
+mod state_words;
 mod supervise;
 mod tally;
 #[cfg(test)]
@@ -43,7 +45,7 @@ mod unkept;
 pub use command::RunStep;
 pub use confine::Confine;
 pub use failure::{EngineError, RunError, RunErrorKind};
-pub use hearing::shown_line;
+pub use hearing::{masking, shown_line};
 pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
@@ -54,6 +56,7 @@ pub use supervise::{
     process as supervise, run_as_first_process,
 };
 pub use tally::Load;
+pub use unkept::sentence as unkept_sentence;
 
 use crate::egress::{self, RunHosts};
 use crate::telemetry;
@@ -65,11 +68,13 @@ use child::Limits;
 use command::Version;
 use confine::Confinement;
 use ground::{Ground, WayOut};
+use held::HeldStates;
 use progress::Outlet;
 use run::Aim;
 use run_queue::{Entered, RunQueue};
 use stage::WorkRoot;
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,12 +145,15 @@ pub struct Engine {
     binary: PathBuf,
     version: Version,
     store: Arc<dyn Store>,
+    held: Arc<HeldStates>,
     folders: Arc<WorkRoot>,
     confinement: Confinement,
     way_out: Option<WayOut>,
     queue: Arc<RunQueue>,
     busy: Arc<Busy>,
     heartbeat: Duration,
+    /// How long OpenTofu waits for a store that does not take its state.
+    state_wait: Duration,
     tally: Tally,
 }
 
@@ -165,18 +173,21 @@ impl Engine {
         environment::keep_what_may_pass(&mut settings);
         let Ground { settings, folders, binary, version, confinement, way_out } = Ground::find(settings).await?;
         let queue = RunQueue::new(settings.max_runs);
-        let (busy, heartbeat, tally) = (Arc::default(), hearing::HEARTBEAT, Tally::default());
+        let (busy, tally, held) = (Arc::default(), Tally::default(), Arc::default());
+        let (heartbeat, state_wait) = (hearing::HEARTBEAT, backend::LONGEST_WAIT);
         Ok(Arc::new(Self {
             settings,
             binary,
             version,
             store,
+            held,
             folders,
             confinement,
             way_out,
             queue,
             busy,
             heartbeat,
+            state_wait,
             tally,
         }))
     }
@@ -262,13 +273,27 @@ impl Engine {
     ) -> Result<(), RunError> {
         let id = run.id.clone();
         self.run(permit, run, Aim::Destroy, progress, stop).await?;
-        self.discard(&id);
+        self.discard(&id).await;
         Ok(())
     }
 
-    /// Removes the work folder of a deployment that is gone, secrets of an interrupted run among it.
-    pub fn discard(&self, id: &DeploymentId) {
-        if let Err(why) = self.folders.remove(id) {
+    /// Removes the work folder of a deployment that is gone, secrets of an interrupted run among it. States that were set aside
+    /// stay. Waits for another removal.
+    pub async fn discard(&self, id: &DeploymentId) {
+        self.remove_folder(id, WorkRoot::remove).await;
+    }
+
+    /// The same, and states that were set aside: for a deployment that left nothing of which they could tell.
+    pub async fn discard_whole(&self, id: &DeploymentId) {
+        self.remove_folder(id, WorkRoot::remove_whole).await;
+    }
+
+    async fn remove_folder(&self, id: &DeploymentId, remove: fn(&WorkRoot, &DeploymentId) -> io::Result<()>) {
+        let removed = match self.busy.claim(id).await {
+            Some(_claim) => remove(&self.folders, id),
+            None => Err(io::Error::other("a run of it goes on")),
+        };
+        if let Err(why) = removed {
             tracing::warn!(deployment.id = %id, error = %why, "the work folder of a destroyed deployment stays");
         }
     }

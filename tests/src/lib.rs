@@ -7,6 +7,7 @@ pub mod components;
 pub mod double;
 pub mod downloads;
 pub mod flux;
+pub mod full_disk;
 pub mod fuzz;
 pub mod hetzner;
 pub mod host;

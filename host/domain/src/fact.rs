@@ -1,5 +1,6 @@
 //! Things that happened to a deployment. A fact is never a wish: whoever reports it has seen it.
 
+use crate::LeftResource;
 use crate::dns::{DnsFact, PoolReservation};
 use crate::provider::Endpoints;
 use crate::read_token::ReadToken;
@@ -83,6 +84,8 @@ pub enum Fact {
         /// What that means, in words.
         error: String,
     },
+    /// What a run that failed or was interrupted left in the cloud, as far as it is known; it takes the place of what was recorded.
+    LeftBehind(Vec<LeftResource>),
     /// The process began anew and the cluster was never watched to the end.
     WatchResumed,
     /// Something about the pool name.

@@ -7,7 +7,7 @@ use crate::dns::{PoolDns, PoolReservation};
 use crate::event::Entry;
 use crate::kubeconfig::{BodyFault, Server};
 use crate::read_token::ReadToken;
-use crate::{DeploymentId, Request, Status};
+use crate::{DeploymentId, LeftResource, Request, Status};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +35,13 @@ pub struct Record {
     /// Why it failed, in plain words; absent otherwise.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,
+    /// What a run that failed or was interrupted left in the cloud. What is in no state stays here until the end of the deployment;
+    /// the rest is known anew with each run. Empty in records of releases before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<LeftResource>,
+    /// How many more there are than those in `left`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_more: u64,
     /// Who created it; absent where callers are not known, and in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<Creator>,
@@ -210,6 +217,8 @@ impl Record {
             request: new.request,
             result: None,
             error: String::new(),
+            left: Vec::new(),
+            left_more: 0,
             created_by: None,
             started_at: new.at,
             finished_at: None,
@@ -306,6 +315,11 @@ impl Record {
         addressed || self.phase0_done() || self.provider.is_none()
     }
 
+    /// What may be in the cloud although no state has it.
+    pub fn left_in_no_state(&self) -> impl Iterator<Item = &LeftResource> {
+        self.left.iter().filter(|resource| !resource.in_state)
+    }
+
     /// Id of its provider, as far as the record names one.
     pub fn provider_id(&self) -> Option<&str> {
         self.provider.as_ref().map(|p| p.id.as_str()).or_else(|| self.request.provider())
@@ -321,6 +335,10 @@ impl Record {
         let fqdn = &self.request.sovereign_fqdn;
         self.result.get_or_insert_with(|| ResultInfo { sovereign_fqdn: fqdn.clone(), ..ResultInfo::default() })
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn null_is_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {

@@ -4,7 +4,7 @@ use crate::fact::{Fact, Outcome};
 use crate::kubeconfig::Server;
 use crate::provider::Endpoints;
 use crate::record::ServerFault;
-use crate::{Record, Refused, Status, dns, read_token};
+use crate::{Record, Refused, Status, dns, left, read_token};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -99,6 +99,7 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             next.status = Status::Destroyed;
             next.kubeconfig_bearer_hash.clear();
             forget_kubeconfig(&mut next);
+            forget_what_a_state_has(&mut next);
             end(&mut next, at);
         }
         Fact::DestroyFailed { error } => {
@@ -110,6 +111,12 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
                 return Err(Refused::Stale(from));
             }
             fail(&mut next, error, at);
+        }
+        Fact::LeftBehind(resources) => {
+            if from == Status::Destroyed {
+                return Err(Refused::Stale(from));
+            }
+            (next.left, next.left_more) = left::bounded(resources);
         }
         Fact::WatchResumed => {
             only(from, &[Status::Ready, Status::Failed])?;
@@ -274,9 +281,16 @@ fn forget_phase0(next: &mut Record) {
     next.kubeconfig_hosts.clear();
 }
 
+/// The state tells of it anew when the run that begins has ended. What is in no state is known from here alone.
+fn forget_what_a_state_has(next: &mut Record) {
+    next.left.retain(|resource| !resource.in_state);
+    next.left_more = 0;
+}
+
 fn begin(next: &mut Record, status: Status) {
     next.status = status;
     next.error.clear();
+    forget_what_a_state_has(next);
     next.finished_at = None;
     next.child = None;
 }

@@ -370,3 +370,6 @@ mod dns;
 
 #[path = "transition_kubeconfig_tests.rs"]
 mod kubeconfig;
+
+#[path = "transition_left_tests.rs"]
+mod left;

@@ -116,7 +116,7 @@ pub const VARIABLES: &[Variable] = &[
         "CATALYST_TOFU_CONFINE",
         "auto",
         "auto: OpenTofu runs behind every layer that holds here, and reaches granted hosts by a proxy; require: no start unless \
-         the required layers hold (confinement.md); off",
+         the required layers hold (docs/confinement.md); off",
     ),
     var("CATALYST_MAX_RUNS", "4", "OpenTofu runs at once"),
     var(

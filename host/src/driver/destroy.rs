@@ -3,15 +3,18 @@
 //! What the state names is removed, and only an empty state ends as destroyed. Where nothing was ever applied there is
 //! nothing to run; where something was and no state of it is here, nobody can say what is left, so it is not begun.
 
+use super::left::left_words;
 use super::provision::run_destroy;
-use super::secrets::complete;
+use super::secrets::{RunSecrets, complete};
 use super::take_up::{Kept, TakeUpFault};
 use super::{Driver, Hand, tofu_state};
 use crate::engine::RunErrorKind;
 use bytes::Bytes;
+use catalyst_domain::provider::Bundle;
 use catalyst_domain::transition::apply;
-use catalyst_domain::{DeploymentId, Fact, Level, Record, Secrets, Timestamp, phase};
+use catalyst_domain::{DeploymentId, Fact, LeftResource, Level, Record, Secrets, Timestamp, phase};
 use catalyst_store::RecordError;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Leftovers named in an error; a person finds the rest by the deployment's label.
@@ -83,32 +86,26 @@ impl Hand {
         let Some(record) = self.record() else { return };
         match self.driver.infrastructure(&self.id).await {
             Ok(Kept::Nothing | Kept::Empty) => {
-                self.driver.engine.discard(&self.id);
+                self.driver.engine.discard(&self.id).await;
                 return self.destroyed("there is no infrastructure, so nothing has to be removed").await;
             }
             Ok(Kept::Resources) => {}
-            Err(error) => return self.not_destroyed(format!("tofu destroy: {error}")).await,
+            Err(error) => return self.not_destroyed(format!("tofu destroy: {error}"), &BTreeMap::new()).await,
         }
-        let kept = self.driver.kept_bundle(&record).await;
-        let bundle =
-            match kept.and_then(|kept| kept.ok_or("the bundle that made this deployment is not kept".to_owned())) {
-                Ok(bundle) => bundle,
-                Err(why) => return self.not_destroyed(format!("tofu destroy: {why}")).await,
-            };
-        let Some(secrets) = self.driver.vault.get(&self.id) else {
-            let error = "tofu destroy: the credentials of this deployment are no longer kept".to_owned();
-            return self.not_destroyed(error).await;
+        let (bundle, secrets) = match self.bundle_and_secrets(&record).await {
+            Ok(both) => both,
+            Err(why) => return self.not_destroyed(format!("tofu destroy: {why}"), &BTreeMap::new()).await,
         };
-        let secrets = self.granted_secrets(&record, secrets).await;
         let ended = run_destroy(self, bundle, secrets).await;
         self.driver.run_ended(&self.id).await;
         match ended {
             Ok(()) => match self.driver.infrastructure(&self.id).await {
                 Ok(Kept::Nothing | Kept::Empty) => self.destroyed("everything is removed").await,
                 Ok(Kept::Resources) => {
-                    self.not_destroyed("tofu destroy: it ended well, but its state is not empty".to_owned()).await;
+                    let text = "tofu destroy: it ended well, but its state is not empty";
+                    self.not_destroyed(text.to_owned(), &BTreeMap::new()).await;
                 }
-                Err(error) => self.not_destroyed(format!("tofu destroy: {error}")).await,
+                Err(error) => self.not_destroyed(format!("tofu destroy: {error}"), &BTreeMap::new()).await,
             },
             Err(error) if error.kind == RunErrorKind::Stopped && self.driver.stop.is_cancelled() => {
                 self.stopped_with_the_process(&error).await;
@@ -116,23 +113,57 @@ impl Hand {
             Err(error) => {
                 let provider = self.driver.provider_of(&record);
                 let text = self.diagnose(provider.as_deref(), &error).await;
-                self.not_destroyed(text).await;
+                self.not_destroyed(text, &error.unkept).await;
             }
         }
     }
 
+    /// The bundle that made the deployment, else a fresh one: what is removed stands in the state, and the bundle only says how the
+    /// cloud is spoken to.
+    async fn bundle_and_secrets(&self, record: &Record) -> Result<(Bundle, RunSecrets), String> {
+        let secrets = self.driver.vault.get(&self.id).ok_or("the credentials of this deployment are no longer kept")?;
+        let secrets = self.granted_secrets(record, secrets).await;
+        if let Some(bundle) = self.driver.kept_bundle(record).await? {
+            return Ok((bundle, secrets));
+        }
+        let missing = "the bundle that made this deployment is not kept, and the plugin of its provider is not loaded to render it anew: \
+                       load the plugin and destroy it again";
+        let provider = self.driver.provider_of(record).ok_or(missing)?;
+        let rendered = self.driver.render(&provider, &record.request, &secrets.given).await;
+        let rendered = rendered.map_err(|fault| fault.text())?;
+        let text = "the bundle that made this deployment is not kept, and is rendered anew";
+        self.say(phase::HOST, Level::Warn, text).await;
+        Ok((rendered.bundle, secrets))
+    }
+
     async fn destroyed(&self, words: &str) {
+        let record = self.record();
+        let left = match &record {
+            Some(record) => self.driver.left(record, &BTreeMap::new()).await,
+            None => Vec::new(),
+        };
+        let lost: Vec<LeftResource> = left.into_iter().filter(|resource| !resource.in_state).collect();
+        if record.is_some_and(|record| record.left != lost) {
+            self.fact(Fact::LeftBehind(lost.clone())).await;
+        }
+        let words = if lost.is_empty() { words } else { "what the state of this deployment names is removed" };
+        if !lost.is_empty() {
+            self.say(phase::TOFU_DESTROY, Level::Warn, left_words(&lost, &self.id)).await;
+        }
         self.say(phase::TOFU_DESTROY, Level::Info, words).await;
-        self.fact(Fact::DestroyFinished).await;
+        if self.fact(Fact::DestroyFinished).await && lost.is_empty() {
+            self.driver.engine.discard_whole(&self.id).await;
+        }
         self.driver.vault.forget(&self.id);
         self.driver.forget_sealed(&self.id).await;
     }
 
-    /// `error` begins with `tofu`; what is still there is added.
-    async fn not_destroyed(&self, error: String) {
-        let state = self.driver.store.state(&self.id).await.ok().flatten();
+    /// `error` begins with `tofu`; what is still there is added. `made` is what the run made and no state has.
+    async fn not_destroyed(&self, error: String, made: &BTreeMap<String, String>) {
+        let state = self.driver.engine.newest_state(&self.id).await;
         let error = with_leftovers(error, &tofu_state::addresses(state.as_deref()));
         tracing::warn!(deployment.id = %self.id, %error, "the destroy failed");
+        self.tell_left(phase::TOFU_DESTROY, made).await;
         self.say(phase::TOFU_DESTROY, Level::Error, error.clone()).await;
         if self.fact(Fact::DestroyFailed { error }).await {
             self.driver.forget_unkept(&self.id).await;

@@ -40,7 +40,7 @@ fn sentence(error: &RunError, explained: Vec<String>) -> String {
     // Often why it failed; most clients say it themselves.
     parts.extend(error.refused.clone().filter(|refused| !parts.iter().any(|part| part.contains(refused.as_str()))));
     // Whatever the reason is: nobody else knows of it.
-    parts.extend(error.unkept.clone());
+    parts.extend(error.warnings());
     format!("tofu {}: {}", error.step, parts.join("; "))
 }
 
@@ -84,9 +84,11 @@ mod tests {
         let said = vec!["no answer: a.test:443 was not let through".to_owned()];
         assert_eq!(sentence(&error, said).matches("was not let through").count(), 1);
         error.refused = None;
-        error.unkept = Some("made, but not in the kept state: a.b (1)".to_owned());
+        error.unkept.insert("a.b".to_owned(), "1".to_owned());
+        error.in_memory_only = true;
         let text = sentence(&error, explained);
-        assert!(text.ends_with("; and 1 more; made, but not in the kept state: a.b (1)"), "{text}");
+        assert!(text.contains("; and 1 more; made, but not in the kept state: a.b (1); remove it"), "{text}");
+        assert!(text.contains("; the newest state of this deployment is in the host's memory only"), "{text}");
     }
 
     #[test]

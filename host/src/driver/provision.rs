@@ -1,5 +1,6 @@
 //! Phase 0: render once, let OpenTofu apply, read the outputs.
 
+use super::left::left_words;
 use super::render::Rendered;
 use super::secrets::{RunSecrets, host_secrets};
 use super::{Driver, Hand};
@@ -10,6 +11,7 @@ use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, ph
 use catalyst_sandbox::grants::{Grant, GrantLine};
 use catalyst_sandbox::{CallError, Provider};
 use catalyst_store::RecordError;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -86,6 +88,12 @@ impl Hand {
             return Err(format!("init: the render {digest} is not the one that was approved, {approved}"));
         }
         self.driver.store.put_bundle(&self.id, &bytes).await.map_err(|error| format!("init: {error}"))?;
+        let before = &record.render_digest;
+        if !before.is_empty() && *before != digest {
+            let text =
+                format!("the bundle is rendered anew as {digest} and was {before} before: it may change what is there");
+            self.say(phase::HOST, Level::Warn, text).await;
+        }
         let warnings = &bundle.warnings;
         let entry = |text: &String| Entry::new(Timestamp::now(), phase::HOST, Level::Warn, text.clone());
         self.log(warnings.iter().map(entry).collect()).await;
@@ -174,13 +182,19 @@ impl Hand {
         }
         let provider = self.record().and_then(|record| self.driver.provider_of(&record));
         let text = self.diagnose(provider.as_deref(), error).await;
-        self.failed(error.step.phase(), text.trim_start_matches("tofu ").to_owned()).await;
+        self.failed_with(error.step.phase(), text.trim_start_matches("tofu ").to_owned(), &error.unkept).await;
     }
 
     /// `error` begins with the step's name.
     async fn failed(&self, phase: &str, error: String) {
+        self.failed_with(phase, error, &BTreeMap::new()).await;
+    }
+
+    /// `made` is what the run made and no state has.
+    async fn failed_with(&self, phase: &str, error: String, made: &BTreeMap<String, String>) {
         let error = format!("tofu {error}");
         tracing::warn!(deployment.id = %self.id, %error, "phase 0 failed");
+        self.tell_left(phase, made).await;
         self.say(phase, Level::Error, error.clone()).await;
         if self.fact(Fact::Phase0Failed { error }).await {
             self.driver.forget_unkept(&self.id).await;
@@ -197,8 +211,16 @@ impl Hand {
                 Status::Destroying => phase::TOFU_DESTROY,
                 _ => phase::TOFU_INIT,
             };
-            let entry = Entry::new(Timestamp::now(), phase, Level::Error, error.clone());
-            if let Err(error) = store.append(&self.id, vec![entry]).await {
+            let entry = |level, text| Entry::new(Timestamp::now(), phase, level, text);
+            // What the run made was noted since this record was read.
+            let current = self.record();
+            let left = self.driver.left(current.as_deref().unwrap_or(record), &BTreeMap::new()).await;
+            let words = (!left.is_empty()).then(|| entry(Level::Warn, left_words(&left, &self.id)));
+            let entries = words.into_iter().chain([entry(Level::Error, error.clone())]).collect();
+            if !self.driver.note_left(&self.id, &BTreeMap::new()).await {
+                return false;
+            }
+            if let Err(error) = store.append(&self.id, entries).await {
                 // The record matters more than its words.
                 tracing::error!(deployment.id = %self.id, %error, "cannot log an interruption");
             }

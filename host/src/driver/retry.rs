@@ -94,6 +94,7 @@ impl Driver {
     ) -> Result<Retried, RetryError> {
         match self.store.record(&record.id, &Fact::Phase1Retried, at).await {
             Ok(_) => {
+                self.renew_log(&record.id).await;
                 self.note(&record.id, phase, "retry asked for: the cluster is watched again", at).await;
                 self.wake(&record.id);
                 Ok(Retried::Watch)

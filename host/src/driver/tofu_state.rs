@@ -1,6 +1,6 @@
-//! Two questions to OpenTofu's state: is there such a resource, and which are there?
+//! Questions to OpenTofu's state, where there is one: is there such a resource, and which are there?
 
-use catalyst_domain::tofu_state;
+use catalyst_domain::tofu_state::{self, Object};
 use serde_json::Value;
 
 /// Whether the state holds the resource of an address such as `some_server.control_plane[0]`.
@@ -25,24 +25,27 @@ pub fn holds(state: Option<&[u8]>, address: &str) -> bool {
     })
 }
 
-/// Addresses of everything that the state says is there, sorted. Nothing for a state that cannot be read.
+/// Addresses of everything that the state says is there, sorted, each once. Nothing for a state that cannot be read.
 pub fn addresses(state: Option<&[u8]>) -> Vec<String> {
     state.and_then(tofu_state::addresses).unwrap_or_default()
 }
 
+/// Everything that the state says is there, sorted by address. Nothing for a state that cannot be read.
+pub fn objects(state: Option<&[u8]>) -> Vec<Object> {
+    state.and_then(tofu_state::objects).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{addresses, holds};
+    use super::{addresses, holds, objects};
 
     #[test]
-    fn everything_that_is_there_is_named_by_its_address() {
-        let state = br#"{"resources":[
-            {"mode":"managed","type":"t","name":"cp","instances":[{"index_key":0},{"index_key":"a"}]},
-            {"mode":"data","type":"d","name":"x","instances":[{}]},
-            {"module":"module.m[0]","mode":"managed","type":"n","name":"one","instances":[{}]},
-            {"mode":"managed","type":"t","name":"none","instances":[]}]}"#;
-        assert_eq!(addresses(Some(state)), ["module.m[0].n.one", "t.cp[\"a\"]", "t.cp[0]"]);
-        assert!(addresses(None).is_empty() && addresses(Some(b"broken")).is_empty());
+    fn a_state_that_is_not_there_or_cannot_be_read_names_nothing() {
+        let state = br#"{"resources":[{"mode":"managed","type":"t","name":"cp","instances":[{"index_key":0}]}]}"#;
+        assert_eq!((addresses(Some(state)), objects(Some(state)).len()), (vec!["t.cp[0]".to_owned()], 1));
+        for state in [None, Some(b"broken".as_slice())] {
+            assert!(addresses(state).is_empty() && objects(state).is_empty());
+        }
     }
 
     #[test]

@@ -79,6 +79,16 @@ impl Limits {
         stop + self.grace * 2 + SUPERVISOR_LATE
     }
 
+    /// When the run is interrupted.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Cancelled when the host asks to stop.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
     /// The time that is left.
     pub(super) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())

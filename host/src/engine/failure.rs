@@ -1,7 +1,9 @@
 //! How the engine says that something went wrong: in words for a person, without secrets and without paths.
 
 use super::command::RunStep;
+use super::{recovery, unkept};
 use catalyst_domain::provider::Diagnostic;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Why the engine cannot work at all.
@@ -86,20 +88,35 @@ pub struct RunError {
     pub reason: String,
     /// What the run asked its proxy for and did not get, in one line; a part of the reason, which a diagnosis may stand for.
     pub refused: Option<String>,
-    /// One line on what the run made and the kept state does not have; `None` when there is nothing of that kind.
-    pub unkept: Option<String>,
+    /// What the run made and no state has: ids by address.
+    pub unkept: BTreeMap<String, String>,
+    /// Whether the newest state is in the host's memory and on no disk.
+    pub in_memory_only: bool,
 }
 
 impl RunError {
     pub(crate) fn new(step: RunStep, kind: RunErrorKind, reason: impl Into<String>) -> Self {
-        Self { step, kind, diagnostics: Vec::new(), reason: reason.into(), refused: None, unkept: None }
+        Self {
+            step,
+            kind,
+            diagnostics: Vec::new(),
+            reason: reason.into(),
+            refused: None,
+            unkept: BTreeMap::new(),
+            in_memory_only: false,
+        }
+    }
+
+    /// Sentences on what nobody else knows of, whatever the reason is.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        unkept::sentence(&self.unkept).into_iter().chain(self.in_memory_only.then(recovery::in_memory_only))
     }
 }
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tofu {}: {}", self.step, self.reason)?;
-        self.unkept.as_ref().map_or(Ok(()), |unkept| write!(f, "; {unkept}"))
+        self.warnings().try_for_each(|warning| write!(f, "; {warning}"))
     }
 }
 

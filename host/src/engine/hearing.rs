@@ -6,6 +6,7 @@ use super::command::RunStep;
 use super::lines::{RawLine, Said, Source, understand};
 use super::mask::{Masker, floor_boundary};
 use super::progress::Outlet;
+use super::state_words::is_about_lock_file;
 use crate::egress::Refusal;
 use catalyst_domain::provider::Diagnostic;
 use catalyst_domain::{Level, Secrets, phase};
@@ -85,7 +86,7 @@ impl<'a> Hearing<'a> {
     pub(super) fn line(&mut self, line: &RawLine) {
         self.last_heard = Instant::now();
         let mut said = understand(&line.bytes);
-        if is_about_settings(&said) {
+        if is_about_settings(&said) || is_about_lock_file(&said.text) {
             return;
         }
         let shown = shown(&said.text, self.masker);
@@ -182,6 +183,13 @@ impl<'a> Hearing<'a> {
 /// When the secrets cannot be prepared for masking.
 pub fn shown_line(line: &[u8], secrets: &Secrets) -> Result<String, String> {
     Ok(shown(&understand(line).text, &Masker::new(secrets)?))
+}
+
+/// Takes the run's secrets, and control characters, out of texts that come from a state.
+pub fn masking(secrets: &Secrets) -> impl Fn(&str) -> String + use<> {
+    let masker = Masker::new(secrets);
+    // Where secrets cannot be looked for, nothing is shown.
+    move |text| masker.as_ref().map(|masker| shown(text, masker)).unwrap_or_default()
 }
 
 fn shown(text: &str, masker: &Masker) -> String {

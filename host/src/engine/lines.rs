@@ -1,11 +1,16 @@
 //! Reads what OpenTofu writes: lines of bounded length out of a pipe, and the meaning of one line.
 
+use super::state_words::in_our_words;
 use catalyst_domain::Level;
 use catalyst_domain::provider::Diagnostic;
 use serde_json::Value;
 
 /// Longest line that is understood. OpenTofu's longest are diagnostics and lists of outputs, far below this.
 const LINE_READ: usize = 1024 * 1024;
+
+/// The message before a state that OpenTofu writes out, and within how many bytes it stands.
+const STATE_DUMP: &[u8] = b"\"@message\":\"Emergency state dump\"";
+const STATE_DUMP_HEAD: usize = 256;
 
 /// Which pipe a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +71,9 @@ pub(super) struct Said {
 
 /// Reads one line. Whatever is not a message of OpenTofu is text; a message of an unknown type is its `@message`.
 pub(super) fn understand(line: &[u8]) -> Said {
+    if let Some(text) = state_dump(line) {
+        return Said { level: Some(Level::Warn), text: text.to_owned(), ..Said::default() };
+    }
     let parsed = serde_json::from_slice::<Value>(line).ok();
     let message = parsed.as_ref().and_then(|value| Some((value, text_of(value, "@message")?)));
     let Some((value, message)) = message else {
@@ -91,7 +99,7 @@ pub(super) fn understand(line: &[u8]) -> Said {
         Some("apply_errored") => said.ended = address,
         Some("diagnostic") => {
             if let Some(given) = value.get("diagnostic") {
-                let diagnostic = diagnostic(given);
+                let diagnostic = in_our_words(diagnostic(given));
                 said.text = diagnostic_text(&said.text, &diagnostic);
                 let is_error = given.get("severity").and_then(Value::as_str) == Some("error");
                 said.diagnostic = is_error.then_some(diagnostic);
@@ -100,6 +108,14 @@ pub(super) fn understand(line: &[u8]) -> Said {
         _ => {}
     }
     said
+}
+
+/// The line in which OpenTofu writes a whole state that it could keep nowhere, often longer than [`LINE_READ`]. The host has that
+/// state, and nobody else may: it holds what servers were given.
+fn state_dump(line: &[u8]) -> Option<&'static str> {
+    let head = &line[..line.len().min(STATE_DUMP_HEAD)];
+    let is_dump = head.starts_with(b"{") && head.windows(STATE_DUMP.len()).any(|part| part == STATE_DUMP);
+    is_dump.then_some("OpenTofu wrote its state out because it could keep it nowhere; it is left out of this log")
 }
 
 fn diagnostic(given: &Value) -> Diagnostic {
@@ -128,6 +144,15 @@ mod tests {
     fn a_message_of_an_unknown_type_is_its_text() {
         let said = understand(br#"{"@level":"warn","@message":"hello","type":"brand_new","hook":7}"#);
         assert_eq!(said, Said { level: Some(Level::Warn), text: "hello".to_owned(), ..Said::default() });
+    }
+
+    #[test]
+    fn a_state_that_is_written_out_is_never_shown_however_long_it_is() {
+        let whole = br#"{"@level":"info","@message":"Emergency state dump","@module":"tofu.ui","state":{"outputs":{"token":"s3cret"}},"type":"log"}"#;
+        for line in [&whole[..], &whole[..whole.len() - 30]] {
+            let said = understand(line);
+            assert!(said.level == Some(Level::Warn) && !said.text.contains("s3cret"), "{said:?}");
+        }
     }
 
     #[test]

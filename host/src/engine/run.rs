@@ -1,6 +1,8 @@
 //! One run from staging to its last command.
 
-use super::backend::Backend;
+mod end;
+
+use super::backend::{Backend, Patience};
 use super::child::{self, Cut, End, Limits};
 use super::cli_config::CliConfig;
 use super::command::RunStep;
@@ -11,7 +13,7 @@ use super::mask::Masker;
 use super::outputs::{self, Outputs};
 use super::progress::{Outlet, Progress};
 use super::run_folder::RunFolder;
-use super::stage::{SecretsOnDisk, WorkFolder};
+use super::stage::{SecretsOnDisk, WorkFolder, disk_words};
 use super::supervise::{CommandSpec, Setup, Supervised, deadline_ms};
 use super::{Engine, Run, RunPermit, leftover, unkept};
 use crate::egress::StepReach;
@@ -46,7 +48,7 @@ pub(super) struct Going<'a> {
     limits: Limits,
     own: Arc<RunFolder>,
     supervised: Supervised,
-    /// What the failed command had made: ids by address.
+    /// What the failed command had made, and an earlier run whose end nobody saw: ids by address.
     made: BTreeMap<String, String>,
 }
 
@@ -80,25 +82,27 @@ pub(super) async fn run(
     limits: Limits,
 ) -> Result<Outputs, RunError> {
     let staging = |why: String| RunError::new(RunStep::Init, RunErrorKind::Staging, why);
-    let folder = Arc::new(engine.folders.folder(&run.id).map_err(|why| staging(format!("no work folder: {why}")))?);
-    leftover::release(&*engine.store, &run.id).await.map_err(storage)?;
-    leftover::take_in(&*engine.store, &run.id, &folder).await.map_err(storage)?;
+    let folder = engine.folders.folder(&run.id);
+    let folder = Arc::new(folder.map_err(|why| staging(format!("no work folder: {}", disk_words(&why))))?);
+    let tidied = leftover::tidy(&*engine.store, &engine.held, &run.id, Some(&folder)).await.map_err(storage)?;
+    tidied.into_iter().for_each(|notice| outlet.line(phase::HOST, Level::Warn, notice));
     // What a run before this one made was told by now, but of one whose end nobody saw in this process.
-    let unread = |why: std::io::Error| staging(format!("what the last run left cannot be read: {why}"));
-    if let Some(text) = engine.unkept(&run.id, &run.secrets).await.map_err(unread)? {
-        outlet.line(phase::HOST, Level::Error, text);
-    }
-    engine.folders.remove_spool(&run.id).map_err(|why| staging(format!("cannot write the work folder: {why}")))?;
+    let (made, untold) = engine.unkept(&run.id, &run.secrets).await;
+    untold.into_iter().for_each(|text| outlet.line(phase::HOST, Level::Error, text));
+    engine.folders.reserve_spool(&run.id).map_err(|why| staging(unwritten(&why)))?;
     let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
-    let Staged { own, settings_file, install_settings } =
+    let Staged { own, settings_file, install_settings, notice } =
         stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
+    notice.into_iter().for_each(|notice| outlet.line(phase::HOST, Level::Warn, notice));
     let unsupervised = |why: std::io::Error| staging(format!("it cannot be supervised: {why}"));
     let setup = setup(engine, &run, &folder, &own, &limits);
     let mut supervised = Supervised::start(&engine.settings.program, setup).await.map_err(unsupervised)?;
     let own = Arc::new(own);
     supervised.hold((permit, own.clone()));
     let listener = supervised.take_state_listener().ok_or_else(|| staging("its state has no listener".to_owned()))?;
-    let backend = Backend::serve(engine.store.clone(), &run.id, listener);
+    let (longest, deadline, stop) = (engine.state_wait, limits.deadline(), limits.stop().clone());
+    let patience = Patience { longest, deadline, stop, log: outlet.downgrade() };
+    let backend = Backend::serve(engine.store.clone(), engine.held.clone(), &run.id, listener, patience);
     let backend = backend.map_err(|why| staging(format!("its state cannot be served on loopback: {why}")))?;
     let mut masked = run.secrets.clone();
     masked.merge(run.withheld.clone());
@@ -114,7 +118,7 @@ pub(super) async fn run(
     environment::add(&mut environment, proxy.iter().flat_map(|proxy| proxy.environment.clone()));
     environment::add(&mut environment, [(CLI_CONFIG.into(), settings_file.into())]);
     environment::add(&mut environment, own.environment());
-    let (id, made) = (&run.id, BTreeMap::new());
+    let id = &run.id;
     let going = Going {
         engine,
         id,
@@ -154,6 +158,8 @@ struct Staged {
     settings_file: PathBuf,
     /// The operator's, where there are some that count.
     install_settings: Option<PathBuf>,
+    /// What could not be kept of an earlier run.
+    notice: Option<String>,
 }
 
 /// Writes the work folder, and makes the run's own one beside it.
@@ -169,8 +175,8 @@ async fn stage(
     let staged = spawn_blocking(move || {
         // Held by the writer too: when the run is dropped meanwhile, the files go after they were written.
         let _on_disk = on_disk;
-        let disk = |why: std::io::Error| format!("cannot write the work folder: {why}");
-        folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
+        let disk = |why: std::io::Error| unwritten(&why);
+        let notice = folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
         folder.write_variables(&run.id, &run.bundle, &run.secrets).map_err(disk)?;
         let config = CliConfig::read(&settings);
         let config = config.map_err(|why| format!("the file that TF_CLI_CONFIG_FILE names cannot be read: {why}"))?;
@@ -180,9 +186,13 @@ async fn stage(
         let install_settings = install_settings.transpose().map_err(disk)?;
         let own = RunFolder::make(&folders, &run.id, environment::variable(&settings.pass_env, "TMPDIR"));
         let own = own.map_err(|why| format!("no folder for the run's own files: {why}"))?;
-        Ok(Staged { own, settings_file, install_settings })
+        Ok(Staged { own, settings_file, install_settings, notice })
     });
     staged.await.map_err(|_| "the staging was cut off".to_owned())?
+}
+
+fn unwritten(why: &std::io::Error) -> String {
+    format!("cannot write the work folder: {}", disk_words(why))
 }
 
 fn storage(why: String) -> RunError {
@@ -202,16 +212,12 @@ impl Going<'_> {
             tracing::warn!(deployment.id = %self.id, error = %why, "a run did not end as it should");
         }
         // OpenTofu is gone now, however it went: what it left is taken in at once, not at the next run.
-        let tidied = match leftover::release(&*self.engine.store, self.id).await {
-            Ok(()) => leftover::take_in(&*self.engine.store, self.id, &self.folder).await,
-            Err(why) => Err(why),
-        };
-        if let Err(why) = tidied {
-            tracing::warn!(deployment.id = %self.id, error = why, "left for the next run of this deployment");
-        }
-        clean_up(self.engine, self.id, self.folder.clone(), self.own.clone()).await;
+        let in_memory_only = end::tidy(self.engine, self.id, &self.folder, &mut self.outlet).await;
+        end::clean_up(self.engine, self.id, self.folder.clone(), self.own.clone()).await;
         if let Err(error) = &mut result {
-            error.unkept = unkept::sentence(&*self.engine.store, self.id, &self.made).await;
+            let state = self.engine.newest_state(self.id).await;
+            error.unkept = unkept::not_in(state.as_deref(), std::mem::take(&mut self.made));
+            error.in_memory_only = in_memory_only;
         }
         if timeout(LAST_WORDS, self.outlet.drain()).await.is_err() {
             tracing::warn!(deployment.id = %self.id, "nobody took the last entries of a run");
@@ -271,7 +277,7 @@ impl Going<'_> {
         let end = match ended {
             Ok(end) => end,
             Err(why) => {
-                self.made = said.made;
+                self.made.extend(said.made);
                 return Err(RunError::new(step, RunErrorKind::Failed, format!("it cannot be run: {why}")));
             }
         };
@@ -293,7 +299,7 @@ impl Going<'_> {
 
     fn failed(&mut self, step: RunStep, end: &End, said: Explanation) -> RunError {
         let Explanation { diagnostics, text, made, refused } = said;
-        self.made = made;
+        self.made.extend(made);
         let said = diagnostics.first().map(|first| in_words(first, diagnostics.len())).or(text);
         let ended = match said {
             // Its last words say nothing of what ended it from outside.
@@ -310,21 +316,7 @@ impl Going<'_> {
         if let Some(refused) = &refused {
             reason = format!("{reason}; {refused}");
         }
-        RunError { step, kind, diagnostics, reason, refused, unkept: None }
-    }
-}
-
-/// Removes what a run left, which may be millions of files: nobody else waits for that.
-async fn clean_up(engine: &Engine, id: &DeploymentId, folder: Arc<WorkFolder>, own: Arc<RunFolder>) {
-    // The run's own claim ended with its supervisor. Whoever has the deployment now cleans up as well.
-    let Some(removal) = engine.busy.remove(id) else { return };
-    let clean = move || {
-        let _removal = removal;
-        own.remove().and(folder.remove_leftovers())
-    };
-    let cleaned = spawn_blocking(clean).await;
-    if let Err(why) = cleaned.map_err(std::io::Error::other).flatten() {
-        tracing::error!(deployment.id = %id, error = %why, "what a run left stays on disk; it is tried again");
+        RunError { diagnostics, refused, ..RunError::new(step, kind, reason) }
     }
 }
 

@@ -309,7 +309,7 @@ impl ApiError {
                 S::CONFLICT,
                 "state-missing",
                 "this deployment had infrastructure, but its OpenTofu state is not kept here: remove it in the cloud by its \
-                 label catalyst-deployment-id",
+                 label catalyst-deployment-id; what is known of it stands in its log and under `left` of its state",
             ),
             Self::OtherRequest(id) => {
                 let detail = "this Idempotency-Key belongs to a create of another request";

@@ -2,7 +2,7 @@
 
 use catalyst_domain::dns::PoolDns;
 use catalyst_domain::event::seconds;
-use catalyst_domain::{Creator, DeploymentId, Finding, Record, ResultInfo, SecretValue, Status};
+use catalyst_domain::{Creator, DeploymentId, Finding, LeftResource, Record, ResultInfo, SecretValue, Status};
 use catalyst_store::Store;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -37,6 +37,14 @@ pub struct State {
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
     error: String,
+    /// What the run that failed, or was interrupted, left in the cloud, first what is in no state of OpenTofu: at most 250 resources.
+    /// Also there where a deployment is destroyed and something was made that its state never had. Absent otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    left: Vec<LeftResource>,
+    /// How many more there are than those in `left`; absent where it names all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_more: Option<u64>,
     /// What is known of the new cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultInfo>,
@@ -135,6 +143,8 @@ impl State {
             kubeconfig_path: base_name(&result.kubeconfig_path),
             ..result.clone()
         });
+        // While a run goes on, what an earlier one left says nothing any more.
+        let tells = matches!(record.status, Status::Failed | Status::Destroyed);
         Self {
             id: record.id.to_string(),
             status: record.status,
@@ -145,6 +155,8 @@ impl State {
             finished_at: record.finished_at.map(seconds),
             num_events,
             error: record.error.clone(),
+            left: if tells { record.left.clone() } else { Vec::new() },
+            left_more: Some(record.left_more).filter(|more| tells && *more > 0),
             component_states: result.as_ref().map(|r| r.component_states.clone()).unwrap_or_default(),
             phase1_finished_at: result.as_ref().and_then(|r| r.phase1_finished_at).map(seconds),
             result,

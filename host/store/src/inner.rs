@@ -90,11 +90,12 @@ impl Inner {
         self.every().into_iter().find(owns).map(|record| Owner { id: record.id.clone(), status: record.status })
     }
 
-    // A failed deployment keeps its name as long as it may have left something: also one of the earlier service, whose
-    // state is not here. A state that cannot be read is not an empty one.
+    // A failed deployment keeps its name as long as it may have left something: also what no state has, and one of the earlier
+    // service, whose state is not here. A state that cannot be read is not an empty one.
     fn keeps_name(&self, record: &Record) -> bool {
         match record.status {
             Status::Destroyed => false,
+            Status::Failed if !record.left.is_empty() => true,
             Status::Failed => record.phase0_done() || !self.states(&record.id).is_empty().unwrap_or(false),
             _ => true,
         }
@@ -145,6 +146,9 @@ impl Inner {
         }
         if next.status == Status::Destroyed {
             self.kubeconfigs.discard_refused(id);
+            if next.left.is_empty() {
+                self.states(id).discard_aside();
+            }
         }
         Ok(next)
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod create;
+mod damaged;
 mod destroy;
 mod kit;
 mod leftovers;

@@ -1,6 +1,8 @@
 //! The engine on the real OpenTofu, and on a scripted one for the ends that the real one rarely has.
 
 mod confined;
+mod held;
+mod left_over;
 mod own_files;
 mod real;
 mod scripted;
@@ -14,8 +16,8 @@ use catalyst_domain::provider::{BundleFile, SecretVariable};
 use catalyst_domain::record::Child;
 use catalyst_domain::{Entry, Fact, Level, Record, SecretValue, Timestamp};
 use catalyst_store::{
-    AcceptError, CreateError, KubeconfigError, Numbered, Progress as LogProgress, RecordError, RunSecrets,
-    RunSecretsKept, StateError, StorageError,
+    AcceptError, CreateError, KubeconfigError, Numbered, Part, Progress as LogProgress, RecordError, RunSecrets,
+    RunSecretsKept, SetAside, StateError, StorageError,
 };
 use std::collections::HashMap;
 use std::path::Path;
@@ -149,12 +151,28 @@ impl Store for StateStore {
             }
         })
     }
+    async fn set_damaged_aside(&self, id: &DeploymentId, part: Part) -> Result<Vec<SetAside>, StorageError> {
+        let damaged = |state: &Vec<u8>| serde_json::from_slice::<serde_json::Value>(state).is_err();
+        let aside = self.with(|s| s.states.get(id).is_some_and(damaged).then(|| s.states.remove(id)));
+        assert_eq!(part, Part::States);
+        Ok(aside
+            .map(|_| SetAside { file: "00000001.tfstate.1".to_owned(), why: "damaged".to_owned() })
+            .into_iter()
+            .collect())
+    }
+    async fn has_state_aside(&self, _: &DeploymentId) -> Result<bool, StorageError> {
+        Err(refused_here())
+    }
     fn has_unread_record(&self, _: &DeploymentId) -> bool {
         false
     }
 
     fn unusable(&self) -> Option<StorageError> {
         None
+    }
+
+    fn is_shut(&self) -> bool {
+        false
     }
 }
 

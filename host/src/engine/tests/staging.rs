@@ -143,6 +143,13 @@ fn what_a_killed_run_left_goes_and_a_state_that_was_not_taken_stays() {
         assert!(!work.has_leftovers().unwrap(), "{name}");
         assert_eq!(names(work.path()), [".terraform.lock.hcl", "errored.tfstate"], "{name}");
     }
+    // Nor does a link in the place of a folder keep anything there.
+    for target in ["/", ".", ".terraform"] {
+        std::os::unix::fs::symlink(target, work.path().join(".terraform")).unwrap();
+        put("catalyst.tfplan");
+        work.remove_leftovers().unwrap();
+        assert_eq!(names(work.path()), [".terraform.lock.hcl", "errored.tfstate"], "{target}");
+    }
     // A link in the place of a kept file is none, and leads nowhere.
     std::fs::remove_file(work.path().join(".terraform.lock.hcl")).unwrap();
     std::os::unix::fs::symlink("errored.tfstate", work.path().join(".terraform.lock.hcl")).unwrap();
