@@ -160,7 +160,7 @@ impl Hand {
 
     /// `error` begins with `tofu`; what is still there is added. `made` is what the run made and no state has.
     async fn not_destroyed(&self, error: String, made: &BTreeMap<String, String>) {
-        let state = self.driver.engine.newest_state(&self.id).await;
+        let state = self.driver.engine.newest_state(&self.id).await.ok().flatten();
         let error = with_leftovers(error, &tofu_state::addresses(state.as_deref()));
         tracing::warn!(deployment.id = %self.id, %error, "the destroy failed");
         self.tell_left(phase::TOFU_DESTROY, made).await;

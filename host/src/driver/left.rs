@@ -13,7 +13,11 @@ const NAMES_BYTES: usize = 16 * 1024;
 impl Driver {
     /// All of it. `made` is what a run made beyond what the record knows, ids by address.
     pub(super) async fn left(&self, record: &Record, made: &BTreeMap<String, String>) -> Vec<LeftResource> {
-        let state = self.engine.newest_state(&record.id).await;
+        let Ok(state) = self.engine.newest_state(&record.id).await else {
+            // What is not known to be lost stays as it was known.
+            let more = made.iter().map(|(address, id)| LeftResource::new(address, id, false));
+            return record.left.iter().cloned().chain(more).collect();
+        };
         let kept = tofu_state::objects(state.as_deref());
         let mut lost: BTreeSet<(String, String)> = BTreeSet::new();
         // What a state had when the last run ended, and has no more although none ran since, is lost as well.
@@ -57,7 +61,7 @@ impl Driver {
 
     /// Says in the log which files were set aside, with what the log says was created.
     pub(super) async fn tell_set_aside(&self, id: &DeploymentId, notices: Vec<String>) {
-        let state = self.engine.newest_state(id).await;
+        let state = self.engine.newest_state(id).await.ok().flatten();
         let created = created::by_log(&*self.store, id).await;
         let kept = tofu_state::objects(state.as_deref());
         let entry = |text: String| Entry::new(Timestamp::now(), phase::HOST, Level::Warn, text);

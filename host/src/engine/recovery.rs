@@ -7,6 +7,7 @@ use super::orphan::{self, Reaped};
 use super::{Engine, RunStep, leftover, undelivered, unkept};
 use catalyst_domain::record::Child;
 use catalyst_domain::{DeploymentId, Secrets};
+use catalyst_store::StateError;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
@@ -49,11 +50,14 @@ impl Engine {
         })
     }
 
-    /// The newest state of a deployment, also where it is in memory only; `None` where there is none that can be read.
-    pub async fn newest_state(&self, id: &DeploymentId) -> Option<Vec<u8>> {
+    /// The newest state of a deployment, also where it is in memory only; `None` where there is none.
+    ///
+    /// # Errors
+    /// There is one that cannot be read, as without its key.
+    pub async fn newest_state(&self, id: &DeploymentId) -> Result<Option<Vec<u8>>, StateError> {
         match self.held.get(id) {
-            Some(held) => Some(held.to_vec()),
-            None => self.store.state(id).await.ok().flatten(),
+            Some(held) => Ok(Some(held.to_vec())),
+            None => self.store.state(id).await,
         }
     }
 
@@ -98,7 +102,7 @@ impl Engine {
         let left = spawn_blocking(move || folders.read_spool(&of)).await.map_err(io::Error::other)??;
         let masker = Masker::new(secrets).map_err(io::Error::other)?;
         let made = left.map(|lines| undelivered::made(&lines, &masker)).unwrap_or_default();
-        Ok(unkept::not_in(self.newest_state(id).await.as_deref(), made))
+        Ok(unkept::not_in(self.newest_state(id).await.ok().flatten().as_deref(), made))
     }
 
     /// Forgets what [`Self::unkept`] says, once it is kept elsewhere.

@@ -215,7 +215,7 @@ impl Going<'_> {
         let in_memory_only = end::tidy(self.engine, self.id, &self.folder, &mut self.outlet).await;
         end::clean_up(self.engine, self.id, self.folder.clone(), self.own.clone()).await;
         if let Err(error) = &mut result {
-            let state = self.engine.newest_state(self.id).await;
+            let state = self.engine.newest_state(self.id).await.ok().flatten();
             error.unkept = unkept::not_in(state.as_deref(), std::mem::take(&mut self.made));
             error.in_memory_only = in_memory_only;
         }

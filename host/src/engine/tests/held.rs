@@ -130,7 +130,7 @@ async fn what_is_in_memory_when_a_run_ends_is_written_when_the_disk_is_well_and_
     assert_eq!(error.kind, RunErrorKind::Storage, "{error:?}");
     assert!(error.to_string().contains("is in the host's memory only") && error.unkept.is_empty(), "{error}");
     assert!(!format!("{error:?}{seen:?}").contains("tofu state push"), "{error:?} {seen:?}");
-    let state = bench.engine.newest_state(&bench.id).await.unwrap();
+    let state = bench.engine.newest_state(&bench.id).await.unwrap().unwrap();
     assert!(String::from_utf8_lossy(&state).contains("\"server\""));
     let refused = bench.engine.settle(&bench.id).await.unwrap_err();
     assert!(refused.reason.contains("make room"), "{refused}");
