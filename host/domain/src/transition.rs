@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// Text of a deployment whose node did not call back.
 const NODE_SILENT: &str = "the first node never handed in its kubeconfig: see /var/log/cloud-init-output.log and \
-                           /var/log/catalyst-bootstrap.log on the control-plane server";
+                           /var/log/catalyst-boot.log on the control-plane server";
 
 fn node_silent(record: &Record) -> String {
     if record.kubeconfig_refusal.is_empty() {
