@@ -3,10 +3,10 @@
 //! `ready` is the one word a user acts on, so it needs evidence: a complete list from the cluster itself, at the
 //! current generation, of the releases that are expected. Silence, a lost connection or a guess never is that evidence.
 //!
-//! This room reads a cluster and writes nothing to it. It knows no deployment, no store, no HTTP surface and no
-//! environment: its caller gives a kubeconfig and settings, and gets observations and one end. What is decided is in
-//! the pure files (`release`, `state`, `component`, `flux_object`, `fault`, `flux_state`, `inventory`, `judge`, `summary`,
-//! `log_line`); what talks to the cluster only feeds them.
+//! The watch reads a cluster and writes nothing to it. Only [`remove_nodes`] takes something out, the nodes of servers that are about
+//! to go. The room knows no deployment, no store, no HTTP surface and no environment: its caller gives a kubeconfig and settings, and
+//! gets observations and one end. What is decided is in the pure files (`release`, `state`, `component`, `flux_object`, `fault`,
+//! `flux_state`, `inventory`, `judge`, `summary`, `log_line`); what talks to the cluster only feeds them.
 
 mod client;
 mod component;
@@ -19,6 +19,7 @@ mod inventory;
 mod judge;
 mod log_line;
 mod log_tail;
+mod nodes;
 mod release;
 mod run;
 mod state;
@@ -26,6 +27,7 @@ mod summary;
 mod trouble;
 
 pub use client::{KubeconfigFault, ProxyChoice, client_config};
+pub use nodes::remove_nodes;
 pub use run::watch;
 pub use state::ComponentState;
 
@@ -65,6 +67,8 @@ pub struct WatchSettings {
     pub address: Option<IpAddr>,
     /// Chooses the proxy for an address. Nothing is read from the environment.
     pub proxy: Option<ProxyChoice>,
+    /// Names of the servers that are to be nodes of the cluster; those that are not are told. None where they are not known.
+    pub servers: Vec<String>,
 }
 
 impl Default for WatchSettings {
@@ -79,6 +83,7 @@ impl Default for WatchSettings {
             request_timeout: Duration::from_secs(20),
             address: None,
             proxy: None,
+            servers: Vec::new(),
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod retry;
 mod run_hosts;
 mod secrets;
 mod server_address;
+mod servers;
 pub mod take_up;
 mod tofu_state;
 mod turns;
@@ -253,6 +254,7 @@ impl Driver {
 
     /// Records what the start of the process means for a deployment; `false` when that could not be written.
     async fn adopt(self: &Arc<Self>, record: &Record) -> bool {
+        self.settle_servers(record).await;
         let present = self.store.kubeconfig_present(&record.id);
         let file = if present { KubeconfigFile::Present } else { KubeconfigFile::Absent };
         let Some(fact) = on_start(record, file) else { return true };

@@ -30,6 +30,7 @@ mod probe;
 mod procfs;
 mod progress;
 mod recovery;
+mod review;
 mod run;
 mod run_folder;
 mod run_queue;
@@ -50,6 +51,7 @@ pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
 pub use progress::Progress;
+pub use review::{PlanReviewer, PlanSettings, Reviewed};
 pub use run_queue::{RunClass, RunPlace, Turn};
 pub use supervise::{
     Arguments as SuperviseArguments, Layer, LayerState, RUN_PORTS, THIS_PROGRAM, is_first_process,
@@ -137,6 +139,8 @@ pub struct Run {
     pub withheld: Secrets,
     /// What it may reach, beside what the operator lets every run reach.
     pub hosts: RunHosts,
+    /// How its plan is made. A destroy has none.
+    pub plan: PlanSettings,
 }
 
 /// Runs OpenTofu.

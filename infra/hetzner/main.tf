@@ -260,16 +260,17 @@ locals {
     load_balancer_ipv4        = hcloud_load_balancer.main.ipv4
   })
 
-  # Servers 2 and 3 join the first; they get no bearer, since it is good for one call.
-  join_user_data = [for i in range(1, local.control_plane_count) : templatefile("${path.module}/cloudinit-control-plane-join.tftpl", {
+  # Servers 2 and 3 join the first; they get no bearer, since it is good for one call. The first one joins as well, the second,
+  # when it is made while the cluster exists: it never begins another.
+  join_user_data = [for i in range(local.control_plane_count) : templatefile("${path.module}/cloudinit-control-plane-join.tftpl", {
     base_files                 = local.base_files
     enable_fail2ban            = var.enable_fail2ban
     enable_local_storage       = var.enable_local_storage
     enable_unattended_upgrades = var.enable_unattended_upgrades
-    first_private_ip           = local.first_private_ip
     load_balancer_private_ip   = local.load_balancer_private_ip
     sovereign_fqdn             = var.sovereign_fqdn
 
+    join_private_ip    = cidrhost(local.subnet_range, i == 0 ? 3 : 2)
     k3s_agent_token    = sensitive(terraform_data.k3s_agent_token.output)
     k3s_token          = sensitive(terraform_data.k3s_token.output)
     load_balancer_ipv4 = hcloud_load_balancer.main.ipv4
@@ -279,7 +280,10 @@ locals {
   # Hetzner takes 32,768 bytes, and a server made with more fails in mid-apply. cloud-init unpacks what is packed; people
   # cannot read that in the console, so it is the exception. 43,688 characters of base64 are 32,766 bytes.
   control_plane_user_data = [
-    for text in concat([local.first_user_data], local.join_user_data) :
+    for text in concat(
+      [var.cluster_exists ? local.join_user_data[0] : local.first_user_data],
+      slice(local.join_user_data, 1, local.control_plane_count),
+    ) :
     length(base64encode(text)) <= 43688 ? text : base64gzip(text)
   ]
 

@@ -130,6 +130,13 @@ variable "ha_enabled" {
   description = "Three control-plane servers instead of one."
 }
 
+variable "cluster_exists" {
+  type        = bool
+  default     = false
+  nullable    = false
+  description = "Whether the cluster is there already: a control-plane server that is made then joins it, and none begins another."
+}
+
 variable "regions" {
   type = list(object({
     provider         = string

@@ -4,6 +4,7 @@
 //! [`step::next_steps`] takes a record and says what has to be done. Nobody else decides. This crate knows no clock, no
 //! file, no socket, no runtime, and no cloud.
 
+pub mod bearer;
 pub mod compare;
 mod creator;
 pub mod dns;
@@ -20,6 +21,7 @@ pub mod provider;
 pub mod read_token;
 pub mod record;
 mod refused;
+pub mod replace;
 pub mod request;
 pub mod restart;
 pub mod secrets;

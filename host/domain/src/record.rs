@@ -2,6 +2,7 @@
 //!
 //! Its keys are those of API.md 2.3, so records of the earlier service are read as they are; further keys are ours.
 
+use crate::bearer::{BearerHolder, Replacement, StaleServer};
 use crate::creator::Creator;
 use crate::dns::{PoolDns, PoolReservation};
 use crate::event::Entry;
@@ -65,6 +66,24 @@ pub struct Record {
     /// SHA-256 of the bearer's hex text, as hex. Gone with a destroy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kubeconfig_bearer_hash: String,
+    /// Which server holds that bearer; `None` in records of releases before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer_holder: Option<BearerHolder>,
+    /// What the last run makes of that server, until the state shows that it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<Replacement>,
+    /// Servers of a cluster that was given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale_servers: Vec<StaleServer>,
+    /// Whether who asked for this run accepts that the cluster's data is lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data_loss_accepted: bool,
+    /// Whether a destroy began after the last run that came to its end: what it removed was to go.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destroy_begun: bool,
+    /// Why the last run did not go on: it would have lost the cluster's data.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub data_loss: String,
     /// SHA-256 of the kubeconfig as it was handed in, as hex.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kubeconfig_sha256: String,
@@ -227,6 +246,12 @@ impl Record {
             pdm_subdomain: String::new(),
             dns: None,
             kubeconfig_bearer_hash: new.kubeconfig_bearer_hash,
+            bearer_holder: Some(BearerHolder::Nobody),
+            replacement: None,
+            stale_servers: Vec::new(),
+            data_loss_accepted: false,
+            destroy_begun: false,
+            data_loss: String::new(),
             kubeconfig_sha256: String::new(),
             kubeconfig_server: String::new(),
             kubeconfig_checked: false,
@@ -256,6 +281,11 @@ impl Record {
     /// Whether a kubeconfig was accepted: the bearer is used up.
     pub fn has_kubeconfig(&self) -> bool {
         self.result.as_ref().is_some_and(|r| !r.kubeconfig_path.is_empty())
+    }
+
+    /// Whether the cluster of the stored kubeconfig is one to keep: it was accepted, and its server is known to be this deployment's.
+    pub fn has_cluster(&self) -> bool {
+        self.has_kubeconfig() && self.kubeconfig_checked
     }
 
     /// Whether the infrastructure was applied to the end. The earlier service kept no time of it, but its addresses.
@@ -330,6 +360,17 @@ impl Record {
         self.result.as_ref().is_some_and(|r| r.phase1_finished_at.is_some())
     }
 
+    /// Forgets the kubeconfig; its bearer stays.
+    pub(crate) fn forget_kubeconfig(&mut self) {
+        self.kubeconfig_sha256.clear();
+        self.kubeconfig_server.clear();
+        self.kubeconfig_checked = false;
+        self.kubeconfig_refusal.clear();
+        if let Some(result) = &mut self.result {
+            result.kubeconfig_path.clear();
+        }
+    }
+
     /// The result, made when there is none yet.
     pub(crate) fn result_mut(&mut self) -> &mut ResultInfo {
         let fqdn = &self.request.sovereign_fqdn;
@@ -361,22 +402,5 @@ mod go_time {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_of_the_earlier_service_is_read() {
-        let text = r#"{"id":"0123456789abcdef","status":"phase1-watching","request":{"orgName":"A","sovereignFQDN":"a.example",
-            "cloudToken":"<redacted>","workerCount":2,"regions":null},"result":{"sovereignFQDN":"a.example",
-            "controlPlaneIP":"192.0.2.1","loadBalancerIP":"192.0.2.2","consoleURL":"","gitopsRepoURL":"",
-            "kubeconfigPath":"/var/lib/catalyst/kubeconfigs/0123456789abcdef.yaml"},
-            "startedAt":"2026-04-29T10:00:00.123456789Z","finishedAt":"0001-01-01T00:00:00Z","events":null}"#;
-        let record: Record = serde_json::from_str(text).unwrap();
-        assert_eq!(record.schema, 0);
-        assert_eq!(record.created_by, None);
-        assert_eq!(record.finished_at, None);
-        assert!(record.has_kubeconfig() && record.phase0_done() && !record.phase1_finished());
-        let again: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
-        assert_eq!(again, record);
-    }
-}
+#[path = "record_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 //! What OpenTofu's state says is there, and which of two states is the newer. Data sources, which are read and not made, are left out
 //! everywhere.
 
+use crate::bearer::SeenServer;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -70,7 +71,12 @@ pub struct Resource {
 pub struct Instance {
     /// A number by `count`, a text by `for_each`, else null.
     #[serde(default)]
-    pub index_key: Value,
+    index_key: Value,
+    #[serde(default)]
+    status: String,
+    /// Key of an object that is to go after its successor was made.
+    #[serde(default)]
+    deposed: String,
     #[serde(default)]
     attributes: Option<Attributes>,
     /// Paths into the attributes.
@@ -82,6 +88,8 @@ pub struct Instance {
 struct Attributes {
     #[serde(default)]
     id: Value,
+    #[serde(default)]
+    name: Value,
 }
 
 impl Instance {
@@ -94,6 +102,17 @@ impl Instance {
             Some(Value::String(id)) => id.clone(),
             Some(Value::Number(id)) => id.to_string(),
             _ => String::new(),
+        }
+    }
+
+    fn server(&self, address: String) -> SeenServer {
+        let name = self.attributes.as_ref().and_then(|attributes| attributes.name.as_str());
+        SeenServer {
+            address,
+            id: self.id(),
+            name: name.unwrap_or_default().to_owned(),
+            tainted: self.status == "tainted",
+            deposed: !self.deposed.is_empty(),
         }
     }
 }
@@ -117,24 +136,35 @@ pub fn resources(state: &[u8]) -> Option<Vec<Resource>> {
     Some(resources)
 }
 
+/// Each instance of each resource, with the address that OpenTofu writes.
+fn instances(resources: &[Resource]) -> impl Iterator<Item = (String, &Resource, &Instance)> {
+    resources.iter().flat_map(|resource| {
+        let module = resource.module.as_ref().map(|module| format!("{module}.")).unwrap_or_default();
+        let address = format!("{module}{}.{}", resource.kind, resource.name);
+        resource.instances.iter().map(move |instance| match &instance.index_key {
+            Value::Null => (address.clone(), resource, instance),
+            key => (format!("{address}[{key}]"), resource, instance),
+        })
+    })
+}
+
 /// Everything that is there, sorted by address. An object that is to go after its successor has the same address. `None` for a state that
 /// cannot be read.
 pub fn objects(state: &[u8]) -> Option<Vec<Object>> {
-    let mut all = Vec::new();
-    for resource in resources(state)? {
-        let module = resource.module.as_ref().map(|module| format!("{module}.")).unwrap_or_default();
-        let address = format!("{module}{}.{}", resource.kind, resource.name);
+    let resources = resources(state)?;
+    let object = |(address, resource, instance): (String, &Resource, &Instance)| {
         let has_secret_id = resource.kind.starts_with(SECRET_IDS);
-        all.extend(resource.instances.iter().map(|instance| Object {
-            address: match &instance.index_key {
-                Value::Null => address.clone(),
-                key => format!("{address}[{key}]"),
-            },
-            id: if has_secret_id { String::new() } else { instance.id() },
-        }));
-    }
+        Object { address, id: if has_secret_id { String::new() } else { instance.id() } }
+    };
+    let mut all: Vec<Object> = instances(&resources).map(object).collect();
     all.sort();
     Some(all)
+}
+
+/// What is there as servers are looked at, in the state's order. `None` for a state that cannot be read.
+pub fn servers(state: &[u8]) -> Option<Vec<SeenServer>> {
+    let resources = resources(state)?;
+    Some(instances(&resources).map(|(address, _, instance)| instance.server(address)).collect())
 }
 
 /// The addresses of everything that is there, sorted, each once. `None` for a state that cannot be read.
@@ -190,6 +220,30 @@ mod tests {
         {
             assert_eq!(is_value(address), expect, "{address}");
         }
+    }
+
+    #[test]
+    fn a_server_is_told_with_its_id_and_whether_it_stays() {
+        let state = br#"{"resources":[{"mode":"managed","type":"t","name":"cp","instances":[
+            {"index_key":0,"status":"tainted","attributes":{"id":"17","name":"one"}},
+            {"index_key":0,"deposed":"1a2b3c4d","attributes":{"id":"16"}},
+            {"index_key":1,"attributes":{"id":18}},
+            {"index_key":2,"attributes":{}}]}]}"#;
+        let seen = |address: &str, id: &str, tainted, deposed| SeenServer {
+            address: address.into(),
+            id: id.into(),
+            name: if id == "17" { "one".into() } else { String::new() },
+            tainted,
+            deposed,
+        };
+        let expect = [
+            seen("t.cp[0]", "17", true, false),
+            seen("t.cp[0]", "16", false, true),
+            seen("t.cp[1]", "18", false, false),
+            seen("t.cp[2]", "", false, false),
+        ];
+        assert_eq!(servers(state).unwrap(), expect);
+        assert_eq!((servers(b""), servers(b"broken")), (Some(Vec::new()), None));
     }
 
     #[test]

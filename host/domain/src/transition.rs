@@ -1,6 +1,7 @@
 //! The table of the status machine: a record and a fact give the new record, or a refusal.
 
-use crate::fact::{Fact, Outcome};
+use crate::bearer::{self, BearerHolder};
+use crate::fact::{Fact, Outcome, Repair};
 use crate::kubeconfig::Server;
 use crate::provider::Endpoints;
 use crate::record::ServerFault;
@@ -38,9 +39,27 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             only(from, &[Status::Provisioning, Status::TofuApplying, Status::Destroying])?;
             next.child = Some(*child);
         }
+        Fact::PlanJudged { gives_bearer, replacement, stale } => {
+            only(from, &[Status::Provisioning])?;
+            next.replacement.clone_from(replacement);
+            next.stale_servers.clone_from(stale);
+            if *gives_bearer && record.bearer_holder == Some(BearerHolder::Nobody) {
+                next.bearer_holder = Some(BearerHolder::Pending { instead_of: None });
+            }
+        }
         Fact::ApplyBegan => {
             only(from, &[Status::Provisioning])?;
             next.status = Status::TofuApplying;
+        }
+        Fact::ServersSeen { first, servers } => {
+            stays(from)?;
+            bearer::servers_seen(&mut next, first, servers);
+        }
+        Fact::CalledWithNewBearer => {
+            stays(from)?;
+            if !bearer::called_with_new_bearer(&mut next) {
+                return Err(Refused::Stale(from));
+            }
         }
         Fact::Applied(endpoints) => {
             only(from, &[Status::TofuApplying])?;
@@ -49,6 +68,11 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
         Fact::Phase0Failed { error } => {
             only(from, &[Status::Provisioning, Status::TofuApplying])?;
             fail(&mut next, error, at);
+        }
+        Fact::DataLossRefused { error, why } => {
+            only(from, &[Status::Provisioning])?;
+            fail(&mut next, error, at);
+            why.clone_into(&mut next.data_loss);
         }
         Fact::KubeconfigReceived { file, sha256, server } => {
             kubeconfig_received(&mut next, file, at)?;
@@ -79,9 +103,9 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             only(from, &[Status::Phase1Watching])?;
             phase1_ended(&mut next, outcome, components, at);
         }
-        Fact::Phase0Retried { new_bearer_hash, reservation } => {
-            claim_phase0(record)?;
-            restart_phase0(&mut next, new_bearer_hash.as_deref());
+        Fact::Phase0Retried { repair, data_loss_accepted, reservation } => {
+            claim_phase0(record, *repair)?;
+            restart_phase0(&mut next, *data_loss_accepted);
             if let Some(reservation) = reservation {
                 dns::reserved(&mut next, reservation);
             }
@@ -97,8 +121,7 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
         Fact::DestroyFinished => {
             only(from, &[Status::Destroying])?;
             next.status = Status::Destroyed;
-            next.kubeconfig_bearer_hash.clear();
-            forget_kubeconfig(&mut next);
+            forget_bearer(&mut next);
             forget_what_a_state_has(&mut next);
             end(&mut next, at);
         }
@@ -137,7 +160,14 @@ fn only(from: Status, allowed: &[Status]) -> Result<(), Refused> {
     if allowed.contains(&from) { Ok(()) } else { Err(Refused::Stale(from)) }
 }
 
+// Where nothing is left, nothing was handed out.
+fn stays(from: Status) -> Result<(), Refused> {
+    if from == Status::Destroyed { Err(Refused::Stale(from)) } else { Ok(()) }
+}
+
 fn applied(next: &mut Record, endpoints: &Endpoints, at: Timestamp) {
+    bearer::run_completed(next);
+    (next.data_loss_accepted, next.destroy_begun) = (false, false);
     let fqdn = next.request.sovereign_fqdn.clone();
     // Merged, not replaced: a pointer to a kubeconfig that came early survives.
     let result = next.result_mut();
@@ -194,7 +224,7 @@ fn must_have_kubeconfig(record: &Record) -> Result<(), Refused> {
 }
 
 fn refuse_kubeconfig(next: &mut Record, why: &str) {
-    forget_kubeconfig(next);
+    next.forget_kubeconfig();
     why.clone_into(&mut next.kubeconfig_refusal);
 }
 
@@ -225,11 +255,14 @@ fn phase1_ended(next: &mut Record, outcome: &Outcome, components: &BTreeMap<Stri
 fn begin_destroy(next: &mut Record) {
     begin(next, Status::Destroying);
     forget_phase0(next);
+    next.destroy_begun = true;
+    next.data_loss.clear();
 }
 
-fn claim_phase0(record: &Record) -> Result<(), Refused> {
+fn claim_phase0(record: &Record, repair: Option<Repair>) -> Result<(), Refused> {
     match record.status {
         Status::Failed => Ok(()),
+        Status::Ready if repair.is_some() => Ok(()),
         Status::Ready => Err(Refused::Healthy),
         Status::Destroyed => Err(Refused::Gone),
         busy => Err(Refused::Busy(busy)),
@@ -253,24 +286,19 @@ fn claim_destroy(from: Status) -> Result<(), Refused> {
     }
 }
 
-fn restart_phase0(next: &mut Record, new_bearer_hash: Option<&str>) {
+fn restart_phase0(next: &mut Record, data_loss_accepted: bool) {
     begin(next, Status::Provisioning);
     forget_phase0(next);
-    if let Some(hash) = new_bearer_hash {
-        hash.clone_into(&mut next.kubeconfig_bearer_hash);
-        // A new bearer goes to a new first server, and what an earlier one handed in opens nothing any more.
-        forget_kubeconfig(next);
-    }
+    next.data_loss_accepted = data_loss_accepted;
+    next.data_loss.clear();
 }
 
-fn forget_kubeconfig(next: &mut Record) {
-    next.kubeconfig_sha256.clear();
-    next.kubeconfig_server.clear();
-    next.kubeconfig_checked = false;
-    next.kubeconfig_refusal.clear();
-    if let Some(result) = &mut next.result {
-        result.kubeconfig_path.clear();
-    }
+fn forget_bearer(next: &mut Record) {
+    next.kubeconfig_bearer_hash.clear();
+    next.bearer_holder = None;
+    next.replacement = None;
+    next.stale_servers.clear();
+    next.forget_kubeconfig();
 }
 
 // What is half applied or half destroyed is not complete, and must not be watched after a restart.

@@ -13,7 +13,7 @@ use catalyst_domain::provider::Descriptor;
 use catalyst_domain::read_token::ReadToken;
 use catalyst_domain::record::{Idempotency, NewRecord, ProviderRef};
 use catalyst_domain::{
-    Creator, DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase,
+    Creator, DeploymentId, Entry, Finding, Level, Record, Request, SecretValue, Secrets, Status, Timestamp, phase,
 };
 use catalyst_sandbox::Provider;
 use catalyst_store::CreateError;
@@ -240,7 +240,11 @@ fn new_record(request: Request, provider: &Provider, secrets: &Secrets, at: Time
 }
 
 /// SHA-256 of the bearer's text; blank when the provider has none.
-pub(super) fn bearer_hash(descriptor: &Descriptor, secrets: &Secrets) -> String {
-    let bearer = descriptor.bearer().and_then(|spec| secrets.get(&spec.name));
-    bearer.map(|value| sha256_hex(value.expose().as_bytes())).unwrap_or_default()
+fn bearer_hash(descriptor: &Descriptor, secrets: &Secrets) -> String {
+    descriptor.bearer().and_then(|spec| secrets.get(&spec.name)).map(hash_of).unwrap_or_default()
+}
+
+/// SHA-256 of a bearer's text.
+pub(super) fn hash_of(bearer: &SecretValue) -> String {
+    sha256_hex(bearer.expose().as_bytes())
 }

@@ -3,9 +3,10 @@
 use super::left::left_words;
 use super::render::Rendered;
 use super::secrets::{RunSecrets, host_secrets};
+use super::servers::ServerReview;
 use super::{Driver, Hand};
 use crate::dns::retry::{RetryPolicy, Spread, Waited, wait};
-use crate::engine::{Progress, Run, RunClass, RunError, RunErrorKind};
+use crate::engine::{PlanSettings, Progress, Run, RunClass, RunError, RunErrorKind};
 use catalyst_domain::provider::{Bundle, Endpoints};
 use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, phase};
 use catalyst_sandbox::grants::{Grant, GrantLine};
@@ -31,6 +32,14 @@ const OUTPUTS: RetryPolicy = RetryPolicy {
     spread: Spread::Exact,
 };
 
+/// What a run begins with.
+struct Prepared {
+    bundle: Bundle,
+    secrets: RunSecrets,
+    plan: PlanSettings,
+    review: Arc<ServerReview>,
+}
+
 impl Hand {
     pub(super) async fn provision(&self) {
         let _asked = self.run_asked();
@@ -43,28 +52,31 @@ impl Hand {
             }
         };
         let Some(record) = self.record() else { return };
-        let (bundle, RunSecrets { given: secrets, withheld }) = match self.prepare(&record).await {
+        let Prepared { bundle, secrets: RunSecrets { given: secrets, withheld }, plan, review } = match self.prepare(&record).await {
             Ok(ready) => ready,
             Err(error) => return self.failed(phase::TOFU_INIT, error).await,
         };
         let (progress, lines) = mpsc::channel(QUEUE);
         let scribe = tokio::spawn(self.clone().scribe(lines).in_current_span());
         let hosts = self.run_hosts(&secrets).await;
-        let run = Run { id: self.id.clone(), bundle, secrets, withheld, hosts };
+        let run = Run { id: self.id.clone(), bundle, secrets, withheld, hosts, plan };
         let ended = self.driver.engine.apply(permit, run, progress, self.stop.clone()).await;
         // Every line is in the log before the end is told.
         if let Err(error) = scribe.await {
             tracing::error!(deployment.id = %self.id, %error, "the scribe of a run broke");
         }
-        match ended {
-            Ok(outputs) => self.applied(&outputs.public_json).await,
-            Err(error) => self.run_failed(&error).await,
+        // Before the end is told: what a server that is gone handed in must not count as the new one's.
+        self.look_at_servers().await;
+        match (ended, review.refused()) {
+            (Ok(outputs), _) => self.applied(&outputs.public_json).await,
+            (Err(_), Some(loss)) => self.data_loss_refused(loss).await,
+            (Err(error), None) => self.run_failed(&error).await,
         }
         self.driver.run_ended(&self.id).await;
     }
 
-    /// The bundle that is kept, else a fresh one; and the secrets of this run.
-    async fn prepare(&self, record: &Record) -> Result<(Bundle, RunSecrets), String> {
+    /// The bundle that is kept, else a fresh one; the secrets of this run; and what looks at its plan.
+    async fn prepare(&self, record: &Record) -> Result<Prepared, String> {
         let secrets = self.driver.vault.get(&self.id).ok_or("init: the credentials of this run are no longer kept")?;
         let secrets = self.granted_secrets(record, secrets).await;
         let kept = self.driver.kept_bundle(record).await.map_err(|error| format!("init: {error}"))?;
@@ -75,7 +87,8 @@ impl Hand {
         for size in &bundle.user_data {
             tracing::info!(deployment.id = %self.id, node = size.node, bytes = size.bytes, limit = size.limit, "user data");
         }
-        Ok((bundle, secrets))
+        let (plan, review) = self.plan_settings(record, &bundle, &secrets.given).await?;
+        Ok(Prepared { bundle, secrets, plan, review })
     }
 
     async fn render(&self, record: &Record, secrets: &Secrets) -> Result<Bundle, String> {
@@ -258,7 +271,7 @@ pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: RunSecrets
     let scribe = tokio::spawn(hand.clone().scribe(lines).in_current_span());
     let RunSecrets { given: secrets, withheld } = secrets;
     let hosts = hand.run_hosts(&secrets).await;
-    let run = Run { id: hand.id.clone(), bundle, secrets, withheld, hosts };
+    let run = Run { id: hand.id.clone(), bundle, secrets, withheld, hosts, plan: PlanSettings::default() };
     let ended = driver.engine.destroy(permit, run, progress, hand.stop.clone()).await;
     if let Err(error) = scribe.await {
         tracing::error!(deployment.id = %hand.id, %error, "the scribe of a run broke");

@@ -9,6 +9,7 @@ use super::progress::Outlet;
 use super::state_words::is_about_lock_file;
 use crate::egress::Refusal;
 use catalyst_domain::provider::Diagnostic;
+use catalyst_domain::replace::PlannedChange;
 use catalyst_domain::{Level, Secrets, phase};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub(super) const LINE_SHOWN: usize = 64 * 1024;
 const DIAGNOSTICS_KEPT: usize = 32;
 /// Longest part of a diagnostic, and of the block of text that explains a failure.
 const DETAIL_KEPT: usize = 16 * 1024;
+/// Changes of a plan that are kept: far more than any module has.
+const CHANGES_KEPT: usize = 20_000;
 /// Resources that a heartbeat names.
 const NAMES_IN_HEARTBEAT: usize = 3;
 
@@ -40,9 +43,10 @@ pub(super) struct Hearing<'a> {
     in_block: bool,
     last_text: Option<String>,
     refused: Vec<String>,
+    planned: Vec<PlannedChange>,
 }
 
-/// What explains a failure, masked.
+/// What a command said that is of use after its end. All but the changes of a plan is masked.
 #[derive(Debug, Default)]
 pub(super) struct Explanation {
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -52,6 +56,8 @@ pub(super) struct Explanation {
     pub(super) made: BTreeMap<String, String>,
     /// Connections that the run's proxy did not make.
     pub(super) refused: Vec<String>,
+    /// Changes of a plan. They are not masked: an address is compared, never shown.
+    pub(super) planned: Vec<PlannedChange>,
 }
 
 impl<'a> Hearing<'a> {
@@ -70,6 +76,7 @@ impl<'a> Hearing<'a> {
             in_block: false,
             last_text: None,
             refused: Vec::new(),
+            planned: Vec::new(),
         }
     }
 
@@ -88,6 +95,9 @@ impl<'a> Hearing<'a> {
         let mut said = understand(&line.bytes);
         if is_about_settings(&said) || is_about_lock_file(&said.text) {
             return;
+        }
+        if self.planned.len() < CHANGES_KEPT {
+            self.planned.extend(said.planned.take());
         }
         let shown = shown(&said.text, self.masker);
         if shown.is_empty() {
@@ -138,7 +148,8 @@ impl<'a> Hearing<'a> {
     /// Ends the listening.
     pub(super) fn explanation(self) -> Explanation {
         let text = self.block.or(self.last_text).map(|text| one_line(&text));
-        Explanation { diagnostics: self.diagnostics, text, made: self.made, refused: self.refused }
+        let Self { diagnostics, made, refused, planned, .. } = self;
+        Explanation { diagnostics, text, made, refused, planned }
     }
 
     fn keep(&mut self, said: Said, shown: &str) {

@@ -3,6 +3,7 @@
 use super::state_words::in_our_words;
 use catalyst_domain::Level;
 use catalyst_domain::provider::Diagnostic;
+use catalyst_domain::replace::{PlannedAction, PlannedChange};
 use serde_json::Value;
 
 /// Longest line that is understood. OpenTofu's longest are diagnostics and lists of outputs, far below this.
@@ -67,6 +68,8 @@ pub(super) struct Said {
     pub(super) ended: Option<String>,
     /// Address and id of a resource that was made.
     pub(super) made: Option<(String, String)>,
+    /// A change of a plan.
+    pub(super) planned: Option<PlannedChange>,
 }
 
 /// Reads one line. Whatever is not a message of OpenTofu is text; a message of an unknown type is its `@message`.
@@ -87,6 +90,7 @@ pub(super) fn understand(line: &[u8]) -> Said {
     let mut said = Said { level: Some(level), text: message, ..Said::default() };
     let address = value.pointer("/hook/resource/addr").and_then(Value::as_str).map(str::to_owned);
     match value.get("type").and_then(Value::as_str) {
+        Some("planned_change") => said.planned = planned(value),
         Some("apply_start") => said.began = address,
         Some("apply_complete") => {
             let hook = |key| value.pointer(key).and_then(Value::as_str);
@@ -116,6 +120,17 @@ fn state_dump(line: &[u8]) -> Option<&'static str> {
     let head = &line[..line.len().min(STATE_DUMP_HEAD)];
     let is_dump = head.starts_with(b"{") && head.windows(STATE_DUMP.len()).any(|part| part == STATE_DUMP);
     is_dump.then_some("OpenTofu wrote its state out because it could keep it nowhere; it is left out of this log")
+}
+
+fn planned(value: &Value) -> Option<PlannedChange> {
+    let address = value.pointer("/change/resource/addr")?.as_str()?.to_owned();
+    let action = match value.pointer("/change/action")?.as_str()? {
+        "create" => PlannedAction::Create,
+        "replace" => PlannedAction::Replace,
+        "delete" => PlannedAction::Delete,
+        _ => PlannedAction::Other,
+    };
+    Some(PlannedChange { address, action })
 }
 
 fn diagnostic(given: &Value) -> Diagnostic {
@@ -161,6 +176,25 @@ mod tests {
             assert_eq!(understand(text.as_bytes()), Said { text: text.to_owned(), ..Said::default() });
         }
         assert_eq!(understand(b"\xff!").text, "\u{fffd}!");
+    }
+
+    #[test]
+    fn a_change_of_a_plan_is_its_exact_address_and_what_is_done_to_it() {
+        let line = |action: &str| {
+            let text = format!(
+                r#"{{"@level":"info","@message":"x: Plan to {action}","type":"planned_change","change":{{"resource":{{"addr":"a.b[\"c\"]","module":""}},"action":"{action}","reason":"tainted"}}}}"#
+            );
+            understand(text.as_bytes()).planned
+        };
+        for (word, action) in [
+            ("create", PlannedAction::Create),
+            ("replace", PlannedAction::Replace),
+            ("delete", PlannedAction::Delete),
+            ("update", PlannedAction::Other),
+            ("move", PlannedAction::Other),
+        ] {
+            assert_eq!(line(word), Some(PlannedChange { address: "a.b[\"c\"]".into(), action }), "{word}");
+        }
     }
 
     #[test]

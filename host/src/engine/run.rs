@@ -12,6 +12,7 @@ use super::hearing::{Explanation, one_line};
 use super::mask::Masker;
 use super::outputs::{self, Outputs};
 use super::progress::{Outlet, Progress};
+use super::review::Reviewed;
 use super::run_folder::RunFolder;
 use super::stage::{SecretsOnDisk, WorkFolder, disk_words};
 use super::supervise::{CommandSpec, Setup, Supervised, deadline_ms};
@@ -19,7 +20,8 @@ use super::{Engine, Run, RunPermit, leftover, unkept};
 use crate::egress::StepReach;
 use crate::telemetry;
 use catalyst_domain::provider::Diagnostic;
-use catalyst_domain::{DeploymentId, Level, SecretValue, phase};
+use catalyst_domain::replace::PlannedChange;
+use catalyst_domain::{DeploymentId, Level, SecretValue, Secrets, phase};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -38,6 +40,7 @@ const REFUSED_NAMED: usize = 3;
 pub(super) struct Going<'a> {
     engine: &'a Engine,
     id: &'a DeploymentId,
+    run: &'a Run,
     folder: Arc<WorkFolder>,
     masker: Arc<Masker>,
     environment: Vec<(OsString, OsString)>,
@@ -50,6 +53,8 @@ pub(super) struct Going<'a> {
     supervised: Supervised,
     /// What the failed command had made, and an earlier run whose end nobody saw: ids by address.
     made: BTreeMap<String, String>,
+    /// Changes of the plan.
+    planned: Vec<PlannedChange>,
 }
 
 /// What the commands of a run are for.
@@ -106,6 +111,7 @@ pub(super) async fn run(
     let backend = backend.map_err(|why| staging(format!("its state cannot be served on loopback: {why}")))?;
     let mut masked = run.secrets.clone();
     masked.merge(run.withheld.clone());
+    masked.merge(run.plan.renewed.renamed(|name| format!("the new {name}")));
     masked.insert("the password of its state", SecretValue::new(backend.password()));
     let proxy = supervised.proxy();
     if let Some(proxy) = proxy {
@@ -118,10 +124,11 @@ pub(super) async fn run(
     environment::add(&mut environment, proxy.iter().flat_map(|proxy| proxy.environment.clone()));
     environment::add(&mut environment, [(CLI_CONFIG.into(), settings_file.into())]);
     environment::add(&mut environment, own.environment());
-    let id = &run.id;
+    let (id, run, planned) = (&run.id, &run, Vec::new());
     let going = Going {
         engine,
         id,
+        run,
         folder,
         masker,
         environment,
@@ -132,6 +139,7 @@ pub(super) async fn run(
         own,
         supervised,
         made,
+        planned,
     };
     going.finish(aim).await
 }
@@ -177,7 +185,7 @@ async fn stage(
         let _on_disk = on_disk;
         let disk = |why: std::io::Error| unwritten(&why);
         let notice = folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
-        folder.write_variables(&run.id, &run.bundle, &run.secrets).map_err(disk)?;
+        folder.write_variables(&run.id, &run.bundle, &run.secrets, run.plan.cluster_exists).map_err(disk)?;
         let config = CliConfig::read(&settings);
         let config = config.map_err(|why| format!("the file that TF_CLI_CONFIG_FILE names cannot be read: {why}"))?;
         let overrides = config.as_ref().map(CliConfig::dev_overrides).unwrap_or_default();
@@ -226,24 +234,59 @@ impl Going<'_> {
     }
 
     async fn apply(&mut self) -> Result<Outputs, RunError> {
-        self.step(RunStep::Init).await?;
-        self.step(RunStep::Plan).await?;
-        self.step(RunStep::Apply).await?;
-        let end = self.step(RunStep::Output).await?;
+        self.step(RunStep::Init, &[]).await?;
+        self.plan().await?;
+        self.step(RunStep::Apply, &[]).await?;
+        let end = self.step(RunStep::Output, &[]).await?;
         let failed = |why: String| RunError::new(RunStep::Output, RunErrorKind::Failed, why);
         let text = end.output.ok_or_else(|| failed("the outputs are too long or were cut off".to_owned()))?;
         outputs::public(&text, &self.masker).map_err(failed)
     }
 
     async fn destroy(&mut self) -> Result<Outputs, RunError> {
-        self.step(RunStep::Init).await?;
-        self.step(RunStep::Destroy).await?;
+        self.step(RunStep::Init, &[]).await?;
+        self.step(RunStep::Destroy, &[]).await?;
         Ok(Outputs { public_json: "{}".to_owned() })
     }
 
-    async fn step(&mut self, step: RunStep) -> Result<End, RunError> {
-        if let Some(cut) = self.limits.cut() {
-            return Err(RunError::new(step, kind_of(cut), self.limits.words(cut)));
+    /// Plans, and plans once more where the review asks for that.
+    async fn plan(&mut self) -> Result<(), RunError> {
+        self.step(RunStep::Plan, &[]).await?;
+        let Some(reviewer) = self.run.plan.reviewer.clone() else { return Ok(()) };
+        let reviewed = tokio::select! {
+            reviewed = reviewer.review(&self.planned) => reviewed,
+            () = self.limits.over() => return Err(self.cut_off(RunStep::Plan)),
+        };
+        match reviewed {
+            Ok(Reviewed::Apply) => Ok(()),
+            Ok(Reviewed::PlanAgain { replace, renew_secrets, cluster_exists }) => {
+                let mut secrets = self.run.secrets.clone();
+                if renew_secrets {
+                    secrets.merge(self.run.plan.renewed.clone());
+                }
+                self.write_variables(secrets, cluster_exists).await?;
+                let replace: Vec<String> = replace.iter().map(|address| format!("-replace={address}")).collect();
+                self.step(RunStep::Plan, &replace).await.map(drop)
+            }
+            Err(why) => Err(RunError::new(RunStep::Plan, RunErrorKind::Failed, why)),
+        }
+    }
+
+    async fn write_variables(&self, secrets: Secrets, cluster_exists: bool) -> Result<(), RunError> {
+        let (folder, run) = (self.folder.clone(), self.run.clone());
+        let write = move || folder.write_variables(&run.id, &run.bundle, &secrets, cluster_exists);
+        let written = spawn_blocking(write).await.map_err(std::io::Error::other).flatten();
+        written.map_err(|why| RunError::new(RunStep::Plan, RunErrorKind::Staging, unwritten(&why)))
+    }
+
+    fn cut_off(&self, step: RunStep) -> RunError {
+        let cut = self.limits.cut().unwrap_or(Cut::Timeout);
+        RunError::new(step, kind_of(cut), self.limits.words(cut))
+    }
+
+    async fn step(&mut self, step: RunStep, more: &[String]) -> Result<End, RunError> {
+        if self.limits.cut().is_some() {
+            return Err(self.cut_off(step));
         }
         self.outlet.mark(Progress::Phase(step.phase()), &self.limits).await;
         if step == RunStep::Apply {
@@ -255,7 +298,7 @@ impl Going<'_> {
         }
         let command = CommandSpec {
             binary: self.engine.binary.clone(),
-            arguments: step.arguments(&self.engine.version).into_iter().map(OsString::from).collect(),
+            arguments: step.arguments(&self.engine.version, more).into_iter().map(OsString::from).collect(),
             environment,
             own,
             step: StepReach { step: step.as_str().into(), reach: step.reach() },
@@ -283,7 +326,11 @@ impl Going<'_> {
         };
         telemetry::tofu_ended(&span, end.how.status());
         self.engine.tally.refused(step, &end.refused);
-        if end.how.is_success() { Ok(end) } else { Err(self.failed(step, &end, said)) }
+        if !end.how.is_success() {
+            return Err(self.failed(step, &end, said));
+        }
+        self.planned = said.planned;
+        Ok(end)
     }
 
     /// What the step that installs providers has beside the others. The cache is written only while no code of a provider runs: what one
@@ -298,7 +345,7 @@ impl Going<'_> {
     }
 
     fn failed(&mut self, step: RunStep, end: &End, said: Explanation) -> RunError {
-        let Explanation { diagnostics, text, made, refused } = said;
+        let Explanation { diagnostics, text, made, refused, .. } = said;
         self.made.extend(made);
         let said = diagnostics.first().map(|first| in_words(first, diagnostics.len())).or(text);
         let ended = match said {

@@ -186,9 +186,16 @@ impl WorkFolder {
         remove(&self.dir, INSTALL_SETTINGS_FILE)
     }
 
-    /// Writes the variables of a run, secrets among them, and makes place for a plan that nobody else can read.
-    pub(super) fn write_variables(&self, id: &DeploymentId, bundle: &Bundle, secrets: &Secrets) -> io::Result<()> {
-        let text = variables(id, bundle, secrets)?;
+    /// Writes the variables of a run, secrets among them, and makes place for a plan that nobody else can read. The module is told
+    /// whether the cluster exists, where it wants to know.
+    pub(super) fn write_variables(
+        &self,
+        id: &DeploymentId,
+        bundle: &Bundle,
+        secrets: &Secrets,
+        cluster_exists: bool,
+    ) -> io::Result<()> {
+        let text = variables(id, bundle, secrets, cluster_exists)?;
         self.write_new(VARIABLES_FILE, &text)?;
         self.write_new(PLAN_FILE, b"")
     }
@@ -291,7 +298,12 @@ impl Drop for SecretsOnDisk {
 }
 
 /// The document that OpenTofu reads. A secret without a value is left out, so that the module's default holds.
-fn variables(id: &DeploymentId, bundle: &Bundle, secrets: &Secrets) -> io::Result<Zeroizing<Vec<u8>>> {
+fn variables(
+    id: &DeploymentId,
+    bundle: &Bundle,
+    secrets: &Secrets,
+    cluster_exists: bool,
+) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut parts: Vec<(&str, Zeroizing<String>)> = Vec::new();
     let mut add = |name, text: Zeroizing<String>| {
         parts.retain(|(known, _)| *known != name);
@@ -307,6 +319,9 @@ fn variables(id: &DeploymentId, bundle: &Bundle, secrets: &Secrets) -> io::Resul
     }
     if let Some(name) = &bundle.deployment_id_variable {
         add(name, Zeroizing::new(Value::from(id.as_str()).to_string()));
+    }
+    if let Some(name) = &bundle.cluster_exists_variable {
+        add(name, Zeroizing::new(cluster_exists.to_string()));
     }
     // One buffer of the right size: growing would leave copies of secrets in freed memory.
     let size = parts.iter().map(|(name, text)| name.len() * 6 + text.len() + 8).sum::<usize>() + 8;

@@ -106,7 +106,7 @@ pub struct Problem {
     /// Everything that is wrong with the request, each with its place and its rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<Vec<Finding>>,
-    /// `credentials-needed`: the request keys that must be given again.
+    /// `credentials-needed`: the request keys that must be given again. `data-loss`: the key with which a person accepts it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<Vec<String>>,
     /// `name-taken`, `idempotency-mismatch`: the deployment that stands in the way.

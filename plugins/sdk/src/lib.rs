@@ -49,6 +49,8 @@ pub use bindings::catalyst::provisioner::findings::{Finding, Severity};
 pub use bindings::catalyst::provisioner::outcome::{
     Advice, Alternative, Asked, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate,
 };
+#[cfg(feature = "contract-1-1")]
+pub use bindings::catalyst::provisioner::outcome::{Node, NodeRole};
 pub use bindings::catalyst::provisioner::request::{DeploymentRequest, DomainMode, RegionSlot};
 pub use component::{Component, Provisioner, log};
 pub use findings::{Findings, Pointer};

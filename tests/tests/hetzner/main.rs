@@ -11,4 +11,6 @@ mod life;
 mod names;
 mod postback;
 mod render;
+mod replace;
+mod scene;
 mod shape;

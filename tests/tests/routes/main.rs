@@ -8,3 +8,4 @@ mod destroy;
 mod kit;
 mod leftovers;
 mod list;
+mod replace;

@@ -44,8 +44,8 @@ dispatch! {
     fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
 }
 
-/// Makes `link` and `Bound` of a version's generated `wit` and of its `described::descriptor`. `validate` is told what the host left
-/// out where the version has a word for it: the parameter's name stands in the brackets.
+/// Makes `link` and `Bound` of a version's generated `wit`, of its `convert` and of its `described::descriptor`. `validate` is told what
+/// the host left out where the version has a word for it: the parameter's name stands in the brackets.
 macro_rules! bound {
     ($left_out:ident => [$($told:ident)?]) => {
         use catalyst_domain::provider::{
@@ -56,7 +56,6 @@ macro_rules! bound {
         use wasmtime::Store;
         use wasmtime::component::{HasSelf, InstancePre, Linker};
 
-        use super::convert;
         use super::{Called, Failed, Settings};
         use crate::state::CallState;
 

@@ -1,5 +1,5 @@
 //! Version 1.0 of the contract, which is frozen: generated bindings, the `log` import, and what a component says of itself. It cannot
-//! say which arguments its module sets in its providers' blocks.
+//! say which arguments its module sets in its providers' blocks, nor which nodes it makes.
 
 use crate::state::lock;
 
@@ -17,6 +17,18 @@ mod described {
 
     fn tofu_provider(provider: wit::TofuProvider) -> own::TofuProvider {
         own::TofuProvider { source: provider.source, version: provider.version, settings: None }
+    }
+}
+
+mod convert {
+    super::super::convert::converted!(super::wit::catalyst::provisioner);
+
+    fn cluster_exists_variable(_: &wit::bundle::Rendered) -> Option<String> {
+        None
+    }
+
+    fn nodes(_: &wit::bundle::Rendered) -> Vec<own::Node> {
+        Vec::new()
     }
 }
 

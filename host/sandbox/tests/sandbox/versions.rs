@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use catalyst_domain::Request;
 use catalyst_domain::provider::{
-    Asked, Diagnostic, DiagnosticKind, ProbeResponse, SecretRole, SecretSource, SettingSource, Verdict,
+    Asked, Diagnostic, DiagnosticKind, Node, NodeRole, ProbeResponse, SecretRole, SecretSource, SettingSource, Verdict,
 };
 use catalyst_domain::request::RegionSlot;
 use catalyst_sandbox::{Provider, Sandbox};
@@ -199,6 +199,18 @@ async fn what_the_host_left_out_is_told_from_1_1_on_and_before_it_remarks_do_not
     assert_eq!(codes(&newer, &[]).await.len(), 2, "another question than the one with something left out");
     assert_eq!(codes(&older, &left_out).await, ["unknown-region there is only r1"]);
     assert_eq!(codes(&older, &[]).await.len(), 2);
+}
+
+#[tokio::test]
+async fn from_1_1_on_a_component_names_its_nodes_and_takes_the_hosts_word_for_the_cluster() {
+    let (_sandbox, older, newer) = both().await;
+    let older = older.render(&asks_for("r1"), &context()).await.expect("an answer").expect("a bundle");
+    assert_eq!((older.nodes, older.cluster_exists_variable), (Vec::new(), None), "1.0 has no word for them");
+    let newer = newer.render(&asks_for("r1"), &context()).await.expect("an answer").expect("a bundle");
+    assert_eq!(newer.cluster_exists_variable.as_deref(), Some("cluster_exists"));
+    let node = |name: &str, role, address: &str| Node { name: name.into(), role, address: address.into() };
+    let first = node("first", NodeRole::ControlPlane, "latest_server.first[0]");
+    assert_eq!(newer.nodes, [first, node("worker", NodeRole::Worker, "latest_server.worker[\"a\"]")]);
 }
 
 #[tokio::test]

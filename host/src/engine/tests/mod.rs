@@ -5,6 +5,7 @@ mod held;
 mod left_over;
 mod own_files;
 mod real;
+mod review;
 mod scripted;
 mod staging;
 mod states;
@@ -234,13 +235,9 @@ impl Bench {
     pub(super) fn run(&self, module: &str) -> Run {
         let mut secrets = Secrets::default();
         secrets.insert("cloud-token", SecretValue::new(SENTINEL));
-        Run {
-            id: self.id.clone(),
-            bundle: bundle(&[("main.tf", module)]),
-            secrets,
-            withheld: Secrets::default(),
-            hosts: RunHosts::default(),
-        }
+        let (id, bundle) = (self.id.clone(), bundle(&[("main.tf", module)]));
+        let (withheld, hosts, plan) = (Secrets::default(), RunHosts::default(), PlanSettings::default());
+        Run { id, bundle, secrets, withheld, hosts, plan }
     }
 
     pub(super) async fn apply(&self, module: &str) -> (Result<Outputs, RunError>, Vec<Progress>) {
@@ -254,8 +251,17 @@ impl Bench {
         stop: CancellationToken,
         until: impl Fn(&Progress) -> bool,
     ) -> (Result<Outputs, RunError>, Vec<Progress>) {
+        self.apply_run(self.run(module), stop, until).await
+    }
+
+    pub(super) async fn apply_run(
+        &self,
+        run: Run,
+        stop: CancellationToken,
+        until: impl Fn(&Progress) -> bool,
+    ) -> (Result<Outputs, RunError>, Vec<Progress>) {
         let (sender, mut receiver) = mpsc::channel(1024);
-        let going = self.engine.apply_alone(self.run(module), sender, stop.clone());
+        let going = self.engine.apply_alone(run, sender, stop.clone());
         let listening = async {
             let mut seen = Vec::new();
             while let Some(progress) = receiver.recv().await {
@@ -327,6 +333,8 @@ pub(super) fn bundle(files: &[(&str, &str)]) -> Bundle {
         variables: variables.as_object().unwrap().clone(),
         secret_variables: vec![SecretVariable { secret: "cloud-token".into(), variable: "token".into() }],
         deployment_id_variable: Some("deployment_id".to_owned()),
+        cluster_exists_variable: None,
+        nodes: Vec::new(),
         user_data: Vec::new(),
         warnings: Vec::new(),
     }

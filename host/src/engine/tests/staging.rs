@@ -92,7 +92,7 @@ fn variables_hold_what_is_known_and_leave_out_what_is_not() {
     let mut secrets = Secrets::default();
     secrets.insert("cloud-token", SecretValue::new(SENTINEL));
     assert!(work.leftover(&bundle.secret_variables).unwrap().is_none());
-    work.write_variables(&id, &bundle, &secrets).unwrap();
+    work.write_variables(&id, &bundle, &secrets, false).unwrap();
     let file = work.path().join("catalyst.auto.tfvars.json");
     let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(written, serde_json::json!({"name": "acme", "token": SENTINEL, "deployment_id": "0101010101010101"}));

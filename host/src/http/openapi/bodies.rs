@@ -83,6 +83,17 @@ pub struct CredentialsBody {
     credentials: std::collections::BTreeMap<String, String>,
 }
 
+/// What a retry may be given.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryBody {
+    /// Whether a cluster that cannot be kept is made anew, with the loss of its data. One that can be kept is kept all the same.
+    accept_data_loss: Option<bool>,
+    /// Credentials that are no longer kept, under their keys of the create.
+    #[serde(flatten)]
+    credentials: std::collections::BTreeMap<String, String>,
+}
+
 /// A credential to prove.
 #[derive(Deserialize, ToSchema)]
 pub struct CredentialBody {

@@ -1,7 +1,7 @@
 //! What clusters can be asked and told.
 
 use super::BEARER;
-use super::bodies::{CreateBody, CredentialsBody};
+use super::bodies::{CreateBody, CredentialsBody, RetryBody};
 use super::route::{
     Route, any_object, audit_unavailable, in_header, in_path, in_query, number, one_of, text, text_like,
 };
@@ -183,15 +183,18 @@ fn retry() -> Route {
     let place = ("POST", "/api/v1/deployments/{id}/phases/{phase}/retry");
     one(place, "retryPhase", "Takes a failed deployment up again")
         .takes(in_path("phase", "The phase to retry.", one_of(RetryPhase::names())))
-        .reads::<CredentialsBody>(
+        .says("Servers that are damaged or gone are made anew. Before a kubeconfig was accepted that means all of them, with a new bearer; \
+             afterwards one that is made joins the others. A cluster whose data would be lost is made anew only with `acceptDataLoss`.")
+        .reads::<RetryBody>(
             Required::False,
-            "Credentials that are no longer kept, under their keys of the create.",
+            "Credentials that are no longer kept, under their keys of the create; and whether a loss of data is accepted.",
         )
         .answers::<RetryAnswer>(200, "What was taken up, or what a person has to do.")
         .body_faults()
         .fails(takes_up())
         .fails([
             ApiError::UnknownPhase("x".to_owned()),
+            ApiError::DataLoss("the cluster's data would be lost".to_owned()),
             ApiError::SubdomainConflict("somebody else has the name".to_owned()),
             ApiError::PdmUnavailable("the pool-domain manager did not answer".to_owned()),
             ApiError::Broken,

@@ -16,7 +16,7 @@ use wit::catalyst::provisioner::descriptor::{
 use wit::catalyst::provisioner::findings::{Finding, Severity};
 use wit::catalyst::provisioner::log::{Level, write};
 use wit::catalyst::provisioner::outcome::{
-    Advice, Alternative, Asked, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate,
+    Advice, Alternative, Asked, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate, Node, NodeRole,
 };
 use wit::catalyst::provisioner::request::{DeploymentRequest, DomainMode};
 use wit::exports::catalyst::provisioner::cloud::Guest;
@@ -89,6 +89,11 @@ impl Guest for Cloud {
             variables: format!(r#"{{"region":"{}","url":"{}"}}"#, request.region, context.public_url),
             secret_variables: vec![SecretVariable { secret: "token".into(), variable: "cloud_token".into() }],
             deployment_id_variable: Some("deployment_id".into()),
+            cluster_exists_variable: Some("cluster_exists".into()),
+            nodes: vec![
+                node("first", NodeRole::ControlPlane, "latest_server.first[0]"),
+                node("worker", NodeRole::Worker, "latest_server.worker[\"a\"]"),
+            ],
             user_data: vec![UserDataSize { node: "server".into(), bytes: 900, limit: 16_384 }],
             warnings: context.present_secrets,
         })
@@ -145,6 +150,10 @@ fn secret(name: &str, source: SecretSource, role: SecretRole, min_length: u32) -
         label: format!("the {name}"),
         refused_prefixes: vec!["demo".into()],
     }
+}
+
+fn node(name: &str, role: NodeRole, address: &str) -> Node {
+    Node { name: name.into(), role, address: address.into() }
 }
 
 fn setting(argument: &str, source: SettingSource, address: bool) -> ProviderSetting {

@@ -94,9 +94,8 @@ fn modules(twins: &mut Twins, descriptor: &Descriptor, context: &RenderContext, 
             ledger.hold(Rule::Secrets, files::bearer(descriptor, bundle).map_err(|why| format!("{name}: {why}")));
         }
     }
-    for variable in
-        bundle.secret_variables.iter().map(|hole| &hole.variable).chain(bundle.deployment_id_variable.as_ref())
-    {
+    let of_the_host = bundle.deployment_id_variable.iter().chain(&bundle.cluster_exists_variable);
+    for variable in bundle.secret_variables.iter().map(|hole| &hole.variable).chain(of_the_host) {
         let declared = files::declares_variable(bundle, variable);
         ledger.expect(Rule::Secrets, declared, || format!("{name}: the module declares no variable {variable}"));
     }
