@@ -117,7 +117,12 @@ pub fn main() -> anyhow::Result<ExitCode> {
     trace::init(filter(&cli.command, &config), spans.as_ref())?;
     match cli.command {
         Command::CompileComponent(_) | Command::Supervise(_) => {}
-        Command::Plugin(arguments) => return runtime.block_on(plugin::run(config, arguments)),
+        Command::Plugin(arguments) => {
+            let ended = runtime.block_on(plugin::run(config, arguments));
+            // A call that was given up may still hold a thread.
+            runtime.shutdown_background();
+            return ended;
+        }
         Command::Doctor(arguments) => {
             let code = runtime.block_on(doctor::doctor(config, &arguments));
             // A check that hangs has had its time.

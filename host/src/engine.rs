@@ -42,6 +42,7 @@ mod tally;
 mod tests;
 mod undelivered;
 mod unkept;
+mod validate;
 
 pub use command::RunStep;
 pub use confine::Confine;
@@ -59,6 +60,7 @@ pub use supervise::{
 };
 pub use tally::Load;
 pub use unkept::sentence as unkept_sentence;
+pub use validate::{ModuleFault, Validation, validate};
 
 use crate::egress::{self, RunHosts};
 use crate::telemetry;

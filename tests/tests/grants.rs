@@ -2,7 +2,7 @@
 //! where grants are shown.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use catalyst_tests::components::rebuilt;
+use catalyst_tests::components::{edited, rebuilt};
 use catalyst_tests::host::{Host, built, hostile_guests, wait_for};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -145,19 +145,6 @@ fn a_version_that_wants_more_waits_for_its_grant_while_the_one_before_serves() {
     wait_for("the new version", SOON, || (details(&host, "hostile")["digest"] != before).then_some(()));
     assert_eq!(failure(&host, "hostile.wasm"), None);
     host.down();
-}
-
-/// The same component with one text replaced by another of the same length.
-fn edited(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let mut bytes = bytes.to_vec();
-    let places: Vec<usize> =
-        bytes.windows(from.len()).enumerate().filter(|(_, seen)| *seen == from.as_bytes()).map(|(at, _)| at).collect();
-    assert!(!places.is_empty(), "{from} does not stand in the component");
-    for at in places {
-        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
-    }
-    bytes
 }
 
 #[test]

@@ -17,8 +17,9 @@ use crate::cache::Cache;
 use crate::call::Caller;
 use crate::compile::{Compile, CompileError, Target};
 use crate::error::{CallError, CallFailure, Function, LoadError};
+use crate::guest_record::GuestRecorder;
 use crate::lane::{Lanes, Standing};
-use crate::limits::{Limits, PluginLimits};
+use crate::limits::{Limits, PluginLimits, Suspension};
 use crate::memo::Memo;
 use crate::provider::{Code, Origin, Plugin, describe};
 use crate::served::Provider;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub slots: Arc<tokio::sync::Semaphore>,
     /// Where calls run.
     pub lanes: Lanes,
+    pub suspension: Suspension,
+    pub recorder: Option<Arc<GuestRecorder>>,
 }
 
 /// Links what a plugin may import.

@@ -121,7 +121,8 @@ impl Version {
         self.number >= (1, 12)
     }
 
-    fn reports_init(&self) -> bool {
+    /// Whether `init` writes JSON.
+    pub(super) fn reports_init(&self) -> bool {
         self.is_current()
     }
 }

@@ -7,10 +7,12 @@ mod guide;
 mod judging;
 mod languages;
 mod making;
+mod mistakes;
 mod pins;
 mod snapshots;
 mod strangers;
 mod walk;
+mod words;
 
 use catalyst_tests::host::{built, target_dir};
 use serde_json::Value;

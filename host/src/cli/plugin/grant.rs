@@ -3,6 +3,7 @@
 //! It prints them for somebody to read, or puts them into a lock. It takes no right away: that is an editor's work.
 
 use super::component::{Component, open_loaded};
+use super::guest::GuestOutput;
 use super::inspect::digest;
 use super::page::{Page, Tone};
 use super::{Report, Usage, example};
@@ -52,12 +53,12 @@ struct Lines {
     grants: BTreeSet<Grant>,
 }
 
-pub(super) async fn grant(config: &Config, arguments: &Arguments) -> anyhow::Result<Report> {
+pub(super) async fn grant(config: &Config, arguments: &Arguments, guest: &GuestOutput) -> anyhow::Result<Report> {
     let more = further(arguments)?;
     let mut all = Vec::new();
     let mut aside = Page::default();
     for file in &arguments.files {
-        let component = open_loaded(config, file).await?;
+        let component = open_loaded(config, file, guest).await?;
         if !more.iter().any(|grant| matches!(grant, Grant::Argument { .. })) {
             remark(&component, file, &mut aside);
         }

@@ -9,6 +9,7 @@ mod review;
 mod scripted;
 mod staging;
 mod states;
+mod validating;
 
 use super::stage::WorkFolder;
 use super::*;

@@ -164,6 +164,19 @@ mod tests {
     }
 
     #[test]
+    fn every_readme_copies_beside_and_renames() {
+        for language in [Language::Rust, Language::Python, Language::Js] {
+            let files = files("acme", language, &Sdk::Copied).unwrap();
+            let readme = &files.iter().find(|(path, _)| path == "README.md").unwrap().1;
+            let into = |word: &str| readme.lines().filter(|line| line.starts_with(word)).collect::<Vec<_>>();
+            assert_eq!(into("mv "), ["mv /plugins/acme.wasm.new /plugins/acme.wasm"]);
+            let copies = into("cp ");
+            assert!(copies.len() == 1 && copies[0].ends_with("plugin.wasm /plugins/acme.wasm.new"), "{copies:?}");
+            assert_eq!(readme.matches("/plugins/acme.wasm").count(), 3, "nothing else leads there: {readme}");
+        }
+    }
+
+    #[test]
     fn other_languages_share_the_module_and_carry_the_contract() {
         for (language, own) in [(Language::Python, "app.py"), (Language::Js, "app.js")] {
             let files = files("acme-2", language, &Sdk::Copied).unwrap();
