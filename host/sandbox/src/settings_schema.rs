@@ -24,6 +24,8 @@ const BACKTRACKS: usize = 100_000;
 const PATTERN_BYTES: usize = 1024 * 1024;
 /// Subschemas times values that are judged in one go, a few milliseconds of work. It leaves 10,000 values to a schema of 50.
 const MOST_WORK: usize = 500_000;
+/// Bytes of the text of one fault: it quotes the value.
+const FAULT_BYTES: usize = 400;
 /// Bytes of a pointer, as in a component's own findings.
 const POINTER: usize = 256;
 /// Levels of settings in which unknown keys are looked for.
@@ -40,9 +42,18 @@ pub struct JudgedSettings {
     pub unfit: BTreeSet<String>,
 }
 
+/// What a value breaks of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueFault {
+    /// JSON pointer into the value; empty for the value as a whole.
+    pub pointer: String,
+    /// The rule in words, with the value that breaks it.
+    pub message: String,
+}
+
 /// A compiled schema.
 #[derive(Debug)]
-pub(crate) struct SettingsSchema {
+pub struct SettingsSchema {
     schema: Value,
     subschemas: usize,
     validator: Validator,
@@ -63,14 +74,18 @@ impl SettingsSchema {
             .dfa_size_limit(PATTERN_BYTES);
         let built = jsonschema::options().with_draft(Draft::Draft202012).with_pattern_options(patterns).build(&schema);
         let validator = built.map_err(|error| {
-            let mut why = format!("the settings schema is no JSON Schema 2020-12: {error}");
-            words::clean(&mut why);
-            if let Some(end) = why.char_indices().nth(500) {
-                why.truncate(end.0);
-            }
-            why
+            let ValueFault { pointer, message } = fault(&error);
+            // The meta-schema's word is on a value, which the schema is for it; the compiler's is on a place in the schema.
+            let place = if pointer.is_empty() { error.schema_path().to_string() } else { pointer };
+            let place = if place.is_empty() { place } else { format!("{place}: ") };
+            format!("the settings schema is no JSON Schema 2020-12: {place}{message}")
         })?;
         Ok(Self { schema, subschemas, validator })
+    }
+
+    /// Everything that a value breaks, in words that hold the value: for values of the plugin's author.
+    pub fn faults(&self, value: &Value) -> Vec<ValueFault> {
+        self.validator.iter_errors(value).map(|error| fault(&error)).collect()
     }
 
     /// Judges settings. White space around a text does not count, and neither does a text of nothing else or `null`, which is "not
@@ -203,6 +218,13 @@ impl SettingsSchema {
             _ => {}
         }
     }
+}
+
+fn fault(error: &ValidationError<'_>) -> ValueFault {
+    let mut message = error.to_string();
+    words::clean(&mut message);
+    message.truncate(message.floor_char_boundary(FAULT_BYTES));
+    ValueFault { pointer: error.instance_path().to_string(), message }
 }
 
 /// A setting as it counts; `None` where it is not given.

@@ -5,8 +5,7 @@ use super::samples::{self, Given};
 use super::twins::Twins;
 use catalyst_domain::provider::Descriptor;
 use catalyst_domain::{Finding, Request};
-use catalyst_sandbox::Function;
-use catalyst_sandbox::json_schema;
+use catalyst_sandbox::{Function, SettingsSchema};
 use serde_json::{Map, Value};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -50,9 +49,9 @@ pub(super) async fn schema(twins: &mut Twins<'_>, descriptor: &Descriptor) {
 
 /// Whether it is a schema, and takes the values that it gives.
 fn judge(text: &str, values: Vec<Given>, examples: Vec<Value>) -> Vec<Result<(), String>> {
-    let schema = match json_schema::compile(text) {
+    let schema = match SettingsSchema::compile(text) {
         Ok(schema) => schema,
-        Err(why) => return vec![Err(format!("the settings schema is no JSON Schema 2020-12: {why}"))],
+        Err(why) => return vec![Err(why)],
     };
     let of_value = |Given { key, what, value }: Given| {
         let alone = Value::Object(Map::from_iter([(key.clone(), value.clone())]));
