@@ -2,6 +2,8 @@
 //!
 //! Its keys are those of API.md 2.3, so records of the earlier service are read as they are; further keys are ours.
 
+mod encoding;
+
 use crate::bearer::{BearerHolder, Replacement, StaleServer};
 use crate::creator::Creator;
 use crate::dns::{PoolDns, PoolReservation};
@@ -9,6 +11,7 @@ use crate::event::Entry;
 use crate::kubeconfig::{BodyFault, Server};
 use crate::read_token::ReadToken;
 use crate::{DeploymentId, LeftResource, Request, Status};
+use encoding::{go_time, is_zero, null_is_empty};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -375,29 +378,6 @@ impl Record {
     pub(crate) fn result_mut(&mut self) -> &mut ResultInfo {
         let fqdn = &self.request.sovereign_fqdn;
         self.result.get_or_insert_with(|| ResultInfo { sovereign_fqdn: fqdn.clone(), ..ResultInfo::default() })
-    }
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-fn null_is_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
-    Ok(Option::<Vec<Entry>>::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// The earlier service wrote an unset time as the year 1.
-mod go_time {
-    use jiff::Timestamp;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-        at.serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-        let at = Option::<Timestamp>::deserialize(deserializer)?;
-        Ok(at.filter(|at| at.as_second() > 0))
     }
 }
 
