@@ -40,7 +40,7 @@ use crate::telemetry;
 use bytes::Bytes;
 use catalyst_domain::provider::RenderContext;
 use catalyst_domain::step::next_steps;
-use catalyst_domain::{DeploymentId, Record, SecretValue, Status, Step, Timestamp};
+use catalyst_domain::{DeploymentId, Record, SecretValue, Step, Timestamp};
 use catalyst_sandbox::{Provider, Sandbox};
 use catalyst_store::{AcceptError, Progress, StorageError, Store};
 pub use secrets::{NoRandomness, random};

@@ -1,6 +1,7 @@
 //! What a run that was killed left on disk: its secrets are taken into memory, sealed where there is a key, and removed in plain.
 
-use super::{Driver, SWEEP, may_have_orphans};
+use super::start::may_have_orphans;
+use super::{Driver, SWEEP};
 use crate::engine::Engine;
 use catalyst_domain::provider::Bundle;
 use catalyst_domain::{DeploymentId, Record, Secrets, Status, Timestamp};

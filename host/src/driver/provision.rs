@@ -52,10 +52,11 @@ impl Hand {
             }
         };
         let Some(record) = self.record() else { return };
-        let Prepared { bundle, secrets: RunSecrets { given: secrets, withheld }, plan, review } = match self.prepare(&record).await {
-            Ok(ready) => ready,
-            Err(error) => return self.failed(phase::TOFU_INIT, error).await,
-        };
+        let Prepared { bundle, secrets: RunSecrets { given: secrets, withheld }, plan, review } =
+            match self.prepare(&record).await {
+                Ok(ready) => ready,
+                Err(error) => return self.failed(phase::TOFU_INIT, error).await,
+            };
         let (progress, lines) = mpsc::channel(QUEUE);
         let scribe = tokio::spawn(self.clone().scribe(lines).in_current_span());
         let hosts = self.run_hosts(&secrets).await;

@@ -77,7 +77,7 @@ impl Driver {
 }
 
 /// Whether a run of OpenTofu may have outlived the process that recorded this.
-fn may_have_orphans(record: &Record) -> bool {
+pub(super) fn may_have_orphans(record: &Record) -> bool {
     let running = matches!(record.status, Status::Provisioning | Status::TofuApplying | Status::Destroying);
     running || record.child.is_some()
 }

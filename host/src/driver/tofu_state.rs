@@ -30,6 +30,9 @@ mod tests {
         for state in [None, Some(b"broken".as_slice())] {
             assert!(addresses(state).is_empty() && objects(state).is_empty());
         }
-        assert_eq!((servers(None), servers(Some(b"")), servers(Some(b"broken"))), (Some(Vec::new()), Some(Vec::new()), None));
+        assert_eq!(
+            (servers(None), servers(Some(b"")), servers(Some(b"broken"))),
+            (Some(Vec::new()), Some(Vec::new()), None)
+        );
     }
 }
