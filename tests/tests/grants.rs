@@ -125,6 +125,49 @@ fn a_plugin_that_was_patched_to_leak_is_refused_until_it_is_granted_and_the_gran
 }
 
 #[test]
+fn what_holds_without_grants_is_in_the_audit_log_and_a_list_without_its_last_grant_gives_nothing() {
+    let (plugins, elsewhere) = (folder(), tempfile::tempdir().unwrap());
+    let audit = elsewhere.path().join("audit.jsonl");
+    let start = || {
+        let _ = std::fs::remove_file(&audit);
+        Host::start(&[
+            ("CATALYST_PLUGINS_DIR", plugins.path().to_str().unwrap()),
+            ("CATALYST_AUDIT_LOG", audit.to_str().unwrap()),
+        ])
+    };
+    let bases = |expect: &str| {
+        wait_for("a line for each plugin", SOON, || {
+            let text = std::fs::read_to_string(&audit).unwrap_or_default();
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let told: Vec<Value> = lines.filter(|line| line["action"] == "grants").collect();
+            let of = |file: &str| told.iter().find(|line| line["file"] == file).map(|line| line["basis"].clone());
+            let both = [of("rehearsal.wasm"), of("hostile.wasm")];
+            both.iter().all(|basis| *basis == Some(json!(expect))).then_some(told)
+        })
+    };
+    let mut host = start();
+    let declared = bases("declared");
+    let rehearsal = declared.iter().find(|line| line["file"] == "rehearsal.wasm").unwrap();
+    assert_eq!(rehearsal["granted"], json!(["secret ghcr-pull-token"]), "what it may do is named: {rehearsal}");
+    host.down();
+
+    // A list from before grants.
+    let pins = [pin(plugins.path(), "rehearsal.wasm"), pin(plugins.path(), "hostile.wasm")].concat();
+    put(plugins.path(), "plugins.lock", pins.as_bytes());
+    let mut host = start();
+    bases("before-grants");
+    host.down();
+
+    // The last grant was taken out while no host ran: the line for others keeps the list one with grants.
+    put(plugins.path(), "plugins.lock", format!("{pins}grant * nothing\n").as_bytes());
+    let mut host = start();
+    let (error, _) = failure(&host, "rehearsal.wasm").unwrap();
+    assert!(error.contains("grant rehearsal.wasm secret ghcr-pull-token"), "{error}");
+    assert!(failure(&host, "hostile.wasm").is_some());
+    host.down();
+}
+
+#[test]
 fn a_version_that_wants_more_waits_for_its_grant_while_the_one_before_serves() {
     let plugins = folder();
     lock(plugins.path(), &HONEST);
@@ -206,6 +249,7 @@ fn the_command_writes_what_a_host_takes_and_inspect_shows_it() {
     let (good, said) = plugin(&["grant", "--write", &all[0], &all[1], &all[2]]);
     assert!(good, "{said}");
     let lock = std::fs::read_to_string(file("plugins.lock")).unwrap();
+    assert!(lock.contains("grant * nothing\n"), "{lock}");
     let address =
         "grant openstack.wasm argument terraform-provider-openstack/openstack auth_url address:openstackAuthUrl\n";
     assert!(lock.contains(address) && lock.contains("grant rehearsal.wasm secret ghcr-pull-token\n"), "{lock}");

@@ -2,6 +2,7 @@
 
 use super::About;
 use catalyst_sandbox::GrantChange;
+use catalyst_sandbox::grants::Basis;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ pub enum Event {
     Refused,
     /// Lines can be written again; what was to be written before is lost.
     Resumed,
-    /// What a plugin is granted changed, in a file of the operator's. At a start: what is granted at all.
+    /// What a plugin may do changed, or why it may. At a start: what each may do.
     Changed,
 }
 
@@ -57,6 +58,9 @@ pub struct Line {
 struct Grants {
     plugin: String,
     file: String,
+    /// Why the plugin has its rights; absent when it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<&'static str>,
     granted: Vec<String>,
     revoked: Vec<String>,
 }
@@ -108,9 +112,9 @@ impl Line {
 
     /// That a plugin may do more or less than before.
     pub fn grants(change: GrantChange) -> Self {
-        let GrantChange { file, plugin, granted, revoked } = change;
+        let GrantChange { file, plugin, basis, granted, revoked } = change;
         let plain = Self::refused(String::new(), "", String::new(), "grants", 0);
-        let grants = Some(Grants { plugin, file, granted, revoked });
+        let grants = Some(Grants { plugin, file, basis: basis.map(Basis::name), granted, revoked });
         Self { event: Event::Changed, reason: None, count: None, grants, ..plain }
     }
 

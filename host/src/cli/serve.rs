@@ -16,6 +16,7 @@ use crate::metrics::{Measured, Metrics};
 use crate::outbound::{self, Outbound};
 use crate::telemetry::Spans;
 use anyhow::Context;
+use catalyst_sandbox::grants::Basis;
 use catalyst_sandbox::{Compile, Follow, GrantChange, MEMO_BYTES, PluginLimits, Sandbox, SandboxError};
 use catalyst_store::{FileStore, HeldFolder, Store};
 use std::net::SocketAddr;
@@ -199,6 +200,7 @@ async fn record_grants(mut changes: UnboundedReceiver<GrantChange>, audit: Arc<A
         tracing::info!(
             plugin.id = plugin,
             plugin.file = file,
+            plugin.basis = change.basis.map(Basis::name),
             plugin.granted = change.granted.join(", "),
             plugin.revoked = change.revoked.join(", "),
             "what a plugin is granted changed"

@@ -23,6 +23,7 @@ pub(super) const HELP: &str = concat!(
         "catalyst plugin grant /plugins/old.wasm --argument 'acme/acme token secret:cloud-token' --write",
     ),
     "\nFrom the first grant of a lock on, every plugin that serves needs its own, so the first time all files are named at once.\n\
+     With --write the lock also gets the line `grant * nothing`: a file without a grant of its own may do nothing.\n\
      A component of contract 1.0 cannot say which arguments its module sets in its providers' blocks: name each by --argument.\n\
      \nJSON: lock (null where nothing was written), files (name, digest, grants).",
 );
@@ -184,7 +185,9 @@ fn merged(before: &str, all: &[Lines]) -> Result<String, Usage> {
         .collect();
     let there: BTreeSet<String> =
         before.lines().map(|line| bare(line).split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    for line in all.iter().flat_map(Lines::text).filter(|line| !there.contains(line)) {
+    // So that a list from which the last grant is taken out grants nothing, also at the next start.
+    let others = [GrantLine::others_nothing()];
+    for line in others.into_iter().chain(all.iter().flat_map(Lines::text)).filter(|line| !there.contains(line)) {
         text.push_str(&line);
         text.push('\n');
     }
@@ -206,7 +209,7 @@ mod tests {
         let first = merged("# ours\nprovider a/a\n", &one).unwrap();
         let pin = format!("sha256:{}  a.wasm", "ab".repeat(32));
         let expect = format!(
-            "# ours\nprovider a/a\n{pin}\ngrant a.wasm argument a/a token secret:t\ngrant a.wasm host api.a.example\n"
+            "# ours\nprovider a/a\ngrant * nothing\n{pin}\ngrant a.wasm argument a/a token secret:t\ngrant a.wasm host api.a.example\n"
         );
         assert_eq!(first, expect);
         assert!(check_lock(&first).is_ok());
