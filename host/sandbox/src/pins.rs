@@ -300,7 +300,8 @@ mod tests {
         assert!(pins.rights("a.wasm", &descriptor).grants().is_empty());
         let wants = grants::missing(&descriptor, &BTreeSet::new());
         assert_eq!(pins.allow_wanted("a.wasm", &descriptor).is_ok(), wants.is_empty());
-        let modest = Descriptor { secrets: Vec::new(), api_hosts: Vec::new(), tofu_providers: Vec::new(), ..descriptor };
+        let modest =
+            Descriptor { secrets: Vec::new(), api_hosts: Vec::new(), tofu_providers: Vec::new(), ..descriptor };
         assert!(pins.allow_wanted("a.wasm", &modest).is_ok());
         assert!(Pins::parse("grant * host a.example\n").is_err());
     }

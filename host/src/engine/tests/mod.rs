@@ -1,6 +1,7 @@
 //! The engine on the real OpenTofu, and on a scripted one for the ends that the real one rarely has.
 
 mod confined;
+mod ending;
 mod held;
 mod left_over;
 mod own_files;

@@ -6,10 +6,10 @@ use std::process::Stdio;
 use tokio::time::Instant;
 
 /// A `tofu` that is a shell script: `apply` is the given text, all else succeeds.
-struct Script(TempDir);
+pub(super) struct Script(TempDir);
 
 impl Script {
-    fn new(step: &str, text: &str) -> Self {
+    pub(super) fn new(step: &str, text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let body = format!(
             "#!/bin/bash\nif [ \"$1\" = {step} ]; then\n{text}\nfi\ncase \"$1\" in\nversion) echo \
@@ -30,7 +30,7 @@ impl Script {
         Self(folder)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.0.path().join("tofu")
     }
 }
