@@ -114,8 +114,9 @@ impl Driver {
         })
     }
 
+    /// The newest state, also where the disk did not take it yet.
     pub(super) async fn state(&self, id: &DeploymentId) -> Result<Option<Vec<u8>>, StorageError> {
-        self.store.state(id).await.map_err(|error| match error {
+        self.engine.newest_state(id).await.map_err(|error| match error {
             StateError::Storage(error) => error,
             other => StorageError { doing: "read the OpenTofu state", why: other.to_string() },
         })
