@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::grants::{Basis, Grant};
 use crate::loaded::Loaded;
-use crate::provider::Provider;
+use crate::served::Provider;
 
 /// What a plugin may do from now on that it could not before, and what it may do no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
