@@ -66,7 +66,7 @@ impl Driver {
     }
 
     /// Records what the start of the process means for a deployment; `false` when that could not be written.
-    async fn adopt(self: &Arc<Self>, record: &Record) -> bool {
+    pub(super) async fn adopt(self: &Arc<Self>, record: &Record) -> bool {
         self.settle_servers(record).await;
         let present = self.store.kubeconfig_present(&record.id);
         let file = if present { KubeconfigFile::Present } else { KubeconfigFile::Absent };

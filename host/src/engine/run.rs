@@ -44,8 +44,7 @@ pub(super) struct Going<'a> {
     folder: Arc<WorkFolder>,
     masker: Arc<Masker>,
     environment: Vec<(OsString, OsString)>,
-    /// The operator's own settings of OpenTofu, for `init`.
-    install_settings: Option<PathBuf>,
+    settings: CliSettings,
     backend: Backend,
     outlet: Outlet,
     limits: Limits,
@@ -96,8 +95,7 @@ pub(super) async fn run(
     untold.into_iter().for_each(|text| outlet.line(phase::HOST, Level::Error, text));
     engine.folders.reserve_spool(&run.id).map_err(|why| staging(unwritten(&why)))?;
     let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
-    let Staged { own, settings_file, install_settings, notice } =
-        stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
+    let Staged { own, settings, notice } = stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
     notice.into_iter().for_each(|notice| outlet.line(phase::HOST, Level::Warn, notice));
     let unsupervised = |why: std::io::Error| staging(format!("it cannot be supervised: {why}"));
     let setup = setup(engine, &run, &folder, &own, &limits);
@@ -122,7 +120,7 @@ pub(super) async fn run(
     let mut environment = environment::of_every_command(&engine.settings, proxied);
     environment::add(&mut environment, backend.environment());
     environment::add(&mut environment, proxy.iter().flat_map(|proxy| proxy.environment.clone()));
-    environment::add(&mut environment, [(CLI_CONFIG.into(), settings_file.into())]);
+    environment::add(&mut environment, settings.environment());
     environment::add(&mut environment, own.environment());
     let (id, run, planned) = (&run.id, &run, Vec::new());
     let going = Going {
@@ -132,7 +130,7 @@ pub(super) async fn run(
         folder,
         masker,
         environment,
-        install_settings,
+        settings,
         backend,
         outlet,
         limits,
@@ -162,10 +160,7 @@ fn own_folders(folder: &WorkFolder, own: &RunFolder) -> Vec<PathBuf> {
 /// What a run finds on disk.
 struct Staged {
     own: RunFolder,
-    /// OpenTofu's settings as the host writes them.
-    settings_file: PathBuf,
-    /// The operator's, where there are some that count.
-    install_settings: Option<PathBuf>,
+    settings: CliSettings,
     /// What could not be kept of an earlier run.
     notice: Option<String>,
 }
@@ -186,21 +181,12 @@ async fn stage(
         let disk = |why: std::io::Error| unwritten(&why);
         let notice = folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
         folder.write_variables(&run.id, &run.bundle, &run.secrets, run.plan.cluster_exists).map_err(disk)?;
-        let config = CliConfig::read(&settings);
-        let config = config.map_err(|why| format!("the file that TF_CLI_CONFIG_FILE names cannot be read: {why}"))?;
-        let overrides = config.as_ref().map(CliConfig::dev_overrides).unwrap_or_default();
-        let settings_file = folder.write_settings(settings.provider_mirror.as_deref(), &overrides).map_err(disk)?;
-        let install_settings = config.map(|config| folder.write_install_settings(config.text()));
-        let install_settings = install_settings.transpose().map_err(disk)?;
+        let written = CliSettings::write(&folder, &settings)?;
         let own = RunFolder::make(&folders, &run.id, environment::variable(&settings.pass_env, "TMPDIR"));
         let own = own.map_err(|why| format!("no folder for the run's own files: {why}"))?;
-        Ok(Staged { own, settings_file, install_settings, notice })
+        Ok(Staged { own, settings: written, notice })
     });
     staged.await.map_err(|_| "the staging was cut off".to_owned())?
-}
-
-fn unwritten(why: &std::io::Error) -> String {
-    format!("cannot write the work folder: {}", disk_words(why))
 }
 
 fn storage(why: String) -> RunError {
@@ -294,7 +280,7 @@ impl Going<'_> {
         }
         let (mut own, mut environment) = (own_folders(&self.folder, &self.own), self.environment.clone());
         if step == RunStep::Init {
-            self.prepare_install(&mut own, &mut environment);
+            self.settings.prepare_install(&self.engine.settings, &self.own, &mut own, &mut environment);
         }
         let command = CommandSpec {
             binary: self.engine.binary.clone(),
@@ -331,17 +317,6 @@ impl Going<'_> {
         }
         self.planned = said.planned;
         Ok(end)
-    }
-
-    /// What the step that installs providers has beside the others. The cache is written only while no code of a provider runs: what one
-    /// run could change, others would run.
-    fn prepare_install(&self, own: &mut Vec<PathBuf>, environment: &mut Vec<(OsString, OsString)>) {
-        environment::add(environment, self.install_settings.iter().map(|path| (CLI_CONFIG.into(), path.into())));
-        let cache = self.engine.settings.plugin_cache_dir.as_ref();
-        own.extend(cache.cloned());
-        // The variable wins over a cache of the operator's settings, which is not the run's to write.
-        let cache = cache.cloned().or_else(|| self.install_settings.as_ref().map(|_| self.own.cache()));
-        environment::add(environment, cache.map(|cache| (PROVIDER_CACHE.into(), cache.into())));
     }
 
     fn failed(&mut self, step: RunStep, end: &End, said: Explanation) -> RunError {

@@ -132,6 +132,11 @@ impl WorkRoot {
     }
 }
 
+/// Why a work folder is not as a run needs it.
+pub(super) fn unwritten(why: &io::Error) -> String {
+    format!("cannot write the work folder: {}", disk_words(why))
+}
+
 impl WorkFolder {
     /// Where it is, for the process that works in it.
     pub(super) fn path(&self) -> &Path {

@@ -4,11 +4,12 @@
 //! the same layers and the same proxy as a run's `init`. A module that OpenTofu could not be asked about is no fault of the module.
 
 use super::Settings;
-use super::environment::{self, CLI_CONFIG, PROVIDER_CACHE, Proxied};
+use super::cli_config::CliSettings;
+use super::environment::{self, Proxied};
 use super::ground::Ground;
 use super::hearing::one_line;
 use super::run_folder::RunFolder;
-use super::supervise::{CommandSpec, Event, RunEvent, Setup, Supervised, deadline_ms};
+use super::supervise::{CommandSpec, Event, ProcessEnd, RunEvent, Setup, Supervised, deadline_ms};
 use crate::egress::{Reach, RunHosts, StepReach};
 use catalyst_domain::DeploymentId;
 use catalyst_domain::provider::Bundle;
@@ -79,7 +80,7 @@ async fn ask(mut settings: Settings, bundle: &Bundle, end: Instant) -> Result<Va
     let mut init = vec!["-backend=false", "-input=false", "-no-color"];
     init.extend(ground.version.reports_init().then_some("-json"));
     let initialised = asking.run(&ground, INIT, &init).await.map_err(broken)?;
-    let validated = match initialised.success() {
+    let validated = match initialised.success {
         true => Some(asking.run(&ground, "validate", &["-json", "-no-color"]).await.map_err(broken)?),
         false => None,
     };
@@ -104,14 +105,15 @@ struct Asking {
     supervised: Supervised,
     environment: Vec<(OsString, OsString)>,
     own: Vec<PathBuf>,
+    settings: CliSettings,
     /// Removed at the end.
-    _run_folder: RunFolder,
+    run_folder: RunFolder,
 }
 
 /// What a command came to.
 #[derive(Debug, Default)]
 struct Ended {
-    wait_status: i32,
+    success: bool,
     /// Whether its time was over.
     cut: bool,
     output: Vec<u8>,
@@ -126,8 +128,7 @@ impl Asking {
         let given = &settings.pass_env;
         let folder = ground.folders.folder(id)?;
         folder.stage(bundle).map_err(io::Error::other)?;
-        let is_ours = settings.provider_mirror.is_some() || environment::variable(given, CLI_CONFIG).is_none();
-        let settings_file = is_ours.then(|| folder.write_settings(settings.provider_mirror.as_deref())).transpose()?;
+        let written = CliSettings::write(&folder, settings).map_err(io::Error::other)?;
         let run_folder = RunFolder::make(&ground.folders, id, environment::variable(given, "TMPDIR"))?;
         let own: Vec<PathBuf> = run_folder.own().into_iter().chain([folder.path()]).map(PathBuf::from).collect();
         let mut every = own.clone();
@@ -139,18 +140,16 @@ impl Asking {
         let proxied = if supervised.proxy().is_some() { Proxied::ByItsOwn } else { Proxied::AsTheHost };
         let mut environment = environment::of_every_command(settings, proxied);
         environment::add(&mut environment, supervised.proxy().iter().flat_map(|proxy| proxy.environment.clone()));
-        environment::add(&mut environment, settings_file.map(|path| (CLI_CONFIG.into(), path.into())));
+        environment::add(&mut environment, written.environment());
         environment::add(&mut environment, run_folder.environment());
-        Ok(Self { supervised, environment, own, _run_folder: run_folder })
+        Ok(Self { supervised, environment, own, settings: written, run_folder })
     }
 
     async fn run(&mut self, ground: &Ground, step: &'static str, arguments: &[&str]) -> io::Result<Ended> {
         let (mut own, mut environment) = (self.own.clone(), self.environment.clone());
         let reach = if step == INIT { Reach::Install } else { Reach::Cloud };
-        // As in a run: written only while no code of a provider runs.
-        if let (Reach::Install, Some(cache)) = (reach, &ground.settings.plugin_cache_dir) {
-            own.push(cache.clone());
-            environment::add(&mut environment, [(PROVIDER_CACHE.into(), cache.into())]);
+        if reach == Reach::Install {
+            self.settings.prepare_install(&ground.settings, &self.run_folder, &mut own, &mut environment);
         }
         self.supervised.command(CommandSpec {
             binary: ground.binary.clone(),
@@ -173,19 +172,13 @@ impl Asking {
                 RunEvent::Event(Event::Interrupted(_) | Event::Killed) => ended.cut = true,
                 RunEvent::Event(Event::ConnectionRefused(refusal)) => ended.refused.push(refusal.to_string()),
                 RunEvent::Event(Event::Ended(exit)) => {
-                    ended.wait_status = exit.wait_status;
+                    ended.success = exit.end == ProcessEnd::WaitStatus(0);
                     return Ok(ended);
                 }
                 RunEvent::Event(_) => {}
             }
         }
         Err(io::Error::other("its supervisor is gone"))
-    }
-}
-
-impl Ended {
-    fn success(&self) -> bool {
-        self.wait_status == 0
     }
 }
 

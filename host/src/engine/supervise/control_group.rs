@@ -3,11 +3,11 @@
 //! in it and stays outside itself.
 
 use super::tree::unescaped;
-use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What the folders of such groups begin with; the id of their supervisor follows.
@@ -29,7 +29,7 @@ pub(super) struct ControlGroup {
     outside: File,
     kill: File,
     /// Whether init is outside, so that a kill does not end it as well.
-    is_outside: Cell<bool>,
+    is_outside: AtomicBool,
 }
 
 /// The folder of a group, which goes with its supervisor.
@@ -50,7 +50,7 @@ pub(super) fn make() -> io::Result<(Folder, ControlGroup)> {
         members: write(folder.0.join(MEMBERS))?,
         outside: write(above.join(MEMBERS))?,
         kill: write(folder.0.join(KILL))?,
-        is_outside: Cell::new(true),
+        is_outside: AtomicBool::new(true),
     };
     Ok((folder, group))
 }
@@ -64,23 +64,23 @@ impl ControlGroup {
     /// The same in that process.
     pub(super) fn of_files([members, outside, kill]: [OwnedFd; 3]) -> Self {
         let (members, outside, kill) = (members.into(), outside.into(), kill.into());
-        Self { members, outside, kill, is_outside: Cell::new(true) }
+        Self { members, outside, kill, is_outside: AtomicBool::new(true) }
     }
 
     /// Does what starts a process, which is in the group from its first instruction on. Where the system refuses, it is started all the
     /// same, and found by looking for it.
     pub(super) fn start_in<T>(&self, start: impl FnOnce() -> T) -> T {
-        let is_in = self.is_outside.get() && (&self.members).write_all(ITSELF).is_ok();
+        let is_in = self.is_outside.load(Relaxed) && (&self.members).write_all(ITSELF).is_ok();
         let started = start();
         if is_in {
-            self.is_outside.set((&self.outside).write_all(ITSELF).is_ok());
+            self.is_outside.store((&self.outside).write_all(ITSELF).is_ok(), Relaxed);
         }
         started
     }
 
     /// Kills all that is in it.
     pub(super) fn kill(&self) {
-        if self.is_outside.get() {
+        if self.is_outside.load(Relaxed) {
             // Whoever is left is looked for.
             let _ = (&self.kill).write_all(b"1");
         }
@@ -159,7 +159,7 @@ mod tests {
         let script = "setsid sh -c 'setsid sleep 600 & exec sleep 600' & exec sleep 600";
         let start = || Command::new("sh").args(["-c", script]).stdin(Stdio::null()).spawn();
         let mut started = group.start_in(start).unwrap();
-        assert!(group.is_outside.get(), "this process came out again");
+        assert!(group.is_outside.load(Relaxed), "this process came out again");
         let members = || fs::read_to_string(path.join(MEMBERS)).unwrap().lines().count();
         while members() < 3 {
             std::thread::sleep(Duration::from_millis(2));
