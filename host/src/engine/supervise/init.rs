@@ -220,7 +220,7 @@ impl Init {
             .stdout(self.output.try_clone()?)
             .stderr(self.errors.try_clone()?)
             .process_group(0);
-        let in_thread = || {
+        let mut in_thread = || {
             std::thread::scope(|scope| {
                 let start = || {
                     // Where the system refuses, the run goes on as before.
