@@ -14,7 +14,7 @@ use super::outputs::{self, Outputs};
 use super::progress::{Outlet, Progress};
 use super::review::Reviewed;
 use super::run_folder::RunFolder;
-use super::stage::{SecretsOnDisk, WorkFolder, unwritten};
+use super::stage::{SecretsOnDisk, WorkFolder, disk_words, unwritten};
 use super::supervise::{CommandSpec, Setup, Supervised, deadline_ms};
 use super::{Engine, Run, RunPermit, leftover, unkept};
 use crate::egress::StepReach;
