@@ -26,7 +26,7 @@ async fn without_a_process_namespace_all_that_a_run_started_ends_by_its_control_
     let [of_command, of_init] = groups[..] else { panic!("{lines:?}") };
     let (above, own) = of_command.rsplit_once("/catalyst-run-").expect("a group of its own");
     assert_eq!(if above.is_empty() { "/" } else { above }, of_init, "the init is outside");
-    assert!(lines.iter().any(|(_, text)| text == "started"), "{lines:?}");
+    assert!(lines.iter().any(|(_, text)| *text == "started"), "{lines:?}");
     assert_eq!(members(&format!("/catalyst-run-{own}")), 0);
     bench.assert_tidy();
 }

@@ -166,7 +166,7 @@ fn a_folder_that_a_run_closed_keeps_neither_its_secrets_nor_the_next_run_out() {
     for mode in [0o500, 0o000] {
         let work = root.folder(&id).unwrap();
         work.stage(&given).unwrap();
-        work.write_variables(&id, &given, &Secrets::default()).unwrap();
+        work.write_variables(&id, &given, &Secrets::default(), false).unwrap();
         std::fs::set_permissions(work.path(), std::fs::Permissions::from_mode(mode)).unwrap();
         as_a_user(folder.path(), || {
             work.remove_secrets().unwrap();
