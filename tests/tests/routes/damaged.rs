@@ -161,10 +161,6 @@ impl Scene {
         let events = answer.json()["events"].as_array().cloned().unwrap_or_default();
         events.iter().map(|entry| format!("{}\n", entry["message"].as_str().unwrap())).collect()
     }
-
-    fn retried(&self, id: &str) {
-        check(&self.api().post(&format!("/api/v1/deployments/{id}/phases/tofu-apply/retry"), ""), 200, "provisioning");
-    }
 }
 
 /// What the start made of one: it failed as interrupted, what it has is named, and so is what was set aside.

@@ -13,11 +13,6 @@ impl Scene {
         self.api().put(&path, Some(&format!("Bearer {bearer}")), kubeconfig)
     }
 
-    fn retried(&self, id: &str) {
-        let answer = self.api().post(&format!("/api/v1/deployments/{id}/phases/tofu-apply/retry"), "");
-        check(&answer, 200, "provisioning");
-    }
-
     fn server_ids(&self, id: &str) -> Vec<Value> {
         let of =
             |name: &str| self.resources(id).into_iter().filter(move |each| each["name"] == name).collect::<Vec<_>>();
