@@ -13,7 +13,7 @@ fn what_is_left_stands_beside_the_error_until_a_run_begins_and_what_no_state_has
     let failed = after(&fresh(), &[Fact::ApplyBegan, both.clone(), facts().remove(4)]);
     assert_eq!((failed.status, failed.error.as_str()), (Status::Failed, "tofu apply: no stock"));
     assert_eq!(failed.left, [left("t.lost", false), left("t.kept", true)]);
-    let retried = after(&failed, &[Fact::Phase0Retried { new_bearer_hash: None, reservation: None }]);
+    let retried = after(&failed, &[Fact::Phase0Retried { repair: None, data_loss_accepted: false, reservation: None }]);
     assert_eq!(retried.left, [left("t.lost", false)]);
     let again = after(&retried, &[Fact::Interrupted { error: "restarted".into() }, both.clone()]);
     let destroyed = after(&again, &[Fact::DestroyRequested, Fact::DestroyFinished]);
