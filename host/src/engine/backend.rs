@@ -37,7 +37,7 @@ use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use zeroize::Zeroizing;
 
@@ -175,6 +175,23 @@ impl Shared {
         given.as_slice().ct_eq(right.as_bytes()).into()
     }
 
+    /// The kept state. OpenTofu asks for it before it hands over the first one, so a disk that cannot be read is waited for as well.
+    async fn get(&self) -> Result<Option<Vec<u8>>, StateError> {
+        let (mut pause, until) = (PAUSES.0, self.outage.wait_until(Instant::now()));
+        loop {
+            let error = match self.store.state(&self.id).await {
+                Err(StateError::Storage(error)) if !self.store.is_shut() => error,
+                other => return other,
+            };
+            let Some(until) = until else { return Err(StateError::Storage(error)) };
+            tokio::select! {
+                () = self.end.cancelled() => return Err(StateError::Storage(error)),
+                () = self.outage.over(until) => return Err(StateError::Storage(error)),
+                () = sleep(pause) => pause = (pause * 2).min(PAUSES.1),
+            }
+        }
+    }
+
     /// Keeps a state, waiting for a disk that does not take it as long as this run has patience.
     async fn put(&self, state: Bytes, lock: Option<&str>) -> Result<(), StateError> {
         let mut pause = PAUSES.0;
@@ -254,7 +271,7 @@ fn done((): ()) -> Response {
 }
 
 async fn read(shared: &Shared, id: &DeploymentId) -> Result<Response, StateError> {
-    Ok(match shared.store.state(id).await? {
+    Ok(match shared.get().await? {
         Some(state) => ([(header::CONTENT_TYPE, "application/json")], state).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })

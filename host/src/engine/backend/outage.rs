@@ -50,15 +50,21 @@ impl Outage {
         let now = Instant::now();
         let is_first = self.now().since.is_none();
         let since = *self.now().since.get_or_insert(now);
-        let until = (since + self.patience.longest).min(self.patience.deadline);
+        let until = self.wait_until(since);
         if is_first {
-            let seconds = until.saturating_duration_since(now).as_secs();
+            let seconds = until.map_or(0, |until| until.saturating_duration_since(now).as_secs());
             tracing::error!(%error, "a run's state cannot be written; it is held in memory");
             self.tell(format!(
                 "{error}: the state is held in memory and written again, and OpenTofu waits up to {seconds} s for it; {MAKE_ROOM}"
             ));
         }
-        (until > now && !self.patience.stop.is_cancelled()).then_some(until)
+        until
+    }
+
+    /// Until when a disk may be waited for that failed at this time; `None` when that time is over.
+    pub(super) fn wait_until(&self, since: Instant) -> Option<Instant> {
+        let until = (since + self.patience.longest).min(self.patience.deadline);
+        (until > Instant::now() && !self.patience.stop.is_cancelled()).then_some(until)
     }
 
     /// Returns when OpenTofu must not be let wait any longer.

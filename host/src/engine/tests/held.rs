@@ -22,17 +22,26 @@ async fn is_held(held: &HeldStates, id: &DeploymentId) {
     }
 }
 
+/// What a run came to, with something that is done beside it.
+async fn alongside<T>(run: impl Future<Output = T>, beside: impl Future<Output = ()>) -> T {
+    let (mut run, mut beside) = (std::pin::pin!(run), std::pin::pin!(beside));
+    tokio::select! {
+        done = &mut run => done,
+        () = &mut beside => run.await,
+    }
+}
+
 #[tokio::test]
 async fn a_state_that_the_disk_does_not_take_is_answered_when_it_is_written() {
     let ((store, id), held, stop) = (bench(), Arc::<HeldStates>::default(), CancellationToken::new());
     let (log, mut said) = mpsc::channel(16);
     let access = serve_with(&store, &held, &id, patience(Duration::from_secs(600), &stop, &log));
     let wire = Wire::of(&access);
-    store.with(|s| s.broken = true);
+    store.with(|s| s.full = true);
     let heals = async {
         is_held(&held, &id).await;
         assert!(store.with(|s| s.states.is_empty()));
-        store.with(|s| s.broken = false);
+        store.with(|s| s.full = false);
     };
     let (answer, ()) = tokio::join!(wire.ask("POST", "", STATE), heals);
     assert_eq!(answer.0, 200);
@@ -54,7 +63,7 @@ async fn whoever_waits_no_longer_is_told_that_it_failed_and_the_newest_state_sta
     let (log, _said) = mpsc::channel(16);
     let access = serve_with(&store, &held, &id, patience(Duration::from_secs(2), &stop, &log));
     let wire = Wire::of(&access);
-    store.with(|s| s.broken = true);
+    store.with(|s| s.full = true);
     let newer = STATE.replace("\"serial\":2", "\"serial\":3");
     assert_eq!(wire.ask("POST", "", STATE).await.0, 503);
     let begun = Instant::now();
@@ -62,7 +71,7 @@ async fn whoever_waits_no_longer_is_told_that_it_failed_and_the_newest_state_sta
     assert!(begun.elapsed() < Duration::from_secs(1), "an outage is waited for once, not with each try");
     assert_eq!(held.get(&id).unwrap(), newer);
     assert!(held.write(&*store, &id).await.is_err());
-    store.with(|s| s.broken = false);
+    store.with(|s| s.full = false);
     held.write(&*store, &id).await.unwrap();
     assert_eq!(store.with(|s| s.states[&id].clone()), newer.as_bytes());
     assert!(held.get(&id).is_none());
@@ -78,7 +87,7 @@ async fn a_host_that_goes_down_waits_for_no_disk() {
     let (log, _said) = mpsc::channel(16);
     let access = serve_with(&store, &held, &id, patience(Duration::from_secs(3600), &stop, &log));
     let wire = Wire::of(&access);
-    store.with(|s| s.broken = true);
+    store.with(|s| s.full = true);
     let stops = async {
         is_held(&held, &id).await;
         stop.cancel();
@@ -93,19 +102,44 @@ async fn an_apply_goes_through_a_disk_that_is_full_for_a_while() {
     let store = bench.store.clone();
     let fills = move |p: &Progress| {
         if matches!(p, Progress::Line { message, .. } if message.contains("server: Creating...")) {
-            store.with(|s| s.broken = true);
+            store.with(|s| s.full = true);
         }
         false
     };
-    let body = module(SLOW);
     let heals = async {
         is_held(&bench.engine.held, &bench.id).await;
-        bench.store.with(|s| s.broken = false);
+        bench.store.with(|s| s.full = false);
     };
+    let body = module(SLOW);
     let run = bench.apply_until(&body, CancellationToken::new(), fills);
-    let ((result, seen), ()) = tokio::join!(run, heals);
+    let (result, seen) = alongside(run, heals).await;
     result.unwrap();
     assert!(has_line(&seen, "held in memory") && has_line(&seen, "the state is written"), "{seen:?}");
+    assert!(bench.store.with(|s| String::from_utf8_lossy(&s.states[&bench.id]).contains("\"server\"")));
+    bench.assert_tidy();
+}
+
+#[tokio::test]
+async fn an_apply_goes_through_a_disk_that_cannot_be_read_for_a_while() {
+    // OpenTofu looks whether there is a state before it hands over the first one.
+    let bench = Bench::new(&tofu(), |_| {}).await;
+    let (breaks, heals) = (bench.store.clone(), bench.store.clone());
+    let until = move |p: &Progress| {
+        let Progress::Line { message, .. } = p else { return false };
+        if message.contains("server: Creating...") {
+            breaks.with(|s| s.broken = true);
+        }
+        if message.contains("server: Creation complete") {
+            let heals = heals.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                heals.with(|s| s.broken = false);
+            });
+        }
+        false
+    };
+    let (result, seen) = bench.apply_until(&module(SLOW), CancellationToken::new(), until).await;
+    assert!(result.is_ok(), "{result:?} {seen:?}");
     assert!(bench.store.with(|s| String::from_utf8_lossy(&s.states[&bench.id]).contains("\"server\"")));
     bench.assert_tidy();
 }
@@ -120,7 +154,7 @@ async fn what_is_in_memory_when_a_run_ends_is_written_when_the_disk_is_well_and_
             // Nothing can be left in the work folder either: a folder stands there that is not empty.
             std::fs::create_dir_all(work.join("errored.tfstate/x")).unwrap();
             std::fs::create_dir_all(work.join("catalyst.tfstate.tmp")).unwrap();
-            store.with(|s| s.broken = true);
+            store.with(|s| s.full = true);
         }
         false
     };
@@ -135,7 +169,7 @@ async fn what_is_in_memory_when_a_run_ends_is_written_when_the_disk_is_well_and_
     let refused = bench.engine.settle(&bench.id).await.unwrap_err();
     assert!(refused.reason.contains("make room"), "{refused}");
 
-    bench.store.with(|s| s.broken = false);
+    bench.store.with(|s| s.full = false);
     let notices = bench.engine.settle(&bench.id).await.unwrap();
     assert!(bench.engine.held.get(&bench.id).is_none());
     assert_eq!(bench.store.with(|s| s.states[&bench.id].clone()), state);

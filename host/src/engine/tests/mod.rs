@@ -35,7 +35,10 @@ pub(super) const SENTINEL: &str = "sentinel-7f3a\"<&>91";
 pub(super) struct States {
     pub(super) states: HashMap<DeploymentId, Vec<u8>>,
     pub(super) locks: HashMap<DeploymentId, (String, Vec<u8>)>,
+    /// Nothing can be read or written.
     pub(super) broken: bool,
+    /// Nothing can be written.
+    pub(super) full: bool,
 }
 
 /// A store that keeps states in memory and refuses all the rest.
@@ -45,6 +48,10 @@ pub(super) struct StateStore(pub(super) Mutex<States>);
 impl StateStore {
     pub(super) fn with<T>(&self, look: impl FnOnce(&mut States) -> T) -> T {
         look(&mut self.0.lock().unwrap())
+    }
+
+    fn written<T>(&self, look: impl FnOnce(&mut States) -> Result<T, StateError>) -> Result<T, StateError> {
+        self.used(|s| if s.full { Err(StateError::Storage(refused_here())) } else { look(s) })
     }
 
     fn used<T>(&self, look: impl FnOnce(&mut States) -> Result<T, StateError>) -> Result<T, StateError> {
@@ -125,7 +132,7 @@ impl Store for StateStore {
         self.used(|s| Ok(s.states.get(id).cloned()))
     }
     async fn put_state(&self, id: &DeploymentId, state: &[u8], lock: Option<&str>) -> Result<(), StateError> {
-        self.used(|s| match (s.locks.get(id), lock) {
+        self.written(|s| match (s.locks.get(id), lock) {
             (Some((held, info)), given) if given != Some(held) => Err(StateError::Locked { info: info.clone() }),
             (None, Some(_)) => Err(StateError::NotLocked),
             _ => {
@@ -135,7 +142,7 @@ impl Store for StateStore {
         })
     }
     async fn lock_state(&self, id: &DeploymentId, info: &[u8]) -> Result<(), StateError> {
-        self.used(|s| {
+        self.written(|s| {
             if let Some((_, info)) = s.locks.get(id) {
                 return Err(StateError::Locked { info: info.clone() });
             }

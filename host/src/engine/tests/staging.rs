@@ -16,7 +16,8 @@ fn files_are_for_the_owner_only_and_old_ones_go() {
     let folder = tempfile::tempdir().unwrap();
     let (root, id) = (root(&folder), DeploymentId::from_bytes([1; 8]));
     let work = root.folder(&id).unwrap();
-    let mut first = bundle(&[("main.tf", "1"), ("old.tf", "1"), ("x/y/node.tftpl", "t"), (".terraform.lock.hcl", "l")]);
+    let mut first =
+        bundle(&[("main.tf", "1"), ("old.tf", "1"), ("x/y/node.tftpl", "t"), (".terraform.lock.hcl", "# l")]);
     first.files[2].mode = 0o777;
     work.stage(&first).unwrap();
     // As the release before left it: a run has a folder of its own for that now.
@@ -119,7 +120,7 @@ fn what_a_killed_run_left_goes_and_a_state_that_was_not_taken_stays() {
         names.sort();
         names
     };
-    work.stage(&bundle(&[("main.tf", "1"), ("x/node.tftpl", "t"), (".terraform.lock.hcl", "l")])).unwrap();
+    work.stage(&bundle(&[("main.tf", "1"), ("x/node.tftpl", "t"), (".terraform.lock.hcl", "# l")])).unwrap();
     put("errored.tfstate");
     assert!(work.has_errored_state());
     // The module, what OpenTofu makes, and whatever else a provider gave a name to.
