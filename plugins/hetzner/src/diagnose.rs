@@ -34,8 +34,14 @@ const NOT_OFFERED: &[&str] = &[
 ];
 const KNOWN_SSH_KEY: &[&str] = &["ssh key not unique", "ssh key with the same fingerprint"];
 /// Of what is to be removed and is still used.
-const ATTACHED: &[&str] =
-    &["attached resources", "are attached", "still attached", "resource is in use", "must not be in use"];
+const ATTACHED: &[&str] = &[
+    "attached resources",
+    "are attached",
+    "attached to it",
+    "still attached",
+    "resource is in use",
+    "must not be in use",
+];
 
 /// Words of the API, the provider and OpenTofu, for texts without a code. The first that matches counts.
 const WORDS: &[(Cause, &[&str])] = &[
@@ -263,6 +269,12 @@ mod tests {
             ("name is already used (uniqueness_error, 0011223344556677)", DiagnosticKind::Conflict, false),
             ("SSH key not found: mine", DiagnosticKind::Configuration, false),
             ("cannot perform operation: server is locked (locked)", DiagnosticKind::Conflict, true),
+            (
+                "cannot remove subnet because servers are attached to it (service_error)",
+                DiagnosticKind::Conflict,
+                false,
+            ),
+            ("network is in use (resource_in_use, 0011223344556677)", DiagnosticKind::Conflict, false),
             ("dial tcp 203.0.113.1:443: i/o timeout", DiagnosticKind::Transient, true),
             (r#"Post "https://api.hetzner.cloud/v1/servers": EOF"#, DiagnosticKind::Transient, true),
             ("invalid input in field 'user_data' (invalid_input)", DiagnosticKind::Configuration, false),
