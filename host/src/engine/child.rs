@@ -21,6 +21,9 @@ use zeroize::Zeroizing;
 /// minute for a command that is about to start, 10 s for what it kills, and some to say so.
 const SUPERVISOR_LATE: Duration = Duration::from_secs(90);
 
+/// The signal that nothing can catch, by its number on Linux.
+const SIGKILL: i32 = 9;
+
 /// How long a run may last, and what ends it early.
 #[derive(Clone)]
 pub(super) struct Limits {
@@ -117,6 +120,14 @@ impl CommandEnd {
         match self {
             Self::Status(status) => Some(status),
             Self::InitGone | Self::SupervisorGone(_) => None,
+        }
+    }
+
+    /// The signal that ended it. The init of a run is ended by SIGKILL alone.
+    pub(super) fn signal(self) -> Option<i32> {
+        match self {
+            Self::Status(status) | Self::SupervisorGone(status) => status.signal(),
+            Self::InitGone => Some(SIGKILL),
         }
     }
 
@@ -303,6 +314,8 @@ mod tests {
             ),
         ] {
             assert_eq!((end.to_string().as_str(), end.is_exit(), end.is_success()), (words, exited, false));
+            let signal = (words.contains("signal 9") || words.contains("init process")).then_some(SIGKILL);
+            assert_eq!(end.signal(), signal, "{words}");
         }
         assert!(CommandEnd::Status(status(0)).is_success());
     }

@@ -47,7 +47,7 @@ impl RunStep {
     }
 
     /// What it may reach.
-    pub(super) fn reach(self) -> Reach {
+    pub fn reach(self) -> Reach {
         match self {
             Self::Init => Reach::Install,
             Self::Plan | Self::Apply | Self::Output | Self::Destroy => Reach::Cloud,

@@ -42,7 +42,7 @@ pub(super) struct Hearing<'a> {
     block: Option<String>,
     in_block: bool,
     last_text: Option<String>,
-    refused: Vec<String>,
+    refused: Vec<Refusal>,
     planned: Vec<PlannedChange>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Explanation {
     /// Ids of what was made, by address.
     pub(super) made: BTreeMap<String, String>,
     /// Connections that the run's proxy did not make.
-    pub(super) refused: Vec<String>,
+    pub(super) refused: Vec<Refusal>,
     /// Changes of a plan. They are not masked: an address is compared, never shown.
     pub(super) planned: Vec<PlannedChange>,
 }
@@ -140,9 +140,11 @@ impl<'a> Hearing<'a> {
 
     /// Takes a connection that the run's proxy did not make. A proxy tells a bounded number of them.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        let words = one_line(&self.masker.mask(&refusal.to_string()));
-        self.remark(format!("{}: {words}", refusal.step));
-        self.refused.push(words);
+        let shown = |text: &str| one_line(&self.masker.mask(text));
+        let (target, why) = (shown(&refusal.target), shown(&refusal.why));
+        let refusal = Refusal { target, why, ..refusal.clone() };
+        self.remark(format!("{}: {refusal}", refusal.step));
+        self.refused.push(refusal);
     }
 
     /// Ends the listening.

@@ -33,8 +33,6 @@ use tracing::Instrument;
 
 /// How long a run waits at its end for somebody to take its last entries.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// Hosts that the reason of a failure names as refused.
-const REFUSED_NAMED: usize = 3;
 
 /// A run that has its place, its folder and its way to the state.
 pub(super) struct Going<'a> {
@@ -329,26 +327,18 @@ impl Going<'_> {
             Some(said) => said,
             None => end.how.to_string(),
         };
-        let (kind, mut reason) = match (end.cut, self.backend.failure()) {
+        let (kind, reason) = match (end.cut, self.backend.failure()) {
             (Some(cut), _) => (kind_of(cut), self.limits.words(cut)),
             (None, Some(why)) => (RunErrorKind::Storage, format!("the store failed: {why}")),
             (None, None) => (RunErrorKind::Failed, ended),
         };
-        let refused = in_one(&refused);
-        if let Some(refused) = &refused {
-            reason = format!("{reason}; {refused}");
+        let signal = if kind == RunErrorKind::Failed { end.how.signal() } else { None };
+        let error = RunError { diagnostics, refused, signal, ..RunError::new(step, kind, reason) };
+        match error.refused_words() {
+            Some(words) => RunError { reason: format!("{}; {words}", error.reason), ..error },
+            None => error,
         }
-        RunError { diagnostics, refused, ..RunError::new(step, kind, reason) }
     }
-}
-
-/// What the step asked for and was not let through to, in one sentence: often why it failed.
-fn in_one(refused: &[String]) -> Option<String> {
-    let mut words: Vec<String> = refused.iter().take(REFUSED_NAMED).cloned().collect();
-    if refused.len() > REFUSED_NAMED {
-        words.push(format!("and {} more", refused.len() - REFUSED_NAMED));
-    }
-    (!words.is_empty()).then(|| words.join("; "))
 }
 
 fn kind_of(cut: Cut) -> RunErrorKind {

@@ -1,7 +1,7 @@
 //! Sends the requests by which a provider proves a credential. The plugin names the requests and never sees a secret; this
 //! file fills the secrets in, sends to declared hosts only, and takes the secrets out of what comes back.
 
-use super::{Call, HeaderMap, HeaderName, HeaderValue, Method, NamedBy, Outbound, Url};
+use super::{Call, HeaderMap, HeaderName, HeaderValue, Method, NamedBy, Outbound, SendError, Url};
 use catalyst_domain::Secrets;
 use catalyst_domain::provider::{Probe, ProbeResponse};
 use std::time::Duration;
@@ -47,12 +47,12 @@ pub enum ProbeError {
         problem: &'static str,
     },
     /// The cloud could not be asked.
-    #[error("{host} could not be asked: {cause}")]
+    #[error("{host} could not be asked: {error}")]
     Unreachable {
         /// Which host.
         host: String,
         /// Why.
-        cause: String,
+        error: SendError,
     },
 }
 
@@ -78,7 +78,7 @@ pub async fn probe(
         call.timeout = deadline.saturating_duration_since(Instant::now());
         let host = call.url.host_str().unwrap_or_default().to_owned();
         let answer = outbound.send(call).await;
-        let answer = answer.map_err(|e| ProbeError::Unreachable { host, cause: e.to_string() })?;
+        let answer = answer.map_err(|error| ProbeError::Unreachable { host, error })?;
         let mut body = masked(answer.body, secrets);
         body.truncate(MAX_ANSWER);
         answers.push(ProbeResponse { status: answer.status, body });

@@ -11,6 +11,7 @@
 //! | [`bundle`], [`template`] | the module and its cloud-init, filled in as far as is known |
 //! | [`sovereign`] | what clouds share that build the same k3s cluster from the same templates: names, settings, secrets, values |
 //! | [`Outputs`] | `tofu output -json`, with errors in words |
+//! | [`diagnosis`] | diagnostics of OpenTofu that are of no cloud: disk, memory, clock, proxy, names, registry |
 //! | `build` (feature `compile`) | for a build script: compiles the templates |
 //! | `testing` (feature `testing`) | for tests: generated requests, golden bundles, the real tools as judges |
 //!
@@ -24,6 +25,7 @@ mod blank;
 pub mod bundle;
 pub mod checks;
 mod component;
+pub mod diagnosis;
 mod findings;
 mod left_out;
 mod outputs;
