@@ -60,7 +60,12 @@ impl Entry {
     }
 }
 
-/// RFC 3339 in UTC with whole seconds, the form of every time on the wire.
+/// The same time without its fraction of a second, as it goes out where it is no text of its own.
+pub fn whole_second(at: jiff::Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// RFC 3339 in UTC with whole seconds, the form of every time on the wire and in the audit log.
 pub fn seconds(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -197,7 +197,7 @@ pub struct ResultInfo {
     /// Component id → state.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub component_states: BTreeMap<String, String>,
-    /// When the watch ended.
+    /// When the watch ended; UTC, in an answer whole seconds.
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase1_finished_at: Option<Timestamp>,

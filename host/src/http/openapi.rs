@@ -37,7 +37,7 @@ const WORDS: &str = "Creates Kubernetes clusters on any cloud. What a cloud need
     authentication: there a POST with `Origin` or `Sec-Fetch-Site` must be `application/json`. Their keys match in any \
     case, keys that are not known are passed over, and `null` means that a key is not given. A body over 256 KiB is \
     refused, and so is one that takes longer than 20 s. Every answer names its request in `X-Request-Id`, which is taken \
-    over from the request where it is plain.\n\n\
+    over from the request where it is plain. Times are RFC 3339 in UTC with whole seconds.\n\n\
     Where the host was started without authentication, no token is asked for, and none is told. Pages of other \
     origins than its own and the one that it was told to let in are then refused with `foreign-origin`. A name in \
     `Host` that the host does not answer to is refused with `foreign-host`.";
