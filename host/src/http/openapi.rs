@@ -144,6 +144,18 @@ mod tests {
         assert!(unused.is_empty(), "{unused:?}");
     }
 
+    #[test]
+    fn a_kubeconfig_is_text_in_both_directions() {
+        let whole: serde_json::Value = serde_json::from_str(&document().to_json().unwrap()).unwrap();
+        let operations = &whole["paths"]["/api/v1/deployments/{id}/kubeconfig"];
+        let (put, get) = (&operations["put"]["requestBody"], &operations["get"]["responses"]["200"]);
+        for content in [&put["content"], &get["content"]] {
+            let types: Vec<&String> = content.as_object().unwrap().keys().collect();
+            assert_eq!(types, ["application/yaml"]);
+            assert_eq!(content["application/yaml"]["schema"]["type"], "string", "{content}");
+        }
+    }
+
     fn references(value: &serde_json::Value, found: &mut BTreeSet<String>) {
         match value {
             serde_json::Value::Object(map) => {
