@@ -15,7 +15,7 @@ pub enum Level {
     Error,
 }
 
-/// One log entry, in the shape of the wire (API.md 1.8). Its number is its place in the log and stands outside.
+/// One log entry, as it is sent. Its number is its place in the log and stands outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Entry {
     /// RFC 3339, UTC, whole seconds.

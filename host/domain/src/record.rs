@@ -1,6 +1,6 @@
 //! The record of a deployment: small, replaced as a whole on every fact, and the only truth.
 //!
-//! Its keys are those of API.md 2.3, so records of the earlier service are read as they are; further keys are ours.
+//! Its keys are those of the earlier service, so records of that are read as they are; further keys are ours.
 
 mod encoding;
 
@@ -172,7 +172,7 @@ pub struct Child {
     pub start_ticks: u64,
 }
 
-/// What is known of the new cluster (API.md 2.2).
+/// What is known of the new cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResultInfo {

@@ -1,4 +1,4 @@
-//! The shapes of answers (API.md 1.7, 2.2), built from a record, and the one shape of failures.
+//! The shapes of answers, built from a record, and the one shape of failures.
 
 use catalyst_domain::dns::PoolDns;
 use catalyst_domain::event::{seconds, whole_second};

@@ -1,4 +1,4 @@
-//! What holds for every route (API.md 1.0 to 1.2).
+//! What holds for every route.
 
 use crate::client::{raw, request};
 use crate::kit::{Server, id, record};
