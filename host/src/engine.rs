@@ -51,6 +51,7 @@ pub use hearing::{masking, shown_line};
 pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
+pub use procfs::start_ticks as process_start_ticks;
 pub use progress::Progress;
 pub use review::{PlanReviewer, PlanSettings, Reviewed};
 pub use run_queue::{RunClass, RunPlace, Turn};

@@ -214,35 +214,6 @@ fn the_variables_are_one_list() {
     assert!(unread.is_empty(), "listed but not read: {unread:?}");
 }
 
-/// A heading as a link names it.
-fn anchor(heading: &str) -> String {
-    let kept = heading.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-    kept.collect::<String>().to_lowercase().replace(' ', "-")
-}
-
-#[test]
-fn every_document_that_the_host_names_is_there_with_its_heading() {
-    let mut named = 0;
-    for (path, text) in
-        ["host/src", "host/domain/src", "host/store/src", "host/sandbox/src"].into_iter().flat_map(sources)
-    {
-        let code = product(&text).lines().filter(|line| !line.trim_start().starts_with("//")).collect::<String>();
-        let is_of_a_path = |c: char| c.is_ascii_alphanumeric() || "/._-#".contains(c);
-        for word in code.split(|c| !is_of_a_path(c)).map(|word| word.trim_end_matches('.')) {
-            let (file, heading) = word.split_once('#').unwrap_or((word, ""));
-            if !file.ends_with(".md") || file.starts_with("..") {
-                continue;
-            }
-            named += 1;
-            assert!(root().join(file).exists(), "{path} names {file}, which is not there");
-            let there =
-                heading.is_empty() || read(file).lines().any(|line| line.starts_with('#') && anchor(line) == heading);
-            assert!(there, "{path} names {word}, and {file} has no such heading");
-        }
-    }
-    assert!(named >= 3, "{named}");
-}
-
 #[test]
 fn the_log_that_a_silent_node_is_said_to_have_is_the_one_that_both_clouds_write() {
     let words = read("host/domain/src/transition.rs");

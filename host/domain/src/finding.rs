@@ -53,7 +53,7 @@ impl Finding {
     }
 }
 
-/// Sorts findings into the order in which the contract names them (API.md 1.6): regions, the cloud's own keys, then the
+/// Sorts findings into the order in which the earlier service looked for them: regions, the cloud's own keys, then the
 /// generic keys. Findings of one key keep their order.
 pub fn sort_by_contract(findings: &mut [Finding]) {
     findings.sort_by_key(|finding| {

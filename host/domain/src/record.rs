@@ -1,6 +1,6 @@
 //! The record of a deployment: small, replaced as a whole on every fact, and the only truth.
 //!
-//! Its keys are those of API.md 2.3, so records of the earlier service are read as they are; further keys are ours.
+//! Its keys are those of the earlier service, so records of that are read as they are; further keys are ours.
 
 mod encoding;
 
@@ -172,7 +172,7 @@ pub struct Child {
     pub start_ticks: u64,
 }
 
-/// What is known of the new cluster (API.md 2.2).
+/// What is known of the new cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResultInfo {
@@ -197,7 +197,7 @@ pub struct ResultInfo {
     /// Component id → state.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub component_states: BTreeMap<String, String>,
-    /// When the watch ended.
+    /// When the watch ended; UTC, in an answer whole seconds.
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase1_finished_at: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! The request of a deployment without its secrets, and the rules that hold on every cloud (API.md 1.6).
+//! The request of a deployment without its secrets, and the rules that hold on every cloud.
 
 mod gather;
 mod parse;

@@ -30,7 +30,7 @@ pub fn on_start(record: &Record, file: KubeconfigFile) -> Option<Fact> {
     }
 }
 
-// The words are those that the contract's clients look for (API.md 2.7).
+// The words are those that the contract's clients look for.
 fn interrupted(record: &Record) -> Fact {
     Fact::Interrupted {
         error: format!(

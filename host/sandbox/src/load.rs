@@ -161,7 +161,7 @@ fn check_form(bytes: &[u8]) -> Result<(), LoadError> {
     if Engine::detect_precompiled(bytes).is_some() {
         return Err(LoadError::Precompiled);
     }
-    // Magic, then version and layer (component-model Binary.md, preamble).
+    // Magic, then version and layer (the preamble in the binary format of the component model).
     match bytes.strip_prefix(b"\0asm") {
         None => Err(LoadError::NotWasm),
         Some([1, 0, 0, 0, ..]) => Err(LoadError::CoreModule),

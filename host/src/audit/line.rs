@@ -1,6 +1,7 @@
 //! One line.
 
 use super::About;
+use catalyst_domain::event::seconds;
 use catalyst_sandbox::GrantChange;
 use catalyst_sandbox::grants::Basis;
 use jiff::Timestamp;
@@ -28,7 +29,8 @@ pub enum Event {
 /// A line as it is written.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
-    time: Timestamp,
+    /// RFC 3339, UTC, whole seconds; the order of lines is that of the file.
+    time: String,
     event: Event,
     #[serde(skip_serializing_if = "String::is_empty")]
     request: String,
@@ -69,7 +71,7 @@ impl Line {
     /// What happened to a request, with the status of its answer.
     pub fn new(event: Event, about: &About, status: Option<u16>) -> Self {
         Self {
-            time: Timestamp::now(),
+            time: seconds(Timestamp::now()),
             event,
             request: about.request.clone(),
             action: about.action,
@@ -94,7 +96,7 @@ impl Line {
         count: u64,
     ) -> Self {
         Self {
-            time: Timestamp::now(),
+            time: seconds(Timestamp::now()),
             event: Event::Refused,
             request: String::new(),
             action,

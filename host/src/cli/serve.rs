@@ -88,7 +88,7 @@ async fn open(config: &Config, spans: Option<&Spans>, stopping: &CancellationTok
     let connections = descriptors::room_for(limits.connections);
     let per_address = config.address_connections.unwrap_or(connections / 2).clamp(1, connections);
     let limits = http::Limits { connections, per_address, ..limits };
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::of_folders(written_folders(config)));
     // Each of these may wait, for the process before this one or for a disk, and that must hold up no signal.
     let (settings, workdir, wait) = (store_settings(config), config.tofu.workdir.clone(), config.lock_wait);
     let store = apart("the store", move || FileStore::open(settings)).await?.context("cannot open the store")?;
@@ -265,6 +265,17 @@ async fn reopen_on_hangup(audit: Arc<Audit>, mut hangup: Signal, stop: Cancellat
             _ = hangup.recv() => audit.reopen().await,
         }
     }
+}
+
+/// Where the host writes, as the metrics name it.
+fn written_folders(config: &Config) -> [(&'static str, PathBuf); 5] {
+    [
+        ("audit", config.audit_log.clone()),
+        ("deployments", config.deployments_dir.clone()),
+        ("kubeconfigs", config.kubeconfigs_dir.clone()),
+        ("state", config.state_dir.clone()),
+        ("work", config.tofu.workdir.clone()),
+    ]
 }
 
 /// How the store is opened, as the doctor is told as well.

@@ -22,6 +22,20 @@ fn defaults_are_those_of_the_contract() {
 }
 
 #[test]
+fn the_folder_of_the_reviewing_account_is_the_one_that_its_help_names() {
+    let told = VARIABLES.iter().find(|variable| variable.name == "CATALYST_AUTH_KUBERNETES_ACCOUNT").unwrap();
+    let c = config(&[("CATALYST_AUTH", "kubernetes"), ("CATALYST_AUTH_SCOPES", "*=read")]).unwrap();
+    let crate::auth::Way::Kubernetes(settings) = c.auth.way else { panic!("callers are known by another way") };
+    assert_eq!(settings.account, PathBuf::from(told.default));
+    // What it is, what is in it, and an example.
+    for words in
+        ["folder with the credential", "token, the bearer token", "ca.crt, the certificates (PEM)", "such as /"]
+    {
+        assert!(told.meaning.contains(words), "{words}: {}", told.meaning);
+    }
+}
+
+#[test]
 fn h1_an_open_address_must_be_asked_for_and_listen_wins_over_port() {
     let open = config(&[("PORT", "9"), ("CATALYST_AUTH", "none")]).unwrap();
     assert_eq!(open.listen.to_string(), "0.0.0.0:9");

@@ -37,8 +37,10 @@ pub const VARIABLES: &[Variable] = &[
     var("CATALYST_AUTH_KUBERNETES_API", "https://kubernetes.default.svc", "kubernetes: API that reviews tokens"),
     var(
         "CATALYST_AUTH_KUBERNETES_ACCOUNT",
-        "the pod's",
-        "kubernetes: folder with token and ca.crt of an account that may create TokenReviews",
+        "/var/run/secrets/kubernetes.io/serviceaccount",
+        "kubernetes: folder with the credential by which the host asks the API, such as /etc/catalyst/reviewer. Two files, as a Pod \
+         has them: token, the bearer token of a service account that may create tokenreviews (read anew for each review), and \
+         ca.crt, the certificates (PEM) that are trusted for the API; without ca.crt the usual trust store counts",
     ),
     var("CATALYST_AUTH_KUBERNETES_AUDIENCE", "the API's own", "kubernetes: audience that tokens must be made for"),
     var("CATALYST_OIDC_ISSUER", "", "oidc: URL of the provider, as `iss` has it"),

@@ -122,7 +122,7 @@ impl Driver {
     fn pool_rule(&self, request: &Request) -> Option<Finding> {
         let missing = request.domain_mode() == DomainMode::Pool && self.settings.ghcr_pull_token.is_blank();
         let message =
-            "sovereignDomainMode: pool mode needs CATALYST_GHCR_PULL_TOKEN on the server; see SECRET-ROTATION";
+            "sovereignDomainMode: pool mode needs CATALYST_GHCR_PULL_TOKEN on the server; see docs/SECRET-ROTATION.md";
         missing.then(|| Finding::error("/sovereignDomainMode", "no-pull-token", message))
     }
 }

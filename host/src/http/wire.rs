@@ -1,7 +1,7 @@
-//! The shapes of answers (API.md 1.7, 2.2), built from a record, and the one shape of failures.
+//! The shapes of answers, built from a record, and the one shape of failures.
 
 use catalyst_domain::dns::PoolDns;
-use catalyst_domain::event::seconds;
+use catalyst_domain::event::{seconds, whole_second};
 use catalyst_domain::{Creator, DeploymentId, Finding, LeftResource, Record, ResultInfo, SecretValue, Status};
 use catalyst_store::Store;
 use serde::Serialize;
@@ -141,6 +141,7 @@ impl State {
         let result = record.result.as_ref().map(|result| ResultInfo {
             // Clients need to know that it is there, not where it lies on our disk.
             kubeconfig_path: base_name(&result.kubeconfig_path),
+            phase1_finished_at: result.phase1_finished_at.map(whole_second),
             ..result.clone()
         });
         // While a run goes on, what an earlier one left says nothing any more.

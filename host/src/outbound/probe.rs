@@ -7,7 +7,7 @@ use catalyst_domain::provider::{Probe, ProbeResponse};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The wizard waits for the answer (API.md 1.3); all probes of one credential share the budget.
+/// The wizard waits for the answer; all probes of one credential share the budget.
 const BUDGET: Duration = Duration::from_secs(10);
 
 /// Proving a credential takes one or two requests; more is a flood.

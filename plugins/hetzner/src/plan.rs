@@ -14,7 +14,7 @@ pub(crate) const DEFAULT_CONTROL_PLANE_SIZE: &str = "cx42";
 const DEFAULT_WORKER_SIZE: &str = "cx32";
 /// Longest label value in characters (Hetzner Cloud API, labels); the module shortens a longer domain.
 const MAX_LABEL_VALUE: usize = 63;
-/// Memory in GiB below which a Sovereign without workers runs out (contract/INFRA.md, sizes).
+/// Memory in GiB below which a Sovereign without workers runs out.
 const SOLO_MEMORY_GIB: u32 = 16;
 /// Providers that the module's list of regions may name.
 const KNOWN_PROVIDERS: [&str; 5] = ["hetzner", "huawei", "oci", "aws", "azure"];

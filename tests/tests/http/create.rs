@@ -1,4 +1,4 @@
-//! `POST /api/v1/deployments` (API.md 1.6).
+//! `POST /api/v1/deployments`.
 
 use crate::kit::{Server, Setup, create_body};
 use serde_json::{Value, json};

@@ -132,7 +132,8 @@ impl Server {
         if setup.kubeconfigs_blocked {
             std::fs::write(path("kubeconfigs"), "").unwrap();
         }
-        let metrics = Arc::new(Metrics::default());
+        let written = ["deployments", "kubeconfigs", "state", "tofu"].map(|name| (name, path(name)));
+        let metrics = Arc::new(Metrics::of_folders(written));
         let store = FileStore::open(catalyst_tests::storage::plain_settings(folder.path())).unwrap();
         let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
         let engine = Engine::new(engine_settings(folder.path(), &setup), store.clone()).await.unwrap();

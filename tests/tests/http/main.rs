@@ -28,4 +28,5 @@ mod reading;
 mod retry;
 mod review;
 mod slow_readers;
+mod times;
 mod watched;

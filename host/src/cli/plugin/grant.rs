@@ -20,12 +20,13 @@ pub(super) const HELP: &str = concat!(
     example!(
         "catalyst plugin grant /plugins/acme.wasm",
         "catalyst plugin grant /plugins/*.wasm --write",
-        "catalyst plugin grant /plugins/old.wasm --argument 'acme/acme token secret:cloud-token' --write",
+        "catalyst plugin grant /plugins/old.wasm --write \\",
+        "    --argument 'acme/acme token secret:cloud-token'",
     ),
     "\nFrom the first grant of a lock on, every plugin that serves needs its own, so the first time all files are named at once.\n\
      With --write the lock also gets the line `grant * nothing`: a file without a grant of its own may do nothing.\n\
      A component of contract 1.0 cannot say which arguments its module sets in its providers' blocks: name each by --argument.\n\
-     \nJSON: lock (null where nothing was written), files (name, digest, grants).",
+     JSON: lock (null where nothing was written), files (name, digest, grants).",
 );
 
 /// Arguments of `catalyst plugin grant`.

@@ -370,7 +370,7 @@ async fn a_binary_that_is_absent_or_too_old_is_refused_at_start() {
     let open = |tofu: PathBuf| Engine::new(settings(&tofu, folder.path(), |_| {}), Arc::new(StateStore::default()));
     let why = |result: Result<Arc<Engine>, EngineError>| result.err().unwrap().to_string();
     let absent = why(open(folder.path().join("none")).await);
-    assert!(absent.contains("cannot be run as") && absent.contains("No such file"), "{absent}");
+    assert!(absent.contains("cannot be run as") && absent.contains("there is no such file"), "{absent}");
     let old = Script::new("version", "echo '{\"terraform_version\":\"1.5.7\"}'; exit 0");
     assert_eq!(why(open(old.path()).await), "OpenTofu 1.5.7 is too old: 1.6 or later is needed");
     let odd = Script::new("version", "echo hello; exit 0");

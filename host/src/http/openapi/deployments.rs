@@ -2,9 +2,7 @@
 
 use super::BEARER;
 use super::bodies::{CreateBody, CredentialsBody, RetryBody};
-use super::route::{
-    Route, any_object, audit_unavailable, in_header, in_path, in_query, number, one_of, text, text_like,
-};
+use super::route::{Route, audit_unavailable, in_header, in_path, in_query, number, one_of, text, text_like};
 use crate::driver::idempotency::KEY_LENGTH;
 use crate::http::body::KUBECONFIG_DEADLINE;
 use crate::http::error::ApiError;
@@ -139,7 +137,7 @@ fn logs() -> Route {
 
 fn kubeconfig() -> Route {
     one(("GET", KUBECONFIG), "getKubeconfig", "The kubeconfig of a deployment")
-        .answers_other(200, "As the node handed it in.", Some(("application/yaml", any_object())))
+        .answers_other(200, "As the node handed it in.", Some(("application/yaml", yaml())))
         .with_header(200, "Cache-Control", "`no-store`.")
         .with_header(200, "Content-Disposition", "A file name.")
         .fails([
@@ -158,7 +156,7 @@ fn put_kubeconfig() -> Route {
     one(("PUT", KUBECONFIG), "handInKubeconfig", "The first node hands in its kubeconfig, once")
         .says("At most 1 MiB within 60 s. Who has no right bearer is refused before the body is read.")
         .bearer(BEARER)
-        .reads_other("application/yaml", any_object(), "The kubeconfig.")
+        .reads_other("application/yaml", yaml(), "The kubeconfig.")
         .answers_other(204, "File and record are on disk.", None)
         .fails([
             ApiError::MissingBearer,
@@ -251,6 +249,12 @@ fn event() -> Object {
         .property("data", field(known))
         .required("data")
         .build()
+}
+
+/// A kubeconfig: text, which neither side reads as an object of the API.
+fn yaml() -> Object {
+    let words = "YAML of the form `apiVersion: v1`, `kind: Config`.";
+    ObjectBuilder::new().schema_type(Type::String).description(Some(words)).build()
 }
 
 const ID: &str = "^[0-9a-f]{16}$";

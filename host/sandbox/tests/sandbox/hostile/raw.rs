@@ -113,7 +113,7 @@ impl Raw {
     /// A second module of the component, instantiated several times behind the first.
     pub fn beside(mut self, module: &str, instances: u8) -> Self {
         let module = wat::parse_str(module).expect("a module");
-        // Each instance: of the module with index 1, without arguments (component-model Binary.md, core instances).
+        // Each instance: of the module with index 1, without arguments (core instances in the binary format of the component model).
         let each = [0, 1, 0].repeat(usize::from(instances));
         self.beside = [section(1, &module), section(2, &[&[instances], each.as_slice()].concat())].concat();
         self
