@@ -16,7 +16,7 @@ pub(crate) use schema::schema;
 
 use catalyst_domain::Finding;
 use catalyst_domain::host_name::covers;
-use catalyst_domain::provider::{Advice, Descriptor, Endpoints, Estimate, Probe, Verdict};
+use catalyst_domain::provider::{Advice, Descriptor, Endpoints, Estimate, LeftoverSearch, Probe, Verdict};
 
 use crate::words::is_plain;
 
@@ -148,6 +148,18 @@ fn placeholders(text: &str, descriptor: &Descriptor) -> Checked {
 pub(crate) fn verdict(verdict: &Verdict) -> Checked {
     let (Verdict::Accepted(text) | Verdict::Rejected(text) | Verdict::Unreachable(text)) = verdict;
     short("the verdict", text, TEXT)
+}
+
+pub(crate) fn leftovers(search: &LeftoverSearch) -> Checked {
+    at_most("leftovers", search.found.len(), ITEMS)?;
+    at_most("words on what was not searched", search.not_searched.len(), FINDINGS)?;
+    for found in &search.found {
+        short("a leftover's kind", &found.kind, NAME)?;
+        short("a leftover's name", &found.name, NAME)?;
+        short("a leftover's id", &found.id, NAME)?;
+        short("a leftover's reason", &found.reason, TEXT)?;
+    }
+    search.not_searched.iter().try_for_each(|words| short("what was not searched", words, TEXT))
 }
 
 /// An answer in words where a value would be: an error that people read.

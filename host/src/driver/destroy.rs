@@ -7,6 +7,7 @@
 
 mod cluster;
 mod outcome;
+mod search;
 
 use super::credentials::CredentialsFault;
 use super::left::left_words;
@@ -21,7 +22,7 @@ use catalyst_domain::request::{BodyError, DestroyBody};
 use catalyst_domain::transition::apply;
 use catalyst_domain::{DeploymentId, Fact, LeftResource, Level, Record, Secrets, Timestamp, phase};
 use catalyst_store::RecordError;
-use cluster::{ClusterLook, DestroyBudget};
+use cluster::DestroyBudget;
 use outcome::{Looked, last_words, with_remaining};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -121,6 +122,8 @@ impl Hand {
         };
         let budget = DestroyBudget::begin(self.driver.settings.destroy_timeout);
         let Some(cluster) = self.clean_up_cluster(&record, &budget).await else { return };
+        let basis = self.driver.search_basis(&self.id).await;
+        let before = self.look_before_run(&record, &cluster, &basis).await;
         let ended = run_destroy(self, bundle, secrets, budget.left()).await;
         self.driver.run_ended(&self.id).await;
         if let Err(error) = &ended
@@ -129,27 +132,27 @@ impl Hand {
         {
             return self.stopped_with_the_process(error).await;
         }
-        self.run_of_destroy_ended(ended, cluster).await;
+        let Some(record) = self.record() else { return };
+        let looked = self.look_after_run(&record, cluster, &basis, &before).await;
+        self.run_of_destroy_ended(&record, ended, &looked).await;
     }
 
-    async fn run_of_destroy_ended(&self, ended: Result<(), RunError>, cluster: ClusterLook) {
-        let Some(record) = self.record() else { return };
-        let looked = look(&record, cluster);
+    async fn run_of_destroy_ended(&self, record: &Record, ended: Result<(), RunError>, looked: &Looked) {
         match ended {
             Ok(()) => match self.driver.infrastructure(&self.id).await {
                 Ok(Kept::Nothing | Kept::Empty) => {
-                    self.destroyed("what this deployment made is removed", &looked).await;
+                    self.destroyed("what this deployment made is removed", looked).await;
                 }
                 Ok(Kept::Resources) => {
                     let text = "tofu destroy: it ended well, but its state is not empty";
-                    self.not_destroyed(text.to_owned(), &BTreeMap::new(), &looked).await;
+                    self.not_destroyed(text.to_owned(), &BTreeMap::new(), looked).await;
                 }
-                Err(error) => self.not_destroyed(format!("tofu destroy: {error}"), &BTreeMap::new(), &looked).await,
+                Err(error) => self.not_destroyed(format!("tofu destroy: {error}"), &BTreeMap::new(), looked).await,
             },
             Err(error) => {
-                let provider = self.driver.provider_of(&record);
+                let provider = self.driver.provider_of(record);
                 let text = self.diagnose(provider.as_deref(), &error).await;
-                self.not_destroyed(text, &error.unkept, &looked).await;
+                self.not_destroyed(text, &error.unkept, looked).await;
             }
         }
     }
@@ -233,15 +236,6 @@ impl Hand {
             self.driver.forget_unkept(&self.id).await;
         }
     }
-}
-
-/// What is known beside the state when the run has ended.
-fn look(record: &Record, cluster: ClusterLook) -> Looked {
-    let mut looked = Looked { remaining: record.remaining.clone(), ..Looked::default() };
-    if let ClusterLook::NotAsked(why) = cluster {
-        looked.not_looked_at.push(format!("what the cluster made by itself, in the cluster ({why})"));
-    }
-    looked
 }
 
 fn with_leftovers(error: String, left: &[String]) -> String {

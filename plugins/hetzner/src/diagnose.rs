@@ -80,6 +80,16 @@ const KNOWN: &[Known] = &[
                      remove what belongs to no running cluster, then retry.",
     },
     Known {
+        // Of a subnet the API says so by the code of a fault of its own.
+        signs: &["attached to it", "are attached to the subnet", "attached resources", "(resource_in_use"],
+        kind: DiagnosticKind::Conflict,
+        retryable: false,
+        what_happened: "Something that this deployment did not make itself is still attached to what is to be removed, such as a load \
+                        balancer that the cluster made for a Service.",
+        what_to_do: "In the Hetzner console look at the load balancers and servers in the network of this deployment, remove what the \
+                     cluster made, then destroy again.",
+    },
+    Known {
         signs: &["(locked", "(conflict", "(resource_locked", "(protected"],
         kind: DiagnosticKind::Conflict,
         retryable: true,
@@ -187,6 +197,12 @@ mod tests {
             ("name is already used (uniqueness_error, 0011223344556677)", DiagnosticKind::Conflict, false),
             ("SSH key not found: mine", DiagnosticKind::Configuration, false),
             ("cannot perform operation: server is locked (locked)", DiagnosticKind::Conflict, true),
+            (
+                "cannot remove subnet because servers are attached to it (service_error)",
+                DiagnosticKind::Conflict,
+                false,
+            ),
+            ("network is in use (resource_in_use, 0011223344556677)", DiagnosticKind::Conflict, false),
             ("dial tcp 203.0.113.1:443: i/o timeout", DiagnosticKind::Transient, true),
             (r#"Post "https://api.hetzner.cloud/v1/servers": EOF"#, DiagnosticKind::Transient, true),
             ("invalid input in field 'user_data' (invalid_input)", DiagnosticKind::Configuration, false),
