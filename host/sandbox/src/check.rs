@@ -242,6 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn t6_what_a_search_found_is_bounded() {
+        use catalyst_domain::RemainingResource;
+        let found = |name: &str| RemainingResource {
+            kind: "volume".into(),
+            name: name.into(),
+            id: "42".into(),
+            reason: "it has the label".into(),
+        };
+        let search = |found: Vec<RemainingResource>, not_searched: Vec<String>| LeftoverSearch { found, not_searched };
+        assert_eq!(leftovers(&search(vec![found("a")], vec!["networks".into()])), Ok(()));
+        assert!(leftovers(&search(vec![found(&"a".repeat(NAME + 1))], Vec::new())).is_err());
+        assert!(leftovers(&search(vec![found("a"); ITEMS + 1], Vec::new())).is_err());
+        assert!(leftovers(&search(Vec::new(), vec!["x".repeat(TEXT + 1)])).is_err());
+    }
+
+    #[test]
     fn no_bundle_needs_a_reason() {
         assert!(refusal(&[]).is_err());
         assert!(refusal(&[Finding::warning("", "w", "only a warning")]).is_err());

@@ -3,6 +3,7 @@
 
 use crate::kit::*;
 use catalyst_tests::api::Answer;
+use catalyst_tests::double::{Double, Seen};
 use catalyst_tests::host::wait_for;
 use catalyst_tests::world::{LIMIT, World};
 use serde_json::{Value, json};
@@ -155,4 +156,67 @@ async fn t6_what_is_wrong_with_the_body_of_a_destroy_is_told_with_field_and_rule
         "destroying",
     );
     scene.until(&id, "destroyed");
+}
+
+/// The API of a project in which a load balancer is attached to the network that the deployment made.
+fn project(seen: &Seen) -> Value {
+    let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
+    let kind = path.rsplit('/').next().unwrap();
+    match kind {
+        "11" => json!({"network": {"id": 11, "servers": [21], "load_balancers": [32]}}),
+        "load_balancers" if !query.contains("label_selector") => {
+            let net = json!([{"network": 11, "ip": "10.0.1.9"}]);
+            json!({"load_balancers": [{"id": 32, "name": "of-a-service", "labels": {}, "private_net": net, "targets": []}]})
+        }
+        kind => json!({kind: []}),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t6_what_is_attached_in_the_cloud_is_searched_for_with_the_token_alone_and_named_by_a_destroy_that_fails() {
+    let _some = SOME.acquire().await.unwrap();
+    let (cloud, _folder, trust) = Double::https("api.hetzner.cloud", |seen| Some((200, project(seen).to_string())));
+    let nowhere = tempfile::tempdir().unwrap();
+    let mut scene = Scene::start(&[
+        ("CATALYST_PROVIDER_MIRROR", nowhere.path().to_str().unwrap()),
+        ("HTTPS_PROXY", &cloud.url()),
+        ("SSL_CERT_FILE", trust.to_str().unwrap()),
+    ]);
+    let id = scene.create(&json!({
+        "orgName": "Acme", "orgEmail": "ops@acme.example", "sovereignFQDN": "cloud.example",
+        "regions": [{"provider": "hetzner", "cloudRegion": "fsn1", "controlPlaneSize": "cx32", "workerCount": 0}],
+        "sshPublicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICvNPhTcqP2xjKPU6Vi7HE3wAlmK5uXYD8nZgkprXcRQ ops",
+        "hetznerToken": "t".repeat(64), "hetznerProjectID": "p",
+    }));
+    scene.until(&id, "failed");
+    scene.host.down();
+    let made = |kind: &str, name: &str, id: &str| {
+        json!({"mode": "managed", "type": kind, "name": name, "instances": [{"attributes": {"id": id}}],
+            "provider": "provider[\"registry.opentofu.org/hetznercloud/hcloud\"]"})
+    };
+    let resources = [made("hcloud_network", "main", "11"), made("hcloud_server", "control_plane", "21")];
+    let state = json!({"version": 4, "serial": 1, "lineage": "l", "outputs": {}, "resources": resources});
+    scene.plant(&format!("state/{id}"), "00000001.tfstate", &state);
+    scene.host.up();
+    check(&scene.destroy(&id, &json!({"hetznerToken": "u".repeat(64)}).to_string()), 202, "destroying");
+    let state = scene.until(&id, "failed");
+    let error = state["error"].as_str().unwrap();
+    let found = "load balancer of-a-service (32): it is attached to the network of this deployment";
+    assert!(error.contains(&format!("Still in the cloud: {found}")), "{error}");
+    assert!(error.contains("Still there: hcloud_network.main, hcloud_server.control_plane"), "{error}");
+    assert_eq!(
+        state["remaining"],
+        json!([{"kind": "load balancer", "name": "of-a-service", "id": "32",
+        "reason": "it is attached to the network of this deployment"}])
+    );
+    let events = scene.api().get(&format!("/api/v1/deployments/{id}/events")).body;
+    assert_eq!(events.matches("found in the cloud, and not OpenTofu's to remove").count(), 1, "{events}");
+    let seen = cloud.seen();
+    let searches: Vec<&Seen> = seen.iter().filter(|seen| seen.path.starts_with("/v1/")).collect();
+    assert_eq!(searches.len(), 14, "before the run and after it: {:?}", searches);
+    let bearer = format!("Bearer {}", "u".repeat(64));
+    assert!(
+        searches.iter().all(|seen| seen.method == "GET" && seen.headers.iter().any(|line| line.ends_with(&bearer)))
+    );
+    assert!(!scene.host.trace().contains(&"u".repeat(64)));
 }
