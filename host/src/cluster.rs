@@ -3,11 +3,13 @@
 //! `ready` is the one word a user acts on, so it needs evidence: a complete list from the cluster itself, at the
 //! current generation, of the releases that are expected. Silence, a lost connection or a guess never is that evidence.
 //!
-//! The watch reads a cluster and writes nothing to it. Only [`remove_nodes`] takes something out, the nodes of servers that are about
-//! to go. The room knows no deployment, no store, no HTTP surface and no environment: its caller gives a kubeconfig and settings, and
-//! gets observations and one end. What is decided is in the pure files (`release`, `state`, `component`, `flux_object`, `fault`,
-//! `flux_state`, `inventory`, `judge`, `summary`, `log_line`); what talks to the cluster only feeds them.
+//! The watch reads a cluster and writes nothing to it. Two functions take something out: [`remove_nodes`] the nodes of servers that are
+//! about to go, [`clean_up`] what a cluster that is to go made in its cloud. The room knows no deployment, no store, no HTTP surface and
+//! no environment: its caller gives a kubeconfig and settings, and gets observations and one end. What is decided is in the pure files
+//! (`release`, `state`, `component`, `flux_object`, `fault`, `flux_state`, `inventory`, `judge`, `summary`, `log_line`,
+//! `cleanup/objects`); what talks to the cluster only feeds them.
 
+mod cleanup;
 mod client;
 mod component;
 mod conditions;
@@ -26,6 +28,7 @@ mod state;
 mod summary;
 mod trouble;
 
+pub use cleanup::{ANSWER_WITHIN, CleanupOptions, VolumePolicy, clean_up};
 pub use client::{KubeconfigFault, ProxyChoice, client_config};
 pub use nodes::remove_nodes;
 pub use run::watch;

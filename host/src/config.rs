@@ -71,6 +71,8 @@ pub struct Config {
     pub lock_wait: Duration,
     /// OpenTofu.
     pub tofu: TofuConfig,
+    /// Budget of a destroy.
+    pub destroy_timeout: Duration,
     /// How long a deployment waits for its node.
     pub kubeconfig_timeout: Duration,
     /// How long a new cluster is watched.
@@ -226,6 +228,8 @@ impl Config {
                 apply_timeout: env.duration("CATALYST_APPLY_TIMEOUT", "30m")?,
                 confine: env.confine()?,
             },
+            // Longer than a provider tries to remove what something is still attached to: 45 minutes.
+            destroy_timeout: env.duration("CATALYST_DESTROY_TIMEOUT", "60m")?,
             kubeconfig_timeout: env.duration("CATALYST_KUBECONFIG_TIMEOUT", "45m")?,
             phase1_timeout: env.lenient_duration("CATALYST_PHASE1_WATCH_TIMEOUT", Duration::from_secs(3600)),
             phase1_settle: env.duration("CATALYST_PHASE1_SETTLE", "30s")?,

@@ -73,6 +73,8 @@ pub struct Settings {
     pub gitops_branch: String,
     /// Pull token of the registry; may be blank.
     pub ghcr_pull_token: SecretValue,
+    /// Time of a destroy: the work in its cluster and its run, without the wait for its turn.
+    pub destroy_timeout: Duration,
     /// How long a deployment waits for its node.
     pub kubeconfig_timeout: Duration,
     /// How a new cluster is watched.

@@ -106,8 +106,8 @@ pub struct Settings {
     pub provider_mirror: Option<PathBuf>,
     /// Runs at once; at least one.
     pub max_runs: usize,
-    /// Time of one run (apply or destroy), from when it has its place and its module, staging included. Then it is interrupted, and
-    /// killed after its grace and 10 s more.
+    /// Time of one run, from when it has its place and its module, staging included, where its permit says nothing else
+    /// ([`RunPermit::within`]). Then it is interrupted, and killed after its grace and 10 s more.
     pub apply_timeout: Duration,
     /// Time to end after the first interrupt.
     pub stop_grace: Duration,
@@ -244,7 +244,7 @@ impl Engine {
                 }
             }
         };
-        Ok(RunPermit { _place: place, claim })
+        Ok(RunPermit { _place: place, claim, limit: self.settings.apply_timeout })
     }
 
     /// Runs of a subject that go on, and places that are free.
@@ -319,7 +319,7 @@ impl Engine {
         }
         let span = telemetry::tofu_run(aim.as_str());
         let _counted = self.tally.running();
-        let mut limits = Limits::new(self.settings.apply_timeout, stop, self.settings.stop_grace);
+        let mut limits = Limits::new(permit.limit, stop, self.settings.stop_grace);
         limits.heartbeat = self.heartbeat;
         // Boxed: a run holds a child, its pipes and its listener, and callers hold many runs.
         let going = Box::pin(run::run(self, permit, run, aim, Outlet::new(progress), limits));
@@ -342,4 +342,13 @@ impl Engine {
 pub struct RunPermit {
     _place: RunPlace,
     claim: Claim,
+    limit: Duration,
+}
+
+impl RunPermit {
+    /// The same for a run that may take another time than [`Settings::apply_timeout`], which is counted as that is.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
 }

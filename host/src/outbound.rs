@@ -19,7 +19,7 @@ mod tests;
 
 pub use destination::{AllowedClouds, Host, NotAllowed, is_metadata_or_link_local};
 pub use destinations::{Destinations, NameFault, has_address, judge_offline};
-pub use probe::{ProbeError, probe};
+pub use probe::{LEFTOVER_SEARCH, ProbeError, probe, probe_within};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, Url};
 pub use unreachable::{Unreachable, UnreachableCause};

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod boot_faults;
+pub mod cloud_controller;
 pub mod components;
 pub mod double;
 pub mod downloads;

@@ -1,11 +1,11 @@
 //! Things that happened to a deployment. A fact is never a wish: whoever reports it has seen it.
 
-use crate::LeftResource;
 use crate::bearer::{Replacement, SeenServer, StaleServer};
 use crate::dns::{DnsFact, PoolReservation};
 use crate::provider::Endpoints;
 use crate::read_token::ReadToken;
 use crate::record::Child;
+use crate::{LeftResource, RemainingResource};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -98,8 +98,12 @@ pub enum Fact {
     },
     /// A person asked for Phase 1 once more.
     Phase1Retried,
-    /// A person asked to remove everything.
+    /// A person asked to remove everything but the volumes that the cluster made by itself.
     DestroyRequested,
+    /// A person asked to remove everything, and agreed that the volumes that the cluster made are deleted.
+    DestroyWithVolumesRequested,
+    /// A destroy looked in the cluster or in the cloud for what it does not remove; it takes the place of what was recorded.
+    RemainingSeen(Vec<RemainingResource>),
     /// Nothing is left.
     DestroyFinished,
     /// Something could not be removed.

@@ -10,7 +10,7 @@ use crate::dns::{PoolDns, PoolReservation};
 use crate::event::Entry;
 use crate::kubeconfig::{BodyFault, Server};
 use crate::read_token::ReadToken;
-use crate::{DeploymentId, LeftResource, Request, Status};
+use crate::{DeploymentId, LeftResource, RemainingResource, Request, Status};
 use encoding::{go_time, is_zero, null_is_empty};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,12 @@ pub struct Record {
     /// Whether a destroy began after the last run that came to its end: what it removed was to go.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub destroy_begun: bool,
+    /// Whether who asked for the last destroy agrees that the volumes that the cluster made are deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delete_volumes: bool,
+    /// What the last destroy saw in the cloud and did not remove: at most 100. Empty in records of releases before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remaining: Vec<RemainingResource>,
     /// Why the last run did not go on: it would have lost the cluster's data.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub data_loss: String,
@@ -254,6 +260,8 @@ impl Record {
             stale_servers: Vec::new(),
             data_loss_accepted: false,
             destroy_begun: false,
+            delete_volumes: false,
+            remaining: Vec::new(),
             data_loss: String::new(),
             kubeconfig_sha256: String::new(),
             kubeconfig_server: String::new(),

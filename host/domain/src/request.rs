@@ -1,10 +1,12 @@
 //! The request of a deployment without its secrets, and the rules that hold on every cloud.
 
+mod destroy;
 mod gather;
 mod parse;
 mod rules;
 mod unknown;
 
+pub use destroy::DestroyBody;
 pub use gather::GatheredFindings;
 pub use parse::{BodyError, Parsed, given_twice, known_settings, parse};
 pub use rules::validate;

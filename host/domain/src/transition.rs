@@ -5,7 +5,7 @@ use crate::fact::{Fact, Outcome, Repair};
 use crate::kubeconfig::Server;
 use crate::provider::Endpoints;
 use crate::record::ServerFault;
-use crate::{Record, Refused, Status, dns, left, read_token};
+use crate::{Record, Refused, Status, dns, left, read_token, remaining};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -114,9 +114,14 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             claim_phase1(record)?;
             watch(&mut next, at);
         }
-        Fact::DestroyRequested => {
+        Fact::DestroyRequested | Fact::DestroyWithVolumesRequested => {
             claim_destroy(from)?;
             begin_destroy(&mut next);
+            next.delete_volumes = matches!(fact, Fact::DestroyWithVolumesRequested);
+        }
+        Fact::RemainingSeen(resources) => {
+            only(from, &[Status::Destroying])?;
+            next.remaining = remaining::bounded(resources);
         }
         Fact::DestroyFinished => {
             only(from, &[Status::Destroying])?;
@@ -168,6 +173,8 @@ fn stays(from: Status) -> Result<(), Refused> {
 fn applied(next: &mut Record, endpoints: &Endpoints, at: Timestamp) {
     bearer::run_completed(next);
     (next.data_loss_accepted, next.destroy_begun) = (false, false);
+    // It belongs to a cluster that lives.
+    next.remaining.clear();
     let fqdn = next.request.sovereign_fqdn.clone();
     // Merged, not replaced: a pointer to a kubeconfig that came early survives.
     let result = next.result_mut();
@@ -290,6 +297,7 @@ fn restart_phase0(next: &mut Record, data_loss_accepted: bool) {
     begin(next, Status::Provisioning);
     forget_phase0(next);
     next.data_loss_accepted = data_loss_accepted;
+    next.delete_volumes = false;
     next.data_loss.clear();
 }
 
@@ -349,3 +357,7 @@ fn end(next: &mut Record, at: Timestamp) {
 #[cfg(test)]
 #[path = "transition_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "transition_destroy_tests.rs"]
+mod destroy_tests;

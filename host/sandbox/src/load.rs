@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use crate::bind::{self, Bound};
+use crate::bind::{self, Bound, Leftovers};
 use crate::cache::Cache;
 use crate::call::Caller;
 use crate::compile::{Compile, CompileError, Target};
@@ -153,7 +153,8 @@ fn link(shared: &Shared, component: &Component, compiled: Compiled) -> Result<Co
     let version = bind::Version::of(&imports.contract)?;
     let pre = shared.linker.instantiate_pre(component).map_err(|error| LoadError::World(format!("{error:#}")))?;
     let bound = Bound::new(version, pre.clone())?;
-    Ok(Code { bound, pre, imports: imports.names, contract: imports.contract, compiled })
+    let leftovers = Leftovers::find(version, &pre)?;
+    Ok(Code { bound, leftovers, pre, imports: imports.names, contract: imports.contract, compiled })
 }
 
 /// Says in plain words what is not a binary component, before the compiler sees it.

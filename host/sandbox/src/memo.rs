@@ -10,7 +10,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use catalyst_domain::Finding;
-use catalyst_domain::provider::{Advice, Bundle, Endpoints, Estimate, Probe, Verdict};
+use catalyst_domain::provider::{Advice, Bundle, Endpoints, Estimate, LeftoverSearch, Probe, Verdict};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use serde::Serialize;
@@ -203,6 +203,15 @@ impl Answer for Verdict {
     fn bytes(&self) -> usize {
         let (Self::Accepted(text) | Self::Rejected(text) | Self::Unreachable(text)) = self;
         size_of::<Self>() + text.len()
+    }
+}
+
+impl Answer for LeftoverSearch {
+    fn bytes(&self) -> usize {
+        let found = self.found.iter().map(|found| {
+            size_of_val(found) + found.kind.len() + found.name.len() + found.id.len() + found.reason.len()
+        });
+        size_of::<Self>() + found.sum::<usize>() + self.not_searched.bytes()
     }
 }
 

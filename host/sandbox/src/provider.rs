@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use catalyst_domain::provider::{
-    Advice, Asked as Wanted, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext,
-    Verdict,
+    Advice, Asked as Wanted, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, LeftoverQuery, LeftoverSearch, Probe,
+    ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
 
 use arc_swap::ArcSwap;
 use wasmtime::component::InstancePre;
 
-use crate::bind::{Bound, Called, Failed, Settings};
+use crate::bind::{Bound, Called, Failed, Leftovers, Settings};
 use crate::call::{Asked, Caller, Slots};
 use crate::check::{self, Checked};
 use crate::error::{CallError, CallFailure, Function, LoadError};
@@ -29,6 +29,8 @@ use crate::words;
 /// A compiled component, its imports proven and its exports bound.
 pub(crate) struct Code {
     pub bound: Bound,
+    /// Where it searches its cloud for what a destroy left.
+    pub leftovers: Option<Leftovers>,
     pub pre: InstancePre<CallState>,
     pub imports: Vec<String>,
     pub contract: semver::Version,
@@ -295,6 +297,44 @@ impl Plugin {
             words::verdict(verdict);
             Ok(())
         })
+    }
+
+    /// Whether it searches its cloud for what a destroy left there (contract 1.1, where it exports that).
+    pub fn searches_leftovers(&self) -> bool {
+        self.code.leftovers.is_some()
+    }
+
+    pub(crate) async fn leftover_probe(
+        &self,
+        asked: Asked,
+        query: &LeftoverQuery,
+    ) -> Result<Result<Vec<Probe>, String>, CallError> {
+        let leftovers = self.leftovers(asked)?;
+        let mut call = self.caller.open(asked).await?;
+        let called = self.caller.bounded(leftovers.leftover_probe(&mut call.store, query)).await;
+        self.caller
+            .close(call, called, |probes| value_or_reason(probes, |probes| check::probes(probes, &self.descriptor)))
+    }
+
+    pub(crate) async fn judge_leftovers(
+        &self,
+        asked: Asked,
+        query: &LeftoverQuery,
+        responses: &[ProbeResponse],
+    ) -> Result<LeftoverSearch, CallError> {
+        let leftovers = self.leftovers(asked)?;
+        let mut call = self.caller.open(asked).await?;
+        let called = self.caller.bounded(leftovers.judge_leftovers(&mut call.store, query, responses)).await;
+        self.caller.close(call, called, |search| {
+            check::leftovers(search)?;
+            words::leftovers(search);
+            Ok(())
+        })
+    }
+
+    fn leftovers(&self, asked: Asked) -> Result<&Leftovers, CallError> {
+        let absent = || self.caller.failed(asked, CallFailure::Host("it does not export this".into()));
+        self.code.leftovers.as_ref().ok_or_else(absent)
     }
 
     /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls, and counts as the plugin's.

@@ -4,7 +4,8 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use catalyst_domain::provider::{
-    Advice, Asked as Wanted, Bundle, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
+    Advice, Asked as Wanted, Bundle, Diagnostic, Endpoints, Estimate, LeftoverQuery, LeftoverSearch, Probe,
+    ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
 use tracing::Instrument;
@@ -143,6 +144,31 @@ impl Provider {
         let call = |plugin: Arc<Plugin>| {
             let responses = responses.to_vec();
             async move { plugin.judge_credentials(asked, &responses).await }
+        };
+        self.call(asked, call).await
+    }
+
+    /// What to ask the cloud about what a destroy left there, only https to the declared hosts; or why that is not possible. Only of
+    /// a plugin that searches ([`Plugin::searches_leftovers`]).
+    pub async fn leftover_probe(&self, query: &LeftoverQuery) -> Result<Result<Vec<Probe>, String>, CallError> {
+        let asked = self.caller().ask(Function::LeftoverProbe, query);
+        let call = |plugin: Arc<Plugin>| {
+            let query = query.clone();
+            async move { plugin.leftover_probe(asked, &query).await }
+        };
+        self.call(asked, call).await
+    }
+
+    /// What the cloud's answers, in the order of the probes, show of it.
+    pub async fn judge_leftovers(
+        &self,
+        query: &LeftoverQuery,
+        responses: &[ProbeResponse],
+    ) -> Result<LeftoverSearch, CallError> {
+        let asked = self.caller().ask(Function::JudgeLeftovers, &(query, responses));
+        let call = |plugin: Arc<Plugin>| {
+            let (query, responses) = (query.clone(), responses.to_vec());
+            async move { plugin.judge_leftovers(asked, &query, &responses).await }
         };
         self.call(asked, call).await
     }

@@ -362,6 +362,7 @@ fn driver_settings(config: &Config, outbound: Outbound) -> driver::Settings {
         gitops_repo_url: config.gitops_repo_url.clone(),
         gitops_branch: config.gitops_branch.clone(),
         ghcr_pull_token: config.ghcr_pull_token.clone(),
+        destroy_timeout: config.destroy_timeout,
         kubeconfig_timeout: config.kubeconfig_timeout,
         phase1_timeout: config.phase1_timeout,
         phase1_settle: config.phase1_settle,

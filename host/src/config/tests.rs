@@ -93,10 +93,15 @@ fn go_durations_are_read_and_bad_values_name_the_variable() {
     let c = config(&[("CATALYST_APPLY_TIMEOUT", "1h30m"), ("CATALYST_PHASE1_SETTLE", "1500ms")]).unwrap();
     assert_eq!(c.tofu.apply_timeout, Duration::from_secs(5400));
     assert_eq!(c.phase1_settle, Duration::from_millis(1500));
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    assert_eq!(c.destroy_timeout, minutes(60), "longer than a provider tries what cannot be removed, and of its own");
+    assert_eq!(config(&[("CATALYST_DESTROY_TIMEOUT", "90m")]).unwrap().destroy_timeout, minutes(90));
     for (name, value) in [
         ("CATALYST_APPLY_TIMEOUT", "soon"),
         ("CATALYST_APPLY_TIMEOUT", "0s"),
         ("CATALYST_APPLY_TIMEOUT", "-1m"),
+        ("CATALYST_DESTROY_TIMEOUT", "0s"),
+        ("CATALYST_DESTROY_TIMEOUT", "an hour"),
         ("CATALYST_MAX_RUNS", "0"),
         ("CATALYST_ADDRESS_CONNECTIONS", "0"),
         ("CATALYST_CREATE_RATE", "3000"),

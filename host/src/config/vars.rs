@@ -124,8 +124,13 @@ pub const VARIABLES: &[Variable] = &[
     var(
         "CATALYST_APPLY_TIMEOUT",
         "30m",
-        "time of one run (apply or destroy), from when it has its place and its module, staging included; then it is \
-         interrupted, and killed after 30 s more",
+        "time of one run, from when it has its place and its module, staging included; then it is interrupted, and killed \
+         after 30 s more",
+    ),
+    var(
+        "CATALYST_DESTROY_TIMEOUT",
+        "60m",
+        "the same for a destroy, with the work in its cluster before its run, which has a quarter of it and 10 minutes at most",
     ),
     var("CATALYST_KUBECONFIG_TIMEOUT", "45m", "wait for the node's kubeconfig"),
     var("CATALYST_PHASE1_WATCH_TIMEOUT", "60m", "budget of Phase 1"),

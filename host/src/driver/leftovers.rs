@@ -200,6 +200,18 @@ impl Driver {
         }
     }
 
+    /// Seals the secrets of a run that comes after work of minutes: until it begins there are no files that would tell the next start of
+    /// them. Without a key, or a time for which they are remembered, they are in memory alone.
+    pub(super) async fn seal_until_run(&self, id: &DeploymentId, secrets: &Secrets, at: Timestamp) {
+        if self.time_left(at).is_zero() {
+            return;
+        }
+        let kept = RunSecrets { secrets: secrets.clone(), ended_at: at };
+        if let Err(error) = self.store.put_run_secrets(id, kept).await {
+            tracing::warn!(deployment.id = %id, %error, "the secrets of a run that is to begin are in memory only");
+        }
+    }
+
     pub(super) async fn forget_sealed(&self, id: &DeploymentId) {
         if let Err(error) = self.store.forget_run_secrets(id).await {
             tracing::warn!(deployment.id = %id, %error, "sealed secrets of an interrupted run stay; it is tried again");

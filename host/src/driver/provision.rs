@@ -263,11 +263,16 @@ fn marker_text(marker: &str) -> &'static str {
     }
 }
 
-/// Shared with the hand that destroys.
-pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: RunSecrets) -> Result<(), RunError> {
+/// Shared with the hand that destroys. The run has this time, from when it has its place.
+pub(super) async fn run_destroy(
+    hand: &Hand,
+    bundle: Bundle,
+    secrets: RunSecrets,
+    limit: Duration,
+) -> Result<(), RunError> {
     let driver: &Arc<Driver> = &hand.driver;
     let _asked = hand.run_asked();
-    let permit = hand.permit(RunClass::TakeUp).await?;
+    let permit = hand.permit(RunClass::TakeUp).await?.within(limit);
     let (progress, lines) = mpsc::channel(QUEUE);
     let scribe = tokio::spawn(hand.clone().scribe(lines).in_current_span());
     let RunSecrets { given: secrets, withheld } = secrets;

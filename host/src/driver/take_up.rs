@@ -3,7 +3,7 @@
 use super::Driver;
 use super::credentials::CredentialsFault;
 use super::secrets::NoRandomness;
-use catalyst_domain::{DeploymentId, Record};
+use catalyst_domain::{DeploymentId, Finding, Record};
 use catalyst_store::{Part, RecordError, SetAside, StateError, StorageError};
 use std::collections::BTreeMap;
 
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub enum TakeUpFault {
     /// The secrets are gone, or those in the body are wrong.
     Credentials(CredentialsFault),
+    /// What is wrong with the body beside them.
+    Body(Vec<Finding>),
     /// The plugin of this provider is not loaded.
     NotLoaded(String),
     /// There was infrastructure, and its state is not kept here.

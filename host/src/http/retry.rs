@@ -88,7 +88,9 @@ impl From<TakeUpFault> for ApiError {
     fn from(fault: TakeUpFault) -> Self {
         match fault {
             TakeUpFault::Credentials(CredentialsFault::Needed(keys)) => Self::CredentialsNeeded(keys),
-            TakeUpFault::Credentials(CredentialsFault::Findings(findings)) => Self::Findings(findings),
+            TakeUpFault::Credentials(CredentialsFault::Findings(findings)) | TakeUpFault::Body(findings) => {
+                Self::Findings(findings)
+            }
             TakeUpFault::NotLoaded(provider) => Self::ProviderNotLoaded(provider),
             TakeUpFault::NoState => Self::NoState,
             TakeUpFault::Random => Self::NoRandomness,

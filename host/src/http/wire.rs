@@ -2,7 +2,9 @@
 
 use catalyst_domain::dns::PoolDns;
 use catalyst_domain::event::{seconds, whole_second};
-use catalyst_domain::{Creator, DeploymentId, Finding, LeftResource, Record, ResultInfo, SecretValue, Status};
+use catalyst_domain::{
+    Creator, DeploymentId, Finding, LeftResource, Record, RemainingResource, ResultInfo, SecretValue, Status,
+};
 use catalyst_store::Store;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -45,6 +47,10 @@ pub struct State {
     /// How many more there are than those in `left`; absent where it names all.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_more: Option<u64>,
+    /// What the last destroy saw in the cloud and did not remove, such as volumes of the cluster: at most 100. Absent otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    remaining: Vec<RemainingResource>,
     /// What is known of the new cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultInfo>,
@@ -158,6 +164,7 @@ impl State {
             error: record.error.clone(),
             left: if tells { record.left.clone() } else { Vec::new() },
             left_more: Some(record.left_more).filter(|more| tells && *more > 0),
+            remaining: if tells { record.remaining.clone() } else { Vec::new() },
             component_states: result.as_ref().map(|r| r.component_states.clone()).unwrap_or_default(),
             phase1_finished_at: result.as_ref().and_then(|r| r.phase1_finished_at).map(seconds),
             result,

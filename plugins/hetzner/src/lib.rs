@@ -9,13 +9,14 @@ mod catalogue;
 mod descriptor;
 mod diagnose;
 mod endpoints;
+mod leftovers;
 mod plan;
 mod render;
 mod settings;
 
 use catalyst_plugin_sdk::{
-    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, LeftOut, Outputs, Probe,
-    ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, LeftOut, LeftoverQuery,
+    LeftoverSearch, Outputs, Probe, ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 pub use render::template_variables;
@@ -64,6 +65,14 @@ impl Provisioner for Hetzner {
 
     fn judge_credentials(responses: &[ProbeResponse]) -> Verdict {
         descriptor::judge(responses)
+    }
+
+    fn leftover_probe(query: &LeftoverQuery) -> Result<Vec<Probe>, String> {
+        leftovers::probes(query)
+    }
+
+    fn judge_leftovers(query: &LeftoverQuery, responses: &[ProbeResponse]) -> LeftoverSearch {
+        leftovers::judge(query, responses)
     }
 }
 

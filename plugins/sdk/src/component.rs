@@ -1,6 +1,8 @@
 //! The seam between a plugin's own code and the component's exports.
 
 use crate::bindings::exports::catalyst::provisioner::cloud::Guest;
+#[cfg(feature = "contract-1-1")]
+use crate::bindings::exports::catalyst::provisioner::leftovers;
 use crate::text;
 use crate::{
     Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, LeftOut, Level, Outputs,
@@ -51,6 +53,23 @@ pub trait Provisioner {
 
     /// What the answers, in the order of the probes, prove.
     fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
+
+    /// What to ask the cloud about what a destroy left there. A component of contract 1.0 is never asked.
+    ///
+    /// # Errors
+    /// Why that is not possible, and what is not searched therefore.
+    #[cfg(feature = "contract-1-1")]
+    fn leftover_probe(query: &leftovers::LeftoverQuery) -> Result<Vec<Probe>, String> {
+        let _ = query;
+        Err("its plugin does not search it".to_owned())
+    }
+
+    /// What the answers, in the order of the probes, show of the deployment.
+    #[cfg(feature = "contract-1-1")]
+    fn judge_leftovers(query: &leftovers::LeftoverQuery, responses: &[ProbeResponse]) -> leftovers::LeftoverSearch {
+        let _ = (query, responses);
+        leftovers::LeftoverSearch { found: Vec::new(), not_searched: Vec::new() }
+    }
 }
 
 /// Writes one line to the host's trace. Natively it is dropped.
@@ -106,6 +125,17 @@ impl<P: Provisioner> Guest for Component<P> {
 
     fn judge_credentials(responses: Vec<ProbeResponse>) -> Verdict {
         P::judge_credentials(&responses)
+    }
+}
+
+#[cfg(feature = "contract-1-1")]
+impl<P: Provisioner> leftovers::Guest for Component<P> {
+    fn leftover_probe(query: leftovers::LeftoverQuery) -> Result<Vec<Probe>, String> {
+        P::leftover_probe(&query)
+    }
+
+    fn judge_leftovers(query: leftovers::LeftoverQuery, responses: Vec<ProbeResponse>) -> leftovers::LeftoverSearch {
+        P::judge_leftovers(&query, &responses)
     }
 }
 

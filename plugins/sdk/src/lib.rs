@@ -54,6 +54,8 @@ pub use bindings::catalyst::provisioner::outcome::{
 #[cfg(feature = "contract-1-1")]
 pub use bindings::catalyst::provisioner::outcome::{Node, NodeRole};
 pub use bindings::catalyst::provisioner::request::{DeploymentRequest, DomainMode, RegionSlot};
+#[cfg(feature = "contract-1-1")]
+pub use bindings::exports::catalyst::provisioner::leftovers::{Leftover, LeftoverQuery, LeftoverSearch, MadeResource};
 pub use component::{Component, Provisioner, log};
 pub use findings::{Findings, Pointer};
 pub use left_out::LeftOut;

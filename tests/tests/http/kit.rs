@@ -252,6 +252,7 @@ fn driver_settings(setup: &Setup, outbound: &Outbound) -> driver::Settings {
         gitops_repo_url: "https://git.example/kit".to_owned(),
         gitops_branch: "main".to_owned(),
         ghcr_pull_token: SecretValue::new(setup.pull_token),
+        destroy_timeout: Duration::from_secs(120),
         kubeconfig_timeout: Duration::from_secs(600),
         phase1_timeout: Duration::from_secs(600),
         phase1_settle: Duration::from_secs(5),

@@ -5,6 +5,7 @@
 mod create;
 mod damaged;
 mod destroy;
+mod destroy_cluster;
 mod kit;
 mod leftovers;
 mod list;

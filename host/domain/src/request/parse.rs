@@ -187,11 +187,11 @@ fn take_any_case(map: &mut Map<String, Value>, key: &str) -> Option<Value> {
 
 /// Whether a name is a key in any case. Case is Unicode's, as Go's readers of JSON have it: to them the Kelvin sign is a k and the
 /// long s an s.
-fn is_key(given: &str, key: &str) -> bool {
+pub(super) fn is_key(given: &str, key: &str) -> bool {
     json::folded(given) == json::folded(key)
 }
 
-fn whole(message: &str) -> BodyError {
+pub(super) fn whole(message: &str) -> BodyError {
     BodyError(vec![Finding::error("", "invalid-json", message)])
 }
 

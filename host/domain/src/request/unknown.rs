@@ -133,7 +133,7 @@ pub(super) fn of_body<'k>(
 }
 
 /// Keys of a body that a provider reads: its settings and its secrets.
-fn provider_keys(provider: &Descriptor) -> BTreeSet<String> {
+pub(super) fn provider_keys(provider: &Descriptor) -> BTreeSet<String> {
     let secrets = provider.request_secrets().map(|(_, key)| key.to_owned());
     super::parse::settings(&provider.settings_schema).into_iter().chain(secrets).collect()
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use catalyst_domain::Request;
 use catalyst_domain::provider::{
-    Asked, Diagnostic, DiagnosticKind, Node, NodeRole, ProbeResponse, SecretRole, SecretSource, SettingSource, Verdict,
+    Asked, Diagnostic, DiagnosticKind, LeftoverQuery, Node, NodeRole, ProbeResponse, SecretRole, SecretSource,
+    SettingSource, Verdict,
 };
 use catalyst_domain::request::RegionSlot;
 use catalyst_sandbox::{Provider, Sandbox};
@@ -211,6 +212,23 @@ async fn from_1_1_on_a_component_names_its_nodes_and_takes_the_hosts_word_for_th
     let node = |name: &str, role, address: &str| Node { name: name.into(), role, address: address.into() };
     let first = node("first", NodeRole::ControlPlane, "latest_server.first[0]");
     assert_eq!(newer.nodes, [first, node("worker", NodeRole::Worker, "latest_server.worker[\"a\"]")]);
+}
+
+#[tokio::test]
+async fn t6_a_component_that_does_not_search_its_cloud_is_a_provisioner_all_the_same() {
+    let (_sandbox, older, newer) = both().await;
+    let query = LeftoverQuery {
+        deployment_id: "00112233aabbccdd".into(),
+        sovereign_fqdn: "a.example".into(),
+        settings: Map::new(),
+        made: Vec::new(),
+        known: Vec::new(),
+    };
+    for provider in [older, newer] {
+        assert!(!provider.searches_leftovers(), "{}", provider.interface_version());
+        let error = provider.leftover_probe(&query).await.expect_err("no export");
+        assert!(error.to_string().contains("leftover-probe could not be called"), "{error}");
+    }
 }
 
 #[tokio::test]

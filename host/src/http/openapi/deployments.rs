@@ -1,7 +1,7 @@
 //! What clusters can be asked and told.
 
 use super::BEARER;
-use super::bodies::{CreateBody, CredentialsBody, RetryBody};
+use super::bodies::{CreateBody, DestroyBody, RetryBody};
 use super::route::{Route, audit_unavailable, in_header, in_path, in_query, number, one_of, text, text_like};
 use crate::driver::idempotency::KEY_LENGTH;
 use crate::http::body::KUBECONFIG_DEADLINE;
@@ -106,11 +106,13 @@ fn get() -> Route {
 }
 
 fn destroy() -> Route {
-    one(("DELETE", ONE), "destroyDeployment", "Removes everything of a deployment")
-        .says("Its log tells how it goes. Pages of other origins are never allowed to call it.")
-        .reads::<CredentialsBody>(
+    one(("DELETE", ONE), "destroyDeployment", "Removes what a deployment made")
+        .says("Its log tells how it goes. While the cluster answers, Flux is suspended and Services of type LoadBalancer are deleted \
+             before OpenTofu runs. What stays in the cloud is named in the log and as `remaining`. Pages of other origins are never \
+             allowed to call it.")
+        .reads::<DestroyBody>(
             Required::False,
-            "Credentials that are no longer kept, under their keys of the create.",
+            "Whether volumes are deleted; and credentials that are no longer kept, under their keys of the create.",
         )
         .answers::<Begun>(202, "It is on record that it is to be destroyed.")
         .body_faults()

@@ -55,6 +55,7 @@ fn parameters(function: Function) -> &'static str {
         Function::Validate | Function::Render | Function::Estimate => "(param i32)",
         Function::ReadOutputs | Function::CredentialProbe | Function::JudgeCredentials => "(param i32 i32)",
         Function::Diagnose => "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32)",
+        Function::LeftoverProbe | Function::JudgeLeftovers => panic!("contract 1.0 has no such export"),
     }
 }
 
