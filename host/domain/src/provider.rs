@@ -1,13 +1,14 @@
 //! What a provider plugin says, in the host's own types. The shapes follow `wit/`; the sandbox converts.
 
 mod node;
+mod probe;
 mod setting;
 mod text_or_bytes;
 
 pub use node::{Node, NodeRole};
+pub use probe::{LeftoverQuery, LeftoverSearch, MadeResource, Probe, ProbeResponse, Verdict};
 pub use setting::{ProviderSetting, SettingSource};
 
-use crate::RemainingResource;
 use serde::{Deserialize, Serialize};
 
 /// Where the value of a secret comes from.
@@ -341,70 +342,4 @@ pub struct Estimate {
     pub lines: Vec<CostLine>,
     /// What has no known price.
     pub unknown: Vec<String>,
-}
-
-/// An HTTP request to prove a credential; secrets are placeholders.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    /// Method.
-    pub method: String,
-    /// URL, without secrets.
-    pub url: String,
-    /// Headers.
-    pub headers: Vec<(String, String)>,
-    /// Body.
-    pub body: Option<Vec<u8>>,
-}
-
-/// The answer to a probe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProbeResponse {
-    /// Status code.
-    pub status: u16,
-    /// Body, cut to what a plugin may get of it.
-    pub body: Vec<u8>,
-}
-
-/// A resource that OpenTofu made and removes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MadeResource {
-    /// Address of its instance.
-    pub address: String,
-    /// Id in the cloud; blank where none is known.
-    pub id: String,
-}
-
-/// What is searched for in a cloud when a deployment is destroyed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftoverQuery {
-    /// The deployment.
-    pub deployment_id: String,
-    /// Its DNS name.
-    pub sovereign_fqdn: String,
-    /// The settings of its request.
-    pub settings: serde_json::Map<String, serde_json::Value>,
-    /// What is OpenTofu's to remove.
-    pub made: Vec<MadeResource>,
-    /// What an earlier search found.
-    pub known: Vec<RemainingResource>,
-}
-
-/// What a search in a cloud came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftoverSearch {
-    /// What is there and belongs to the deployment.
-    pub found: Vec<RemainingResource>,
-    /// What could not be looked at, each with the reason.
-    pub not_searched: Vec<String>,
-}
-
-/// What the answers prove.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
-    /// The credential works, as far as it was proven.
-    Accepted(String),
-    /// The cloud refused it.
-    Rejected(String),
-    /// The cloud could not be asked.
-    Unreachable(String),
 }
