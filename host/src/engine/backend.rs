@@ -256,7 +256,7 @@ async fn serve(
     };
     let lock = query.get("ID").map(String::as_str);
     let result = match method.as_str() {
-        "GET" => read(&shared, &id).await,
+        "GET" => read(&shared).await,
         "POST" => shared.put(body, lock).await.map(done),
         "LOCK" => shared.store.lock_state(&id, &body).await.map(done),
         "UNLOCK" => shared.store.unlock_state(&id, holder(&body).as_deref()).await.map(done),
@@ -270,7 +270,7 @@ fn done((): ()) -> Response {
     StatusCode::OK.into_response()
 }
 
-async fn read(shared: &Shared, id: &DeploymentId) -> Result<Response, StateError> {
+async fn read(shared: &Shared) -> Result<Response, StateError> {
     Ok(match shared.get().await? {
         Some(state) => ([(header::CONTENT_TYPE, "application/json")], state).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
