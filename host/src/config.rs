@@ -225,11 +225,10 @@ impl Config {
                 env: env.child_env()?,
                 provider_mirror: env.get("CATALYST_PROVIDER_MIRROR").map(PathBuf::from),
                 max_runs: env.count("CATALYST_MAX_RUNS")?.unwrap_or(4),
-                apply_timeout: env.duration("CATALYST_APPLY_TIMEOUT", "30m")?,
+                apply_timeout: env.apply_timeout()?,
                 confine: env.confine()?,
             },
-            // Longer than a provider tries to remove what something is still attached to: 45 minutes.
-            destroy_timeout: env.duration("CATALYST_DESTROY_TIMEOUT", "60m")?,
+            destroy_timeout: env.destroy_timeout()?,
             kubeconfig_timeout: env.duration("CATALYST_KUBECONFIG_TIMEOUT", "45m")?,
             phase1_timeout: env.lenient_duration("CATALYST_PHASE1_WATCH_TIMEOUT", Duration::from_secs(3600)),
             phase1_settle: env.duration("CATALYST_PHASE1_SETTLE", "30s")?,
@@ -304,6 +303,18 @@ impl<'a> Env<'a> {
     fn duration(&self, name: &'static str, default: &str) -> Result<Duration, ConfigError> {
         let text = self.get(name).unwrap_or(default);
         parse_duration(text).ok_or_else(|| invalid(name, "must be a duration above zero such as 90s, 30m or 1h30m"))
+    }
+
+    fn apply_timeout(&self) -> Result<Duration, ConfigError> {
+        self.duration("CATALYST_APPLY_TIMEOUT", "30m")
+    }
+
+    // Usually an hour: longer than the 45 minutes for which a provider tries to remove what something is still attached to.
+    fn destroy_timeout(&self) -> Result<Duration, ConfigError> {
+        match self.get("CATALYST_DESTROY_TIMEOUT") {
+            Some(_) => self.duration("CATALYST_DESTROY_TIMEOUT", ""),
+            None => Ok(self.apply_timeout()?.saturating_mul(2)),
+        }
     }
 
     // The contract says: empty, invalid or not above zero means the default.

@@ -94,7 +94,9 @@ fn go_durations_are_read_and_bad_values_name_the_variable() {
     assert_eq!(c.tofu.apply_timeout, Duration::from_secs(5400));
     assert_eq!(c.phase1_settle, Duration::from_millis(1500));
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-    assert_eq!(c.destroy_timeout, minutes(60), "longer than a provider tries what cannot be removed, and of its own");
+    assert_eq!(c.destroy_timeout, minutes(180), "twice that of a run");
+    let longer = "longer than a provider tries what cannot be removed";
+    assert_eq!(config(&[]).unwrap().destroy_timeout, minutes(60), "{longer}");
     assert_eq!(config(&[("CATALYST_DESTROY_TIMEOUT", "90m")]).unwrap().destroy_timeout, minutes(90));
     for (name, value) in [
         ("CATALYST_APPLY_TIMEOUT", "soon"),

@@ -129,8 +129,9 @@ pub const VARIABLES: &[Variable] = &[
     ),
     var(
         "CATALYST_DESTROY_TIMEOUT",
-        "60m",
-        "the same for a destroy, with the work in its cluster before its run, which has a quarter of it and 10 minutes at most",
+        "",
+        "the same for a destroy, with the work in its cluster before its run, which has a quarter of it and 10 minutes at most; \
+         unset: twice CATALYST_APPLY_TIMEOUT",
     ),
     var("CATALYST_KUBECONFIG_TIMEOUT", "45m", "wait for the node's kubeconfig"),
     var("CATALYST_PHASE1_WATCH_TIMEOUT", "60m", "budget of Phase 1"),
