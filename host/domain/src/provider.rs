@@ -1,13 +1,14 @@
 //! What a provider plugin says, in the host's own types. The shapes follow `wit/`; the sandbox converts.
 
+mod leftover;
 mod node;
 mod setting;
 mod text_or_bytes;
 
+pub use leftover::{LeftoverQuery, LeftoverSearch, MadeResource};
 pub use node::{Node, NodeRole};
 pub use setting::{ProviderSetting, SettingSource};
 
-use crate::RemainingResource;
 use serde::{Deserialize, Serialize};
 
 /// Where the value of a secret comes from.
@@ -363,39 +364,6 @@ pub struct ProbeResponse {
     pub status: u16,
     /// Body, cut to what a plugin may get of it.
     pub body: Vec<u8>,
-}
-
-/// A resource that OpenTofu made and removes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MadeResource {
-    /// Address of its instance.
-    pub address: String,
-    /// Id in the cloud; blank where none is known.
-    pub id: String,
-}
-
-/// What is searched for in a cloud when a deployment is destroyed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftoverQuery {
-    /// The deployment.
-    pub deployment_id: String,
-    /// Its DNS name.
-    pub sovereign_fqdn: String,
-    /// The settings of its request.
-    pub settings: serde_json::Map<String, serde_json::Value>,
-    /// What is OpenTofu's to remove.
-    pub made: Vec<MadeResource>,
-    /// What an earlier search found.
-    pub known: Vec<RemainingResource>,
-}
-
-/// What a search in a cloud came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftoverSearch {
-    /// What is there and belongs to the deployment.
-    pub found: Vec<RemainingResource>,
-    /// What could not be looked at, each with the reason.
-    pub not_searched: Vec<String>,
 }
 
 /// What the answers prove.
