@@ -6,8 +6,10 @@ mod egress;
 mod limits;
 mod sealing;
 mod spans;
+mod times;
 mod vars;
 
+use times::parse_time;
 pub use vars::{VARIABLES, Variable};
 
 use crate::dns::managed::ManagedDomains;
@@ -300,28 +302,6 @@ impl<'a> Env<'a> {
         AllowedOrigin::parse(self.get("CORS_ORIGIN").unwrap_or("*")).ok_or_else(|| invalid("CORS_ORIGIN", why))
     }
 
-    fn duration(&self, name: &'static str, default: &str) -> Result<Duration, ConfigError> {
-        let text = self.get(name).unwrap_or(default);
-        parse_duration(text).ok_or_else(|| invalid(name, "must be a duration above zero such as 90s, 30m or 1h30m"))
-    }
-
-    fn apply_timeout(&self) -> Result<Duration, ConfigError> {
-        self.duration("CATALYST_APPLY_TIMEOUT", "30m")
-    }
-
-    // Usually an hour: longer than the 45 minutes for which a provider tries to remove what something is still attached to.
-    fn destroy_timeout(&self) -> Result<Duration, ConfigError> {
-        match self.get("CATALYST_DESTROY_TIMEOUT") {
-            Some(_) => self.duration("CATALYST_DESTROY_TIMEOUT", ""),
-            None => Ok(self.apply_timeout()?.saturating_mul(2)),
-        }
-    }
-
-    // The contract says: empty, invalid or not above zero means the default.
-    fn lenient_duration(&self, name: &str, default: Duration) -> Duration {
-        self.get(name).and_then(parse_duration).unwrap_or(default)
-    }
-
     fn count(&self, name: &'static str) -> Result<Option<usize>, ConfigError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         match text.parse() {
@@ -385,15 +365,6 @@ impl<'a> Env<'a> {
         }
         warnings
     }
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    parse_time(text).filter(|d| !d.is_zero())
-}
-
-fn parse_time(text: &str) -> Option<Duration> {
-    let duration: jiff::SignedDuration = text.parse().ok()?;
-    Duration::try_from(duration).ok()
 }
 
 fn invalid(name: &'static str, why: &str) -> ConfigError {
