@@ -9,7 +9,7 @@ mod spans;
 mod times;
 mod vars;
 
-use times::parse_time;
+use times::{parse_duration, parse_time};
 pub use vars::{VARIABLES, Variable};
 
 use crate::dns::managed::ManagedDomains;

@@ -27,7 +27,7 @@ impl Env<'_> {
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     parse_time(text).filter(|d| !d.is_zero())
 }
 
