@@ -5,8 +5,10 @@ use super::ledger::Rule;
 use super::samples::{self, Sample};
 use super::twins::Twins;
 use super::{files, outputs, settings};
-use catalyst_domain::provider::{Asked, Bundle, Descriptor, Diagnostic, ProbeResponse, RenderContext, SecretRole};
-use catalyst_domain::{Finding, Request, finding};
+use catalyst_domain::provider::{
+    Asked, Bundle, Descriptor, Diagnostic, LeftoverQuery, MadeResource, ProbeResponse, RenderContext, SecretRole,
+};
+use catalyst_domain::{Finding, RemainingResource, Request, finding};
 use catalyst_sandbox::{Function, Provider, module_outputs};
 use serde_json::{Map, json};
 
@@ -42,6 +44,7 @@ pub(super) async fn walk(twins: &mut Twins<'_>, given: Option<Sample>) -> Option
     settings::wrong(twins, descriptor, &base).await;
     diagnoses(twins, &base).await;
     credentials(twins, descriptor, &base).await;
+    leftovers(twins, &base).await;
     for sample in samples::hostile(&base, descriptor) {
         hostile(twins, descriptor, &sample).await;
     }
@@ -213,6 +216,29 @@ async fn credentials(twins: &mut Twins<'_>, descriptor: &Descriptor, base: &Requ
         judged(twins, &format!("answers of status {status}"), &responses).await;
     }
     judged(twins, "no answer", &[]).await;
+}
+
+/// Of a component that searches its cloud.
+async fn leftovers(twins: &mut Twins<'_>, base: &Request) {
+    if !twins.provider().searches_leftovers() {
+        return;
+    }
+    let query = LeftoverQuery {
+        deployment_id: "00112233aabbccdd".into(),
+        sovereign_fqdn: base.sovereign_fqdn.clone(),
+        settings: base.extra.clone(),
+        made: vec![MadeResource { address: "cloud_server.first[0]".into(), id: "\u{202e}".into() }],
+        known: vec![RemainingResource::new("volume", "a volume", "42", "it was seen before")],
+    };
+    let probe = async |provider: &Provider| provider.leftover_probe(&query).await;
+    let probes = twins.ask(Rule::Answers, Function::LeftoverProbe, "a search", probe).await;
+    let count = probes.and_then(Result::ok).map_or(1, |probes| probes.len());
+    for (status, body) in [(200, "{}"), (200, "[7]"), (401, ""), (404, "{}"), (500, "<html>"), (0, "\u{0}")] {
+        let responses = vec![ProbeResponse { status, body: body.into() }; count];
+        let judge = async |provider: &Provider| provider.judge_leftovers(&query, &responses).await;
+        let what = format!("answers of status {status} to a search");
+        twins.ask(Rule::Answers, Function::JudgeLeftovers, &what, judge).await;
+    }
 }
 
 async fn judged(twins: &mut Twins<'_>, what: &str, responses: &[ProbeResponse]) {
