@@ -20,7 +20,7 @@ pub struct ProbeLimits {
     pub answer_bytes: usize,
 }
 
-/// Of the proof of a credential: the wizard waits for it (API.md 1.3).
+/// Of the proof of a credential: the wizard waits for it.
 const CREDENTIAL: ProbeLimits = ProbeLimits { budget: Duration::from_secs(10), answer_bytes: 64 * 1024 };
 
 /// Of a search for what a destroy left: lists of a project, for which nobody waits at a screen.
