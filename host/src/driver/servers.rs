@@ -37,7 +37,8 @@ impl Driver {
     pub(super) async fn outlook(&self, record: &Record, provider: &Provider) -> Result<Outlook, StorageError> {
         let state = self.state(&record.id).await?;
         let Some(state) = tofu_state::servers(state.as_deref()) else { return Ok(Outlook::default()) };
-        let kept = self.store.bundle(&record.id).await?;
+        // One that cannot be read is set aside by the run, which renders another and decides by its plan.
+        let kept = self.store.bundle(&record.id).await.ok().flatten();
         let Some(bundle) = kept.and_then(|bytes| serde_json::from_slice::<Bundle>(&bytes).ok()) else {
             return Ok(Outlook::default());
         };
