@@ -77,7 +77,7 @@ impl Scene {
         wait_for(&format!("{status}, last {}", self.state(id)), LIMIT, || {
             let state = self.state(id);
             let lost = state["status"] == "failed" && status != "failed";
-            assert!(!lost, "failed instead of {status}: {state}");
+            assert!(!lost, "failed instead of {status}: {state}\n{}", self.host.trace());
             (state["status"] == status).then_some(state)
         })
     }
