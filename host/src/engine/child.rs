@@ -70,7 +70,8 @@ impl Limits {
     /// The cut in words.
     pub(super) fn words(&self, cut: Cut) -> String {
         match cut {
-            Cut::Timeout => format!("not done within {} s, so it was stopped", self.budget.as_secs()),
+            // Begun seconds count: what came before a destroy's run took a little of its time.
+            Cut::Timeout => format!("not done within {:.0} s, so it was stopped", self.budget.as_secs_f64().ceil()),
             Cut::Stopped => "stopped because the host was asked to".to_owned(),
             Cut::SupervisorSignal => "stopped because its supervisor received SIGTERM, SIGINT or SIGHUP".to_owned(),
         }

@@ -178,7 +178,10 @@ fn a_guest_that_loops_in_every_export_is_done_with_in_a_minute_and_nothing_of_it
     let looping: Vec<&str> = loops.iter().map(|found| found["function"].as_str().unwrap()).collect();
     assert_eq!(loops[0]["call"], "region r1: validate", "the first: {loops:#?}");
     for function in ["render", "estimate", "read-outputs", "diagnose", "credential-probe", "judge-credentials"] {
-        assert_eq!(looping.iter().filter(|known| **known == function).count(), 1, "{function}: {looping:?}");
+        let found = looping.iter().filter(|known| **known == function).count();
+        // On a machine that is busy the minute may be over before the last ones: then they are named as not tried.
+        let was_over = report["rules"].to_string().contains("the time of the check was over");
+        assert!(found == 1 || (found == 0 && was_over), "{function}: {looping:?}");
     }
     assert!(loops[0]["skipped"].as_u64() > Some(50), "{loops:#?}");
     for name in
