@@ -147,7 +147,12 @@ impl Evidence<'_> {
         // A second server that joined is a member of its cluster; none of those that stay would have a majority without it.
         let loses_member =
             self.servers(NodeRole::ControlPlane).any(|node| in_state(&node.address) && self.makes(&node.address));
-        if makes_first || loses_member || self.is_stale(first) || self.is_another_server(first) {
+        let first_is_lost = makes_first || self.is_stale(first) || self.is_another_server(first);
+        // It handed in a kubeconfig, so its cluster is up; that is not given up for the loss of another one without a yes.
+        if loses_member && !first_is_lost && self.record.has_kubeconfig() && !self.accepts_loss() {
+            return Decision::Refuse(MEMBER_LOST.to_owned());
+        }
+        if first_is_lost || loses_member {
             return self.anew(first);
         }
         let stale =
@@ -185,7 +190,7 @@ impl Evidence<'_> {
         } else {
             None
         };
-        let is_accepted = self.record.data_loss_accepted || self.record.destroy_begun;
+        let is_accepted = self.accepts_loss();
         match loss {
             None => {
                 leaving.extend(lost.into_iter().map(|node| self.as_it_was_made(node)));
@@ -199,6 +204,10 @@ impl Evidence<'_> {
             Some(_) if is_accepted => self.anew(first),
             Some(words) => Decision::Refuse(words),
         }
+    }
+
+    fn accepts_loss(&self) -> bool {
+        self.record.data_loss_accepted || self.record.destroy_begun
     }
 
     fn anew(&self, first: &str) -> Decision {
@@ -224,6 +233,10 @@ impl Evidence<'_> {
         }
     }
 }
+
+/// Why a member that is lost before the first run ended well takes its cluster along.
+const MEMBER_LOST: &str = "a server of the control plane is damaged or gone, and the first one has handed in a kubeconfig: its cluster may be \
+                           up. It could not be checked yet, so the lost server cannot be taken out of it, and all servers are made anew";
 
 /// Why a first server that is made anew cannot join.
 const CANNOT_JOIN: &str = "the first server is replaced or gone, and the module that is kept of this deployment was rendered by a \

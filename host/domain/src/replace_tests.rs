@@ -134,6 +134,20 @@ fn t1_without_a_cluster_another_server_of_the_control_plane_takes_all_along_and_
 }
 
 #[test]
+fn t1_a_cluster_that_could_not_be_checked_is_not_given_up_for_another_server_without_a_yes() {
+    let (nodes, mut up) = (nodes(3), held());
+    up.result_mut().kubeconfig_path = "f.yaml".into();
+    let whole = state(&nodes);
+    let second_is_lost = plan(&[("x.cp[1]", Replace)]);
+    let refused = decide(&evidence(&up, &nodes, &whole, &second_is_lost));
+    assert!(matches!(&refused, Decision::Refuse(why) if why.contains("may be up")), "{refused:?}");
+    let first_is_lost = decide(&evidence(&up, &nodes, &whole, &plan(&[("x.cp[0]", Replace)])));
+    assert_eq!(anew(&first_is_lost).0.len(), 5, "with it its cluster is gone");
+    up.data_loss_accepted = true;
+    assert_eq!(anew(&decide(&evidence(&up, &nodes, &whole, &second_is_lost))).0.len(), 5);
+}
+
+#[test]
 fn t1_what_a_run_left_of_a_cluster_that_was_given_up_is_made_anew_by_the_next() {
     let (nodes, mut half) = (nodes(1), held());
     let stale = |address: &str, id: &str| StaleServer { address: address.into(), id: id.into() };

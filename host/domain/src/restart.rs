@@ -37,7 +37,7 @@ fn interrupted(record: &Record) -> Fact {
     Fact::Interrupted {
         error: format!(
             "catalyst-api restarted during provisioning of deployment {}; resources may be orphaned in the cloud: retry to go \
-             on from the kept state, or find them by the label catalyst-deployment-id={}",
+             on from the kept state, or find them in the cloud by a label or a tag with the value {}",
             record.id, record.id
         ),
     }

@@ -151,8 +151,10 @@ impl Answer for Bundle {
         let variables = self.variables.iter().map(|(name, value)| PAIR_BYTES + name.len() + value_bytes(value));
         let secrets = self.secret_variables.iter().map(|s| size_of_val(s) + s.secret.len() + s.variable.len());
         let sizes = self.user_data.iter().map(|size| size_of_val(size) + size.node.len());
-        let sum = files.chain(variables).chain(secrets).chain(sizes).sum::<usize>();
-        size_of::<Self>() + sum + self.warnings.bytes()
+        let nodes = self.nodes.iter().map(|node| size_of_val(node) + node.name.len() + node.address.len());
+        let sum = files.chain(variables).chain(secrets).chain(sizes).chain(nodes).sum::<usize>();
+        let names = [&self.deployment_id_variable, &self.cluster_exists_variable].into_iter().flatten();
+        size_of::<Self>() + sum + names.map(String::len).sum::<usize>() + self.warnings.bytes()
     }
 }
 

@@ -108,8 +108,8 @@ pub(super) fn left_words(left: &[LeftResource], id: &DeploymentId) -> String {
         .map(|names| format!("left in the cloud: {names}; a retry goes on from it, and a destroy removes it"));
     let lost = named(false).map(|names| {
         format!(
-            "made and in no state, so neither a retry nor a destroy knows of it: {names}; look for it in the cloud, where it has the \
-             label catalyst-deployment-id={id}"
+            "made and in no state, so neither a retry nor a destroy knows of it: {names}; look for it in the cloud, where a \
+             label or a tag of it has the value {id}"
         )
     });
     kept.into_iter().chain(lost).collect::<Vec<_>>().join(". ")
@@ -165,7 +165,7 @@ mod tests {
             text.contains("made and in no state, so neither a retry nor a destroy knows of it: t.b (7);"),
             "{text}"
         );
-        assert!(text.ends_with("catalyst-deployment-id=0101010101010101"), "{text}");
+        assert!(text.ends_with("has the value 0101010101010101"), "{text}");
         assert_eq!(left_words(&[], &id), "");
         let many: Vec<_> = (0..2_000).map(|n| one(&format!("type.name_of_a_resource[{n}]"), true)).collect();
         let text = left_words(&many, &id);

@@ -30,8 +30,8 @@ impl HeldStates {
     /// Holds the state in place of an older one of the deployment; `false` where there is no room for it.
     pub(super) fn hold(&self, id: &DeploymentId, state: Bytes) -> bool {
         let mut all = self.all();
-        all.remove(id);
-        let taken: usize = all.values().map(Bytes::len).sum();
+        // An older one is better than none.
+        let taken: usize = all.iter().filter(|(other, _)| *other != id).map(|(_, state)| state.len()).sum();
         if taken + state.len() > ROOM {
             return false;
         }

@@ -44,6 +44,7 @@ const CAUSES: &[(&str, HostPart)] = &[
     ),
     ("tls: failed to verify certificate: x509: certificate signed by unknown authority", TrustStore),
     ("x509: certificate is valid for gateway.corp.example, not api.cloud.example", TrustStore),
+    ("x509: cannot validate certificate for 10.0.0.5 because it doesn't contain any IP SANs", TrustStore),
     ("proxyconnect tcp: dial tcp 192.0.2.9:3128: connect: connection refused", Proxy),
     ("proxyconnect tcp: dial tcp: lookup proxy.corp.example: no such host", Proxy),
     ("Proxy Authentication Required", Proxy),

@@ -18,6 +18,8 @@ const UNTRUSTED: &[&str] = &[
     "self signed certificate",
     "x509: certificate is valid for",
     "certificate not valid for name",
+    "x509: cannot validate certificate for",
+    "certificate is not valid for any names",
 ];
 const EXPIRED: &[&str] = &["certificate has expired", "certificate expired", "peer certificate: expired"];
 const NOT_YET_VALID: &[&str] = &["certificate is not yet valid", "certificate not valid yet"];
@@ -88,6 +90,8 @@ const TRANSPORT: &[&str] = &[
     "retries exhausted",
     "bad gateway",
     "not done within",
+    "no route to host",
+    "network is unreachable",
 ];
 
 /// Where HTML begins, and the words of a resource that the cloud gave up: what follows is the other side's.

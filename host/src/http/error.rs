@@ -315,8 +315,8 @@ impl ApiError {
             Self::NoState => coded(
                 S::CONFLICT,
                 "state-missing",
-                "this deployment had infrastructure, but its OpenTofu state is not kept here: remove it in the cloud by its \
-                 label catalyst-deployment-id; what is known of it stands in its log and under `left` of its state",
+                "this deployment had infrastructure, but its OpenTofu state is not kept here: remove in the cloud what has a \
+                 label or a tag with the id of the deployment; what is known of it stands in its log and under `left` of its state",
             ),
             Self::OtherRequest(id) => {
                 let detail = "this Idempotency-Key belongs to a create of another request";

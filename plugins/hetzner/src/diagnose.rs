@@ -61,6 +61,8 @@ const WORDS: &[(Cause, &[&str])] = &[
             "i/o timeout",
             "connection reset",
             "connection refused",
+            "no route to host",
+            "network is unreachable",
             "tls handshake",
             "unexpected eof",
             // How Go says that the connection ended before the answer.

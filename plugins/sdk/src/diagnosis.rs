@@ -106,6 +106,8 @@ const FAULTS: &[(LocalFault, &[&str])] = &[
             "self signed certificate",
             "x509: certificate is valid for",
             "certificate not valid for name",
+            "x509: cannot validate certificate for",
+            "certificate is not valid for any names",
         ],
     ),
     (LocalFault::ExpiredCertificate, &["certificate has expired", "certificate expired", "peer certificate: expired"]),

@@ -133,7 +133,7 @@ async fn f3_a_spent_budget_interrupts_once_and_lets_tofu_end() {
     let text = "trap 'echo writing state; sleep 0.3; echo state written; exit 1' INT\nwhile :; do sleep 0.05; done";
     let (error, seen, _) = failing(text, brief).await;
     assert_eq!((error.step, error.kind), (RunStep::Apply, RunErrorKind::Timeout));
-    assert!(error.reason.starts_with("not done within 1 s"), "{error}");
+    assert!(error.reason.starts_with("not done within 2 s"), "{error}");
     assert!(has_line(&seen, "state written"), "{seen:?}");
     assert!(!has_line(&seen, "again"), "{seen:?}");
 }

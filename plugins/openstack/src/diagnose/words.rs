@@ -68,6 +68,8 @@ const WORDS: &[(Cause, &[&str])] = &[
             "i/o timeout",
             "connection reset",
             "connection refused",
+            "no route to host",
+            "network is unreachable",
             "tls handshake",
             "unexpected eof",
             "connection error, retries exhausted",

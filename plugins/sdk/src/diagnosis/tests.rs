@@ -32,6 +32,7 @@ const CASES: &[(&str, LocalFault)] = &[
     ),
     ("tls: failed to verify certificate: x509: certificate signed by unknown authority", LocalFault::Certificate),
     ("x509: certificate is valid for gateway.corp.example, not api.cloud.example", LocalFault::Certificate),
+    ("x509: cannot validate certificate for 10.0.0.5 because it doesn't contain any IP SANs", LocalFault::Certificate),
     (
         "Get \"https://api.cloud.example/v1\": proxyconnect tcp: dial tcp 192.0.2.9:3128: connect: connection refused",
         LocalFault::Proxy,
