@@ -16,8 +16,8 @@ plugins: ## build the provider plugins into target/plugins
 bench: ## measure, as ratios in one run; fails where a goal is missed
 	@scripts/bench.sh
 
-soak: ## a million renders in a row, and what memory they leave behind
-	@scripts/bench.sh soak
+soak: ## a million renders in a row and what memory they leave behind; a disk that fills in a hundred runs
+	@scripts/bench.sh soak full-disk
 
 fuzz: ## hold the readers of what strangers write against other readers for FUZZ_SECONDS (ten minutes)
 	@scripts/fuzz.sh

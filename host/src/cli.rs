@@ -15,7 +15,7 @@ mod token;
 mod trace;
 
 use crate::compile;
-use crate::config::{Config, VARIABLES};
+use crate::config::{Config, VARIABLES, Variable};
 use crate::engine;
 use crate::telemetry::Spans;
 use anyhow::Context;
@@ -117,7 +117,12 @@ pub fn main() -> anyhow::Result<ExitCode> {
     trace::init(filter(&cli.command, &config), spans.as_ref())?;
     match cli.command {
         Command::CompileComponent(_) | Command::Supervise(_) => {}
-        Command::Plugin(arguments) => return runtime.block_on(plugin::run(config, arguments)),
+        Command::Plugin(arguments) => {
+            let ended = runtime.block_on(plugin::run(config, arguments));
+            // A call that was given up may still hold a thread.
+            runtime.shutdown_background();
+            return ended;
+        }
         Command::Doctor(arguments) => {
             let code = runtime.block_on(doctor::doctor(config, &arguments));
             // A check that hangs has had its time.
@@ -173,11 +178,14 @@ fn filter<'a>(command: &Command, config: &'a Config) -> &'a str {
     }
 }
 
+/// The list of environment variables below `serve --help`: each on a line of its own, and what it means indented below it, so that
+/// a terminal of any width breaks only what is longer than itself.
 fn variables() -> String {
-    let mut text = String::from("Environment variables (empty means unset; durations like 90s, 30m, 1h30m):\n");
-    for variable in VARIABLES {
-        let default = if variable.default.is_empty() { String::new() } else { format!(" [{}]", variable.default) };
-        text.push_str(&format!("  {:<32}{}{default}\n", variable.name, variable.meaning));
+    let mut text =
+        String::from("Environment variables. Empty means unset. Durations are written like 90s, 30m or 1h30m.\n");
+    for Variable { name, default, meaning } in VARIABLES {
+        let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
+        text.push_str(&format!("\n  {name}\n          {meaning}{default}\n"));
     }
     text
 }

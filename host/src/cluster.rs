@@ -3,11 +3,13 @@
 //! `ready` is the one word a user acts on, so it needs evidence: a complete list from the cluster itself, at the
 //! current generation, of the releases that are expected. Silence, a lost connection or a guess never is that evidence.
 //!
-//! This room reads a cluster and writes nothing to it. It knows no deployment, no store, no HTTP surface and no
-//! environment: its caller gives a kubeconfig and settings, and gets observations and one end. What is decided is in
-//! the pure files (`release`, `state`, `component`, `flux_object`, `fault`, `flux_state`, `inventory`, `judge`, `summary`,
-//! `log_line`); what talks to the cluster only feeds them.
+//! The watch reads a cluster and writes nothing to it. Two functions take something out: [`remove_nodes`] the nodes of servers that are
+//! about to go, [`clean_up`] what a cluster that is to go made in its cloud. The room knows no deployment, no store, no HTTP surface and
+//! no environment: its caller gives a kubeconfig and settings, and gets observations and one end. What is decided is in the pure files
+//! (`release`, `state`, `component`, `flux_object`, `fault`, `flux_state`, `inventory`, `judge`, `summary`, `log_line`,
+//! `cleanup/objects`); what talks to the cluster only feeds them.
 
+mod cleanup;
 mod client;
 mod component;
 mod conditions;
@@ -19,13 +21,16 @@ mod inventory;
 mod judge;
 mod log_line;
 mod log_tail;
+mod nodes;
 mod release;
 mod run;
 mod state;
 mod summary;
 mod trouble;
 
+pub use cleanup::{ANSWER_WITHIN, CleanupOptions, VolumePolicy, clean_up};
 pub use client::{KubeconfigFault, ProxyChoice, client_config};
+pub use nodes::remove_nodes;
 pub use run::watch;
 pub use state::ComponentState;
 
@@ -65,6 +70,8 @@ pub struct WatchSettings {
     pub address: Option<IpAddr>,
     /// Chooses the proxy for an address. Nothing is read from the environment.
     pub proxy: Option<ProxyChoice>,
+    /// Names of the servers that are to be nodes of the cluster; those that are not are told. None where they are not known.
+    pub servers: Vec<String>,
 }
 
 impl Default for WatchSettings {
@@ -79,6 +86,7 @@ impl Default for WatchSettings {
             request_timeout: Duration::from_secs(20),
             address: None,
             proxy: None,
+            servers: Vec::new(),
         }
     }
 }

@@ -6,8 +6,10 @@ mod egress;
 mod limits;
 mod sealing;
 mod spans;
+mod times;
 mod vars;
 
+use times::{parse_duration, parse_time};
 pub use vars::{VARIABLES, Variable};
 
 use crate::dns::managed::ManagedDomains;
@@ -71,6 +73,8 @@ pub struct Config {
     pub lock_wait: Duration,
     /// OpenTofu.
     pub tofu: TofuConfig,
+    /// Budget of a destroy.
+    pub destroy_timeout: Duration,
     /// How long a deployment waits for its node.
     pub kubeconfig_timeout: Duration,
     /// How long a new cluster is watched.
@@ -223,9 +227,10 @@ impl Config {
                 env: env.child_env()?,
                 provider_mirror: env.get("CATALYST_PROVIDER_MIRROR").map(PathBuf::from),
                 max_runs: env.count("CATALYST_MAX_RUNS")?.unwrap_or(4),
-                apply_timeout: env.duration("CATALYST_APPLY_TIMEOUT", "30m")?,
+                apply_timeout: env.apply_timeout()?,
                 confine: env.confine()?,
             },
+            destroy_timeout: env.destroy_timeout()?,
             kubeconfig_timeout: env.duration("CATALYST_KUBECONFIG_TIMEOUT", "45m")?,
             phase1_timeout: env.lenient_duration("CATALYST_PHASE1_WATCH_TIMEOUT", Duration::from_secs(3600)),
             phase1_settle: env.duration("CATALYST_PHASE1_SETTLE", "30s")?,
@@ -297,16 +302,6 @@ impl<'a> Env<'a> {
         AllowedOrigin::parse(self.get("CORS_ORIGIN").unwrap_or("*")).ok_or_else(|| invalid("CORS_ORIGIN", why))
     }
 
-    fn duration(&self, name: &'static str, default: &str) -> Result<Duration, ConfigError> {
-        let text = self.get(name).unwrap_or(default);
-        parse_duration(text).ok_or_else(|| invalid(name, "must be a duration above zero such as 90s, 30m or 1h30m"))
-    }
-
-    // The contract says: empty, invalid or not above zero means the default.
-    fn lenient_duration(&self, name: &str, default: Duration) -> Duration {
-        self.get(name).and_then(parse_duration).unwrap_or(default)
-    }
-
     fn count(&self, name: &'static str) -> Result<Option<usize>, ConfigError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         match text.parse() {
@@ -370,15 +365,6 @@ impl<'a> Env<'a> {
         }
         warnings
     }
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    parse_time(text).filter(|d| !d.is_zero())
-}
-
-fn parse_time(text: &str) -> Option<Duration> {
-    let duration: jiff::SignedDuration = text.parse().ok()?;
-    Duration::try_from(duration).ok()
 }
 
 fn invalid(name: &'static str, why: &str) -> ConfigError {

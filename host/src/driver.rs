@@ -3,12 +3,15 @@
 
 mod await_node;
 pub mod create;
+mod created;
 pub mod credentials;
 pub mod destroy;
 mod diagnosis;
 pub mod dns;
 mod drain;
+pub mod examine;
 pub mod idempotency;
+mod left;
 mod leftovers;
 mod order;
 pub mod preview;
@@ -21,6 +24,8 @@ pub mod retry;
 mod run_hosts;
 mod secrets;
 mod server_address;
+mod servers;
+mod start;
 pub mod take_up;
 mod tofu_state;
 mod turns;
@@ -29,17 +34,15 @@ mod vault;
 mod watching;
 
 use crate::dns::names::Names;
-use crate::engine::{Engine, Load, Reaped};
+use crate::engine::{Engine, Load};
 use crate::limits::{self, CREATES_AT_ONCE, Lanes, Ledger};
 use crate::telemetry;
 use bytes::Bytes;
 use catalyst_domain::provider::RenderContext;
-use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::step::next_steps;
-use catalyst_domain::{DeploymentId, Record, SecretValue, Status, Step, Timestamp};
+use catalyst_domain::{DeploymentId, Record, SecretValue, Step, Timestamp};
 use catalyst_sandbox::{Provider, Sandbox};
 use catalyst_store::{AcceptError, Progress, StorageError, Store};
-use leftovers::found;
 pub use secrets::{NoRandomness, random};
 use std::collections::{HashMap, HashSet, hash_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,9 +57,6 @@ use vault::Vault;
 
 /// A hand that ended although its step is still due waits so long before it is begun anew.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a run that outlived its host may take to end after a first interrupt: its supervisor passes that on, and OpenTofu writes its
-/// state.
-const ORPHAN_GRACE: Duration = Duration::from_secs(20);
 /// How often forgotten secrets are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -73,6 +73,8 @@ pub struct Settings {
     pub gitops_branch: String,
     /// Pull token of the registry; may be blank.
     pub ghcr_pull_token: SecretValue,
+    /// Time of a destroy: the work in its cluster and its run, without the wait for its turn.
+    pub destroy_timeout: Duration,
     /// How long a deployment waits for its node.
     pub kubeconfig_timeout: Duration,
     /// How a new cluster is watched.
@@ -135,8 +137,7 @@ impl Driver {
         settings: Settings,
         stop: CancellationToken,
     ) -> Arc<Self> {
-        let vault = Vault::new(settings.secrets_ttl);
-        let tasks = TaskTracker::new();
+        let (vault, tasks) = (Vault::new(settings.secrets_ttl), TaskTracker::new());
         let (live, started) = (Mutex::default(), Timestamp::now());
         let (claims, creating) = (Turns::default(), Turns::default());
         let ledger = Ledger::new(settings.limits.live, settings.limits.waiting);
@@ -158,23 +159,6 @@ impl Driver {
             creates,
             previews,
         })
-    }
-
-    /// Takes up every record where it stands.
-    pub async fn start(self: &Arc<Self>) {
-        let unkept = found(&self.engine, Engine::with_unkept).await;
-        for record in self.store.list() {
-            let is_simple = !may_have_orphans(&record) && !unkept.contains(&record.id);
-            if is_simple && self.adopt(&record).await {
-                self.wake(&record.id);
-                continue;
-            }
-            // Its place is taken meanwhile, so that nothing else begins before it is known where it stands.
-            self.lives().insert(record.id.clone());
-            let driver = self.clone();
-            self.tasks.spawn(async move { driver.adopt_slowly(&record).await });
-        }
-        self.tasks.spawn(self.clone().sweep_secrets());
     }
 
     /// Sees to it that a live deployment has its task. Carries no data: the task reads the record.
@@ -212,51 +196,6 @@ impl Driver {
     /// OpenTofu's runs at this moment, and those that ended.
     pub fn engine_load(&self) -> Load {
         self.engine.load()
-    }
-
-    /// Ends what a crash left running before anything else touches its state, and tries until the record says so.
-    async fn adopt_slowly(self: &Arc<Self>, record: &Record) {
-        let mut pause = PAUSE;
-        while !(self.reap(record).await && self.adopt_ended(record).await) {
-            if self.stop.is_cancelled() {
-                return;
-            }
-            self.pause(pause).await;
-            pause = (pause * 2).min(SWEEP);
-        }
-        self.lives().remove(&record.id);
-        self.wake(&record.id);
-    }
-
-    /// Ends what still runs of this deployment: the supervisor of its run, and any process in its work folder. Whether none is left.
-    async fn reap(&self, record: &Record) -> bool {
-        let mut children = self.engine.orphans(&record.id);
-        children.extend(record.child.filter(|child| !children.contains(child)));
-        let mut gone = true;
-        for child in children {
-            match self.engine.reap_orphan(&record.id, &child, ORPHAN_GRACE).await {
-                Ok(Reaped::Gone) => {}
-                Ok(Reaped::Alive) => {
-                    tracing::error!(deployment.id = %record.id, process.pid = child.pid, "an orphaned OpenTofu run lives on");
-                    gone = false;
-                }
-                Ok(reaped) => tracing::warn!(deployment.id = %record.id, ?reaped, "an OpenTofu run outlived its host"),
-                Err(error) => {
-                    tracing::error!(deployment.id = %record.id, %error, "cannot end an orphaned OpenTofu run");
-                    gone = false;
-                }
-            }
-        }
-        gone
-    }
-
-    /// Records what the start of the process means for a deployment; `false` when that could not be written.
-    async fn adopt(self: &Arc<Self>, record: &Record) -> bool {
-        let present = self.store.kubeconfig_present(&record.id);
-        let file = if present { KubeconfigFile::Present } else { KubeconfigFile::Absent };
-        let Some(fact) = on_start(record, file) else { return true };
-        let hand = Hand { driver: self.clone(), id: record.id.clone(), stop: self.stop.child_token() };
-        hand.interrupted(record, fact).await
     }
 
     fn is_due(&self, id: &DeploymentId) -> bool {
@@ -362,12 +301,6 @@ impl Driver {
 /// Waits until the record is another one; `false` when the deployment is gone.
 async fn changed(changes: &mut watch::Receiver<Progress>, version: u64) -> bool {
     changes.wait_for(|progress| progress.version != version).await.is_ok()
-}
-
-/// Whether a run of OpenTofu may have outlived the process that recorded this.
-fn may_have_orphans(record: &Record) -> bool {
-    let running = matches!(record.status, Status::Provisioning | Status::TofuApplying | Status::Destroying);
-    running || record.child.is_some()
 }
 
 impl Hand {

@@ -18,6 +18,7 @@ mod environment;
 mod failure;
 mod ground;
 mod hearing;
+mod held;
 mod interrupted;
 mod leftover;
 mod lines;
@@ -29,31 +30,38 @@ mod probe;
 mod procfs;
 mod progress;
 mod recovery;
+mod review;
 mod run;
 mod run_folder;
 mod run_queue;
 mod stage;
+mod state_words;
 mod supervise;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod undelivered;
 mod unkept;
+mod validate;
 
 pub use command::RunStep;
 pub use confine::Confine;
 pub use failure::{EngineError, RunError, RunErrorKind};
-pub use hearing::shown_line;
+pub use hearing::{masking, shown_line};
 pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;
+pub use procfs::start_ticks as process_start_ticks;
 pub use progress::Progress;
+pub use review::{PlanReviewer, PlanSettings, Reviewed};
 pub use run_queue::{RunClass, RunPlace, Turn};
 pub use supervise::{
     Arguments as SuperviseArguments, Layer, LayerState, RUN_PORTS, THIS_PROGRAM, is_first_process,
     process as supervise, run_as_first_process,
 };
 pub use tally::Load;
+pub use unkept::sentence as unkept_sentence;
+pub use validate::{ModuleFault, Validation, validate};
 
 use crate::egress::{self, RunHosts};
 use crate::telemetry;
@@ -65,11 +73,13 @@ use child::Limits;
 use command::Version;
 use confine::Confinement;
 use ground::{Ground, WayOut};
+use held::HeldStates;
 use progress::Outlet;
 use run::Aim;
 use run_queue::{Entered, RunQueue};
 use stage::WorkRoot;
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,8 +106,8 @@ pub struct Settings {
     pub provider_mirror: Option<PathBuf>,
     /// Runs at once; at least one.
     pub max_runs: usize,
-    /// Time of one run (apply or destroy), from when it has its place and its module, staging included. Then it is interrupted, and
-    /// killed after its grace and 10 s more.
+    /// Time of one run, from when it has its place and its module, staging included, where its permit says nothing else
+    /// ([`RunPermit::within`]). Then it is interrupted, and killed after its grace and 10 s more.
     pub apply_timeout: Duration,
     /// Time to end after the first interrupt.
     pub stop_grace: Duration,
@@ -132,6 +142,8 @@ pub struct Run {
     pub withheld: Secrets,
     /// What it may reach, beside what the operator lets every run reach.
     pub hosts: RunHosts,
+    /// How its plan is made. A destroy has none.
+    pub plan: PlanSettings,
 }
 
 /// Runs OpenTofu.
@@ -140,12 +152,15 @@ pub struct Engine {
     binary: PathBuf,
     version: Version,
     store: Arc<dyn Store>,
+    held: Arc<HeldStates>,
     folders: Arc<WorkRoot>,
     confinement: Confinement,
     way_out: Option<WayOut>,
     queue: Arc<RunQueue>,
     busy: Arc<Busy>,
     heartbeat: Duration,
+    /// How long OpenTofu waits for a store that does not take its state.
+    state_wait: Duration,
     tally: Tally,
 }
 
@@ -165,18 +180,21 @@ impl Engine {
         environment::keep_what_may_pass(&mut settings);
         let Ground { settings, folders, binary, version, confinement, way_out } = Ground::find(settings).await?;
         let queue = RunQueue::new(settings.max_runs);
-        let (busy, heartbeat, tally) = (Arc::default(), hearing::HEARTBEAT, Tally::default());
+        let (busy, tally, held) = (Arc::default(), Tally::default(), Arc::default());
+        let (heartbeat, state_wait) = (hearing::HEARTBEAT, backend::LONGEST_WAIT);
         Ok(Arc::new(Self {
             settings,
             binary,
             version,
             store,
+            held,
             folders,
             confinement,
             way_out,
             queue,
             busy,
             heartbeat,
+            state_wait,
             tally,
         }))
     }
@@ -226,7 +244,7 @@ impl Engine {
                 }
             }
         };
-        Ok(RunPermit { _place: place, claim })
+        Ok(RunPermit { _place: place, claim, limit: self.settings.apply_timeout })
     }
 
     /// Runs of a subject that go on, and places that are free.
@@ -262,13 +280,27 @@ impl Engine {
     ) -> Result<(), RunError> {
         let id = run.id.clone();
         self.run(permit, run, Aim::Destroy, progress, stop).await?;
-        self.discard(&id);
+        self.discard(&id).await;
         Ok(())
     }
 
-    /// Removes the work folder of a deployment that is gone, secrets of an interrupted run among it.
-    pub fn discard(&self, id: &DeploymentId) {
-        if let Err(why) = self.folders.remove(id) {
+    /// Removes the work folder of a deployment that is gone, secrets of an interrupted run among it. States that were set aside
+    /// stay. Waits for another removal.
+    pub async fn discard(&self, id: &DeploymentId) {
+        self.remove_folder(id, WorkRoot::remove).await;
+    }
+
+    /// The same, and states that were set aside: for a deployment that left nothing of which they could tell.
+    pub async fn discard_whole(&self, id: &DeploymentId) {
+        self.remove_folder(id, WorkRoot::remove_whole).await;
+    }
+
+    async fn remove_folder(&self, id: &DeploymentId, remove: fn(&WorkRoot, &DeploymentId) -> io::Result<()>) {
+        let removed = match self.busy.claim(id).await {
+            Some(_claim) => remove(&self.folders, id),
+            None => Err(io::Error::other("a run of it goes on")),
+        };
+        if let Err(why) = removed {
             tracing::warn!(deployment.id = %id, error = %why, "the work folder of a destroyed deployment stays");
         }
     }
@@ -287,7 +319,7 @@ impl Engine {
         }
         let span = telemetry::tofu_run(aim.as_str());
         let _counted = self.tally.running();
-        let mut limits = Limits::new(self.settings.apply_timeout, stop, self.settings.stop_grace);
+        let mut limits = Limits::new(permit.limit, stop, self.settings.stop_grace);
         limits.heartbeat = self.heartbeat;
         // Boxed: a run holds a child, its pipes and its listener, and callers hold many runs.
         let going = Box::pin(run::run(self, permit, run, aim, Outlet::new(progress), limits));
@@ -310,4 +342,13 @@ impl Engine {
 pub struct RunPermit {
     _place: RunPlace,
     claim: Claim,
+    limit: Duration,
+}
+
+impl RunPermit {
+    /// The same for a run that may take another time than [`Settings::apply_timeout`], which is counted as that is.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
 }

@@ -68,7 +68,7 @@ pub use cors::AllowedOrigin;
 pub use error::ApiError;
 pub use logs::last_event_id;
 pub use openapi::document;
-use routes::method_not_allowed;
+use routes::{Head, method_not_allowed};
 pub use routes::{Needs, ROUTES, RULES, Rule};
 pub use sender::TrustedProxies;
 pub use serve::Limits;
@@ -237,10 +237,15 @@ pub async fn serve_metrics(listener: TcpListener, app: Arc<App>, close: Cancella
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .fallback(async || ApiError::NoRoute)
+        .method_not_allowed_fallback(wrong_method_for_metrics)
         .layer(middleware::map_request(host_header::require));
     serve::serve(listener, routes.with_state(app), door, ends).await
 }
 
 async fn wrong_method(path: MatchedPath) -> ApiError {
-    method_not_allowed(path.as_str())
+    method_not_allowed(path.as_str(), Head::Refused)
+}
+
+async fn wrong_method_for_metrics(path: MatchedPath) -> ApiError {
+    method_not_allowed(path.as_str(), Head::Answered)
 }

@@ -13,6 +13,7 @@ pub mod dns;
 pub mod driver;
 pub mod egress;
 pub mod engine;
+pub mod fault_origin;
 pub mod http;
 pub mod limits;
 pub mod metrics;

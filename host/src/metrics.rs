@@ -2,14 +2,19 @@
 //! does; what is so now is read from the rooms at each scrape. No label holds an id or anything that a client chose, so
 //! that the number of series is bounded by the program and by the plugins that its operator put there.
 
+mod classic;
+mod disks;
 mod measured;
 mod now;
 mod plugins;
+mod process;
 
+pub use classic::TextFormat;
 pub use measured::Measured;
 
 use crate::app::App;
 use catalyst_domain::Status;
+use disks::Disks;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -17,10 +22,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::path::PathBuf;
 use std::time::Duration;
-
-/// Media type of [`Metrics::text`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Seconds of answers: reads take under a millisecond, a create with a plugin and syncs up to seconds.
 const ANSWERS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
@@ -57,6 +60,7 @@ pub struct Metrics {
     refused_connections: Family<Reason, Counter>,
     limited_requests: Family<Reason, Counter>,
     viewers: Gauge,
+    disks: Disks,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -133,6 +137,7 @@ impl Default for Metrics {
             refused_connections: Family::default(),
             limited_requests: Family::default(),
             viewers: Gauge::default(),
+            disks: Disks::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -159,6 +164,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Those of a host that writes into these folders, each under the name that it has as a label.
+    pub fn of_folders(folders: impl IntoIterator<Item = (&'static str, PathBuf)>) -> Self {
+        Self { disks: Disks::new(folders), ..Self::default() }
+    }
+
     /// Puts failures at 0: a series that begins with its first failure does not tell a scraper of it, because nothing rose.
     fn begin(&self) {
         for operation in measured::OPERATIONS {
@@ -220,12 +230,20 @@ impl Metrics {
         self.phases.get_or_create(&labels).observe(time.as_secs_f64());
     }
 
-    /// Everything that was counted, and everything that is so now.
+    /// Asks the disks for their room, which takes a second at most. What they say is in the next text.
+    pub async fn ask_disks(&self) {
+        self.disks.ask().await;
+    }
+
+    /// Everything that was counted, and everything that is so now, in [`TextFormat::OpenMetrics`].
     pub fn text(&self, app: &App) -> String {
         let mut text = String::new();
         // Writing into a string fails never.
         let _ = encode_registry(&mut text, &self.registry);
-        let _ = encode_registry(&mut text, &now::registry(app));
+        let mut now = now::registry(app);
+        self.disks.add(&mut now);
+        let _ = encode_registry(&mut text, &now);
+        let _ = encode_registry(&mut text, &process::registry());
         let _ = encode_eof(&mut text);
         text
     }

@@ -6,6 +6,7 @@ mod destinations;
 mod named;
 mod probe;
 mod resolver;
+mod unreachable;
 
 #[cfg(test)]
 mod destination_tests;
@@ -18,9 +19,10 @@ mod tests;
 
 pub use destination::{AllowedClouds, Host, NotAllowed, is_metadata_or_link_local};
 pub use destinations::{Destinations, NameFault, has_address, judge_offline};
-pub use probe::{ProbeError, probe};
+pub use probe::{LEFTOVER_SEARCH, ProbeError, probe, probe_within};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, Url};
+pub use unreachable::{Unreachable, UnreachableCause};
 
 use resolver::{JudgedResolver, Lookup, Overridden, SystemLookup};
 use rustls::pki_types::CertificateDer;
@@ -29,15 +31,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use unreachable::chain;
 
 /// A host that takes longer to open a connection is down for our purposes; the budget of a call still holds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Calls are rare, and an idle connection may be cut by what lies between without a sign.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Length of what an error says of its causes, in bytes.
-const MAX_CAUSE: usize = 512;
 
 /// Proxy variables, as programs commonly read them; blank means none.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -107,7 +107,7 @@ pub enum SendError {
     Timeout(Duration),
     /// The other side could not be reached or broke off.
     #[error("{0}")]
-    Unreachable(String),
+    Unreachable(Unreachable),
     /// A stranger's target is not one that is allowed. Nothing was sent.
     #[error("{0}")]
     NotAllowed(NotAllowed),
@@ -213,7 +213,7 @@ impl Outbound {
         match tokio::time::timeout(timeout, exchange(request, body_limit)).await {
             Ok(result) => result.map_err(|error| match not_allowed(&error) {
                 Some(refused) => SendError::NotAllowed(refused),
-                None => SendError::Unreachable(chain(&error.without_url())),
+                None => SendError::Unreachable(Unreachable::of_call(error)),
             }),
             Err(_) => Err(SendError::Timeout(timeout)),
         }
@@ -226,7 +226,7 @@ impl Outbound {
         url: &mut Url,
         headers: &mut HeaderMap,
     ) -> Result<reqwest::Client, SendError> {
-        let unreachable = |why: String| SendError::Unreachable(why);
+        let unreachable = |why: String| SendError::Unreachable(Unreachable::new(UnreachableCause::Connection, why));
         let host = url.host_str().unwrap_or_default().to_owned();
         if let Some(port) = url.port() {
             // Connected to as it stands in the URL, so the other side learns from a header what was meant.
@@ -352,21 +352,6 @@ fn certificates(trust_store: Option<&Path>) -> Result<Vec<CertificateDer<'static
 fn no_certificate(trust_store: Option<&Path>, cause: &str) -> SetupError {
     let path = trust_store.map_or_else(|| "the system's trust store".to_owned(), |p| p.display().to_string());
     SetupError::TrustStore { path, cause: cause.to_owned() }
-}
-
-/// An error and its causes as one line; reqwest's own text alone says only "error sending request".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    excerpt(text.as_bytes(), MAX_CAUSE)
 }
 
 /// At most `limit` bytes of foreign text in a form that fits one log line: control characters become spaces.

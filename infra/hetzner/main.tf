@@ -29,9 +29,9 @@ locals {
   first_private_ip         = cidrhost(local.subnet_range, 2)
   load_balancer_private_ip = cidrhost(local.subnet_range, 254)
 
-  # Server names become host names and the value of a node label: 63 characters at most, "-w50" included.
-  plain_name = "catalyst-${replace(var.sovereign_fqdn, ".", "-")}"
-  name       = length(local.plain_name) <= 59 ? local.plain_name : "${substr(local.plain_name, 0, 50)}-${substr(sha256(var.sovereign_fqdn), 0, 8)}"
+  # Server names become host names and the value of a node label: 63 characters at most, "-w50" included. a.b-c.io and a-b.c.io are
+  # one text once dots are dashes, so the name ends with a digest of the domain. What exists keeps the name that it was made with.
+  name = "${trimsuffix(substr("catalyst-${replace(var.sovereign_fqdn, ".", "-")}", 0, 50), "-")}-${substr(sha256(var.sovereign_fqdn), 0, 8)}"
 
   # Label values end at 63 characters, a domain does not.
   labels = {
@@ -74,6 +74,10 @@ resource "hcloud_network" "main" {
   name     = "${local.name}-net"
   ip_range = "10.0.0.0/16"
   labels   = local.labels
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "hcloud_network_subnet" "main" {
@@ -112,6 +116,10 @@ resource "hcloud_firewall" "main" {
       source_ips = rule.value
     }
   }
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "hcloud_ssh_key" "main" {
@@ -121,6 +129,10 @@ resource "hcloud_ssh_key" "main" {
   name       = local.name
   public_key = trimspace(var.ssh_public_key)
   labels     = local.labels
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 # --- load balancer ---------------------------------------------------------------------------------------------------
@@ -133,6 +145,10 @@ resource "hcloud_load_balancer" "main" {
 
   algorithm {
     type = "round_robin"
+  }
+
+  lifecycle {
+    ignore_changes = [name]
   }
 }
 
@@ -182,6 +198,10 @@ resource "hcloud_placement_group" "control_plane" {
   name   = "${local.name}-cp"
   type   = "spread"
   labels = local.labels
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 locals {
@@ -240,16 +260,17 @@ locals {
     load_balancer_ipv4        = hcloud_load_balancer.main.ipv4
   })
 
-  # Servers 2 and 3 join the first; they get no bearer, since it is good for one call.
-  join_user_data = [for i in range(1, local.control_plane_count) : templatefile("${path.module}/cloudinit-control-plane-join.tftpl", {
+  # Servers 2 and 3 join the first; they get no bearer, since it is good for one call. The first one joins as well, the second,
+  # when it is made while the cluster exists: it never begins another.
+  join_user_data = [for i in range(local.control_plane_count) : templatefile("${path.module}/cloudinit-control-plane-join.tftpl", {
     base_files                 = local.base_files
     enable_fail2ban            = var.enable_fail2ban
     enable_local_storage       = var.enable_local_storage
     enable_unattended_upgrades = var.enable_unattended_upgrades
-    first_private_ip           = local.first_private_ip
     load_balancer_private_ip   = local.load_balancer_private_ip
     sovereign_fqdn             = var.sovereign_fqdn
 
+    join_private_ip    = cidrhost(local.subnet_range, i == 0 ? 3 : 2)
     k3s_agent_token    = sensitive(terraform_data.k3s_agent_token.output)
     k3s_token          = sensitive(terraform_data.k3s_token.output)
     load_balancer_ipv4 = hcloud_load_balancer.main.ipv4
@@ -259,7 +280,10 @@ locals {
   # Hetzner takes 32,768 bytes, and a server made with more fails in mid-apply. cloud-init unpacks what is packed; people
   # cannot read that in the console, so it is the exception. 43,688 characters of base64 are 32,766 bytes.
   control_plane_user_data = [
-    for text in concat([local.first_user_data], local.join_user_data) :
+    for text in concat(
+      [var.cluster_exists ? local.join_user_data[0] : local.first_user_data],
+      slice(local.join_user_data, 1, local.control_plane_count),
+    ) :
     length(base64encode(text)) <= 43688 ? text : base64gzip(text)
   ]
 
@@ -295,7 +319,7 @@ resource "hcloud_server" "control_plane" {
 
   lifecycle {
     # They matter at first boot only, yet a change of any would replace a live server.
-    ignore_changes = [user_data, ssh_keys, image]
+    ignore_changes = [name, user_data, ssh_keys, image]
   }
 
   # The server is attached while it is made; without the subnet that fails.
@@ -320,7 +344,7 @@ resource "hcloud_server" "worker" {
   }
 
   lifecycle {
-    ignore_changes = [user_data, ssh_keys, image]
+    ignore_changes = [name, user_data, ssh_keys, image]
   }
 
   depends_on = [hcloud_network_subnet.main, hcloud_server.control_plane]

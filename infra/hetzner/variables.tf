@@ -130,6 +130,13 @@ variable "ha_enabled" {
   description = "Three control-plane servers instead of one."
 }
 
+variable "cluster_exists" {
+  type        = bool
+  default     = false
+  nullable    = false
+  description = "Whether the cluster is there already: a control-plane server that is made then joins it, and none begins another."
+}
+
 variable "regions" {
   type = list(object({
     provider         = string
@@ -163,8 +170,11 @@ variable "ssh_public_key" {
       can(regex("^ecdsa-sha2-nistp384 AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABh[A-Za-z0-9+/]{130}==( [^\\p{Cc}]*)?$", trimspace(var.ssh_public_key))),
       can(regex("^ecdsa-sha2-nistp521 AAAAE2VjZHNhLXNoYTItbmlzdHA1MjEAAAAIbmlzdHA1MjEAAACF[A-Za-z0-9+/]{178}==( [^\\p{Cc}]*)?$", trimspace(var.ssh_public_key))),
       can(regex("^ssh-rsa AAAAB3NzaC1yc2EAAAA[A-Za-z0-9+/]{300,}={0,2}( [^\\p{Cc}]*)?$", trimspace(var.ssh_public_key))),
+      # Keys of FIDO security keys, whose blob ends with the name of an application (PROTOCOL.u2f of OpenSSH).
+      can(regex("^sk-ssh-ed25519@openssh\\.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAI[A-Za-z0-9+/]{43}AAAA[A-Za-z0-9+/]{2,400}={0,2}( [^\\p{Cc}]*)?$", trimspace(var.ssh_public_key))),
+      can(regex("^sk-ecdsa-sha2-nistp256@openssh\\.com AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb20AAAAIbmlzdHAyNTYAAABBB[A-Za-z0-9+/]{86}AAA[A-Za-z0-9+/]{3,400}={0,2}( [^\\p{Cc}]*)?$", trimspace(var.ssh_public_key))),
     ])
-    error_message = "ssh_public_key must be one complete OpenSSH public key: ssh-ed25519, ssh-rsa (2048 bits or more), or ecdsa-sha2-nistp256, -nistp384, -nistp521."
+    error_message = "ssh_public_key must be one complete OpenSSH public key: ssh-ed25519, ssh-rsa (2048 bits or more), ecdsa-sha2-nistp256, -nistp384, -nistp521, or of a FIDO security key sk-ssh-ed25519@openssh.com, sk-ecdsa-sha2-nistp256@openssh.com."
   }
 }
 
@@ -448,8 +458,9 @@ variable "flux_version" {
   description = "Flux release. Must be the one that the repository's bp-flux chart carries."
 
   validation {
-    condition     = var.flux_version == "" || length(var.flux_version) <= 32 && can(regex("^v2\\.[0-9]+\\.[0-9]+$", var.flux_version))
-    error_message = "flux_version must look like v2.4.0."
+    # HelmReleases are followed by their API v2, which came with Flux 2.3.
+    condition     = var.flux_version == "" || length(var.flux_version) <= 32 && can(regex("^v2\\.([3-9]|[1-9][0-9]+)\\.[0-9]+$", var.flux_version))
+    error_message = "flux_version must look like v2.4.0 and be v2.3.0 or later."
   }
 }
 

@@ -31,6 +31,10 @@ resource "openstack_lb_loadbalancer_v2" "main" {
   vip_address           = local.load_balancer_private_ip
   loadbalancer_provider = var.load_balancer_provider != "" ? var.load_balancer_provider : null
   tags                  = local.tags
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 # ovn takes no list of networks and needs none: the servers' security group sees the client itself.
@@ -45,6 +49,10 @@ resource "openstack_lb_listener_v2" "main" {
   timeout_client_data = each.value.idle_ms
   timeout_member_data = each.value.idle_ms
   tags                = local.tags
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "openstack_lb_pool_v2" "main" {
@@ -55,6 +63,10 @@ resource "openstack_lb_pool_v2" "main" {
   protocol    = "TCP"
   lb_method   = local.ovn ? "SOURCE_IP_PORT" : "ROUND_ROBIN"
   tags        = local.tags
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 # A server that went down gets no more connections.
@@ -67,6 +79,10 @@ resource "openstack_lb_monitor_v2" "main" {
   delay       = 10
   timeout     = 5
   max_retries = 3
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "openstack_lb_members_v2" "main" {
@@ -77,7 +93,8 @@ resource "openstack_lb_members_v2" "main" {
   dynamic "member" {
     for_each = range(each.key == "ssh" ? 1 : local.control_plane_count)
     content {
-      name          = "${local.name}-cp${member.value + 1}"
+      # That of its port, which keeps the name that it was made with.
+      name          = openstack_networking_port_v2.control_plane[member.value].name
       address       = cidrhost(local.subnet_range, member.value + 2)
       protocol_port = each.value.member_port
       subnet_id     = openstack_networking_subnet_v2.main.id

@@ -26,9 +26,9 @@ locals {
   first_private_ip         = cidrhost(local.subnet_range, 2)
   load_balancer_private_ip = local.octavia ? cidrhost(local.subnet_range, 254) : local.first_private_ip
 
-  # Server names become host names and the value of a node label: 63 characters at most, "-w50" included.
-  plain_name = "catalyst-${replace(var.sovereign_fqdn, ".", "-")}"
-  name       = length(local.plain_name) <= 59 ? local.plain_name : "${substr(local.plain_name, 0, 50)}-${substr(sha256(var.sovereign_fqdn), 0, 8)}"
+  # Server names become host names and the value of a node label: 63 characters at most, "-w50" included. a.b-c.io and a-b.c.io are
+  # one text once dots are dashes, so the name ends with a digest of the domain. What exists keeps the name that it was made with.
+  name = "${trimsuffix(substr("catalyst-${replace(var.sovereign_fqdn, ".", "-")}", 0, 50), "-")}-${substr(sha256(var.sovereign_fqdn), 0, 8)}"
 
   # Neutron's tags end at 60 characters and have no comma; Nova's metadata keys have no slash.
   labels = {
@@ -131,16 +131,17 @@ locals {
     load_balancer_ipv4        = openstack_networking_floatingip_v2.main.address
   })
 
-  # Servers 2 and 3 join the first; they get no bearer, since it is good for one call.
-  join_user_data = [for i in range(1, local.control_plane_count) : templatefile("${path.module}/cloudinit-control-plane-join.tftpl", {
+  # Servers 2 and 3 join the first; they get no bearer, since it is good for one call. The first one joins as well, the second,
+  # when it is made while the cluster exists: it never begins another.
+  join_user_data = [for i in range(local.control_plane_count) : templatefile("${path.module}/cloudinit-control-plane-join.tftpl", {
     base_files                 = local.base_files
     enable_fail2ban            = var.enable_fail2ban
     enable_local_storage       = var.enable_local_storage
     enable_unattended_upgrades = var.enable_unattended_upgrades
-    first_private_ip           = local.first_private_ip
     load_balancer_private_ip   = local.load_balancer_private_ip
     sovereign_fqdn             = var.sovereign_fqdn
 
+    join_private_ip    = cidrhost(local.subnet_range, i == 0 ? 3 : 2)
     k3s_agent_token    = sensitive(terraform_data.k3s_agent_token.output)
     k3s_token          = sensitive(terraform_data.k3s_token.output)
     load_balancer_ipv4 = openstack_networking_floatingip_v2.main.address
@@ -150,7 +151,10 @@ locals {
   # Nova takes 65,535 characters of base64, and a server made with more fails in mid-apply. cloud-init unpacks what is
   # packed; people cannot read that, so it is the exception.
   control_plane_user_data = [
-    for text in concat([local.first_user_data], local.join_user_data) :
+    for text in concat(
+      [var.cluster_exists ? local.join_user_data[0] : local.first_user_data],
+      slice(local.join_user_data, 1, local.control_plane_count),
+    ) :
     length(base64encode(text)) <= 65535 ? text : base64gzip(text)
   ]
 
@@ -186,6 +190,10 @@ data "openstack_compute_flavor_v2" "worker" {
 resource "openstack_compute_keypair_v2" "main" {
   name       = local.name
   public_key = trimspace(var.ssh_public_key)
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "openstack_compute_servergroup_v2" "control_plane" {
@@ -194,7 +202,7 @@ resource "openstack_compute_servergroup_v2" "control_plane" {
 
   lifecycle {
     # Another policy is another group, which a living server cannot enter.
-    ignore_changes = [policies]
+    ignore_changes = [name, policies]
   }
 }
 
@@ -212,6 +220,10 @@ resource "openstack_networking_port_v2" "control_plane" {
     subnet_id  = openstack_networking_subnet_v2.main.id
     ip_address = cidrhost(local.subnet_range, count.index + 2)
   }
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "openstack_networking_port_v2" "worker" {
@@ -226,6 +238,10 @@ resource "openstack_networking_port_v2" "worker" {
   fixed_ip {
     subnet_id  = openstack_networking_subnet_v2.main.id
     ip_address = cidrhost(local.subnet_range, count.index + 10)
+  }
+
+  lifecycle {
+    ignore_changes = [name]
   }
 }
 
@@ -263,7 +279,7 @@ resource "openstack_compute_instance_v2" "control_plane" {
 
   lifecycle {
     # They matter at first boot only, yet a change of any would replace or rebuild a live server.
-    ignore_changes = [user_data, key_pair, image_id, block_device, scheduler_hints, availability_zone]
+    ignore_changes = [name, user_data, key_pair, image_id, block_device, scheduler_hints, availability_zone]
   }
 
   # At first boot it downloads, and the way out is the router's.
@@ -298,7 +314,7 @@ resource "openstack_compute_instance_v2" "worker" {
   }
 
   lifecycle {
-    ignore_changes = [user_data, key_pair, image_id, block_device, availability_zone]
+    ignore_changes = [name, user_data, key_pair, image_id, block_device, availability_zone]
   }
 
   depends_on = [openstack_networking_router_interface_v2.main, openstack_compute_instance_v2.control_plane]

@@ -9,6 +9,10 @@ resource "openstack_networking_network_v2" "main" {
   name           = "${local.name}-net"
   admin_state_up = true
   tags           = local.tags
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "openstack_networking_subnet_v2" "main" {
@@ -25,12 +29,20 @@ resource "openstack_networking_subnet_v2" "main" {
     start = cidrhost(local.subnet_range, 100)
     end   = cidrhost(local.subnet_range, 250)
   }
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "openstack_networking_router_v2" "main" {
   name                = "${local.name}-router"
   external_network_id = data.openstack_networking_network_v2.external.id
   tags                = local.tags
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "openstack_networking_router_interface_v2" "main" {
@@ -78,6 +90,10 @@ resource "openstack_networking_secgroup_v2" "main" {
   name        = "${local.name}-sg"
   description = "Catalyst: ${local.name}"
   tags        = local.tags
+
+  lifecycle {
+    ignore_changes = [name, description]
+  }
 }
 
 # Kubelet, etcd and Cilium's tunnel, open to the cluster's own servers and to nobody else.

@@ -29,5 +29,5 @@ output "gitops_repo_url" {
 
 output "resource_name" {
   description = "How the name of everything that this module made begins, also of what a broken run left outside the state."
-  value       = local.name
+  value       = trimsuffix(openstack_networking_network_v2.main.name, "-net")
 }

@@ -216,6 +216,13 @@ variable "ha_enabled" {
   description = "Three control-plane servers instead of one."
 }
 
+variable "cluster_exists" {
+  type        = bool
+  default     = false
+  nullable    = false
+  description = "Whether the cluster is there already: a control-plane server that is made then joins it, and none begins another."
+}
+
 # --- way in -----------------------------------------------------------------------------------------------------------
 
 variable "load_balancer" {
@@ -264,7 +271,7 @@ variable "ssh_public_key" {
       can(regex("^ecdsa-sha2-nistp521 AAAAE2VjZHNhLXNoYTItbmlzdHA1MjEAAAAIbmlzdHA1MjEAAACF[A-Za-z0-9+/]{178}==( [^\\p{Cc}]*)?$", trimspace(var.ssh_public_key))),
       can(regex("^ssh-rsa AAAAB3NzaC1yc2EAAAA[A-Za-z0-9+/]{300,}={0,2}( [^\\p{Cc}]*)?$", trimspace(var.ssh_public_key))),
     ])
-    error_message = "ssh_public_key must be one complete OpenSSH public key: ssh-ed25519, ssh-rsa (2048 bits or more), or ecdsa-sha2-nistp256, -nistp384, -nistp521."
+    error_message = "ssh_public_key must be one complete OpenSSH public key: ssh-ed25519, ssh-rsa (2048 bits or more), or ecdsa-sha2-nistp256, -nistp384, -nistp521. Keys of FIDO security keys (sk-...) are refused by most clouds."
   }
 }
 
@@ -494,8 +501,9 @@ variable "flux_version" {
   description = "Flux release. Must be the one that the repository's bp-flux chart carries."
 
   validation {
-    condition     = var.flux_version == "" || length(var.flux_version) <= 32 && can(regex("^v2\\.[0-9]+\\.[0-9]+$", var.flux_version))
-    error_message = "flux_version must look like v2.4.0."
+    # HelmReleases are followed by their API v2, which came with Flux 2.3.
+    condition     = var.flux_version == "" || length(var.flux_version) <= 32 && can(regex("^v2\\.([3-9]|[1-9][0-9]+)\\.[0-9]+$", var.flux_version))
+    error_message = "flux_version must look like v2.4.0 and be v2.3.0 or later."
   }
 }
 

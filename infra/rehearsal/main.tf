@@ -2,11 +2,12 @@
 # The user data of each node is real; whoever plays the node takes it from the sensitive output `user_data`.
 
 locals {
-  name                = "catalyst-${replace(var.sovereign_fqdn, ".", "-")}"
+  name                = "${trimsuffix(substr("catalyst-${replace(var.sovereign_fqdn, ".", "-")}", 0, 50), "-")}-${substr(sha256(var.sovereign_fqdn), 0, 8)}"
   control_plane_count = var.ha_enabled ? 3 : 1
   control_plane_ip    = "127.0.0.1"
   load_balancer_ip    = terraform_data.load_balancer.output.ipv4
   first_server_url    = "https://10.0.1.2:6443"
+  second_server_url   = "https://10.0.1.3:6443"
   k3s_token           = sensitive(terraform_data.k3s_token.output)
   ghcr_auth_b64       = base64encode("openova-bot:${var.ghcr_pull_token}")
 
@@ -78,7 +79,7 @@ resource "terraform_data" "control_plane" {
     network      = terraform_data.network.id
     private_ip   = "10.0.1.${count.index + 2}"
     labels       = merge(local.labels, { "catalyst.openova.io/role" = "control-plane" })
-    user_data = count.index == 0 ? templatefile("${path.module}/cloudinit-control-plane.tftpl", {
+    user_data = count.index == 0 && !var.cluster_exists ? templatefile("${path.module}/cloudinit-control-plane.tftpl", {
       sovereign_fqdn          = var.sovereign_fqdn
       org_name                = var.org_name
       org_email               = var.org_email
@@ -97,9 +98,10 @@ resource "terraform_data" "control_plane" {
       kubeconfig_bearer_token = var.kubeconfig_bearer_token
       load_balancer_ipv4      = local.load_balancer_ip
       }) : templatefile("${path.module}/cloudinit-control-plane-join.tftpl", {
-      sovereign_fqdn   = var.sovereign_fqdn
-      first_server_url = local.first_server_url
-      k3s_token        = local.k3s_token
+      sovereign_fqdn = var.sovereign_fqdn
+      # The first server joins as well when it is made while the cluster exists.
+      server_url = count.index == 0 ? local.second_server_url : local.first_server_url
+      k3s_token  = local.k3s_token
     })
   }
   lifecycle {

@@ -63,6 +63,12 @@ variable "ha_enabled" {
   default     = false
 }
 
+variable "cluster_exists" {
+  description = "Whether the cluster is there already: a server that is made then joins it, and none begins another."
+  type        = bool
+  default     = false
+}
+
 variable "api_port" {
   description = "Port at which the load balancer, this machine, answers for the cluster's API."
   type        = number

@@ -26,6 +26,22 @@ pub fn rebuilt(bytes: &[u8]) -> Vec<u8> {
     [bytes, &[0, 3, 1, b'x', 0]].concat()
 }
 
+/// The same component with one text replaced by another of the same length, wherever it stands.
+///
+/// # Panics
+/// When it does not stand there.
+pub fn edited(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let places: Vec<usize> =
+        bytes.windows(from.len()).enumerate().filter(|(_, seen)| *seen == from.as_bytes()).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "{from} does not stand in the component");
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
 /// A component of some megabytes that keeps a compiler busy for minutes: functions of hundreds of thousands of blocks, in each
 /// of which values meet.
 pub fn compile_bomb() -> Vec<u8> {

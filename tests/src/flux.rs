@@ -183,6 +183,18 @@ impl Cluster {
         self.set_status(&api, name, json!({"observedGeneration": observed, "conditions": conditions})).await
     }
 
+    /// The Kustomizations and HelmReleases.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn makers(&self) -> anyhow::Result<Vec<DynamicObject>> {
+        let mut all = Vec::new();
+        for kind in [KUSTOMIZE, HELM] {
+            all.extend(self.objects(kind).list(&Default::default()).await?.items);
+        }
+        Ok(all)
+    }
+
     fn objects(&self, kind: (&str, &str, &str, &str)) -> Api<DynamicObject> {
         Api::namespaced_with(self.client(), NAMESPACE, &resource(kind))
     }

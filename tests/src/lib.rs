@@ -3,10 +3,12 @@
 
 pub mod api;
 pub mod boot_faults;
+pub mod cloud_controller;
 pub mod components;
 pub mod double;
 pub mod downloads;
 pub mod flux;
+pub mod full_disk;
 pub mod fuzz;
 pub mod hetzner;
 pub mod host;

@@ -1,5 +1,5 @@
-//! A double of the pool-domain manager with its real rules: names are reserved, committed and released, and the words of the
-//! contract (API.md 6.2) are said. A test can put faults before it.
+//! A double of the pool-domain manager with its real rules: names are reserved, committed and released, and its own words are
+//! said. A test can put faults before it.
 
 use crate::double::{Double, Reply, Seen};
 use serde_json::{Value, json};

@@ -208,6 +208,14 @@ impl Work {
         self.json(&["plan", "-json", "-input=false", "-out=plan.bin"])
     }
 
+    /// The same, and these resource instances are replaced, whatever else is planned.
+    pub fn plan_replacing(&self, addresses: &[&str]) -> Said {
+        let replace: Vec<String> = addresses.iter().map(|address| format!("-replace={address}")).collect();
+        let mut args = vec!["plan", "-json", "-input=false", "-out=plan.bin"];
+        args.extend(replace.iter().map(String::as_str));
+        self.json(&args)
+    }
+
     /// `apply` of the file.
     pub fn apply(&self) -> Said {
         self.json(&["apply", "-json", "-input=false", "plan.bin"])

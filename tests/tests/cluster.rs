@@ -14,6 +14,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+#[path = "cluster/cleanup.rs"]
+mod cleanup;
 #[path = "cluster/faults.rs"]
 mod faults;
 

@@ -2,7 +2,7 @@
 //! where grants are shown.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use catalyst_tests::components::rebuilt;
+use catalyst_tests::components::{edited, rebuilt};
 use catalyst_tests::host::{Host, built, hostile_guests, wait_for};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -125,6 +125,52 @@ fn a_plugin_that_was_patched_to_leak_is_refused_until_it_is_granted_and_the_gran
 }
 
 #[test]
+fn what_holds_without_grants_is_in_the_audit_log_and_a_list_without_its_last_grant_gives_nothing() {
+    let (plugins, elsewhere) = (folder(), tempfile::tempdir().unwrap());
+    let audit = elsewhere.path().join("audit.jsonl");
+    let start = || {
+        let _ = std::fs::remove_file(&audit);
+        Host::start(&[
+            ("CATALYST_PLUGINS_DIR", plugins.path().to_str().unwrap()),
+            ("CATALYST_AUDIT_LOG", audit.to_str().unwrap()),
+        ])
+    };
+    let bases = |expect: &str| {
+        wait_for("a line for each plugin", SOON, || {
+            let text = std::fs::read_to_string(&audit).unwrap_or_default();
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let told: Vec<Value> = lines.filter(|line| line["action"] == "grants").collect();
+            let of = |file: &str| told.iter().find(|line| line["file"] == file).map(|line| line["basis"].clone());
+            let both = [of("rehearsal.wasm"), of("hostile.wasm")];
+            both.iter().all(|basis| *basis == Some(json!(expect))).then_some(told)
+        })
+    };
+    let mut host = start();
+    let declared = bases("declared");
+    let rehearsal = declared.iter().find(|line| line["file"] == "rehearsal.wasm").unwrap();
+    assert_eq!(rehearsal["granted"], json!(["secret ghcr-pull-token"]), "what it may do is named: {rehearsal}");
+    host.down();
+
+    // A list from before grants.
+    let pins = [pin(plugins.path(), "rehearsal.wasm"), pin(plugins.path(), "hostile.wasm")].concat();
+    put(plugins.path(), "plugins.lock", pins.as_bytes());
+    let mut host = start();
+    bases("before-grants");
+    host.down();
+
+    // The last grant was taken out while no host ran: the line for others keeps the list one with grants.
+    let held_to = |lock: &str| {
+        put(plugins.path(), "plugins.lock", lock.as_bytes());
+        let (_, shown) = plugin(&["inspect", plugins.path().join("rehearsal.wasm").to_str().unwrap(), "--json"]);
+        serde_json::from_str::<Value>(&shown).unwrap()["grants"].clone()
+    };
+    let closed = held_to(&format!("{pins}grant * nothing\n"));
+    let lacks = json!(["grant rehearsal.wasm secret ghcr-pull-token"]);
+    assert_eq!((&closed["basis"], &closed["granted"], &closed["lacks"]), (&json!("granted"), &json!([]), &lacks));
+    assert_eq!(held_to(&pins)["basis"], "before-grants", "without it everything that is declared holds");
+}
+
+#[test]
 fn a_version_that_wants_more_waits_for_its_grant_while_the_one_before_serves() {
     let plugins = folder();
     lock(plugins.path(), &HONEST);
@@ -145,19 +191,6 @@ fn a_version_that_wants_more_waits_for_its_grant_while_the_one_before_serves() {
     wait_for("the new version", SOON, || (details(&host, "hostile")["digest"] != before).then_some(()));
     assert_eq!(failure(&host, "hostile.wasm"), None);
     host.down();
-}
-
-/// The same component with one text replaced by another of the same length.
-fn edited(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let mut bytes = bytes.to_vec();
-    let places: Vec<usize> =
-        bytes.windows(from.len()).enumerate().filter(|(_, seen)| *seen == from.as_bytes()).map(|(at, _)| at).collect();
-    assert!(!places.is_empty(), "{from} does not stand in the component");
-    for at in places {
-        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
-    }
-    bytes
 }
 
 #[test]
@@ -219,6 +252,7 @@ fn the_command_writes_what_a_host_takes_and_inspect_shows_it() {
     let (good, said) = plugin(&["grant", "--write", &all[0], &all[1], &all[2]]);
     assert!(good, "{said}");
     let lock = std::fs::read_to_string(file("plugins.lock")).unwrap();
+    assert!(lock.contains("grant * nothing\n"), "{lock}");
     let address =
         "grant openstack.wasm argument terraform-provider-openstack/openstack auth_url address:openstackAuthUrl\n";
     assert!(lock.contains(address) && lock.contains("grant rehearsal.wasm secret ghcr-pull-token\n"), "{lock}");

@@ -214,6 +214,22 @@ fn the_variables_are_one_list() {
     assert!(unread.is_empty(), "listed but not read: {unread:?}");
 }
 
+#[test]
+fn the_log_that_a_silent_node_is_said_to_have_is_the_one_that_both_clouds_write() {
+    let words = read("host/domain/src/transition.rs");
+    let is_of_a_path = |c: char| c.is_ascii_alphanumeric() || "/.-".contains(c);
+    let named: BTreeSet<&str> =
+        words.split(|c| !is_of_a_path(c)).filter(|word| word.starts_with("/var/log/catalyst")).collect();
+    assert_eq!(named.len(), 1, "{named:?}");
+    for (cloud, log) in ["hetzner", "openstack"].into_iter().flat_map(|cloud| named.iter().map(move |log| (cloud, log)))
+    {
+        assert!(
+            read(&format!("infra/{cloud}/cloudinit-base.tftpl")).contains(log),
+            "no server of {cloud} writes {log}"
+        );
+    }
+}
+
 /// Names of all functions, tests among them.
 fn functions() -> BTreeSet<String> {
     let texts = ["host", "plugins", "tests"].into_iter().flat_map(sources);

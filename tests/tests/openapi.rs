@@ -113,7 +113,7 @@ fn whatever_is_sent_gets_an_answer_that_the_document_names() {
     deployments.push(id.clone());
 
     let scene = json!({"deployments": deployments, "accepting": accepting, "create": create("x.example"),
-        "pool": "pool.example", "rendered": id, "kubeconfig": serde_json::from_str::<Value>(KUBECONFIG).unwrap()});
+        "pool": "pool.example", "rendered": id, "kubeconfig": KUBECONFIG});
     let begun = Instant::now();
     let bearer = ["-H".to_owned(), format!("Authorization: Bearer {BEARER}")];
     let (passed, said) = check(&host, &scene, 40, &bearer);
@@ -150,7 +150,7 @@ fn h1_whatever_is_sent_by_whom_gets_an_answer_that_the_document_names() {
     let shown = ["admin", "admin", "admin", "admin", "admin", "read", "create", "wrong", ""];
     let scene = json!({"deployments": deployments, "accepting": accepting, "create": create("x.example"),
         "pool": "pool.example", "rendered": deployments[0], "bearer": BEARER, "tokens": shown,
-        "kubeconfig": serde_json::from_str::<Value>(KUBECONFIG).unwrap()});
+        "kubeconfig": KUBECONFIG});
     let (passed, said) = check(&host, &scene, 20, &[]);
     assert!(passed, "{said}");
     let met = met(&host.trace());

@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use catalyst_tests::host::{Host, hostile_guests, wait_for};
-use catalyst_tests::world::{Gates, LIMIT, PULL_TOKEN, TOKEN, World};
+use catalyst_tests::world::{Gates, LIMIT, PULL_TOKEN, TOKEN, World, tofu_into};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 fn request(fqdn: &str) -> Value {
@@ -112,6 +114,68 @@ fn a_budget_that_is_spent_is_the_reason_that_is_named() {
     let state = host.api.get(&format!("/api/v1/deployments/{id}")).json();
     let error = state["error"].as_str().unwrap();
     assert!(error.starts_with("tofu apply: ") && error.contains("2 s"), "{error}");
+}
+
+/// The real OpenTofu behind a script that fails `init` with the diagnostic in the file `said`, where there is one, and else kills itself
+/// in `plan`.
+fn tofu_that_fails(folder: &Path) -> PathBuf {
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = init ] && [ -e '{folder}/said' ] && {{ cat '{folder}/said'; exit 1; }}\n[ \"$1\" = plan ] && kill -9 $$\n\
+         exec '{tofu}' \"$@\"\n",
+        folder = folder.display(),
+        tofu = tofu_into(folder).display()
+    );
+    let path = folder.join("tofu");
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// The error of a deployment that fails with this detail of an installation that did not work.
+fn failed_with(host: &Host, said: &Path, fqdn: &str, detail: Option<&str>) -> String {
+    let _ = std::fs::remove_file(said);
+    if let Some(detail) = detail {
+        let summary = "Failed to install provider";
+        let diagnostic = json!({"severity": "error", "summary": summary, "detail": detail});
+        let line = json!({"@level": "error", "@message": format!("Error: {summary}"), "type": "diagnostic",
+                          "diagnostic": diagnostic});
+        std::fs::write(said, format!("{line}\n")).unwrap();
+    }
+    let id = host.api.post("/api/v1/deployments", &request(fqdn).to_string()).json()["id"].clone();
+    let id = id.as_str().unwrap();
+    wait_for("the failure", LIMIT, || (status(host, id) == "failed").then_some(()));
+    let state = host.api.get(&format!("/api/v1/deployments/{id}")).json();
+    state["error"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn t16_a_fault_of_this_host_is_told_as_its_own_with_what_to_do_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tofu, said) = (tofu_that_fails(folder.path()), folder.path().join("said"));
+    let host = Host::start(&[("CATALYST_TOFU_BIN", tofu.to_str().unwrap())]);
+    for (name, detail, happened, remedy) in [
+        ("disk", "write /tmp/x: no space left on device", "A disk of this host is full", "CATALYST_TOFU_WORKDIR"),
+        (
+            "names",
+            "dial tcp: lookup a.test on 192.0.2.1:53: server misbehaving",
+            "name resolution of this host",
+            "resolv.conf",
+        ),
+        ("proxy", "proxyconnect tcp: dial tcp 192.0.2.9:3128: i/o timeout", "The proxy of this host", "NO_PROXY"),
+        ("trust", "x509: certificate signed by unknown authority", "This host does not trust", "SSL_CERT_FILE"),
+        (
+            "registry",
+            "could not connect to a.test: 503",
+            "could not install OpenTofu's providers",
+            "CATALYST_PROVIDER_MIRROR",
+        ),
+    ] {
+        let error = failed_with(&host, &said, &format!("{name}.example"), Some(detail));
+        assert!(error.starts_with("tofu init: ") && error.contains(happened) && error.contains(remedy), "{error}");
+        assert!(error.contains("Failed to install provider") && error.contains(detail), "{error}");
+    }
+    let error = failed_with(&host, &said, "memory.example", None);
+    assert!(error.contains("killed by signal 9") && error.contains("because memory ran out"), "{error}");
 }
 
 /// The cloud is paid for once OpenTofu is through; that others make its plugin fail meanwhile must not lose it.

@@ -15,7 +15,7 @@ pub enum Level {
     Error,
 }
 
-/// One log entry, in the shape of the wire (API.md 1.8). Its number is its place in the log and stands outside.
+/// One log entry, as it is sent. Its number is its place in the log and stands outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Entry {
     /// RFC 3339, UTC, whole seconds.
@@ -60,7 +60,12 @@ impl Entry {
     }
 }
 
-/// RFC 3339 in UTC with whole seconds, the form of every time on the wire.
+/// The same time without its fraction of a second, as it goes out where it is no text of its own.
+pub fn whole_second(at: jiff::Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// RFC 3339 in UTC with whole seconds, the form of every time on the wire and in the audit log.
 pub fn seconds(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

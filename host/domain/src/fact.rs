@@ -1,9 +1,11 @@
 //! Things that happened to a deployment. A fact is never a wish: whoever reports it has seen it.
 
+use crate::bearer::{Replacement, SeenServer, StaleServer};
 use crate::dns::{DnsFact, PoolReservation};
 use crate::provider::Endpoints;
 use crate::read_token::ReadToken;
 use crate::record::Child;
+use crate::{LeftResource, RemainingResource};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -21,14 +23,39 @@ pub enum Fact {
     },
     /// A command of OpenTofu was started, under this supervisor.
     ChildStarted(Child),
+    /// A plan was looked at, and what it makes of the servers is about to be applied.
+    PlanJudged {
+        /// Whether it makes a server with the bearer of the record.
+        gives_bearer: bool,
+        /// What it makes of the server that held the bearer, where that one does not stay.
+        replacement: Option<Replacement>,
+        /// Servers that cannot stay beside what it makes.
+        stale: Vec<StaleServer>,
+    },
     /// The plan is made and OpenTofu begins to apply.
     ApplyBegan,
+    /// OpenTofu's state was looked at while no run was going.
+    ServersSeen {
+        /// Address of the server that holds the bearer.
+        first: String,
+        /// The servers in it.
+        servers: Vec<SeenServer>,
+    },
+    /// The server that replaces the first one called with its bearer.
+    CalledWithNewBearer,
     /// Outputs were read and make sense.
     Applied(Endpoints),
     /// OpenTofu failed, outputs were missing, or the budget was spent.
     Phase0Failed {
         /// `tofu <step>: <diagnosis in words>`.
         error: String,
+    },
+    /// The run was ended before it applied anything: the cluster's data would have been lost, and nobody had agreed to that.
+    DataLossRefused {
+        /// `tofu plan: <what would be lost, and how to agree to that>`.
+        error: String,
+        /// What would be lost.
+        why: String,
     },
     /// A kubeconfig was written to disk under the right bearer.
     KubeconfigReceived {
@@ -62,15 +89,21 @@ pub enum Fact {
     },
     /// A person asked for Phase 0 once more.
     Phase0Retried {
-        /// Hash of a new bearer, where the old one was lost and no server can hold it.
-        new_bearer_hash: Option<String>,
+        /// Why a deployment that is ready may be applied again, too.
+        repair: Option<Repair>,
+        /// Whether they accept that the cluster's data is lost.
+        data_loss_accepted: bool,
         /// The pool name, where it was reserved anew.
         reservation: Option<PoolReservation>,
     },
     /// A person asked for Phase 1 once more.
     Phase1Retried,
-    /// A person asked to remove everything.
+    /// A person asked to remove everything but the volumes that the cluster made by itself.
     DestroyRequested,
+    /// A person asked to remove everything, and agreed that the volumes that the cluster made are deleted.
+    DestroyWithVolumesRequested,
+    /// A destroy looked in the cluster or in the cloud for what it does not remove; it takes the place of what was recorded.
+    RemainingSeen(Vec<RemainingResource>),
     /// Nothing is left.
     DestroyFinished,
     /// Something could not be removed.
@@ -83,6 +116,8 @@ pub enum Fact {
         /// What that means, in words.
         error: String,
     },
+    /// What a run that failed or was interrupted left in the cloud, as far as it is known; it takes the place of what was recorded.
+    LeftBehind(Vec<LeftResource>),
     /// The process began anew and the cluster was never watched to the end.
     WatchResumed,
     /// Something about the pool name.
@@ -91,6 +126,15 @@ pub enum Fact {
     ReadTokenGiven(ReadToken),
     /// All such tokens were ended.
     ReadTokensEnded,
+}
+
+/// What makes it right to apply a deployment again that is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// OpenTofu's state shows a server that is damaged or missing.
+    ServerMissing,
+    /// A person accepts that the cluster is made anew.
+    DataLossAccepted,
 }
 
 /// How a watch ended. `ready` needs evidence; everything else is a failure with a reason.

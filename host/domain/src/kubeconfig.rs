@@ -121,11 +121,20 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// Compares a bearer with the record's hash in constant time.
+/// Which server a bearer was given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BearerOf {
+    /// The first server, as the record knows it.
+    FirstServer,
+    /// The one that takes its place in the run that goes on, or in the last one.
+    Replacement,
+}
+
+/// Compares a bearer with the record's hashes in constant time.
 ///
 /// # Errors
 /// [`BearerFault`].
-pub fn authorise(record: &Record, bearer: &str) -> Result<(), BearerFault> {
+pub fn authorise(record: &Record, bearer: &str) -> Result<BearerOf, BearerFault> {
     if record.is_leaving() {
         return Err(BearerFault::Removed(record.status));
     }
@@ -133,8 +142,12 @@ pub fn authorise(record: &Record, bearer: &str) -> Result<(), BearerFault> {
         return Err(BearerFault::NoHash);
     }
     let given = sha256_hex(bearer.as_bytes());
-    if bool::from(given.as_bytes().ct_eq(record.kubeconfig_bearer_hash.as_bytes())) {
-        Ok(())
+    let is = |hash: &str| bool::from(given.as_bytes().ct_eq(hash.as_bytes()));
+    let new = record.replacement.as_ref().and_then(|replacement| replacement.bearer_hash.as_deref());
+    if new.is_some_and(is) {
+        Ok(BearerOf::Replacement)
+    } else if is(&record.kubeconfig_bearer_hash) {
+        Ok(BearerOf::FirstServer)
     } else {
         Err(BearerFault::Invalid)
     }

@@ -1,4 +1,4 @@
-//! Names of the phases, as the wizard and the retry route know them (API.md 1.12 and 3.4).
+//! Names of the phases, as the wizard and the retry route know them.
 
 /// Marker before `tofu init`.
 pub const TOFU_INIT: &str = "tofu-init";

@@ -1,7 +1,12 @@
 //! What a provider plugin says, in the host's own types. The shapes follow `wit/`; the sandbox converts.
 
+mod node;
+mod probe;
 mod setting;
+mod text_or_bytes;
 
+pub use node::{Node, NodeRole};
+pub use probe::{LeftoverQuery, LeftoverSearch, MadeResource, Probe, ProbeResponse, Verdict};
 pub use setting::{ProviderSetting, SettingSource};
 
 use serde::{Deserialize, Serialize};
@@ -189,6 +194,12 @@ pub struct Bundle {
     pub secret_variables: Vec<SecretVariable>,
     /// The variable that gets the deployment id.
     pub deployment_id_variable: Option<String>,
+    /// The variable that says whether the cluster exists already. None of contract 1.0, and in bundles of releases before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_exists_variable: Option<String>,
+    /// Every node that the module makes, the first server first. None of contract 1.0, and in bundles of releases before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Node>,
     /// Sizes of user data.
     pub user_data: Vec<UserDataSize>,
     /// Remarks that become log entries.
@@ -331,63 +342,4 @@ pub struct Estimate {
     pub lines: Vec<CostLine>,
     /// What has no known price.
     pub unknown: Vec<String>,
-}
-
-/// An HTTP request to prove a credential; secrets are placeholders.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    /// Method.
-    pub method: String,
-    /// URL, without secrets.
-    pub url: String,
-    /// Headers.
-    pub headers: Vec<(String, String)>,
-    /// Body.
-    pub body: Option<Vec<u8>>,
-}
-
-/// The answer to a probe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProbeResponse {
-    /// Status code.
-    pub status: u16,
-    /// Body, cut to 64 KiB.
-    pub body: Vec<u8>,
-}
-
-/// What the answers prove.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
-    /// The credential works, as far as it was proven.
-    Accepted(String),
-    /// The cloud refused it.
-    Rejected(String),
-    /// The cloud could not be asked.
-    Unreachable(String),
-}
-
-mod text_or_bytes {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Content<'a> {
-        Text(std::borrow::Cow<'a, str>),
-        Hex { hex: String },
-    }
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Content::Text(text.into()),
-            Err(_) => Content::Hex { hex: hex::encode(bytes) },
-        }
-        .serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        match Content::deserialize(deserializer)? {
-            Content::Text(text) => Ok(text.into_owned().into_bytes()),
-            Content::Hex { hex } => hex::decode(hex).map_err(serde::de::Error::custom),
-        }
-    }
 }

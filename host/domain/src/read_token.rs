@@ -210,6 +210,9 @@ mod tests {
             let refused = given(&mut record, &at("more", later), later).unwrap_err();
             assert_eq!(refused, Refused::ReadTokensTaken { count: MOST, until: after(LASTS) });
         }
+        let until = after(LASTS).saturating_add(SignedDuration::from_nanos(123_456_789)).unwrap();
+        let told = Refused::ReadTokensTaken { count: MOST, until }.to_string();
+        assert!(told.contains(&format!("ends at {};", crate::event::seconds(after(LASTS)))), "{told}");
         assert_eq!(record, before);
         assert!((0..MOST).all(|n| opens(&record, &n.to_string(), later)) && !opens(&record, "more", later));
         // The week of the first is over, and no other's.

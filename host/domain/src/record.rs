@@ -1,13 +1,17 @@
 //! The record of a deployment: small, replaced as a whole on every fact, and the only truth.
 //!
-//! Its keys are those of API.md 2.3, so records of the earlier service are read as they are; further keys are ours.
+//! Its keys are those of the earlier service, so records of that are read as they are; further keys are ours.
 
+mod encoding;
+
+use crate::bearer::{BearerHolder, Replacement, StaleServer};
 use crate::creator::Creator;
 use crate::dns::{PoolDns, PoolReservation};
 use crate::event::Entry;
 use crate::kubeconfig::{BodyFault, Server};
 use crate::read_token::ReadToken;
-use crate::{DeploymentId, Request, Status};
+use crate::{DeploymentId, LeftResource, RemainingResource, Request, Status};
+use encoding::{go_time, is_zero, null_is_empty};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +39,13 @@ pub struct Record {
     /// Why it failed, in plain words; absent otherwise.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,
+    /// What a run that failed or was interrupted left in the cloud. What is in no state stays here until the end of the deployment;
+    /// the rest is known anew with each run. Empty in records of releases before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<LeftResource>,
+    /// How many more there are than those in `left`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_more: u64,
     /// Who created it; absent where callers are not known, and in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<Creator>,
@@ -58,6 +69,30 @@ pub struct Record {
     /// SHA-256 of the bearer's hex text, as hex. Gone with a destroy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kubeconfig_bearer_hash: String,
+    /// Which server holds that bearer; `None` in records of releases before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer_holder: Option<BearerHolder>,
+    /// What the last run makes of that server, until the state shows that it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<Replacement>,
+    /// Servers of a cluster that was given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale_servers: Vec<StaleServer>,
+    /// Whether who asked for this run accepts that the cluster's data is lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data_loss_accepted: bool,
+    /// Whether a destroy began after the last run that came to its end: what it removed was to go.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destroy_begun: bool,
+    /// Whether who asked for the last destroy agrees that the volumes that the cluster made are deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delete_volumes: bool,
+    /// What the last destroy saw in the cloud and did not remove: at most 100. Empty in records of releases before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remaining: Vec<RemainingResource>,
+    /// Why the last run did not go on: it would have lost the cluster's data.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub data_loss: String,
     /// SHA-256 of the kubeconfig as it was handed in, as hex.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kubeconfig_sha256: String,
@@ -143,7 +178,7 @@ pub struct Child {
     pub start_ticks: u64,
 }
 
-/// What is known of the new cluster (API.md 2.2).
+/// What is known of the new cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResultInfo {
@@ -168,7 +203,7 @@ pub struct ResultInfo {
     /// Component id → state.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub component_states: BTreeMap<String, String>,
-    /// When the watch ended.
+    /// When the watch ended; UTC, in an answer whole seconds.
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase1_finished_at: Option<Timestamp>,
@@ -210,6 +245,8 @@ impl Record {
             request: new.request,
             result: None,
             error: String::new(),
+            left: Vec::new(),
+            left_more: 0,
             created_by: None,
             started_at: new.at,
             finished_at: None,
@@ -218,6 +255,14 @@ impl Record {
             pdm_subdomain: String::new(),
             dns: None,
             kubeconfig_bearer_hash: new.kubeconfig_bearer_hash,
+            bearer_holder: Some(BearerHolder::Nobody),
+            replacement: None,
+            stale_servers: Vec::new(),
+            data_loss_accepted: false,
+            destroy_begun: false,
+            delete_volumes: false,
+            remaining: Vec::new(),
+            data_loss: String::new(),
             kubeconfig_sha256: String::new(),
             kubeconfig_server: String::new(),
             kubeconfig_checked: false,
@@ -247,6 +292,11 @@ impl Record {
     /// Whether a kubeconfig was accepted: the bearer is used up.
     pub fn has_kubeconfig(&self) -> bool {
         self.result.as_ref().is_some_and(|r| !r.kubeconfig_path.is_empty())
+    }
+
+    /// Whether the cluster of the stored kubeconfig is one to keep: it was accepted, and its server is known to be this deployment's.
+    pub fn has_cluster(&self) -> bool {
+        self.has_kubeconfig() && self.kubeconfig_checked
     }
 
     /// Whether the infrastructure was applied to the end. The earlier service kept no time of it, but its addresses.
@@ -306,6 +356,11 @@ impl Record {
         addressed || self.phase0_done() || self.provider.is_none()
     }
 
+    /// What may be in the cloud although no state has it.
+    pub fn left_in_no_state(&self) -> impl Iterator<Item = &LeftResource> {
+        self.left.iter().filter(|resource| !resource.in_state)
+    }
+
     /// Id of its provider, as far as the record names one.
     pub fn provider_id(&self) -> Option<&str> {
         self.provider.as_ref().map(|p| p.id.as_str()).or_else(|| self.request.provider())
@@ -316,6 +371,17 @@ impl Record {
         self.result.as_ref().is_some_and(|r| r.phase1_finished_at.is_some())
     }
 
+    /// Forgets the kubeconfig; its bearer stays.
+    pub(crate) fn forget_kubeconfig(&mut self) {
+        self.kubeconfig_sha256.clear();
+        self.kubeconfig_server.clear();
+        self.kubeconfig_checked = false;
+        self.kubeconfig_refusal.clear();
+        if let Some(result) = &mut self.result {
+            result.kubeconfig_path.clear();
+        }
+    }
+
     /// The result, made when there is none yet.
     pub(crate) fn result_mut(&mut self) -> &mut ResultInfo {
         let fqdn = &self.request.sovereign_fqdn;
@@ -323,42 +389,6 @@ impl Record {
     }
 }
 
-fn null_is_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
-    Ok(Option::<Vec<Entry>>::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// The earlier service wrote an unset time as the year 1.
-mod go_time {
-    use jiff::Timestamp;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-        at.serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-        let at = Option::<Timestamp>::deserialize(deserializer)?;
-        Ok(at.filter(|at| at.as_second() > 0))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_of_the_earlier_service_is_read() {
-        let text = r#"{"id":"0123456789abcdef","status":"phase1-watching","request":{"orgName":"A","sovereignFQDN":"a.example",
-            "cloudToken":"<redacted>","workerCount":2,"regions":null},"result":{"sovereignFQDN":"a.example",
-            "controlPlaneIP":"192.0.2.1","loadBalancerIP":"192.0.2.2","consoleURL":"","gitopsRepoURL":"",
-            "kubeconfigPath":"/var/lib/catalyst/kubeconfigs/0123456789abcdef.yaml"},
-            "startedAt":"2026-04-29T10:00:00.123456789Z","finishedAt":"0001-01-01T00:00:00Z","events":null}"#;
-        let record: Record = serde_json::from_str(text).unwrap();
-        assert_eq!(record.schema, 0);
-        assert_eq!(record.created_by, None);
-        assert_eq!(record.finished_at, None);
-        assert!(record.has_kubeconfig() && record.phase0_done() && !record.phase1_finished());
-        let again: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
-        assert_eq!(again, record);
-    }
-}
+#[path = "record_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! Why a fact is not recorded. Apart from the table, so that every part of it can say so.
 
+use crate::event::seconds;
 use crate::{Status, Timestamp};
 
 /// Why a fact does not fit the record. Nothing changed.
@@ -25,7 +26,8 @@ pub enum Refused {
     NoBearer,
     /// As many tokens for reading are kept as there may be.
     #[error(
-        "{count} read tokens of this deployment are in use, the first of which ends at {until}; a DELETE ends all of them"
+        "{count} read tokens of this deployment are in use, the first of which ends at {}; a DELETE ends all of them",
+        seconds(*.until)
     )]
     ReadTokensTaken {
         /// How many.

@@ -1,10 +1,16 @@
-//! The request of a deployment without its secrets, and the rules that hold on every cloud (API.md 1.6).
+//! The request of a deployment without its secrets, and the rules that hold on every cloud.
 
+mod destroy;
+mod gather;
 mod parse;
 mod rules;
+mod unknown;
 
-pub use parse::{BodyError, Parsed, given_twice, known_settings, parse, refuse};
+pub use destroy::DestroyBody;
+pub use gather::GatheredFindings;
+pub use parse::{BodyError, Parsed, given_twice, known_settings, parse};
 pub use rules::validate;
+pub use unknown::{UNKNOWN_KEY, nearest, pointer_to, shown_key, unknown_keys, unknown_words};
 
 use serde::{Deserialize, Serialize};
 

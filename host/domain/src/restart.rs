@@ -16,6 +16,8 @@ pub fn on_start(record: &Record, file: KubeconfigFile) -> Option<Fact> {
     match record.status {
         Status::Pending | Status::Provisioning | Status::TofuApplying => Some(interrupted(record)),
         Status::FluxBootstrapping if !record.phase0_done() => Some(interrupted(record)),
+        // No run of OpenTofu has begun: each step before it can be repeated, so the destroy goes on by itself.
+        Status::Destroying if record.child.is_none() => None,
         Status::Destroying => Some(Fact::Interrupted {
             error: format!(
                 "catalyst-api restarted during the destroy of deployment {}; destroy it again to go on from the kept state",
@@ -30,12 +32,12 @@ pub fn on_start(record: &Record, file: KubeconfigFile) -> Option<Fact> {
     }
 }
 
-// The words are those that the contract's clients look for (API.md 2.7).
+// The words are those that the contract's clients look for.
 fn interrupted(record: &Record) -> Fact {
     Fact::Interrupted {
         error: format!(
             "catalyst-api restarted during provisioning of deployment {}; resources may be orphaned in the cloud: retry to go \
-             on from the kept state, or find them by the label catalyst-deployment-id={}",
+             on from the kept state, or find them in the cloud by a label or a tag with the value {}",
             record.id, record.id
         ),
     }

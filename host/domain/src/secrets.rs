@@ -63,6 +63,12 @@ impl Secrets {
         self.0.values()
     }
 
+    /// The same secrets under other names.
+    #[must_use]
+    pub fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
+        Self(self.0.iter().map(|(known, value)| (name(known), value.clone())).collect())
+    }
+
     /// Takes over every secret of `other`, which wins where both have one.
     pub fn merge(&mut self, other: Self) {
         self.0.extend(other.0);

@@ -1,10 +1,46 @@
-//! What OpenTofu's state says is there. Data sources, which are read and not made, are left out everywhere.
+//! What OpenTofu's state says is there, and which of two states is the newer. Data sources, which are read and not made, are left out
+//! everywhere.
 
+use crate::bearer::SeenServer;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Mode of what a module reads and does not make.
 const DATA: &str = "data";
+/// Type of a value that stands in the state and nowhere else.
+const VALUE: &str = "terraform_data";
+/// Types whose id may be the very value that they make up.
+const SECRET_IDS: &str = "random_";
+
+/// The head of a state, which says whose it is and how new.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Head {
+    /// The same in all states that were made one from the other.
+    pub lineage: String,
+    /// Rises with each of them.
+    pub serial: u64,
+}
+
+impl Head {
+    /// Reads it out of a state that OpenTofu can go on from, also one that OpenTofu encrypted.
+    ///
+    /// # Errors
+    /// What is wrong with the text, in words that go behind "it is". They hold nothing of it.
+    pub fn of(state: &[u8]) -> Result<Self, String> {
+        if state.trim_ascii().is_empty() {
+            return Err("empty".to_owned());
+        }
+        // The parser's own words may repeat a value.
+        let keys: BTreeMap<String, IgnoredAny> =
+            serde_json::from_slice(state).map_err(|why| format!("cut or no JSON, from line {} on", why.line()))?;
+        let has = |key: &str| keys.contains_key(key);
+        let is_state = (has("version") && has("resources")) || has("encrypted_data");
+        let head = serde_json::from_slice(state).ok().filter(|_| is_state);
+        head.ok_or_else(|| "no state of OpenTofu".to_owned())
+    }
+}
 
 #[derive(Deserialize)]
 struct Text {
@@ -35,7 +71,59 @@ pub struct Resource {
 pub struct Instance {
     /// A number by `count`, a text by `for_each`, else null.
     #[serde(default)]
-    pub index_key: Value,
+    index_key: Value,
+    #[serde(default)]
+    status: String,
+    /// Key of an object that is to go after its successor was made.
+    #[serde(default)]
+    deposed: String,
+    #[serde(default)]
+    attributes: Option<Attributes>,
+    /// Paths into the attributes.
+    #[serde(default)]
+    sensitive_attributes: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Attributes {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    name: Value,
+}
+
+impl Instance {
+    fn id(&self) -> String {
+        let is_secret = |path: &Value| path[0]["value"] == "id";
+        if self.sensitive_attributes.as_array().is_some_and(|paths| paths.iter().any(is_secret)) {
+            return String::new();
+        }
+        match self.attributes.as_ref().map(|attributes| &attributes.id) {
+            Some(Value::String(id)) => id.clone(),
+            Some(Value::Number(id)) => id.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    fn server(&self, address: String) -> SeenServer {
+        let name = self.attributes.as_ref().and_then(|attributes| attributes.name.as_str());
+        SeenServer {
+            address,
+            id: self.id(),
+            name: name.unwrap_or_default().to_owned(),
+            tainted: self.status == "tainted",
+            deposed: !self.deposed.is_empty(),
+        }
+    }
+}
+
+/// One thing that the state says is there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Object {
+    /// Address of its instance, as OpenTofu writes it: `module.m[0].some_server.node["a"]`.
+    pub address: String,
+    /// Its id in the cloud; blank where it has none, or one that must not be shown.
+    pub id: String,
 }
 
 /// The resources of a state. An empty text has none; `None` for one that cannot be read, as of a later format or encrypted by OpenTofu.
@@ -48,20 +136,47 @@ pub fn resources(state: &[u8]) -> Option<Vec<Resource>> {
     Some(resources)
 }
 
-/// The addresses of all instances, sorted, as OpenTofu writes them: `module.m[0].some_server.node["a"]`. `None` for a state that cannot be
-/// read.
-pub fn addresses(state: &[u8]) -> Option<Vec<String>> {
-    let mut all = Vec::new();
-    for resource in resources(state)? {
+/// Each instance of each resource, with the address that OpenTofu writes.
+fn instances(resources: &[Resource]) -> impl Iterator<Item = (String, &Resource, &Instance)> {
+    resources.iter().flat_map(|resource| {
         let module = resource.module.as_ref().map(|module| format!("{module}.")).unwrap_or_default();
         let address = format!("{module}{}.{}", resource.kind, resource.name);
-        all.extend(resource.instances.iter().map(|instance| match &instance.index_key {
-            Value::Null => address.clone(),
-            key => format!("{address}[{key}]"),
-        }));
-    }
+        resource.instances.iter().map(move |instance| match &instance.index_key {
+            Value::Null => (address.clone(), resource, instance),
+            key => (format!("{address}[{key}]"), resource, instance),
+        })
+    })
+}
+
+/// Everything that is there, sorted by address. An object that is to go after its successor has the same address. `None` for a state that
+/// cannot be read.
+pub fn objects(state: &[u8]) -> Option<Vec<Object>> {
+    let resources = resources(state)?;
+    let object = |(address, resource, instance): (String, &Resource, &Instance)| {
+        let has_secret_id = resource.kind.starts_with(SECRET_IDS);
+        Object { address, id: if has_secret_id { String::new() } else { instance.id() } }
+    };
+    let mut all: Vec<Object> = instances(&resources).map(object).collect();
     all.sort();
     Some(all)
+}
+
+/// What is there as servers are looked at, in the state's order. `None` for a state that cannot be read.
+pub fn servers(state: &[u8]) -> Option<Vec<SeenServer>> {
+    let resources = resources(state)?;
+    Some(instances(&resources).map(|(address, _, instance)| instance.server(address)).collect())
+}
+
+/// The addresses of everything that is there, sorted, each once. `None` for a state that cannot be read.
+pub fn addresses(state: &[u8]) -> Option<Vec<String>> {
+    let mut all: Vec<String> = objects(state)?.into_iter().map(|object| object.address).collect();
+    all.dedup();
+    Some(all)
+}
+
+/// Whether what has this address is a value that stands in the state and nowhere else: where that is lost, there is nothing to look for.
+pub fn is_value(address: &str) -> bool {
+    address.split('.').any(|part| part == VALUE)
 }
 
 /// Whether a state names no resource. One that cannot be read may name anything.
@@ -85,6 +200,65 @@ mod tests {
         let expect = ["module.m[0].n.one", "of_a_later.mode", "t.cp[\"a\"]", "t.cp[0]"];
         assert_eq!(addresses(STATE).unwrap(), expect);
         assert_eq!(addresses(b""), Some(Vec::new()));
+        let with_deposed = br#"{"resources":[{"type":"t","name":"a","instances":[{},{"deposed":"1234abcd"}]}]}"#;
+        assert_eq!((addresses(with_deposed).unwrap().len(), objects(with_deposed).unwrap().len()), (1, 2));
+    }
+
+    #[test]
+    fn ids_are_told_unless_they_are_secret() {
+        let state = br#"{"resources":[
+            {"mode":"managed","type":"t","name":"a","instances":[
+                {"index_key":0,"attributes":{"id":"4711"}},{"index_key":1,"attributes":{"id":12}},{"index_key":2},
+                {"index_key":3,"attributes":{"id":"x"},"sensitive_attributes":[[{"type":"get_attr","value":"id"}]]},
+                {"index_key":4,"attributes":{"id":"y"},"sensitive_attributes":[[{"type":"get_attr","value":"user_data"}]]},
+                {"index_key":5,"attributes":null,"sensitive_attributes":null}]},
+            {"mode":"managed","type":"random_string","name":"b","instances":[{"attributes":{"id":"the value"}}]}]}"#;
+        let ids: Vec<String> = objects(state).unwrap().into_iter().map(|object| object.id).collect();
+        assert_eq!(ids, ["", "4711", "12", "", "", "y", ""]);
+        for (address, expect) in
+            [("terraform_data.x", true), ("module.m[0].terraform_data.x[1]", true), ("t.terraform", false)]
+        {
+            assert_eq!(is_value(address), expect, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_told_with_its_id_and_whether_it_stays() {
+        let state = br#"{"resources":[{"mode":"managed","type":"t","name":"cp","instances":[
+            {"index_key":0,"status":"tainted","attributes":{"id":"17","name":"one"}},
+            {"index_key":0,"deposed":"1a2b3c4d","attributes":{"id":"16"}},
+            {"index_key":1,"attributes":{"id":18}},
+            {"index_key":2,"attributes":{}}]}]}"#;
+        let seen = |address: &str, id: &str, tainted, deposed| SeenServer {
+            address: address.into(),
+            id: id.into(),
+            name: if id == "17" { "one".into() } else { String::new() },
+            tainted,
+            deposed,
+        };
+        let expect = [
+            seen("t.cp[0]", "17", true, false),
+            seen("t.cp[0]", "16", false, true),
+            seen("t.cp[1]", "18", false, false),
+            seen("t.cp[2]", "", false, false),
+        ];
+        assert_eq!(servers(state).unwrap(), expect);
+        assert_eq!((servers(b""), servers(b"broken")), (Some(Vec::new()), None));
+    }
+
+    #[test]
+    fn a_head_is_read_out_of_a_whole_state_alone() {
+        let head = Ok(Head { lineage: "a".to_owned(), serial: 7 });
+        for (state, expect) in [
+            (r#"{"version":4,"lineage":"a","serial":7,"resources":[]}"#, head.clone()),
+            (r#"{"lineage":"a","serial":7,"encrypted_data":"x"}"#, head),
+            (" \n", Err("empty")),
+            (r#"{"version":4,"serial":"#, Err("cut or no JSON, from line 1 on")),
+            (r#"{"lineage":"a","serial":7}"#, Err("no state of OpenTofu")),
+            (r#"{"version":4,"resources":[],"lineage":7,"serial":7}"#, Err("no state of OpenTofu")),
+        ] {
+            assert_eq!(Head::of(state.as_bytes()), expect.map_err(str::to_owned), "{state}");
+        }
     }
 
     #[test]

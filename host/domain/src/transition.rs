@@ -1,16 +1,17 @@
 //! The table of the status machine: a record and a fact give the new record, or a refusal.
 
-use crate::fact::{Fact, Outcome};
+use crate::bearer::{self, BearerHolder};
+use crate::fact::{Fact, Outcome, Repair};
 use crate::kubeconfig::Server;
 use crate::provider::Endpoints;
 use crate::record::ServerFault;
-use crate::{Record, Refused, Status, dns, read_token};
+use crate::{Record, Refused, Status, dns, left, read_token, remaining};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// Text of a deployment whose node did not call back.
 const NODE_SILENT: &str = "the first node never handed in its kubeconfig: see /var/log/cloud-init-output.log and \
-                           /var/log/catalyst-bootstrap.log on the control-plane server";
+                           /var/log/catalyst-boot.log on the control-plane server";
 
 fn node_silent(record: &Record) -> String {
     if record.kubeconfig_refusal.is_empty() {
@@ -38,9 +39,27 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             only(from, &[Status::Provisioning, Status::TofuApplying, Status::Destroying])?;
             next.child = Some(*child);
         }
+        Fact::PlanJudged { gives_bearer, replacement, stale } => {
+            only(from, &[Status::Provisioning])?;
+            next.replacement.clone_from(replacement);
+            next.stale_servers.clone_from(stale);
+            if *gives_bearer && record.bearer_holder == Some(BearerHolder::Nobody) {
+                next.bearer_holder = Some(BearerHolder::Pending { instead_of: None });
+            }
+        }
         Fact::ApplyBegan => {
             only(from, &[Status::Provisioning])?;
             next.status = Status::TofuApplying;
+        }
+        Fact::ServersSeen { first, servers } => {
+            stays(from)?;
+            bearer::servers_seen(&mut next, first, servers);
+        }
+        Fact::CalledWithNewBearer => {
+            stays(from)?;
+            if !bearer::called_with_new_bearer(&mut next) {
+                return Err(Refused::Stale(from));
+            }
         }
         Fact::Applied(endpoints) => {
             only(from, &[Status::TofuApplying])?;
@@ -49,6 +68,11 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
         Fact::Phase0Failed { error } => {
             only(from, &[Status::Provisioning, Status::TofuApplying])?;
             fail(&mut next, error, at);
+        }
+        Fact::DataLossRefused { error, why } => {
+            only(from, &[Status::Provisioning])?;
+            fail(&mut next, error, at);
+            why.clone_into(&mut next.data_loss);
         }
         Fact::KubeconfigReceived { file, sha256, server } => {
             kubeconfig_received(&mut next, file, at)?;
@@ -79,9 +103,9 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             only(from, &[Status::Phase1Watching])?;
             phase1_ended(&mut next, outcome, components, at);
         }
-        Fact::Phase0Retried { new_bearer_hash, reservation } => {
-            claim_phase0(record)?;
-            restart_phase0(&mut next, new_bearer_hash.as_deref());
+        Fact::Phase0Retried { repair, data_loss_accepted, reservation } => {
+            claim_phase0(record, *repair)?;
+            restart_phase0(&mut next, *data_loss_accepted);
             if let Some(reservation) = reservation {
                 dns::reserved(&mut next, reservation);
             }
@@ -90,15 +114,20 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             claim_phase1(record)?;
             watch(&mut next, at);
         }
-        Fact::DestroyRequested => {
+        Fact::DestroyRequested | Fact::DestroyWithVolumesRequested => {
             claim_destroy(from)?;
             begin_destroy(&mut next);
+            next.delete_volumes = matches!(fact, Fact::DestroyWithVolumesRequested);
+        }
+        Fact::RemainingSeen(resources) => {
+            only(from, &[Status::Destroying])?;
+            next.remaining = remaining::bounded(resources);
         }
         Fact::DestroyFinished => {
             only(from, &[Status::Destroying])?;
             next.status = Status::Destroyed;
-            next.kubeconfig_bearer_hash.clear();
-            forget_kubeconfig(&mut next);
+            forget_bearer(&mut next);
+            forget_what_a_state_has(&mut next);
             end(&mut next, at);
         }
         Fact::DestroyFailed { error } => {
@@ -110,6 +139,12 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
                 return Err(Refused::Stale(from));
             }
             fail(&mut next, error, at);
+        }
+        Fact::LeftBehind(resources) => {
+            if from == Status::Destroyed {
+                return Err(Refused::Stale(from));
+            }
+            (next.left, next.left_more) = left::bounded(resources);
         }
         Fact::WatchResumed => {
             only(from, &[Status::Ready, Status::Failed])?;
@@ -130,7 +165,16 @@ fn only(from: Status, allowed: &[Status]) -> Result<(), Refused> {
     if allowed.contains(&from) { Ok(()) } else { Err(Refused::Stale(from)) }
 }
 
+// Where nothing is left, nothing was handed out.
+fn stays(from: Status) -> Result<(), Refused> {
+    if from == Status::Destroyed { Err(Refused::Stale(from)) } else { Ok(()) }
+}
+
 fn applied(next: &mut Record, endpoints: &Endpoints, at: Timestamp) {
+    bearer::run_completed(next);
+    (next.data_loss_accepted, next.destroy_begun) = (false, false);
+    // It belongs to a cluster that lives.
+    next.remaining.clear();
     let fqdn = next.request.sovereign_fqdn.clone();
     // Merged, not replaced: a pointer to a kubeconfig that came early survives.
     let result = next.result_mut();
@@ -187,7 +231,7 @@ fn must_have_kubeconfig(record: &Record) -> Result<(), Refused> {
 }
 
 fn refuse_kubeconfig(next: &mut Record, why: &str) {
-    forget_kubeconfig(next);
+    next.forget_kubeconfig();
     why.clone_into(&mut next.kubeconfig_refusal);
 }
 
@@ -218,11 +262,14 @@ fn phase1_ended(next: &mut Record, outcome: &Outcome, components: &BTreeMap<Stri
 fn begin_destroy(next: &mut Record) {
     begin(next, Status::Destroying);
     forget_phase0(next);
+    next.destroy_begun = true;
+    next.data_loss.clear();
 }
 
-fn claim_phase0(record: &Record) -> Result<(), Refused> {
+fn claim_phase0(record: &Record, repair: Option<Repair>) -> Result<(), Refused> {
     match record.status {
         Status::Failed => Ok(()),
+        Status::Ready if repair.is_some() => Ok(()),
         Status::Ready => Err(Refused::Healthy),
         Status::Destroyed => Err(Refused::Gone),
         busy => Err(Refused::Busy(busy)),
@@ -246,24 +293,20 @@ fn claim_destroy(from: Status) -> Result<(), Refused> {
     }
 }
 
-fn restart_phase0(next: &mut Record, new_bearer_hash: Option<&str>) {
+fn restart_phase0(next: &mut Record, data_loss_accepted: bool) {
     begin(next, Status::Provisioning);
     forget_phase0(next);
-    if let Some(hash) = new_bearer_hash {
-        hash.clone_into(&mut next.kubeconfig_bearer_hash);
-        // A new bearer goes to a new first server, and what an earlier one handed in opens nothing any more.
-        forget_kubeconfig(next);
-    }
+    next.data_loss_accepted = data_loss_accepted;
+    next.delete_volumes = false;
+    next.data_loss.clear();
 }
 
-fn forget_kubeconfig(next: &mut Record) {
-    next.kubeconfig_sha256.clear();
-    next.kubeconfig_server.clear();
-    next.kubeconfig_checked = false;
-    next.kubeconfig_refusal.clear();
-    if let Some(result) = &mut next.result {
-        result.kubeconfig_path.clear();
-    }
+fn forget_bearer(next: &mut Record) {
+    next.kubeconfig_bearer_hash.clear();
+    next.bearer_holder = None;
+    next.replacement = None;
+    next.stale_servers.clear();
+    next.forget_kubeconfig();
 }
 
 // What is half applied or half destroyed is not complete, and must not be watched after a restart.
@@ -274,9 +317,16 @@ fn forget_phase0(next: &mut Record) {
     next.kubeconfig_hosts.clear();
 }
 
+/// The state tells of it anew when the run that begins has ended. What is in no state is known from here alone.
+fn forget_what_a_state_has(next: &mut Record) {
+    next.left.retain(|resource| !resource.in_state);
+    next.left_more = 0;
+}
+
 fn begin(next: &mut Record, status: Status) {
     next.status = status;
     next.error.clear();
+    forget_what_a_state_has(next);
     next.finished_at = None;
     next.child = None;
 }
@@ -307,3 +357,7 @@ fn end(next: &mut Record, at: Timestamp) {
 #[cfg(test)]
 #[path = "transition_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "transition_destroy_tests.rs"]
+mod destroy_tests;

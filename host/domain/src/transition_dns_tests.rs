@@ -43,7 +43,8 @@ fn b3_an_interrupted_run_gives_its_name_back_and_a_retry_holds_a_new_one() {
     let free = after(&interrupted, &[Fact::Dns(DnsFact::LetGo { left: None })]);
     assert_eq!((next_steps(&free), free.dns.clone(), free.pdm_reservation_token.as_str()), (vec![], None, ""));
     let again = PoolReservation { token: "t3".into(), ..reservation() };
-    let retried = after(&free, &[Fact::Phase0Retried { new_bearer_hash: None, reservation: Some(again) }]);
+    let retried =
+        after(&free, &[Fact::Phase0Retried { repair: None, data_loss_accepted: false, reservation: Some(again) }]);
     assert_eq!((retried.pdm_reservation_token.as_str(), dns_state(&retried)), ("t3", Some(DnsState::Reserved)));
     assert_eq!(next_steps(&retried), [Step::Provision]);
     // A release that ends only now no longer counts.
@@ -53,7 +54,7 @@ fn b3_an_interrupted_run_gives_its_name_back_and_a_retry_holds_a_new_one() {
 #[test]
 fn a_name_that_points_at_the_same_address_is_left_alone_by_a_retry() {
     let failed = pooled(&[Fact::ApplyBegan, applied(), received(), Fact::Dns(DnsFact::Published), facts().remove(8)]);
-    let retry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
+    let retry = retried();
     let again = after(&failed, &[retry.clone(), Fact::ApplyBegan, applied()]);
     assert_eq!(dns_state(&again), Some(DnsState::Published));
     let Fact::Applied(mut moved) = applied() else { panic!("not the outputs") };

@@ -40,7 +40,7 @@ fn what_was_checked_stays_so_through_a_failed_destroy_and_a_retry_until_the_next
     let up = after(&fresh(), &[Fact::ApplyBegan, applied(), received()]);
     let failed = after(&up, &[Fact::DestroyRequested, Fact::DestroyFailed { error: "tofu destroy: x".into() }]);
     assert!(failed.kubeconfig_checked && failed.kubeconfig_hosts.is_empty());
-    let retried = after(&failed, &[Fact::Phase0Retried { new_bearer_hash: None, reservation: None }, Fact::ApplyBegan]);
+    let retried = after(&failed, &[retried(), Fact::ApplyBegan]);
     assert!(retried.kubeconfig_checked);
     let Fact::Applied(mut elsewhere) = applied() else { panic!() };
     elsewhere.kubeconfig_hosts = vec!["192.0.2.99".into()];

@@ -1,7 +1,9 @@
 //! The status table of the design, generated over all pairs of state and fact.
 
 use super::*;
+use crate::bearer::{BearerHolder, Replacement, SeenServer};
 use crate::dns::{DnsFact, DnsState, PoolDns, PoolReservation};
+use crate::fact::Repair;
 use crate::record::{Child, NewRecord, ProviderRef};
 use crate::restart::{KubeconfigFile, on_start};
 use crate::step::{Step, next_steps};
@@ -100,7 +102,7 @@ fn facts() -> Vec<Fact> {
         Fact::NodeDeadline,
         Fact::Phase1Ended { outcome: Outcome::Ready, components: BTreeMap::new() },
         Fact::Phase1Ended { outcome: Outcome::Failed("1 failed component".into()), components: BTreeMap::new() },
-        Fact::Phase0Retried { new_bearer_hash: None, reservation: None },
+        retried(),
         Fact::Phase1Retried,
         Fact::DestroyRequested,
         Fact::DestroyFinished,
@@ -115,7 +117,34 @@ fn facts() -> Vec<Fact> {
         Fact::Dns(DnsFact::LetGo { left: Some("500".into()) }),
         Fact::KubeconfigReread { sha256: "s".into(), server: "https://192.0.2.2:6443".into() },
         Fact::KubeconfigRefused { why: "unsafe kubeconfig".into() },
+        judged(Some(anew("17", "ef"))),
+        judged(None),
+        seen("18"),
+        Fact::CalledWithNewBearer,
+        Fact::DataLossRefused { error: "tofu plan: its data is lost".into(), why: "its data is lost".into() },
+        Fact::Phase0Retried { repair: Some(Repair::ServerMissing), data_loss_accepted: false, reservation: None },
     ]
+}
+
+fn retried() -> Fact {
+    Fact::Phase0Retried { repair: None, data_loss_accepted: false, reservation: None }
+}
+
+/// A first server that is made anew in the place of another, with a bearer of its own.
+fn anew(instead_of: &str, bearer: &str) -> Replacement {
+    let (address, bearer_hash) = ("x.first[0]".to_owned(), Some(bearer.repeat(32)));
+    Replacement { address, instead_of: Some(instead_of.to_owned()), bearer_hash }
+}
+
+fn judged(replacement: Option<Replacement>) -> Fact {
+    Fact::PlanJudged { gives_bearer: replacement.is_none(), replacement, stale: Vec::new() }
+}
+
+/// A state that has the first server with this id.
+fn seen(id: &str) -> Fact {
+    let server =
+        SeenServer { address: "x.first[0]".into(), id: id.into(), name: String::new(), tainted: false, deposed: false };
+    Fact::ServersSeen { first: "x.first[0]".into(), servers: vec![server] }
 }
 
 /// The table as it stands in the design, written once more as data: the state after the fact, or the refusal.
@@ -137,6 +166,11 @@ fn expected(shape: Shape, fact: &Fact) -> Result<Status, Refused> {
         (FluxBootstrapping | Phase1Watching, Fact::NodeDeadline) if !shape.kubeconfig => Ok(Failed),
         (Phase1Watching, Fact::Phase1Ended { outcome: Outcome::Ready, .. }) => Ok(Ready),
         (Phase1Watching, Fact::Phase1Ended { .. }) => Ok(Failed),
+        (Provisioning, Fact::PlanJudged { .. }) => Ok(Provisioning),
+        (Provisioning, Fact::DataLossRefused { .. }) => Ok(Failed),
+        (Destroyed, Fact::ServersSeen { .. }) => stale,
+        (_, Fact::ServersSeen { .. }) => Ok(from),
+        (Failed | Ready, Fact::Phase0Retried { repair: Some(_), .. }) => Ok(Provisioning),
         (Failed, Fact::Phase0Retried { .. }) => Ok(Provisioning),
         (Ready, Fact::Phase0Retried { .. }) => Err(Refused::Healthy),
         (Failed, Fact::Phase1Retried) if shape.kubeconfig && shape.phase0_done => Ok(Phase1Watching),
@@ -190,7 +224,7 @@ fn every_fact_in_every_state_is_taken_or_refused_as_the_table_says() {
             pairs += 1;
         }
     }
-    assert_eq!(pairs, 9 * 2 * 2 * 6 * 24);
+    assert_eq!(pairs, 9 * 2 * 2 * 6 * 30);
 }
 
 fn after(record: &Record, facts: &[Fact]) -> Record {
@@ -242,8 +276,7 @@ fn a8_a_kubeconfig_after_a_failure_is_kept_and_changes_nothing_else() {
     assert_eq!((kept.status, kept.error.as_str()), (Status::Failed, "tofu apply: no stock"));
     assert!(kept.has_kubeconfig());
     assert_eq!(next_steps(&kept), []);
-    let retried =
-        after(&kept, &[Fact::Phase0Retried { new_bearer_hash: None, reservation: None }, Fact::ApplyBegan, applied()]);
+    let retried = after(&kept, &[retried(), Fact::ApplyBegan, applied()]);
     assert_eq!(retried.status, Status::Phase1Watching);
 }
 
@@ -276,65 +309,27 @@ fn a9_a_restart_resumes_what_can_be_resumed_however_often_it_happens() {
 fn the_servers_of_an_earlier_run_do_not_judge_a_kubeconfig_of_the_next() {
     let up = after(&fresh(), &[Fact::ApplyBegan, applied()]);
     assert_eq!(up.allowed_hosts(), ["192.0.2.2"]);
-    let again = [
-        Fact::DestroyRequested,
-        Fact::DestroyFailed { error: "tofu destroy: x".into() },
-        Fact::Phase0Retried { new_bearer_hash: Some("h2".into()), reservation: None },
-    ];
+    let again = [Fact::DestroyRequested, Fact::DestroyFailed { error: "tofu destroy: x".into() }, retried()];
     assert!(after(&up, &again).allowed_hosts().is_empty(), "the next load balancer has another address");
-}
-
-#[test]
-fn a_destroy_that_removes_nothing_leaves_the_node_its_bearer() {
-    let up = after(&fresh(), &[Fact::ApplyBegan, applied()]);
-    let going = after(&up, &[Fact::DestroyRequested]);
-    assert_eq!(apply(&going, &received(), at(30)), Err(Refused::NoBearer), "what is being removed takes nothing");
-    let failed = after(&going, &[Fact::DestroyFailed { error: "tofu destroy: x".into() }]);
-    let retried = [Fact::Phase0Retried { new_bearer_hash: None, reservation: None }, Fact::ApplyBegan, applied()];
-    let waiting = after(&failed, &retried);
-    assert_eq!(waiting.status, Status::FluxBootstrapping);
-    assert_eq!(after(&waiting, &[received()]).status, Status::Phase1Watching);
-}
-
-#[test]
-fn a_destroy_takes_the_bearer_with_it() {
-    let ready = record(Shape { status: Status::Ready, kubeconfig: false, phase0_done: true, name: Name::None });
-    let gone = after(&ready, &[Fact::DestroyRequested, Fact::DestroyFinished]);
-    assert!(gone.kubeconfig_bearer_hash.is_empty());
-    assert_eq!(apply(&gone, &received(), at(30)).unwrap_err(), Refused::NoBearer);
-}
-
-#[test]
-fn a_kubeconfig_stays_while_its_server_may_and_goes_with_it() {
-    let ready = record(Shape { status: Status::Ready, kubeconfig: true, phase0_done: true, name: Name::None });
-    let failed = after(&ready, &[Fact::DestroyRequested, Fact::DestroyFailed { error: "tofu destroy: x".into() }]);
-    assert!(failed.has_kubeconfig(), "the operator needs it to look into what is left");
-    let same_server = after(&failed, &[Fact::Phase0Retried { new_bearer_hash: None, reservation: None }]);
-    assert!(same_server.has_kubeconfig());
-    let new_server =
-        after(&failed, &[Fact::Phase0Retried { new_bearer_hash: Some("cd".repeat(32)), reservation: None }]);
-    assert!(!new_server.has_kubeconfig() && new_server.kubeconfig_sha256.is_empty());
-    let waits = after(&new_server, &[Fact::ApplyBegan, applied()]);
-    assert_eq!(waits.status, Status::FluxBootstrapping);
-    let gone = after(&failed, &[Fact::DestroyRequested, Fact::DestroyFinished]);
-    assert!(!gone.has_kubeconfig() && gone.kubeconfig_sha256.is_empty());
 }
 
 proptest! {
     /// Random facts in random order never lose a kubeconfig, never make a ready without evidence, and never leave an
     /// error on a healthy deployment.
     #[test]
-    fn invariants_hold_for_any_history(picks in proptest::collection::vec(0usize..24, 0..60), pooled: bool) {
+    fn invariants_hold_for_any_history(picks in proptest::collection::vec(0usize..30, 0..60), pooled: bool) {
         let all = facts();
         let mut record = if pooled { fresh().with_reservation(&reservation()) } else { fresh() };
         let mut had_kubeconfig = false;
         for (second, pick) in picks.into_iter().enumerate() {
-            let before = record.status;
+            let (before, replaced) = (record.status, record.replacement.clone());
             if let Ok(next) = apply(&record, &all[pick], at(second as i64)) {
                 record = next;
             }
             had_kubeconfig |= record.has_kubeconfig();
             had_kubeconfig &= record.status != Status::Destroyed && record.kubeconfig_refusal.is_empty();
+            // What a server handed in goes with it.
+            had_kubeconfig &= record.has_kubeconfig() || record.replacement == replaced;
             prop_assert_eq!(had_kubeconfig, record.has_kubeconfig());
             prop_assert!(record.has_kubeconfig() || !record.kubeconfig_checked);
             if record.status == Status::Ready && before != Status::Ready {
@@ -365,8 +360,14 @@ fn a15_each_part_of_phase_0_has_a_status_of_its_own() {
     }
 }
 
+#[path = "transition_bearer_tests.rs"]
+mod bearer;
+
 #[path = "transition_dns_tests.rs"]
 mod dns;
 
 #[path = "transition_kubeconfig_tests.rs"]
 mod kubeconfig;
+
+#[path = "transition_left_tests.rs"]
+mod left;

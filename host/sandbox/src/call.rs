@@ -13,7 +13,7 @@ use crate::breaker::{self, Breaker, Ended, Position, Refused};
 use crate::check::Checked;
 use crate::error::{CallError, CallFailure, Function};
 use crate::lane;
-use crate::limits::{CALLS_PER_PLUGIN, Limits, WALL_FACTOR};
+use crate::limits::{CALLS_PER_PLUGIN, Limits, Suspension, WALL_FACTOR};
 use crate::load::Shared;
 use crate::memo::{Answer, Key};
 use crate::meters::{BreakerState, BreakerStatus, CallStats, Meters, Outcome};
@@ -68,7 +68,7 @@ struct Admitted<'a> {
 
 impl Drop for Admitted<'_> {
     fn drop(&mut self) {
-        let Some(key) = self.asked.key else { return };
+        let Some(key) = self.caller.suspending(self.asked) else { return };
         let (now, plugin) = (Instant::now(), &self.caller.plugin);
         let mut breaker = self.caller.breaker();
         let before = breaker.position(now);
@@ -132,6 +132,9 @@ impl Caller {
         let admitted = Admitted { caller: self, asked, ended: Ended::Unclear };
         let begun = Instant::now();
         let store = state::open(&self.shared.engine, &self.limits, &self.plugin, asked.function);
+        if let Some(recorder) = &self.shared.recorder {
+            state::lock(&store.data().log()).record(Arc::clone(recorder));
+        }
         Ok(Call { store, slots: Arc::new([own, common]), begun, admitted })
     }
 
@@ -190,7 +193,12 @@ impl Caller {
             Some(Ok(mut value)) => judge(&mut value).map(|()| value).map_err(CallFailure::BadOutput),
             Some(Err(Failed::Output(text))) => Err(CallFailure::BadOutput(text)),
             Some(Err(Failed::Host(text))) => Err(CallFailure::Host(text)),
-            Some(Err(Failed::Engine(error))) => Err(self.classify(&error, call.store.data())),
+            Some(Err(Failed::Engine(error))) => {
+                if let Some(recorder) = &self.shared.recorder {
+                    recorder.stopped(call.admitted.asked.function, &error);
+                }
+                Err(self.classify(&error, call.store.data()))
+            }
             None => Err(self.gave_up(lane::spent())),
         };
         call.admitted.ended = match &outcome {
@@ -218,13 +226,18 @@ impl Caller {
         asked: Asked,
         ask: impl FnOnce(&mut Breaker, Instant, Key) -> Result<(), Refused>,
     ) -> Result<(), CallError> {
-        let passed = asked.key.map_or(Ok(()), |key| ask(&mut self.breaker(), Instant::now(), key));
+        let passed = self.suspending(asked).map_or(Ok(()), |key| ask(&mut self.breaker(), Instant::now(), key));
         passed.map_err(|Refused { since, pause }| {
             self.meters.count(Outcome::Refused);
             let reason =
                 CallFailure::Suspended { failures: breaker::FAILURES, since: wall(since), retry_ms: pause.as_millis() };
             self.failed(asked, reason)
         })
+    }
+
+    /// By what the breaker knows an input; none where it is not asked.
+    fn suspending(&self, asked: Asked) -> Option<Key> {
+        asked.key.filter(|_| self.shared.suspension == Suspension::AfterFailures)
     }
 
     /// It holds plain values, so it is whole even after a panic elsewhere.

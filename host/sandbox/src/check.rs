@@ -6,15 +6,17 @@
 mod arguments;
 mod bundle;
 mod descriptor;
+mod schema;
 
 pub(crate) use bundle::{bundle, files};
 pub(crate) use descriptor::descriptor;
 #[cfg(test)]
 pub(crate) use descriptor::tests::{sample, secret};
+pub(crate) use schema::schema;
 
 use catalyst_domain::Finding;
 use catalyst_domain::host_name::covers;
-use catalyst_domain::provider::{Advice, Descriptor, Endpoints, Estimate, Probe, Verdict};
+use catalyst_domain::provider::{Advice, Descriptor, Endpoints, Estimate, LeftoverSearch, Probe, Verdict};
 
 use crate::words::is_plain;
 
@@ -148,6 +150,18 @@ pub(crate) fn verdict(verdict: &Verdict) -> Checked {
     short("the verdict", text, TEXT)
 }
 
+pub(crate) fn leftovers(search: &LeftoverSearch) -> Checked {
+    at_most("leftovers", search.found.len(), ITEMS)?;
+    at_most("words on what was not searched", search.not_searched.len(), FINDINGS)?;
+    for found in &search.found {
+        short("a leftover's kind", &found.kind, NAME)?;
+        short("a leftover's name", &found.name, NAME)?;
+        short("a leftover's id", &found.id, NAME)?;
+        short("a leftover's reason", &found.reason, TEXT)?;
+    }
+    search.not_searched.iter().try_for_each(|words| short("what was not searched", words, TEXT))
+}
+
 /// An answer in words where a value would be: an error that people read.
 pub(crate) fn reason(text: &str) -> Checked {
     short("the reason", text, TEXT)
@@ -225,6 +239,22 @@ mod tests {
         ] {
             assert!(probes(&[with(name, value, body)], &descriptor).is_err(), "{name} {value} {body:?}");
         }
+    }
+
+    #[test]
+    fn t6_what_a_search_found_is_bounded() {
+        use catalyst_domain::RemainingResource;
+        let found = |name: &str| RemainingResource {
+            kind: "volume".into(),
+            name: name.into(),
+            id: "42".into(),
+            reason: "it has the label".into(),
+        };
+        let search = |found: Vec<RemainingResource>, not_searched: Vec<String>| LeftoverSearch { found, not_searched };
+        assert_eq!(leftovers(&search(vec![found("a")], vec!["networks".into()])), Ok(()));
+        assert!(leftovers(&search(vec![found(&"a".repeat(NAME + 1))], Vec::new())).is_err());
+        assert!(leftovers(&search(vec![found("a"); ITEMS + 1], Vec::new())).is_err());
+        assert!(leftovers(&search(Vec::new(), vec!["x".repeat(TEXT + 1)])).is_err());
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub enum Function {
     CredentialProbe,
     /// What the cloud's answers prove.
     JudgeCredentials,
+    /// What to ask the cloud about what a destroy left.
+    LeftoverProbe,
+    /// What the cloud's answers show of it.
+    JudgeLeftovers,
 }
 
 impl Function {
@@ -41,6 +45,8 @@ impl Function {
             Self::Estimate => "estimate",
             Self::CredentialProbe => "credential-probe",
             Self::JudgeCredentials => "judge-credentials",
+            Self::LeftoverProbe => "leftover-probe",
+            Self::JudgeLeftovers => "judge-leftovers",
         }
     }
 }

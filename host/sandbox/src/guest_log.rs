@@ -1,8 +1,11 @@
 //! What a guest writes: `log`, standard output and standard error, as trace events with a cap on both line and call.
 
+use std::sync::Arc;
+
 use tracing::Level;
 
 use crate::error::Function;
+use crate::guest_record::{GuestRecorder, GuestSource};
 use crate::words::is_plain;
 
 /// Writes a guest's lines to the trace until its budget is spent.
@@ -15,6 +18,8 @@ pub(crate) struct GuestLog {
     dropped_lines: u64,
     /// Begun lines of standard output and standard error.
     begun: [Vec<u8>; 2],
+    /// Where an author wants the lines as well.
+    recorder: Option<Arc<GuestRecorder>>,
 }
 
 /// A guest's byte stream.
@@ -35,12 +40,25 @@ impl GuestLog {
             left: total_bytes,
             dropped_lines: 0,
             begun: [Vec::new(), Vec::new()],
+            recorder: None,
         }
+    }
+
+    /// Records every line from now on, those beyond the budget among them.
+    pub(crate) fn record(&mut self, recorder: Arc<GuestRecorder>) {
+        self.recorder = Some(recorder);
     }
 
     /// One line of `log`.
     pub(crate) fn line(&mut self, level: Level, text: &str) {
+        self.write(GuestSource::Log, level, text);
+    }
+
+    fn write(&mut self, source: GuestSource, level: Level, text: &str) {
         let kept = cut(text, self.line_bytes);
+        if let Some(recorder) = &self.recorder {
+            recorder.line(self.function, source, level, kept);
+        }
         // An empty line costs too, else a guest could write them for ever.
         let Some(left) = self.left.checked_sub(kept.len().max(1)) else {
             self.left = 0;
@@ -86,11 +104,11 @@ impl GuestLog {
 
     fn end_line(&mut self, stream: Stream) {
         let line = std::mem::take(&mut self.begun[stream as usize]);
-        let level = match stream {
-            Stream::Out => Level::DEBUG,
-            Stream::Err => Level::WARN,
+        let (source, level) = match stream {
+            Stream::Out => (GuestSource::Stdout, Level::DEBUG),
+            Stream::Err => (GuestSource::Stderr, Level::WARN),
         };
-        self.line(level, &String::from_utf8_lossy(&line));
+        self.write(source, level, &String::from_utf8_lossy(&line));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Changes of what plugins are granted, for whoever keeps a record of them.
+//! Changes of what plugins may do and why, for the audit log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::grants::{Basis, Grant};
 use crate::loaded::Loaded;
+use crate::served::Provider;
 
 /// What a plugin may do from now on that it could not before, and what it may do no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,16 +16,26 @@ pub struct GrantChange {
     pub file: String,
     /// Id of the plugin; of one that is gone the one that it had.
     pub plugin: String,
-    /// Rights that were granted, as they stand in `plugins.lock`.
+    /// Why it has the rights that it has now; `None` for a plugin that is gone.
+    pub basis: Option<Basis>,
+    /// Rights that came, as they stand in `plugins.lock`. Without grants they are what the plugin declares.
     pub granted: Vec<String>,
     /// Rights that were taken back, or went with the plugin.
     pub revoked: Vec<String>,
 }
 
-/// The grants of those that served last.
+/// What is kept of a plugin.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    plugin: String,
+    basis: Option<Basis>,
+    grants: BTreeSet<Grant>,
+}
+
+/// The rights of those that served last.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    last: Mutex<BTreeMap<String, (String, BTreeSet<Grant>)>>,
+    last: Mutex<BTreeMap<String, Known>>,
     changes: UnboundedSender<GrantChange>,
     taken: Mutex<Option<UnboundedReceiver<GrantChange>>>,
 }
@@ -42,32 +53,30 @@ impl Ledger {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Compares those that serve now with those that did. What is not granted but declared is no grant.
+    /// Compares those that serve now with those that did.
     pub fn note(&self, loaded: &Loaded) {
-        let of = |rights: &crate::grants::Rights| match rights.basis() {
-            Basis::Granted => rights.grants().clone(),
-            Basis::Declared | Basis::BeforeGrants => BTreeSet::new(),
+        let known = |id: &String, provider: &Provider| {
+            let rights = provider.rights();
+            let known = Known { plugin: id.clone(), basis: Some(rights.basis()), grants: rights.grants().clone() };
+            (provider.file_name().to_owned(), known)
         };
-        let now: BTreeMap<String, (String, BTreeSet<Grant>)> = loaded
-            .providers
-            .iter()
-            .map(|(id, provider)| (provider.file_name().to_owned(), (id.clone(), of(&provider.rights()))))
-            .collect();
+        let now: BTreeMap<String, Known> = loaded.providers.iter().map(|(id, provider)| known(id, provider)).collect();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let files: BTreeSet<&String> = last.keys().chain(now.keys()).collect();
-        let none = (String::new(), BTreeSet::new());
+        let none = Known::default();
         for file in files {
-            let ((id_before, before), (id, after)) = (last.get(file).unwrap_or(&none), now.get(file).unwrap_or(&none));
-            let lines = |one: &BTreeSet<Grant>, other: &BTreeSet<Grant>| {
-                one.difference(other).map(ToString::to_string).collect::<Vec<_>>()
+            let (before, after) = (last.get(file).unwrap_or(&none), now.get(file).unwrap_or(&none));
+            let lines = |one: &Known, other: &Known| {
+                one.grants.difference(&other.grants).map(ToString::to_string).collect::<Vec<_>>()
             };
             let (granted, revoked) = (lines(after, before), lines(before, after));
-            if granted.is_empty() && revoked.is_empty() {
+            if before.basis == after.basis && granted.is_empty() && revoked.is_empty() {
                 continue;
             }
-            let plugin = if id.is_empty() { id_before.clone() } else { id.clone() };
+            let plugin = if after.plugin.is_empty() { before.plugin.clone() } else { after.plugin.clone() };
+            let change = GrantChange { file: file.clone(), plugin, basis: after.basis, granted, revoked };
             // Where nobody listens, nobody keeps a record.
-            let _ = self.changes.send(GrantChange { file: file.clone(), plugin, granted, revoked });
+            let _ = self.changes.send(change);
         }
         *last = now;
     }

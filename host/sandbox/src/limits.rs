@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compile::Compile;
+use crate::guest_record::GuestRecorder;
 
 /// Length of one tick of the engine's clock: how finely CPU time is counted and how long a guest runs before it yields.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -147,4 +148,18 @@ pub struct Settings {
     pub keys: Option<PathBuf>,
     /// Where components become machine code.
     pub compile: Compile,
+    /// Whether a plugin that fails again and again is left alone for a while.
+    pub suspension: Suspension,
+    /// Records what guests write and where they stop, for who writes a plugin. A host that serves has none.
+    pub recorder: Option<Arc<GuestRecorder>>,
+}
+
+/// Whether the breaker refuses calls of a plugin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Suspension {
+    /// After failures in a row, as its rules say: other callers and other plugins come first.
+    #[default]
+    AfterFailures,
+    /// Never: each call is to fail by itself, because who looks for faults waits for nobody.
+    Never,
 }

@@ -12,13 +12,14 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use crate::bind::{self, Bound};
+use crate::bind::{self, Bound, Leftovers};
 use crate::cache::Cache;
 use crate::call::Caller;
 use crate::compile::{Compile, CompileError, Target};
 use crate::error::{CallError, CallFailure, Function, LoadError};
+use crate::guest_record::GuestRecorder;
 use crate::lane::{Lanes, Standing};
-use crate::limits::{Limits, PluginLimits};
+use crate::limits::{Limits, PluginLimits, Suspension};
 use crate::memo::Memo;
 use crate::provider::{Code, Origin, Plugin, describe};
 use crate::served::Provider;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub slots: Arc<tokio::sync::Semaphore>,
     /// Where calls run.
     pub lanes: Lanes,
+    pub suspension: Suspension,
+    pub recorder: Option<Arc<GuestRecorder>>,
 }
 
 /// Links what a plugin may import.
@@ -119,7 +122,8 @@ pub(crate) async fn load(
     let code = Arc::new(blocking(move || link(&linking, &component, compiled)).await?);
     let standing = Arc::<Standing>::default();
     let descriptor = introduce(shared, &standing, &origin, &limits, &code).await?;
-    let plugin = Plugin::new(Arc::clone(shared), limits, origin, code, descriptor)?;
+    let of = Arc::clone(shared);
+    let plugin = blocking(move || Plugin::new(of, limits, origin, code, descriptor)).await?;
     Ok(Some(Provider::new(plugin, Arc::clone(shared), standing, made)))
 }
 
@@ -149,7 +153,8 @@ fn link(shared: &Shared, component: &Component, compiled: Compiled) -> Result<Co
     let version = bind::Version::of(&imports.contract)?;
     let pre = shared.linker.instantiate_pre(component).map_err(|error| LoadError::World(format!("{error:#}")))?;
     let bound = Bound::new(version, pre.clone())?;
-    Ok(Code { bound, pre, imports: imports.names, contract: imports.contract, compiled })
+    let leftovers = Leftovers::find(version, &pre)?;
+    Ok(Code { bound, leftovers, pre, imports: imports.names, contract: imports.contract, compiled })
 }
 
 /// Says in plain words what is not a binary component, before the compiler sees it.
@@ -157,7 +162,7 @@ fn check_form(bytes: &[u8]) -> Result<(), LoadError> {
     if Engine::detect_precompiled(bytes).is_some() {
         return Err(LoadError::Precompiled);
     }
-    // Magic, then version and layer (component-model Binary.md, preamble).
+    // Magic, then version and layer (the preamble in the binary format of the component model).
     match bytes.strip_prefix(b"\0asm") {
         None => Err(LoadError::NotWasm),
         Some([1, 0, 0, 0, ..]) => Err(LoadError::CoreModule),

@@ -92,7 +92,7 @@ impl Measure {
     /// [`MeasureError::Call`]; so for the calls below.
     pub async fn validate(&self, request: &Request) -> Result<Cost, MeasureError> {
         let mut store = self.store(Function::Validate)?;
-        let called = self.bound.validate(&mut store, request).await;
+        let called = self.bound.validate(&mut store, request, &[]).await;
         cost(Function::Validate, &store, called)
     }
 

@@ -10,7 +10,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use catalyst_domain::Finding;
-use catalyst_domain::provider::{Advice, Bundle, Endpoints, Estimate, Probe, Verdict};
+use catalyst_domain::provider::{Advice, Bundle, Endpoints, Estimate, LeftoverSearch, Probe, Verdict};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use serde::Serialize;
@@ -151,8 +151,10 @@ impl Answer for Bundle {
         let variables = self.variables.iter().map(|(name, value)| PAIR_BYTES + name.len() + value_bytes(value));
         let secrets = self.secret_variables.iter().map(|s| size_of_val(s) + s.secret.len() + s.variable.len());
         let sizes = self.user_data.iter().map(|size| size_of_val(size) + size.node.len());
-        let sum = files.chain(variables).chain(secrets).chain(sizes).sum::<usize>();
-        size_of::<Self>() + sum + self.warnings.bytes()
+        let nodes = self.nodes.iter().map(|node| size_of_val(node) + node.name.len() + node.address.len());
+        let sum = files.chain(variables).chain(secrets).chain(sizes).chain(nodes).sum::<usize>();
+        let names = [&self.deployment_id_variable, &self.cluster_exists_variable].into_iter().flatten();
+        size_of::<Self>() + sum + names.map(String::len).sum::<usize>() + self.warnings.bytes()
     }
 }
 
@@ -203,6 +205,15 @@ impl Answer for Verdict {
     fn bytes(&self) -> usize {
         let (Self::Accepted(text) | Self::Rejected(text) | Self::Unreachable(text)) = self;
         size_of::<Self>() + text.len()
+    }
+}
+
+impl Answer for LeftoverSearch {
+    fn bytes(&self) -> usize {
+        let found = self.found.iter().map(|found| {
+            size_of_val(found) + found.kind.len() + found.name.len() + found.id.len() + found.reason.len()
+        });
+        size_of::<Self>() + found.sum::<usize>() + self.not_searched.bytes()
     }
 }
 

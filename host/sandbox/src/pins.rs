@@ -8,7 +8,7 @@
 //!
 //! Lines of `grant <name>.wasm <right>` say what the bundles of a component may do ([`crate::grants`]); `nothing` in the place of a
 //! right is a component that needs none. Without any such line what a component declares holds; with one, every component that
-//! serves needs its own.
+//! serves needs its own. `grant * nothing` is a line for all that have none of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -59,6 +59,8 @@ pub(crate) struct Named {
     providers: BTreeSet<String>,
     /// Rights by file name; `None` when the lock is from before grants.
     grants: Option<BTreeMap<String, BTreeSet<Grant>>>,
+    /// Whether files that no grant names are granted nothing, and serve where they want nothing.
+    others_nothing: bool,
 }
 
 impl Pins {
@@ -111,6 +113,11 @@ impl Pins {
                 if !named.providers.insert(address) {
                     return Err(wrong("this provider stands twice"));
                 }
+                continue;
+            }
+            if GrantLine::is_others_nothing(line) {
+                named.grants.get_or_insert_default();
+                named.others_nothing = true;
                 continue;
             }
             if GrantLine::is_meant(line) {
@@ -170,7 +177,8 @@ impl Pins {
     pub(crate) fn allow_wanted(&self, file: &str, descriptor: &Descriptor) -> Result<(), LoadError> {
         let Some(grants) = self.grants() else { return Ok(()) };
         let missing = grants::missing(descriptor, grants.get(file).unwrap_or(&BTreeSet::new()));
-        if grants.contains_key(file) && missing.is_empty() {
+        let is_named = grants.contains_key(file) || matches!(self, Self::Named(named) if named.others_nothing);
+        if is_named && missing.is_empty() {
             return Ok(());
         }
         let lines = GrantLine::of_file(file, missing).iter().map(ToString::to_string).collect();
@@ -279,6 +287,23 @@ mod tests {
         let pins = Pins::read(folder.path(), before).unwrap();
         assert!(matches!(pins.allow_wanted("a.wasm", &descriptor), Err(LoadError::NotGranted { .. })));
         assert_eq!(pins.known(), before);
+    }
+
+    #[test]
+    fn a_list_that_says_that_others_get_nothing_has_grants_without_any_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let descriptor = crate::check::sample();
+        let line = format!("sha256:{}  a.wasm\ngrant  *\tnothing # others\n", "ab".repeat(32));
+        std::fs::write(folder.path().join(FILE), line).unwrap();
+        let pins = Pins::read(folder.path(), Before::default()).unwrap();
+        assert_eq!(pins.rights("a.wasm", &descriptor).basis(), Basis::Granted, "also at a start");
+        assert!(pins.rights("a.wasm", &descriptor).grants().is_empty());
+        let wants = grants::missing(&descriptor, &BTreeSet::new());
+        assert_eq!(pins.allow_wanted("a.wasm", &descriptor).is_ok(), wants.is_empty());
+        let modest =
+            Descriptor { secrets: Vec::new(), api_hosts: Vec::new(), tofu_providers: Vec::new(), ..descriptor };
+        assert!(pins.allow_wanted("a.wasm", &modest).is_ok());
+        assert!(Pins::parse("grant * host a.example\n").is_err());
     }
 
     #[test]

@@ -3,24 +3,25 @@
 use std::sync::Arc;
 
 use catalyst_domain::provider::{
-    Advice, Asked as Wanted, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext,
-    Verdict,
+    Advice, Asked as Wanted, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, LeftoverQuery, LeftoverSearch, Probe,
+    ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
 
 use arc_swap::ArcSwap;
 use wasmtime::component::InstancePre;
 
-use crate::bind::{Bound, Called, Failed, Settings};
+use crate::bind::{Bound, Called, Failed, Leftovers, Settings};
 use crate::call::{Asked, Caller, Slots};
 use crate::check::{self, Checked};
-use crate::error::{CallError, Function, LoadError};
+use crate::error::{CallError, CallFailure, Function, LoadError};
 use crate::grants::{Basis, Rights};
 use crate::lane;
 use crate::limits::Limits;
 use crate::load::{Compiled, Shared};
 use crate::meters::CallStats;
 use crate::policy::{self, Known, Terms};
+use crate::settings_schema::{JudgedSettings, SettingsSchema};
 use crate::signature::Signer;
 use crate::state::CallState;
 use crate::words;
@@ -28,6 +29,8 @@ use crate::words;
 /// A compiled component, its imports proven and its exports bound.
 pub(crate) struct Code {
     pub bound: Bound,
+    /// Where it searches its cloud for what a destroy left.
+    pub leftovers: Option<Leftovers>,
     pub pre: InstancePre<CallState>,
     pub imports: Vec<String>,
     pub contract: semver::Version,
@@ -53,6 +56,7 @@ pub struct Plugin {
     code: Arc<Code>,
     contract: String,
     descriptor: Descriptor,
+    settings_schema: Arc<SettingsSchema>,
     module: Arc<Known>,
     rights: ArcSwap<Rights>,
 }
@@ -68,7 +72,8 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// A component that said who it is: its words are checked, and from now on it is called by its id.
+    /// A component that said who it is: its words are checked, its settings schema is compiled, and from now on it is called by
+    /// its id.
     pub(crate) fn new(
         shared: Arc<Shared>,
         limits: Arc<Limits>,
@@ -77,11 +82,14 @@ impl Plugin {
         descriptor: Descriptor,
     ) -> Result<Self, LoadError> {
         check::descriptor(&descriptor).map_err(LoadError::Descriptor)?;
+        let settings_schema = SettingsSchema::compile(&descriptor.settings_schema).map_err(LoadError::Descriptor)?;
+        let settings_schema = Arc::new(settings_schema);
         let Origin { file_name, digest, signer } = origin;
         let caller = Caller::new(shared, limits, descriptor.id.clone(), digest);
         let contract = code.contract.to_string();
         let rights = ArcSwap::from_pointee(Rights::as_declared(Basis::Declared, &descriptor));
-        Ok(Self { caller, file_name, signer, code, contract, descriptor, module: Arc::default(), rights })
+        let module = Arc::default();
+        Ok(Self { caller, file_name, signer, code, contract, descriptor, settings_schema, module, rights })
     }
 
     /// What the plugin says of itself, as checked when it was loaded.
@@ -117,6 +125,25 @@ impl Plugin {
     /// Who signed the component; none where signatures are not asked for.
     pub fn signer(&self) -> Option<&Signer> {
         self.signer.as_ref()
+    }
+
+    /// What its settings schema says of the settings of a request. It is not asked itself.
+    ///
+    /// # Errors
+    /// When the host could not judge them.
+    pub async fn judge_settings(&self, settings: &Settings) -> Result<JudgedSettings, CallError> {
+        let (schema, settings) = (Arc::clone(&self.settings_schema), settings.clone());
+        // Apart from the calls: a large schema takes a while.
+        let judged = lane::blocking(move || schema.judge(&settings)).await;
+        let asked = self.caller.ask(Function::Validate, &());
+        judged.map_err(|error| {
+            self.caller.failed(asked, CallFailure::Host(format!("its settings could not be judged: {error}")))
+        })
+    }
+
+    /// Whether it can be told what the host left out of a request (contract 1.1).
+    pub(crate) fn knows_what_is_left_out(&self) -> bool {
+        self.code.contract >= semver::Version::new(1, 1, 0)
     }
 
     /// What its bundles may do, as the operator's files say now.
@@ -166,9 +193,14 @@ impl Plugin {
         &self.caller
     }
 
-    pub(crate) async fn validate(&self, asked: Asked, request: &Request) -> Result<Vec<Finding>, CallError> {
+    pub(crate) async fn validate(
+        &self,
+        asked: Asked,
+        request: &Request,
+        left_out: &[String],
+    ) -> Result<Vec<Finding>, CallError> {
         let mut call = self.caller.open(asked).await?;
-        let called = self.caller.bounded(self.code.bound.validate(&mut call.store, request)).await;
+        let called = self.caller.bounded(self.code.bound.validate(&mut call.store, request, left_out)).await;
         self.caller.close(call, called, |findings| {
             check::findings(findings)?;
             words::findings(findings);
@@ -265,6 +297,44 @@ impl Plugin {
             words::verdict(verdict);
             Ok(())
         })
+    }
+
+    /// Whether it searches its cloud for what a destroy left there (contract 1.1, where it exports that).
+    pub fn searches_leftovers(&self) -> bool {
+        self.code.leftovers.is_some()
+    }
+
+    pub(crate) async fn leftover_probe(
+        &self,
+        asked: Asked,
+        query: &LeftoverQuery,
+    ) -> Result<Result<Vec<Probe>, String>, CallError> {
+        let leftovers = self.leftovers(asked)?;
+        let mut call = self.caller.open(asked).await?;
+        let called = self.caller.bounded(leftovers.leftover_probe(&mut call.store, query)).await;
+        self.caller
+            .close(call, called, |probes| value_or_reason(probes, |probes| check::probes(probes, &self.descriptor)))
+    }
+
+    pub(crate) async fn judge_leftovers(
+        &self,
+        asked: Asked,
+        query: &LeftoverQuery,
+        responses: &[ProbeResponse],
+    ) -> Result<LeftoverSearch, CallError> {
+        let leftovers = self.leftovers(asked)?;
+        let mut call = self.caller.open(asked).await?;
+        let called = self.caller.bounded(leftovers.judge_leftovers(&mut call.store, query, responses)).await;
+        self.caller.close(call, called, |search| {
+            check::leftovers(search)?;
+            words::leftovers(search);
+            Ok(())
+        })
+    }
+
+    fn leftovers(&self, asked: Asked) -> Result<&Leftovers, CallError> {
+        let absent = || self.caller.failed(asked, CallFailure::Host("it does not export this".into()));
+        self.code.leftovers.as_ref().ok_or_else(absent)
     }
 
     /// Reading a large bundle takes a noticeable part of a second, so it runs apart from the calls, and counts as the plugin's.

@@ -81,6 +81,8 @@ impl Sandbox {
             memo: Memo::new(settings.memo_bytes),
             slots: Arc::new(Semaphore::new(CALLS_AT_ONCE as usize)),
             lanes: Lanes::start().map_err(SandboxError::Lanes)?,
+            suspension: settings.suspension,
+            recorder: settings.recorder,
         };
         Ok(Arc::new(Self {
             shared: Arc::new(shared),

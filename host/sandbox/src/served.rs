@@ -4,7 +4,8 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use catalyst_domain::provider::{
-    Advice, Asked as Wanted, Bundle, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext, Verdict,
+    Advice, Asked as Wanted, Bundle, Diagnostic, Endpoints, Estimate, LeftoverQuery, LeftoverSearch, Probe,
+    ProbeResponse, RenderContext, Verdict,
 };
 use catalyst_domain::{Finding, Request};
 use tracing::Instrument;
@@ -59,12 +60,23 @@ impl Provider {
     /// # Errors
     /// When the plugin gives no answer, or one that breaks the rules; so for all calls below.
     pub async fn validate(&self, request: &Request) -> Result<Vec<Finding>, CallError> {
-        let asked = self.caller().ask(Function::Validate, request);
+        self.validate_partial(request, &[]).await
+    }
+
+    /// All findings on a request of which the host left out what it refuses already: `left_out` are RFC 6901 pointers of it. A
+    /// plugin that cannot be told of them (contract 1.0) would remark on what is only left out, so of its findings the errors
+    /// alone count then.
+    pub async fn validate_partial(&self, request: &Request, left_out: &[String]) -> Result<Vec<Finding>, CallError> {
+        let asked = self.caller().ask(Function::Validate, &(request, left_out));
         let call = |plugin: Arc<Plugin>| {
-            let request = request.clone();
-            async move { plugin.validate(asked, &request).await }
+            let (request, left_out) = (request.clone(), left_out.to_vec());
+            async move { plugin.validate(asked, &request, &left_out).await }
         };
-        self.call(asked, call).await
+        let mut findings = self.call(asked, call).await?;
+        if !left_out.is_empty() && !self.plugin.knows_what_is_left_out() {
+            findings.retain(Finding::is_error);
+        }
+        Ok(findings)
     }
 
     /// The bundle of a request, its paths, variables and configuration checked ([`crate::policy`]); or the findings that
@@ -132,6 +144,31 @@ impl Provider {
         let call = |plugin: Arc<Plugin>| {
             let responses = responses.to_vec();
             async move { plugin.judge_credentials(asked, &responses).await }
+        };
+        self.call(asked, call).await
+    }
+
+    /// What to ask the cloud about what a destroy left there, only https to the declared hosts; or why that is not possible. Only of
+    /// a plugin that searches ([`Plugin::searches_leftovers`]).
+    pub async fn leftover_probe(&self, query: &LeftoverQuery) -> Result<Result<Vec<Probe>, String>, CallError> {
+        let asked = self.caller().ask(Function::LeftoverProbe, query);
+        let call = |plugin: Arc<Plugin>| {
+            let query = query.clone();
+            async move { plugin.leftover_probe(asked, &query).await }
+        };
+        self.call(asked, call).await
+    }
+
+    /// What the cloud's answers, in the order of the probes, show of it.
+    pub async fn judge_leftovers(
+        &self,
+        query: &LeftoverQuery,
+        responses: &[ProbeResponse],
+    ) -> Result<LeftoverSearch, CallError> {
+        let asked = self.caller().ask(Function::JudgeLeftovers, &(query, responses));
+        let call = |plugin: Arc<Plugin>| {
+            let (query, responses) = (query.clone(), responses.to_vec());
+            async move { plugin.judge_leftovers(asked, &query, &responses).await }
         };
         self.call(asked, call).await
     }

@@ -5,7 +5,7 @@
 //! of refusing the whole answer.
 
 use catalyst_domain::Finding;
-use catalyst_domain::provider::{Advice, Bundle, Estimate, Verdict};
+use catalyst_domain::provider::{Advice, Bundle, Estimate, LeftoverSearch, Verdict};
 
 /// Whether a character is seen, and nothing but seen. Lines and tabs are.
 pub(crate) fn is_plain(c: char) -> bool {
@@ -48,6 +48,13 @@ pub(crate) fn advice(advice: &mut Advice) {
 pub(crate) fn estimate(estimate: &mut Estimate) {
     [&mut estimate.currency, &mut estimate.as_of].into_iter().for_each(clean);
     estimate.lines.iter_mut().map(|line| &mut line.label).chain(&mut estimate.unknown).for_each(clean);
+}
+
+pub(crate) fn leftovers(search: &mut LeftoverSearch) {
+    for found in &mut search.found {
+        [&mut found.kind, &mut found.name, &mut found.id, &mut found.reason].into_iter().for_each(clean);
+    }
+    search.not_searched.iter_mut().for_each(clean);
 }
 
 pub(crate) fn verdict(verdict: &mut Verdict) {

@@ -1,7 +1,9 @@
 //! One line.
 
 use super::About;
+use catalyst_domain::event::seconds;
 use catalyst_sandbox::GrantChange;
+use catalyst_sandbox::grants::Basis;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::net::IpAddr;
@@ -20,14 +22,15 @@ pub enum Event {
     Refused,
     /// Lines can be written again; what was to be written before is lost.
     Resumed,
-    /// What a plugin is granted changed, in a file of the operator's. At a start: what is granted at all.
+    /// What a plugin may do changed, or why it may. At a start: what each may do.
     Changed,
 }
 
 /// A line as it is written.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
-    time: Timestamp,
+    /// RFC 3339, UTC, whole seconds; the order of lines is that of the file.
+    time: String,
     event: Event,
     #[serde(skip_serializing_if = "String::is_empty")]
     request: String,
@@ -57,6 +60,9 @@ pub struct Line {
 struct Grants {
     plugin: String,
     file: String,
+    /// Why the plugin has its rights; absent when it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<&'static str>,
     granted: Vec<String>,
     revoked: Vec<String>,
 }
@@ -65,7 +71,7 @@ impl Line {
     /// What happened to a request, with the status of its answer.
     pub fn new(event: Event, about: &About, status: Option<u16>) -> Self {
         Self {
-            time: Timestamp::now(),
+            time: seconds(Timestamp::now()),
             event,
             request: about.request.clone(),
             action: about.action,
@@ -90,7 +96,7 @@ impl Line {
         count: u64,
     ) -> Self {
         Self {
-            time: Timestamp::now(),
+            time: seconds(Timestamp::now()),
             event: Event::Refused,
             request: String::new(),
             action,
@@ -108,9 +114,9 @@ impl Line {
 
     /// That a plugin may do more or less than before.
     pub fn grants(change: GrantChange) -> Self {
-        let GrantChange { file, plugin, granted, revoked } = change;
+        let GrantChange { file, plugin, basis, granted, revoked } = change;
         let plain = Self::refused(String::new(), "", String::new(), "grants", 0);
-        let grants = Some(Grants { plugin, file, granted, revoked });
+        let grants = Some(Grants { plugin, file, basis: basis.map(Basis::name), granted, revoked });
         Self { event: Event::Changed, reason: None, count: None, grants, ..plain }
     }
 

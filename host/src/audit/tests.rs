@@ -203,12 +203,13 @@ async fn a_change_of_grants_is_a_line_with_what_came_and_what_went() {
     let change = catalyst_sandbox::GrantChange {
         file: "acme.wasm".to_owned(),
         plugin: "acme".to_owned(),
+        basis: Some(catalyst_sandbox::grants::Basis::Granted),
         granted: vec!["host api.acme.example".to_owned()],
         revoked: Vec::new(),
     };
     audit.write(&Line::grants(change)).await.unwrap();
     let lines = lines(&path);
     let expect = serde_json::json!({"time": lines[0]["time"], "event": "changed", "action": "grants", "plugin": "acme",
-        "file": "acme.wasm", "granted": ["host api.acme.example"], "revoked": []});
+        "file": "acme.wasm", "basis": "granted", "granted": ["host api.acme.example"], "revoked": []});
     assert_eq!(lines[0], expect);
 }

@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod component;
 mod grant;
+mod guest;
 mod inspect;
 mod new;
 mod page;
@@ -18,6 +19,7 @@ mod trust;
 
 use crate::config::Config;
 use clap::Subcommand;
+use guest::GuestOutput;
 use page::Page;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -35,7 +37,10 @@ use example;
 #[derive(clap::Args)]
 #[command(after_long_help = "Exit status: 0 all is well, 1 the plugin is not, 2 the command was used wrongly.\n\
     With --json an error is an object on standard output as well, {\"error\": …}, and standard error stays empty; only words \
-    that are no arguments at all are told as text.")]
+    that are no arguments at all are told as text.\n\
+    What the component writes and how it panics is shown on standard error; with --json it is the key `guest` of the object, where \
+    there is something to show: lines (function, source, level, text, call, count), linesLeftOut, faults (function, call, message, \
+    place, within, count).")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -89,32 +94,42 @@ struct Report {
 /// # Errors
 /// [`Usage`], or what kept the command from its work, such as a disk that is full.
 pub async fn run(config: Config, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let json = arguments.json;
-    match report(&config, arguments).await {
+    let (json, guest) = (arguments.json, GuestOutput::default());
+    let report = report(&config, arguments, &guest).await;
+    let with_guest = |mut object: Value| {
+        if let (Value::Object(keys), Some(said)) = (&mut object, guest.json()) {
+            keys.insert("guest".to_owned(), said);
+        }
+        format!("{object:#}\n")
+    };
+    if !json {
+        let _ = anstream::stderr().write_all(guest.page().into_text().as_bytes());
+    }
+    match report {
         Ok(report) => {
             if !json {
                 let _ = anstream::stderr().write_all(report.aside.into_text().as_bytes());
             }
-            print(&if json { format!("{:#}\n", report.json) } else { report.page.into_text() });
+            print(&if json { with_guest(report.json) } else { report.page.into_text() });
             Ok(if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Err(error) if json => {
-            print(&format!("{:#}\n", json!({"error": super::words(&error)})));
+            print(&with_guest(json!({"error": super::words(&error)})));
             Ok(super::exit_code(&error))
         }
         Err(error) => Err(error),
     }
 }
 
-async fn report(config: &Config, arguments: Arguments) -> anyhow::Result<Report> {
+async fn report(config: &Config, arguments: Arguments, guest: &GuestOutput) -> anyhow::Result<Report> {
     match arguments.command {
         Command::New(arguments) => new::new(&arguments),
-        Command::Check(arguments) => check::check(config, &arguments).await,
-        Command::Inspect(arguments) => inspect::inspect(config, &arguments).await,
-        Command::Grant(arguments) => grant::grant(config, &arguments).await,
-        Command::Render(arguments) => render::render(config, &arguments).await,
-        Command::Test(arguments) => test::test(config, &arguments).await,
-        Command::Bench(arguments) => bench::bench(config, &arguments).await,
+        Command::Check(arguments) => check::check(config, &arguments, guest).await,
+        Command::Inspect(arguments) => inspect::inspect(config, &arguments, guest).await,
+        Command::Grant(arguments) => grant::grant(config, &arguments, guest).await,
+        Command::Render(arguments) => render::render(config, &arguments, guest).await,
+        Command::Test(arguments) => test::test(config, &arguments, guest).await,
+        Command::Bench(arguments) => bench::bench(config, &arguments, guest).await,
     }
 }
 

@@ -8,13 +8,14 @@ use super::rehearse::empty_folder;
 use super::serve::{sandbox_settings, start_sandbox};
 use crate::compile::Apart;
 use crate::config::Config;
+use crate::driver::examine::Question;
 use crate::outbound::judge_offline;
 use anyhow::Context;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _, OpenOptions, OpenOptionsExt as _};
 use catalyst_domain::finding::joined_errors;
 use catalyst_domain::provider::{Bundle, BundleFile, Descriptor, RenderContext, SecretSource};
-use catalyst_domain::request::Parsed;
+use catalyst_domain::request::{GatheredFindings, Parsed};
 use catalyst_domain::{Finding, request};
 use catalyst_sandbox::{CallError, Compile, LoadFailure, Provider, Sandbox, Settings};
 use serde_json::{Map, Value};
@@ -70,7 +71,7 @@ pub async fn render(config: Config, arguments: Arguments) -> anyhow::Result<()> 
 
 /// What a create would say to a body, and the module that it would apply.
 pub(super) struct Answer {
-    /// The host's and the plugin's, in that order; those of secrets are left out, for they may as well be given at the
+    /// The host's and the plugin's, in the contract's order; those of secrets are left out, for they may as well be given at the
     /// apply.
     pub findings: Vec<Finding>,
     /// None when a finding refuses the request.
@@ -90,11 +91,13 @@ pub(super) async fn ask(
     context: &RenderContext,
 ) -> Result<Answer, CallError> {
     let descriptor = provider.descriptor();
-    let wrong_types = parsed.take_wrong_types();
-    let (request, _, mut findings) = parsed.split(descriptor, keys);
+    let mut gathered = GatheredFindings::new(parsed.take_wrong_types());
+    gathered.add(parsed.unknown_keys(Some(descriptor), &[descriptor]));
+    let (request, secrets, mut findings) = parsed.split(descriptor, keys);
     findings.retain(|finding| !secret_keys(descriptor).any(|key| finding.pointer == format!("/{key}")));
-    findings.extend(provider.validate(&request).await?);
-    let mut findings = request::refuse(wrong_types, &request, findings);
+    gathered.add(findings);
+    Question::of(provider, &request, &mut gathered).await?.ask(provider, &mut gathered).await?;
+    let mut findings = gathered.finish(&secrets);
     let settings = request.extra.clone();
     if findings.iter().any(Finding::is_error) {
         return Ok(Answer { findings, bundle: None, settings });

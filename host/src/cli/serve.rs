@@ -16,6 +16,7 @@ use crate::metrics::{Measured, Metrics};
 use crate::outbound::{self, Outbound};
 use crate::telemetry::Spans;
 use anyhow::Context;
+use catalyst_sandbox::grants::Basis;
 use catalyst_sandbox::{Compile, Follow, GrantChange, MEMO_BYTES, PluginLimits, Sandbox, SandboxError};
 use catalyst_store::{FileStore, HeldFolder, Store};
 use std::net::SocketAddr;
@@ -87,7 +88,7 @@ async fn open(config: &Config, spans: Option<&Spans>, stopping: &CancellationTok
     let connections = descriptors::room_for(limits.connections);
     let per_address = config.address_connections.unwrap_or(connections / 2).clamp(1, connections);
     let limits = http::Limits { connections, per_address, ..limits };
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::of_folders(written_folders(config)));
     // Each of these may wait, for the process before this one or for a disk, and that must hold up no signal.
     let (settings, workdir, wait) = (store_settings(config), config.tofu.workdir.clone(), config.lock_wait);
     let store = apart("the store", move || FileStore::open(settings)).await?.context("cannot open the store")?;
@@ -199,6 +200,7 @@ async fn record_grants(mut changes: UnboundedReceiver<GrantChange>, audit: Arc<A
         tracing::info!(
             plugin.id = plugin,
             plugin.file = file,
+            plugin.basis = change.basis.map(Basis::name),
             plugin.granted = change.granted.join(", "),
             plugin.revoked = change.revoked.join(", "),
             "what a plugin is granted changed"
@@ -263,6 +265,17 @@ async fn reopen_on_hangup(audit: Arc<Audit>, mut hangup: Signal, stop: Cancellat
             _ = hangup.recv() => audit.reopen().await,
         }
     }
+}
+
+/// Where the host writes, as the metrics name it.
+fn written_folders(config: &Config) -> [(&'static str, PathBuf); 5] {
+    [
+        ("audit", config.audit_log.clone()),
+        ("deployments", config.deployments_dir.clone()),
+        ("kubeconfigs", config.kubeconfigs_dir.clone()),
+        ("state", config.state_dir.clone()),
+        ("work", config.tofu.workdir.clone()),
+    ]
 }
 
 /// How the store is opened, as the doctor is told as well.
@@ -349,6 +362,7 @@ fn driver_settings(config: &Config, outbound: Outbound) -> driver::Settings {
         gitops_repo_url: config.gitops_repo_url.clone(),
         gitops_branch: config.gitops_branch.clone(),
         ghcr_pull_token: config.ghcr_pull_token.clone(),
+        destroy_timeout: config.destroy_timeout,
         kubeconfig_timeout: config.kubeconfig_timeout,
         phase1_timeout: config.phase1_timeout,
         phase1_settle: config.phase1_settle,

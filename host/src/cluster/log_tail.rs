@@ -19,7 +19,7 @@ const LABEL: &str = "app=helm-controller";
 const PAUSE_NO_POD: Duration = Duration::from_secs(5);
 const PAUSE_ENDED: Duration = Duration::from_secs(2);
 
-/// Longest line that is read, in bytes (API.md section 5); the rest of it is passed over.
+/// Longest line that is read, in bytes; the rest of it is passed over.
 const MAX_LINE: usize = 1024 * 1024;
 
 /// Lines a second that are passed on in the long run, and at once. A controller in trouble can print thousands; a

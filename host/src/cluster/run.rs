@@ -8,7 +8,7 @@ use super::inventory::{self, Inventory};
 use super::judge::{Change, Verdict, WatchState, id};
 use super::release::Release;
 use super::trouble::{Kind, Trouble};
-use super::{Ended, NAMESPACE, Observation, Remark, Stopped, WatchSettings, client, feed, log_tail};
+use super::{Ended, NAMESPACE, Observation, Remark, Stopped, WatchSettings, client, feed, log_tail, nodes};
 use catalyst_domain::kubeconfig::Kubeconfig;
 use catalyst_domain::{Level, Outcome, Timestamp};
 use kube::api::{Api, DynamicObject};
@@ -55,16 +55,25 @@ pub async fn watch(
         tasks.spawn(feed::follow(topic, apis, settings.request_timeout, send.clone()));
     }
     drop(send);
-    tasks.spawn(log_tail::follow(client, settings.request_timeout, out.clone()));
+    tasks.spawn(log_tail::follow(client.clone(), settings.request_timeout, out.clone()));
+    tasks.spawn(nodes::follow(client.clone(), settings.clone(), out.clone()));
 
     let patience =
         Patience { settle: settings.settle, source: settings.source_patience, refusal: settings.refusal_patience };
     let state = WatchState::new(settings.expected, patience);
+    let told = out.clone();
     let watch = Watch { state, started: Instant::now(), outage: None, out };
+    let watched = async {
+        let ended = watch.run(news, settings.timeout).await?;
+        if ended.outcome == Outcome::Ready {
+            nodes::tell_missing(client, &settings, &told).await;
+        }
+        Ok(ended)
+    };
     tokio::select! {
         biased;
         () = stop.cancelled() => Err(Stopped),
-        ended = watch.run(news, settings.timeout) => ended,
+        ended = watched => ended,
     }
 }
 

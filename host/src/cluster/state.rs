@@ -1,6 +1,6 @@
 //! The state of a component, from what its HelmRelease says.
 //!
-//! Pure. The wire names and levels are those of API.md section 5; the differences to its table are C-6: generations,
+//! Pure. The names and levels that are sent are those of the earlier service; the differences to its states are C-6: generations,
 //! `Stalled`, `Reconciling`, suspended releases, sources that are not there yet, and remediation.
 
 use super::conditions::Condition;

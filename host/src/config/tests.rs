@@ -22,6 +22,20 @@ fn defaults_are_those_of_the_contract() {
 }
 
 #[test]
+fn the_folder_of_the_reviewing_account_is_the_one_that_its_help_names() {
+    let told = VARIABLES.iter().find(|variable| variable.name == "CATALYST_AUTH_KUBERNETES_ACCOUNT").unwrap();
+    let c = config(&[("CATALYST_AUTH", "kubernetes"), ("CATALYST_AUTH_SCOPES", "*=read")]).unwrap();
+    let crate::auth::Way::Kubernetes(settings) = c.auth.way else { panic!("callers are known by another way") };
+    assert_eq!(settings.account, PathBuf::from(told.default));
+    // What it is, what is in it, and an example.
+    for words in
+        ["folder with the credential", "token, the bearer token", "ca.crt, the certificates (PEM)", "such as /"]
+    {
+        assert!(told.meaning.contains(words), "{words}: {}", told.meaning);
+    }
+}
+
+#[test]
 fn h1_an_open_address_must_be_asked_for_and_listen_wins_over_port() {
     let open = config(&[("PORT", "9"), ("CATALYST_AUTH", "none")]).unwrap();
     assert_eq!(open.listen.to_string(), "0.0.0.0:9");
@@ -79,10 +93,17 @@ fn go_durations_are_read_and_bad_values_name_the_variable() {
     let c = config(&[("CATALYST_APPLY_TIMEOUT", "1h30m"), ("CATALYST_PHASE1_SETTLE", "1500ms")]).unwrap();
     assert_eq!(c.tofu.apply_timeout, Duration::from_secs(5400));
     assert_eq!(c.phase1_settle, Duration::from_millis(1500));
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    assert_eq!(c.destroy_timeout, minutes(180), "twice that of a run");
+    let longer = "longer than a provider tries what cannot be removed";
+    assert_eq!(config(&[]).unwrap().destroy_timeout, minutes(60), "{longer}");
+    assert_eq!(config(&[("CATALYST_DESTROY_TIMEOUT", "90m")]).unwrap().destroy_timeout, minutes(90));
     for (name, value) in [
         ("CATALYST_APPLY_TIMEOUT", "soon"),
         ("CATALYST_APPLY_TIMEOUT", "0s"),
         ("CATALYST_APPLY_TIMEOUT", "-1m"),
+        ("CATALYST_DESTROY_TIMEOUT", "0s"),
+        ("CATALYST_DESTROY_TIMEOUT", "an hour"),
         ("CATALYST_MAX_RUNS", "0"),
         ("CATALYST_ADDRESS_CONNECTIONS", "0"),
         ("CATALYST_CREATE_RATE", "3000"),

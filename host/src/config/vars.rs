@@ -37,8 +37,10 @@ pub const VARIABLES: &[Variable] = &[
     var("CATALYST_AUTH_KUBERNETES_API", "https://kubernetes.default.svc", "kubernetes: API that reviews tokens"),
     var(
         "CATALYST_AUTH_KUBERNETES_ACCOUNT",
-        "the pod's",
-        "kubernetes: folder with token and ca.crt of an account that may create TokenReviews",
+        "/var/run/secrets/kubernetes.io/serviceaccount",
+        "kubernetes: folder with the credential by which the host asks the API, such as /etc/catalyst/reviewer. Two files, as a Pod \
+         has them: token, the bearer token of a service account that may create tokenreviews (read anew for each review), and \
+         ca.crt, the certificates (PEM) that are trusted for the API; without ca.crt the usual trust store counts",
     ),
     var("CATALYST_AUTH_KUBERNETES_AUDIENCE", "the API's own", "kubernetes: audience that tokens must be made for"),
     var("CATALYST_OIDC_ISSUER", "", "oidc: URL of the provider, as `iss` has it"),
@@ -116,14 +118,20 @@ pub const VARIABLES: &[Variable] = &[
         "CATALYST_TOFU_CONFINE",
         "auto",
         "auto: OpenTofu runs behind every layer that holds here, and reaches granted hosts by a proxy; require: no start unless \
-         the required layers hold (confinement.md); off",
+         the required layers hold (docs/confinement.md); off",
     ),
     var("CATALYST_MAX_RUNS", "4", "OpenTofu runs at once"),
     var(
         "CATALYST_APPLY_TIMEOUT",
         "30m",
-        "time of one run (apply or destroy), from when it has its place and its module, staging included; then it is \
-         interrupted, and killed after 30 s more",
+        "time of one run, from when it has its place and its module, staging included; then it is interrupted, and killed \
+         after 30 s more",
+    ),
+    var(
+        "CATALYST_DESTROY_TIMEOUT",
+        "",
+        "the same for a destroy, with the work in its cluster before its run, which has a quarter of it and 10 minutes at most; \
+         unset: twice CATALYST_APPLY_TIMEOUT",
     ),
     var("CATALYST_KUBECONFIG_TIMEOUT", "45m", "wait for the node's kubeconfig"),
     var("CATALYST_PHASE1_WATCH_TIMEOUT", "60m", "budget of Phase 1"),

@@ -2,19 +2,18 @@
 
 use super::Driver;
 use super::dns::PoolFault;
+use super::examine::Examined;
 use super::idempotency::IdempotencyKey;
 use super::render::RenderFault;
 use super::secrets::{NoRandomness, complete, random};
 use crate::limits::{LiveFault, Slot, Subject};
 use bytes::Bytes;
-use catalyst_domain::finding::sort_by_contract;
 use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_domain::provider::Descriptor;
 use catalyst_domain::read_token::ReadToken;
 use catalyst_domain::record::{Idempotency, NewRecord, ProviderRef};
-use catalyst_domain::request::{self, DomainMode, Parsed};
 use catalyst_domain::{
-    Creator, DeploymentId, Entry, Finding, Level, Record, Request, Secrets, Status, Timestamp, phase,
+    Creator, DeploymentId, Entry, Finding, Level, Record, Request, SecretValue, Secrets, Status, Timestamp, phase,
 };
 use catalyst_sandbox::Provider;
 use catalyst_store::CreateError;
@@ -82,23 +81,6 @@ impl From<NoRandomness> for CreateFault {
     }
 }
 
-/// A body as it was understood: by whom it is made, without its secrets, and all that is wrong with it.
-pub(super) struct Examined {
-    pub(super) provider: Arc<Provider>,
-    pub(super) request: Request,
-    pub(super) secrets: Secrets,
-    pub(super) findings: Vec<Finding>,
-}
-
-/// A body that was read, its secrets parted.
-struct Taken {
-    provider: Arc<Provider>,
-    request: Request,
-    secrets: Secrets,
-    findings: Vec<Finding>,
-    approved_render_digest: String,
-}
-
 impl Driver {
     /// Creates a deployment and starts it, or finds the one that the same key made. When this returns, the record is on
     /// disk. It goes on to its end when the caller leaves, so that no record is left without its task.
@@ -115,6 +97,11 @@ impl Driver {
     async fn create_whole(self: &Arc<Self>, call: CreateCall) -> Result<Created, CreateFault> {
         let CreateCall { body, key, read_token, creator, subject, slot, at } = call;
         let taken = self.take(&body)?;
+        if taken.is_unread() {
+            // No key can stand for it: what could not be read is blank, and may be so in another request as well.
+            let _lane = self.creates.enter(&subject).await;
+            return Err(CreateFault::Findings(self.examine(taken).await?.findings));
+        }
         let approved = taken.approved_render_digest.clone();
         let idempotency = key.as_ref().map(|key| key.of(&taken.request, &approved));
         // Held until the record is there, so that of many creates with one key one makes it and the others find it.
@@ -197,44 +184,6 @@ impl Driver {
         Ok(record)
     }
 
-    /// Everything that can be said of a body without creating anything; the findings in the contract's order.
-    ///
-    /// # Errors
-    /// [`CreateFault::Findings`] when it cannot be read or names no provider; [`CreateFault::Provider`].
-    pub(super) async fn examine_body(&self, body: &[u8]) -> Result<Examined, CreateFault> {
-        self.examine(self.take(body)?).await
-    }
-
-    fn take(&self, body: &[u8]) -> Result<Taken, CreateFault> {
-        let mut parsed = request::parse(body).map_err(|error| CreateFault::Findings(error.0))?;
-        let wrong_types = parsed.take_wrong_types();
-        let approved_render_digest = parsed.approved_render_digest().to_owned();
-        let provider = match self.choose(&parsed) {
-            Ok(provider) => provider,
-            Err(finding) => {
-                return Err(CreateFault::Findings(request::refuse(wrong_types, &parsed.without_extra(), finding)));
-            }
-        };
-        let (request, secrets, findings) = parsed.split(provider.descriptor(), &self.secret_keys());
-        if !wrong_types.is_empty() {
-            return Err(CreateFault::Findings(request::refuse(wrong_types, &request, findings)));
-        }
-        Ok(Taken { provider, request, secrets, findings, approved_render_digest })
-    }
-
-    async fn examine(&self, taken: Taken) -> Result<Examined, CreateFault> {
-        let Taken { provider, request, secrets, mut findings, .. } = taken;
-        findings.extend(request::validate(&request));
-        findings.extend(self.pool_rule(&request));
-        findings.extend(self.names.managed.judge_pool(&request));
-        let of_cloud = provider.validate(&request).await.map_err(|error| CreateFault::Provider(error.to_string()))?;
-        add_new(&mut findings, of_cloud);
-        let destinations = self.settings.destinations.with_fixed(provider.rights().addresses());
-        findings.extend(destinations.judge(&request.extra, provider.descriptor()).await);
-        sort_by_contract(&mut findings);
-        Ok(Examined { provider, request, secrets, findings })
-    }
-
     /// The deployment that a create with this key made.
     fn made_by(&self, wanted: &Idempotency) -> Result<Option<Arc<Record>>, CreateFault> {
         let same_key =
@@ -264,43 +213,6 @@ impl Driver {
         Err(CreateFault::OtherRender { approved: approved.to_owned(), found: rendered.digest })
     }
 
-    /// The provider of `regions[0]`; else the default; else the one whose secrets the body carries.
-    fn choose(&self, parsed: &Parsed) -> Result<Arc<Provider>, Option<Finding>> {
-        let known = || {
-            let ids: Vec<String> = self.sandbox.providers().iter().map(|p| p.descriptor().id.clone()).collect();
-            ids.join(", ")
-        };
-        if let Some(id) = parsed.provider() {
-            let message = || format!("region[0]: provider must be one of {}", known());
-            let unknown = || Some(Finding::error("/regions/0/provider", "unknown-provider", message()));
-            return self.sandbox.provider(id).ok_or_else(unknown);
-        }
-        if parsed.has_regions() {
-            // The rule that a slot needs a provider speaks for itself.
-            return Err(None);
-        }
-        if let Some(id) = &self.settings.default_provider {
-            let message = || format!("the default provider {id} is not loaded; name one of {} in regions", known());
-            return self.sandbox.provider(id).ok_or_else(|| Some(Finding::error("/regions", "no-provider", message())));
-        }
-        let mut carried = self.sandbox.providers();
-        carried.retain(|p| p.descriptor().request_secrets().any(|(_, key)| parsed.carries(key)));
-        match (carried.pop(), carried.is_empty()) {
-            (Some(provider), true) => Ok(provider),
-            _ => {
-                let message = format!("regions: name a provider in regions[0].provider: one of {}", known());
-                Err(Some(Finding::error("/regions", "no-provider", message)))
-            }
-        }
-    }
-
-    fn pool_rule(&self, request: &Request) -> Option<Finding> {
-        let missing = request.domain_mode() == DomainMode::Pool && self.settings.ghcr_pull_token.is_blank();
-        let message =
-            "sovereignDomainMode: pool mode needs CATALYST_GHCR_PULL_TOKEN on the server; see SECRET-ROTATION";
-        missing.then(|| Finding::error("/sovereignDomainMode", "no-pull-token", message))
-    }
-
     async fn remark(&self, id: &DeploymentId, findings: &[Finding], at: Timestamp) {
         let entry = |f: &Finding| Entry::new(at, phase::HOST, Level::Warn, f.message.clone());
         let entries: Vec<Entry> = findings.iter().map(entry).collect();
@@ -308,15 +220,6 @@ impl Driver {
             && let Err(error) = self.store.append(id, entries).await
         {
             tracing::warn!(deployment.id = %id, %error, "cannot log the warnings of a create");
-        }
-    }
-}
-
-/// A blank field is named once, by the generic rule; what the cloud says of the same field adds nothing.
-fn add_new(findings: &mut Vec<Finding>, of_cloud: Vec<Finding>) {
-    for finding in of_cloud {
-        if !findings.iter().any(|f| f.pointer == finding.pointer && f.code == finding.code) {
-            findings.push(finding);
         }
     }
 }
@@ -337,7 +240,11 @@ fn new_record(request: Request, provider: &Provider, secrets: &Secrets, at: Time
 }
 
 /// SHA-256 of the bearer's text; blank when the provider has none.
-pub(super) fn bearer_hash(descriptor: &Descriptor, secrets: &Secrets) -> String {
-    let bearer = descriptor.bearer().and_then(|spec| secrets.get(&spec.name));
-    bearer.map(|value| sha256_hex(value.expose().as_bytes())).unwrap_or_default()
+fn bearer_hash(descriptor: &Descriptor, secrets: &Secrets) -> String {
+    descriptor.bearer().and_then(|spec| secrets.get(&spec.name)).map(hash_of).unwrap_or_default()
+}
+
+/// SHA-256 of a bearer's text.
+pub(super) fn hash_of(bearer: &SecretValue) -> String {
+    sha256_hex(bearer.expose().as_bytes())
 }

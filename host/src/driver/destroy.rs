@@ -1,25 +1,38 @@
-//! Removing the infrastructure with the bundle that made it: the claim of a person, and the hand that does it.
+//! Removing what a deployment made: the claim of a person, and the hand that does it.
 //!
-//! What the state names is removed, and only an empty state ends as destroyed. Where nothing was ever applied there is
-//! nothing to run; where something was and no state of it is here, nobody can say what is left, so it is not begun.
+//! First the cluster removes what it made in its cloud by itself, while it still can; then OpenTofu removes what its state names, with
+//! the bundle that made it. Only an empty state ends as destroyed. Where nothing was ever applied there is nothing to run; where something
+//! was and no state of it is here, nobody can say what is left, so it is not begun. Whatever comes before the run can be repeated, so
+//! a host that is killed there goes on at its next start.
 
+mod cluster;
+mod outcome;
+mod search;
+
+use super::credentials::CredentialsFault;
+use super::left::left_words;
 use super::provision::run_destroy;
-use super::secrets::complete;
+use super::secrets::{RunSecrets, complete};
 use super::take_up::{Kept, TakeUpFault};
 use super::{Driver, Hand, tofu_state};
-use crate::engine::RunErrorKind;
+use crate::engine::{RunError, RunErrorKind};
 use bytes::Bytes;
+use catalyst_domain::provider::Bundle;
+use catalyst_domain::request::{BodyError, DestroyBody};
 use catalyst_domain::transition::apply;
-use catalyst_domain::{DeploymentId, Fact, Level, Record, Secrets, Timestamp, phase};
+use catalyst_domain::{DeploymentId, Fact, LeftResource, Level, Record, Secrets, Timestamp, phase};
 use catalyst_store::RecordError;
+use cluster::DestroyBudget;
+use outcome::{Looked, last_words, with_remaining};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Leftovers named in an error; a person finds the rest by the deployment's label.
 const NAMED: usize = 20;
 
 impl Driver {
-    /// Begins to remove everything. The body may give credentials by the create's own keys. Checking and claiming are one
-    /// step: of a destroy and a retry one wins.
+    /// Begins to remove what a deployment made. The body may give credentials by the create's own keys, and agree to the loss of
+    /// volumes. Checking and claiming are one step: of a destroy and a retry one wins.
     ///
     /// # Errors
     /// [`TakeUpFault`]; nothing changed.
@@ -43,15 +56,22 @@ impl Driver {
     ) -> Result<Arc<Record>, TakeUpFault> {
         let _one_at_a_time = self.claims.of(id).await;
         let record = self.store.get(id).ok_or(RecordError::Unknown)?;
-        apply(&record, &Fact::DestroyRequested, at).map_err(RecordError::Refused)?;
+        let provider = self.provider_of(&record);
+        let asked = DestroyBody::read(body, provider.as_ref().map(|provider| provider.descriptor()));
+        let asked = asked.map_err(|BodyError(findings)| TakeUpFault::Body(findings))?;
+        let requested = if asked.delete_volumes { Fact::DestroyWithVolumesRequested } else { Fact::DestroyRequested };
+        apply(&record, &requested, at).map_err(RecordError::Refused)?;
         let secrets = match self.settled(&record).await? {
             Kept::Nothing | Kept::Empty => None,
             Kept::Resources => Some(self.destroy_secrets(&record, body).await?),
         };
         if let Some(secrets) = secrets {
+            if record.has_cluster() {
+                self.seal_until_run(id, &secrets, at).await;
+            }
             self.vault.put(id, secrets);
         }
-        let claimed = match self.store.record(id, &Fact::DestroyRequested, at).await {
+        let claimed = match self.store.record(id, &requested, at).await {
             Ok(record) => record,
             Err(error) => {
                 // No run begins, so nothing else would start the time after which they are forgotten.
@@ -59,7 +79,13 @@ impl Driver {
                 return Err(error.into());
             }
         };
-        self.note(id, phase::HOST, "destroy asked for: everything of this deployment is removed", at).await;
+        let text = match asked.delete_volumes {
+            true => {
+                "destroy asked for: what this deployment made is removed, and volumes of its cluster are deleted with their data"
+            }
+            false => "destroy asked for: what this deployment made is removed",
+        };
+        self.note(id, phase::HOST, text, at).await;
         tracing::info!(deployment.id = %id, "destroy asked for");
         self.wake(id);
         Ok(claimed)
@@ -83,56 +109,128 @@ impl Hand {
         let Some(record) = self.record() else { return };
         match self.driver.infrastructure(&self.id).await {
             Ok(Kept::Nothing | Kept::Empty) => {
-                self.driver.engine.discard(&self.id);
-                return self.destroyed("there is no infrastructure, so nothing has to be removed").await;
+                self.driver.engine.discard(&self.id).await;
+                let looked = Looked { remaining: record.remaining.clone(), ..Looked::default() };
+                return self.destroyed("there is no infrastructure, so nothing has to be removed", &looked).await;
             }
             Ok(Kept::Resources) => {}
-            Err(error) => return self.not_destroyed(format!("tofu destroy: {error}")).await,
+            Err(error) => return self.not_begun(&error.to_string()).await,
         }
-        let kept = self.driver.kept_bundle(&record).await;
-        let bundle =
-            match kept.and_then(|kept| kept.ok_or("the bundle that made this deployment is not kept".to_owned())) {
-                Ok(bundle) => bundle,
-                Err(why) => return self.not_destroyed(format!("tofu destroy: {why}")).await,
-            };
-        let Some(secrets) = self.driver.vault.get(&self.id) else {
-            let error = "tofu destroy: the credentials of this deployment are no longer kept".to_owned();
-            return self.not_destroyed(error).await;
+        let (bundle, secrets) = match self.bundle_and_secrets(&record).await {
+            Ok(both) => both,
+            Err(why) => return self.not_begun(&why).await,
         };
-        let secrets = self.granted_secrets(&record, secrets).await;
-        let ended = run_destroy(self, bundle, secrets).await;
+        let budget = DestroyBudget::begin(self.driver.settings.destroy_timeout);
+        let Some(cluster) = self.clean_up_cluster(&record, &budget).await else { return };
+        let basis = self.driver.search_basis(&self.id).await;
+        let before = self.look_before_run(&record, &cluster, &basis).await;
+        let ended = run_destroy(self, bundle, secrets, budget.left()).await;
         self.driver.run_ended(&self.id).await;
+        if let Err(error) = &ended
+            && error.kind == RunErrorKind::Stopped
+            && self.driver.stop.is_cancelled()
+        {
+            return self.stopped_with_the_process(error).await;
+        }
+        let Some(record) = self.record() else { return };
+        let looked = self.look_after_run(&record, cluster, &basis, &before).await;
+        self.run_of_destroy_ended(&record, ended, &looked).await;
+    }
+
+    async fn run_of_destroy_ended(&self, record: &Record, ended: Result<(), RunError>, looked: &Looked) {
         match ended {
             Ok(()) => match self.driver.infrastructure(&self.id).await {
-                Ok(Kept::Nothing | Kept::Empty) => self.destroyed("everything is removed").await,
-                Ok(Kept::Resources) => {
-                    self.not_destroyed("tofu destroy: it ended well, but its state is not empty".to_owned()).await;
+                Ok(Kept::Nothing | Kept::Empty) => {
+                    self.destroyed("what this deployment made is removed", looked).await;
                 }
-                Err(error) => self.not_destroyed(format!("tofu destroy: {error}")).await,
+                Ok(Kept::Resources) => {
+                    let text = "tofu destroy: it ended well, but its state is not empty";
+                    self.not_destroyed(text.to_owned(), &BTreeMap::new(), looked).await;
+                }
+                Err(error) => self.not_destroyed(format!("tofu destroy: {error}"), &BTreeMap::new(), looked).await,
             },
-            Err(error) if error.kind == RunErrorKind::Stopped && self.driver.stop.is_cancelled() => {
-                self.stopped_with_the_process(&error).await;
-            }
             Err(error) => {
-                let provider = self.driver.provider_of(&record);
+                let provider = self.driver.provider_of(record);
                 let text = self.diagnose(provider.as_deref(), &error).await;
-                self.not_destroyed(text).await;
+                self.not_destroyed(text, &error.unkept, looked).await;
             }
         }
     }
 
-    async fn destroyed(&self, words: &str) {
-        self.say(phase::TOFU_DESTROY, Level::Info, words).await;
-        self.fact(Fact::DestroyFinished).await;
+    /// The bundle that made the deployment, else a fresh one: what is removed stands in the state, and the bundle only says how the
+    /// cloud is spoken to.
+    async fn bundle_and_secrets(&self, record: &Record) -> Result<(Bundle, RunSecrets), String> {
+        let secrets = match self.driver.vault.get(&self.id) {
+            Some(secrets) => secrets,
+            None => self.secrets_after_restart(record).await?,
+        };
+        let secrets = self.granted_secrets(record, secrets).await;
+        if let Some(bundle) = self.driver.kept_bundle(record).await? {
+            return Ok((bundle, secrets));
+        }
+        let missing = "the bundle that made this deployment is not kept, and the plugin of its provider is not loaded to render it anew: \
+                       load the plugin and destroy it again";
+        let provider = self.driver.provider_of(record).ok_or(missing)?;
+        let rendered = self.driver.render(&provider, &record.request, &secrets.given).await;
+        let rendered = rendered.map_err(|fault| fault.text())?;
+        let text = "the bundle that made this deployment is not kept, and is rendered anew";
+        self.say(phase::HOST, Level::Warn, text).await;
+        Ok((rendered.bundle, secrets))
+    }
+
+    /// The secrets of a destroy that goes on from an earlier process: as they were sealed, if they were.
+    ///
+    /// # Errors
+    /// That they are gone, and what to do.
+    async fn secrets_after_restart(&self, record: &Record) -> Result<Secrets, String> {
+        let gone = "the credentials of this deployment are no longer kept";
+        let _one_at_a_time = self.driver.claims.of(&self.id).await;
+        match self.driver.destroy_secrets(record, b"").await {
+            Ok(secrets) => {
+                self.driver.vault.put(&self.id, secrets.clone());
+                Ok(secrets)
+            }
+            Err(TakeUpFault::Credentials(CredentialsFault::Needed(keys))) => {
+                Err(format!("{gone}: destroy it again with {} in the body", keys.join(", ")))
+            }
+            Err(_) => Err(gone.to_owned()),
+        }
+    }
+
+    async fn destroyed(&self, head: &str, looked: &Looked) {
+        let record = self.record();
+        let left = match &record {
+            Some(record) => self.driver.left(record, &BTreeMap::new()).await,
+            None => Vec::new(),
+        };
+        let lost: Vec<LeftResource> = left.into_iter().filter(|resource| !resource.in_state).collect();
+        if record.is_some_and(|record| record.left != lost) {
+            self.fact(Fact::LeftBehind(lost.clone())).await;
+        }
+        let head = if lost.is_empty() { head } else { "what the state of this deployment names is removed" };
+        if !lost.is_empty() {
+            self.say(phase::TOFU_DESTROY, Level::Warn, left_words(&lost, &self.id)).await;
+        }
+        self.say(phase::TOFU_DESTROY, Level::Info, last_words(head, looked)).await;
+        if self.fact(Fact::DestroyFinished).await && lost.is_empty() {
+            self.driver.engine.discard_whole(&self.id).await;
+        }
         self.driver.vault.forget(&self.id);
         self.driver.forget_sealed(&self.id).await;
     }
 
-    /// `error` begins with `tofu`; what is still there is added.
-    async fn not_destroyed(&self, error: String) {
-        let state = self.driver.store.state(&self.id).await.ok().flatten();
-        let error = with_leftovers(error, &tofu_state::addresses(state.as_deref()));
+    /// No run was begun, for this reason.
+    async fn not_begun(&self, why: &str) {
+        self.not_destroyed(format!("tofu destroy: {why}"), &BTreeMap::new(), &Looked::default()).await;
+        self.driver.vault.run_ended(&self.id);
+    }
+
+    /// `error` begins with `tofu`; what is still there is added. `made` is what the run made and no state has.
+    async fn not_destroyed(&self, error: String, made: &BTreeMap<String, String>, looked: &Looked) {
+        let state = self.driver.engine.newest_state(&self.id).await.ok().flatten();
+        let error = with_leftovers(with_remaining(error, looked), &tofu_state::addresses(state.as_deref()));
         tracing::warn!(deployment.id = %self.id, %error, "the destroy failed");
+        self.tell_left(phase::TOFU_DESTROY, made).await;
         self.say(phase::TOFU_DESTROY, Level::Error, error.clone()).await;
         if self.fact(Fact::DestroyFailed { error }).await {
             self.driver.forget_unkept(&self.id).await;

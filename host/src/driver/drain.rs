@@ -5,12 +5,21 @@ use super::Driver;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
+/// Longest time in which states are written that no disk took until then.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
 impl Driver {
     /// Ends all tasks: OpenTofu gets its signal and its grace, and what happened is recorded. Those that have not ended within
     /// that time are left where they stand.
     pub async fn drain(&self, within: Duration) {
         self.stop.cancel();
         let left = ended(&self.tasks, within).await;
+        // Memory ends with the process. A disk that does not answer holds that up no longer than the tasks.
+        if tokio::time::timeout(LAST_WRITES, self.engine.write_held_states()).await.is_err() {
+            tracing::error!(
+                "the disk does not take the states that are held in memory; they are lost with this process"
+            );
+        }
         if left > 0 {
             let within = within.as_secs();
             tracing::error!(

@@ -1,10 +1,12 @@
 //! What a run that was killed left on disk: its secrets are taken into memory, sealed where there is a key, and removed in plain.
 
-use super::{Driver, SWEEP, may_have_orphans};
+use super::start::may_have_orphans;
+use super::{Driver, SWEEP};
 use crate::engine::Engine;
 use catalyst_domain::provider::Bundle;
 use catalyst_domain::{DeploymentId, Record, Secrets, Status, Timestamp};
 use catalyst_store::{RunSecrets, RunSecretsKept};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
@@ -25,8 +27,8 @@ impl Driver {
         }
     }
 
-    /// A state that a dead run could not hand over is in plain as long as it is not taken in. Where that is not possible a
-    /// person has to look, and the next run of the deployment says so.
+    /// A state that a dead run could not hand over is in plain as long as it is not taken in. One that cannot be used is set aside, which
+    /// the log says.
     async fn settle_errored_states(&self) {
         for id in found(&self.engine, Engine::with_errored_state).await {
             let _turn = self.claims.of(&id).await;
@@ -154,9 +156,8 @@ impl Driver {
         let read = spawn_blocking(move || engine.leftover_secrets(&id, &bundle.secret_variables));
         match read.await.map_err(|error| error.to_string())? {
             Ok(secrets) => Ok(secrets.filter(|secrets| !secrets.names().is_empty())),
-            // Half a file, as a kill leaves it: there is nothing to be had from it.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(None),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+            // Half a file, as a kill leaves it, or one that nobody can read: there is nothing to be had from it.
+            Err(error) if is_of_the_file(error.kind()) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -199,6 +200,18 @@ impl Driver {
         }
     }
 
+    /// Seals the secrets of a run that comes after work of minutes: until it begins there are no files that would tell the next start of
+    /// them. Without a key, or a time for which they are remembered, they are in memory alone.
+    pub(super) async fn seal_until_run(&self, id: &DeploymentId, secrets: &Secrets, at: Timestamp) {
+        if self.time_left(at).is_zero() {
+            return;
+        }
+        let kept = RunSecrets { secrets: secrets.clone(), ended_at: at };
+        if let Err(error) = self.store.put_run_secrets(id, kept).await {
+            tracing::warn!(deployment.id = %id, %error, "the secrets of a run that is to begin are in memory only");
+        }
+    }
+
     pub(super) async fn forget_sealed(&self, id: &DeploymentId) {
         if let Err(error) = self.store.forget_run_secrets(id).await {
             tracing::warn!(deployment.id = %id, %error, "sealed secrets of an interrupted run stay; it is tried again");
@@ -229,6 +242,12 @@ impl Driver {
         let entries = self.store.read(id, last.checked_sub(1)?, 1).await.ok()?;
         entries.first()?.entry.time.parse().ok()
     }
+}
+
+/// Whether it is this file that gives nothing, and not the disk that fails.
+fn is_of_the_file(kind: ErrorKind) -> bool {
+    use ErrorKind::{FileTooLarge, InvalidData, PermissionDenied, UnexpectedEof};
+    matches!(kind, FileTooLarge | InvalidData | PermissionDenied | UnexpectedEof)
 }
 
 /// Work folders, as the disk has them.

@@ -2,7 +2,8 @@
 //! is a hole with a name.
 
 use super::Driver;
-use super::create::{CreateFault, Examined};
+use super::create::CreateFault;
+use super::examine::Examined;
 use super::render::{RenderFault, Rendered};
 use super::secrets::complete;
 use crate::limits::Subject;
@@ -198,6 +199,8 @@ mod tests {
             variables: serde_json::Map::new(),
             secret_variables: Vec::new(),
             deployment_id_variable: None,
+            cluster_exists_variable: None,
+            nodes: Vec::new(),
             user_data: Vec::new(),
             warnings: Vec::new(),
         }

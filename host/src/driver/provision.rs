@@ -1,15 +1,18 @@
 //! Phase 0: render once, let OpenTofu apply, read the outputs.
 
+use super::left::left_words;
 use super::render::Rendered;
 use super::secrets::{RunSecrets, host_secrets};
+use super::servers::ServerReview;
 use super::{Driver, Hand};
 use crate::dns::retry::{RetryPolicy, Spread, Waited, wait};
-use crate::engine::{Progress, Run, RunClass, RunError, RunErrorKind};
+use crate::engine::{PlanSettings, Progress, Run, RunClass, RunError, RunErrorKind};
 use catalyst_domain::provider::{Bundle, Endpoints};
 use catalyst_domain::{Entry, Fact, Level, Record, Secrets, Status, Timestamp, phase};
 use catalyst_sandbox::grants::{Grant, GrantLine};
 use catalyst_sandbox::{CallError, Provider};
 use catalyst_store::RecordError;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -29,6 +32,14 @@ const OUTPUTS: RetryPolicy = RetryPolicy {
     spread: Spread::Exact,
 };
 
+/// What a run begins with.
+struct Prepared {
+    bundle: Bundle,
+    secrets: RunSecrets,
+    plan: PlanSettings,
+    review: Arc<ServerReview>,
+}
+
 impl Hand {
     pub(super) async fn provision(&self) {
         let _asked = self.run_asked();
@@ -41,28 +52,32 @@ impl Hand {
             }
         };
         let Some(record) = self.record() else { return };
-        let (bundle, RunSecrets { given: secrets, withheld }) = match self.prepare(&record).await {
-            Ok(ready) => ready,
-            Err(error) => return self.failed(phase::TOFU_INIT, error).await,
-        };
+        let Prepared { bundle, secrets: RunSecrets { given: secrets, withheld }, plan, review } =
+            match self.prepare(&record).await {
+                Ok(ready) => ready,
+                Err(error) => return self.failed(phase::TOFU_INIT, error).await,
+            };
         let (progress, lines) = mpsc::channel(QUEUE);
         let scribe = tokio::spawn(self.clone().scribe(lines).in_current_span());
         let hosts = self.run_hosts(&secrets).await;
-        let run = Run { id: self.id.clone(), bundle, secrets, withheld, hosts };
+        let run = Run { id: self.id.clone(), bundle, secrets, withheld, hosts, plan };
         let ended = self.driver.engine.apply(permit, run, progress, self.stop.clone()).await;
         // Every line is in the log before the end is told.
         if let Err(error) = scribe.await {
             tracing::error!(deployment.id = %self.id, %error, "the scribe of a run broke");
         }
-        match ended {
-            Ok(outputs) => self.applied(&outputs.public_json).await,
-            Err(error) => self.run_failed(&error).await,
+        // Before the end is told: what a server that is gone handed in must not count as the new one's.
+        self.look_at_servers().await;
+        match (ended, review.refused()) {
+            (Ok(outputs), _) => self.applied(&outputs.public_json).await,
+            (Err(_), Some(loss)) => self.data_loss_refused(loss).await,
+            (Err(error), None) => self.run_failed(&error).await,
         }
         self.driver.run_ended(&self.id).await;
     }
 
-    /// The bundle that is kept, else a fresh one; and the secrets of this run.
-    async fn prepare(&self, record: &Record) -> Result<(Bundle, RunSecrets), String> {
+    /// The bundle that is kept, else a fresh one; the secrets of this run; and what looks at its plan.
+    async fn prepare(&self, record: &Record) -> Result<Prepared, String> {
         let secrets = self.driver.vault.get(&self.id).ok_or("init: the credentials of this run are no longer kept")?;
         let secrets = self.granted_secrets(record, secrets).await;
         let kept = self.driver.kept_bundle(record).await.map_err(|error| format!("init: {error}"))?;
@@ -73,7 +88,8 @@ impl Hand {
         for size in &bundle.user_data {
             tracing::info!(deployment.id = %self.id, node = size.node, bytes = size.bytes, limit = size.limit, "user data");
         }
-        Ok((bundle, secrets))
+        let (plan, review) = self.plan_settings(record, &bundle, &secrets.given).await?;
+        Ok(Prepared { bundle, secrets, plan, review })
     }
 
     async fn render(&self, record: &Record, secrets: &Secrets) -> Result<Bundle, String> {
@@ -86,6 +102,12 @@ impl Hand {
             return Err(format!("init: the render {digest} is not the one that was approved, {approved}"));
         }
         self.driver.store.put_bundle(&self.id, &bytes).await.map_err(|error| format!("init: {error}"))?;
+        let before = &record.render_digest;
+        if !before.is_empty() && *before != digest {
+            let text =
+                format!("the bundle is rendered anew as {digest} and was {before} before: it may change what is there");
+            self.say(phase::HOST, Level::Warn, text).await;
+        }
         let warnings = &bundle.warnings;
         let entry = |text: &String| Entry::new(Timestamp::now(), phase::HOST, Level::Warn, text.clone());
         self.log(warnings.iter().map(entry).collect()).await;
@@ -174,13 +196,19 @@ impl Hand {
         }
         let provider = self.record().and_then(|record| self.driver.provider_of(&record));
         let text = self.diagnose(provider.as_deref(), error).await;
-        self.failed(error.step.phase(), text.trim_start_matches("tofu ").to_owned()).await;
+        self.failed_with(error.step.phase(), text.trim_start_matches("tofu ").to_owned(), &error.unkept).await;
     }
 
     /// `error` begins with the step's name.
     async fn failed(&self, phase: &str, error: String) {
+        self.failed_with(phase, error, &BTreeMap::new()).await;
+    }
+
+    /// `made` is what the run made and no state has.
+    async fn failed_with(&self, phase: &str, error: String, made: &BTreeMap<String, String>) {
         let error = format!("tofu {error}");
         tracing::warn!(deployment.id = %self.id, %error, "phase 0 failed");
+        self.tell_left(phase, made).await;
         self.say(phase, Level::Error, error.clone()).await;
         if self.fact(Fact::Phase0Failed { error }).await {
             self.driver.forget_unkept(&self.id).await;
@@ -197,8 +225,16 @@ impl Hand {
                 Status::Destroying => phase::TOFU_DESTROY,
                 _ => phase::TOFU_INIT,
             };
-            let entry = Entry::new(Timestamp::now(), phase, Level::Error, error.clone());
-            if let Err(error) = store.append(&self.id, vec![entry]).await {
+            let entry = |level, text| Entry::new(Timestamp::now(), phase, level, text);
+            // What the run made was noted since this record was read.
+            let current = self.record();
+            let left = self.driver.left(current.as_deref().unwrap_or(record), &BTreeMap::new()).await;
+            let words = (!left.is_empty()).then(|| entry(Level::Warn, left_words(&left, &self.id)));
+            let entries = words.into_iter().chain([entry(Level::Error, error.clone())]).collect();
+            if !self.driver.note_left(&self.id, &BTreeMap::new()).await {
+                return false;
+            }
+            if let Err(error) = store.append(&self.id, entries).await {
                 // The record matters more than its words.
                 tracing::error!(deployment.id = %self.id, %error, "cannot log an interruption");
             }
@@ -227,16 +263,21 @@ fn marker_text(marker: &str) -> &'static str {
     }
 }
 
-/// Shared with the hand that destroys.
-pub(super) async fn run_destroy(hand: &Hand, bundle: Bundle, secrets: RunSecrets) -> Result<(), RunError> {
+/// Shared with the hand that destroys. The run has this time, from when it has its place.
+pub(super) async fn run_destroy(
+    hand: &Hand,
+    bundle: Bundle,
+    secrets: RunSecrets,
+    limit: Duration,
+) -> Result<(), RunError> {
     let driver: &Arc<Driver> = &hand.driver;
     let _asked = hand.run_asked();
-    let permit = hand.permit(RunClass::TakeUp).await?;
+    let permit = hand.permit(RunClass::TakeUp).await?.within(limit);
     let (progress, lines) = mpsc::channel(QUEUE);
     let scribe = tokio::spawn(hand.clone().scribe(lines).in_current_span());
     let RunSecrets { given: secrets, withheld } = secrets;
     let hosts = hand.run_hosts(&secrets).await;
-    let run = Run { id: hand.id.clone(), bundle, secrets, withheld, hosts };
+    let run = Run { id: hand.id.clone(), bundle, secrets, withheld, hosts, plan: PlanSettings::default() };
     let ended = driver.engine.destroy(permit, run, progress, hand.stop.clone()).await;
     if let Err(error) = scribe.await {
         tracing::error!(deployment.id = %hand.id, %error, "the scribe of a run broke");

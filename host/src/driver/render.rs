@@ -10,6 +10,7 @@ use catalyst_domain::{Finding, Record, Request, Secrets};
 use catalyst_sandbox::Provider;
 use catalyst_sandbox::grants::kept_bundle_needs;
 use catalyst_sandbox::policy::{self, Allowance};
+use catalyst_store::{Part, SetAside};
 use serde_json::{Map, Value};
 
 /// A bundle as it is kept.
@@ -56,11 +57,19 @@ impl Driver {
         Ok(Rendered { bundle, bytes, digest })
     }
 
-    /// The bundle that a deployment keeps, as it may reach OpenTofu; `None` when it keeps none.
+    /// The bundle that a deployment keeps, as it may reach OpenTofu; `None` when it keeps none. One that is damaged is set aside, which
+    /// the log says: its plugin can render it anew from the request.
     ///
     /// # Errors
     /// It cannot be read, or must not be run; in words.
     pub(super) async fn kept_bundle(&self, record: &Record) -> Result<Option<Bundle>, String> {
+        let aside = self.store.set_damaged_aside(&record.id, Part::Bundle).await.map_err(|error| error.to_string())?;
+        for SetAside { file, why } in aside {
+            let text = format!(
+                "the kept bundle cannot be read ({why}) and is set aside as {file} in the folder of states (CATALYST_STATE_DIR)"
+            );
+            self.warn(&record.id, text).await;
+        }
         let Some(bytes) = self.store.bundle(&record.id).await.map_err(|error| error.to_string())? else {
             return Ok(None);
         };

@@ -1,18 +1,20 @@
 //! Taking a failed deployment up again. Checking and claiming are one step: of two retries one wins.
 
-use super::create::bearer_hash;
+use super::Driver;
 use super::dns::PoolFault;
-use super::secrets::{complete, mint};
+use super::secrets::complete;
+use super::servers::with_key;
 use super::take_up::TakeUpFault;
-use super::{Driver, tofu_state};
 use bytes::Bytes;
-use catalyst_domain::Refused;
-use catalyst_domain::kubeconfig::authorise;
+use catalyst_domain::fact::Repair;
+use catalyst_domain::json::first_value;
 use catalyst_domain::phase::RetryPhase;
-use catalyst_domain::provider::Descriptor;
+use catalyst_domain::replace::ACCEPT_DATA_LOSS;
 use catalyst_domain::transition::apply;
-use catalyst_domain::{DeploymentId, Entry, Fact, Level, Record, Secrets, Timestamp};
+use catalyst_domain::{DeploymentId, Entry, Fact, Finding, Level, Record, Refused, Timestamp};
+use catalyst_sandbox::Provider;
 use catalyst_store::RecordError;
+use serde_json::Value;
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -37,6 +39,10 @@ pub enum RetryError {
     UnknownPhase(String),
     /// The pool name could not be held again.
     Pool(PoolFault),
+    /// The cluster's data would be lost, and the body does not say that this is accepted.
+    DataLoss(String),
+    /// What is wrong with the body.
+    Body(Finding),
     /// The deployment cannot be taken up.
     TakeUp(TakeUpFault),
 }
@@ -78,10 +84,13 @@ impl Driver {
         match RetryPhase::parse(phase) {
             Some(RetryPhase::Infrastructure(phase)) => self.retry_infrastructure(&record, phase, body, at).await,
             Some(RetryPhase::Component { id, release }) => self.retry_watch(&record, id, release, at).await,
-            None => match apply(&record, &Fact::Phase0Retried { new_bearer_hash: None, reservation: None }, at) {
-                Err(refused @ (Refused::Busy(_) | Refused::Gone)) => Err(RecordError::Refused(refused).into()),
-                _ => Err(RetryError::UnknownPhase(phase.to_owned())),
-            },
+            None => {
+                let retried = Fact::Phase0Retried { repair: None, data_loss_accepted: false, reservation: None };
+                match apply(&record, &retried, at) {
+                    Err(refused @ (Refused::Busy(_) | Refused::Gone)) => Err(RecordError::Refused(refused).into()),
+                    _ => Err(RetryError::UnknownPhase(phase.to_owned())),
+                }
+            }
         }
     }
 
@@ -94,6 +103,7 @@ impl Driver {
     ) -> Result<Retried, RetryError> {
         match self.store.record(&record.id, &Fact::Phase1Retried, at).await {
             Ok(_) => {
+                self.renew_log(&record.id).await;
                 self.note(&record.id, phase, "retry asked for: the cluster is watched again", at).await;
                 self.wake(&record.id);
                 Ok(Retried::Watch)
@@ -114,49 +124,75 @@ impl Driver {
         body: &[u8],
         at: Timestamp,
     ) -> Result<Retried, RetryError> {
-        let dry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
-        apply(record, &dry, at).map_err(RecordError::Refused)?;
-        let provider = self.provider_of(record).ok_or_else(|| self.not_loaded(record))?;
+        let data_loss_accepted = accepts_data_loss(body)?;
+        let retried = |repair, reservation| Fact::Phase0Retried { repair, data_loss_accepted, reservation };
+        let refused = apply(record, &retried(None, None), at).err();
+        if let Some(refused) = refused.filter(|refused| *refused != Refused::Healthy) {
+            return Err(RecordError::Refused(refused).into());
+        }
+        let provider = self.provider_of(record).ok_or_else(|| self.not_loaded(record));
+        let repair = match (refused, &provider) {
+            (None, _) => None,
+            (Some(healthy), Err(_)) => return Err(RecordError::Refused(healthy).into()),
+            (Some(healthy), Ok(provider)) => {
+                Some(self.repair(record, provider, data_loss_accepted).await?.ok_or(RecordError::Refused(healthy))?)
+            }
+        };
+        let provider = provider?;
         let descriptor = provider.descriptor();
         self.settled(record).await?;
-        let mut secrets = self.gather(record, descriptor, body).await?;
-        let new_bearer_hash = self.renew_bearer(record, descriptor, &mut secrets).await?;
+        let record = self.look_at_servers(&record.id, at).await?;
+        let outlook = self.outlook(&record, &provider).await?;
+        if let Some(loss) = outlook.loss.filter(|_| !data_loss_accepted) {
+            return Err(RetryError::DataLoss(with_key(&loss)));
+        }
+        let mut secrets = self.gather(&record, descriptor, body).await?;
         complete(&mut secrets, descriptor, &self.settings)?;
-        let reservation = self.reserve_again(record).await.map_err(RetryError::Pool)?;
+        let reservation = self.reserve_again(&record).await.map_err(RetryError::Pool)?;
         self.vault.put(&record.id, secrets);
         // Before the fact, which begins the run.
         self.ledger.mark_retried(&record.id);
-        let fact = Fact::Phase0Retried { new_bearer_hash, reservation: reservation.clone() };
-        if let Err(error) = self.store.record(&record.id, &fact, at).await {
+        if let Err(error) = self.store.record(&record.id, &retried(repair, reservation.clone()), at).await {
             // No run began, so the time after which secrets are forgotten counts from now.
             self.vault.run_ended(&record.id);
             self.ledger.take_retry_mark(&record.id);
             reservation.into_iter().for_each(|reservation| self.give_back(&record.id, reservation));
             return Err(error.into());
         }
-        self.note(&record.id, phase, "retry asked for: Phase 0 goes on from the kept state", at).await;
+        let text = match data_loss_accepted {
+            true => "retry asked for: Phase 0 goes on from the kept state, and the cluster's data may be lost",
+            false => "retry asked for: Phase 0 goes on from the kept state",
+        };
+        self.note(&record.id, phase, text, at).await;
         self.wake(&record.id);
         Ok(Retried::Infrastructure)
     }
 
-    /// A bearer is minted anew when the old one is lost, or when the server that handed in a kubeconfig with it is gone. Only
-    /// while no server can hold the old one does the new one count: hash and state then change in one fact, and a kubeconfig
-    /// that was handed in goes with it, for the server that it opened is not there any more.
-    async fn renew_bearer(
+    /// What makes it right to apply a deployment that is ready; none where nothing does. One whose state cannot be looked at counts as
+    /// healthy.
+    async fn repair(
         &self,
         record: &Record,
-        descriptor: &Descriptor,
-        secrets: &mut Secrets,
-    ) -> Result<Option<String>, TakeUpFault> {
-        let Some(spec) = descriptor.bearer() else { return Ok(None) };
-        let state = self.state(&record.id).await?;
-        let given_out = descriptor.bearer_resource.as_deref().is_none_or(|a| tofu_state::holds(state.as_deref(), a));
-        let known = secrets.get(&spec.name).is_some_and(|bearer| authorise(record, bearer.expose()).is_ok());
-        if known && (given_out || !record.has_kubeconfig()) {
+        provider: &Provider,
+        data_loss_accepted: bool,
+    ) -> Result<Option<Repair>, TakeUpFault> {
+        if self.settled(record).await.is_err() {
             return Ok(None);
         }
-        secrets.insert(&spec.name, mint()?);
-        Ok((!given_out).then(|| bearer_hash(descriptor, secrets)))
+        let damaged = self.outlook(record, provider).await?.damaged;
+        Ok(match (data_loss_accepted, damaged) {
+            (true, _) => Some(Repair::DataLossAccepted),
+            (false, true) => Some(Repair::ServerMissing),
+            (false, false) => None,
+        })
+    }
+
+    /// Tells the record which servers there are before anything is decided on it.
+    async fn look_at_servers(&self, id: &DeploymentId, at: Timestamp) -> Result<Arc<Record>, RecordError> {
+        match self.servers_seen(id).await {
+            Some(fact) => self.store.record(id, &fact, at).await,
+            None => self.store.get(id).ok_or(RecordError::Unknown),
+        }
     }
 
     pub(super) fn not_loaded(&self, record: &Record) -> TakeUpFault {
@@ -166,6 +202,21 @@ impl Driver {
     pub(super) async fn note(&self, id: &DeploymentId, phase: &str, text: &str, at: Timestamp) {
         if let Err(error) = self.store.append(id, vec![Entry::new(at, phase, Level::Info, text)]).await {
             tracing::warn!(deployment.id = %id, %error, "cannot log what was asked for");
+        }
+    }
+}
+
+/// Whether the body says that the cluster's data may be lost. What is no JSON object says nothing.
+fn accepts_data_loss(body: &[u8]) -> Result<bool, RetryError> {
+    let Ok(Value::Object(keys)) = first_value(body) else { return Ok(false) };
+    // As everywhere in a body, keys are the same in any case.
+    let given = keys.iter().find(|(key, _)| key.eq_ignore_ascii_case(ACCEPT_DATA_LOSS)).map(|(_, value)| value);
+    match given {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(accepted)) => Ok(*accepted),
+        Some(_) => {
+            let message = format!("{ACCEPT_DATA_LOSS} must be true or false");
+            Err(RetryError::Body(Finding::error(format!("/{ACCEPT_DATA_LOSS}"), "wrong-type", message)))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a run may reach: the hosts that its plugin declares and the operator granted, and those that its cloud names itself.
 
 use super::{Driver, Hand};
-use crate::egress::{ApplicationCredential, HostGrant, HostPattern, RunHosts, service_urls};
+use crate::egress::{ApplicationCredential, CatalogueError, HostGrant, HostPattern, RunHosts, service_urls};
+use crate::fault_origin;
 use crate::outbound::{NamedBy, Url};
 use catalyst_domain::{Level, Record, SecretValue, Secrets, phase};
 use catalyst_sandbox::Provider;
@@ -39,9 +40,16 @@ impl Hand {
             }
             Err(error) => {
                 let host = auth_url.host_str().unwrap_or_default();
+                let names = names(&requested(&rights, settings));
+                let fault = match &error {
+                    CatalogueError::Send(error) => fault_origin::of_call(error, host, &names),
+                    CatalogueError::Status(_) | CatalogueError::Answer(_) | CatalogueError::Request => None,
+                };
+                let remedy = fault.map(|fault| format!(". {}. {}", fault.what_happened, fault.what_to_do));
                 let text = format!(
                     "the services of the cloud could not be read from {host}, so the run may reach none of them: only \
-                     {host}, granted hosts and those of CATALYST_TOFU_PASS_ENV: {error}"
+                     {host}, granted hosts and those of CATALYST_TOFU_PASS_ENV: {error}{}",
+                    remedy.unwrap_or_default()
                 );
                 self.say(phase::HOST, Level::Warn, text).await;
             }
@@ -62,6 +70,11 @@ fn led(mut hosts: RunHosts, rights: &Rights) -> RunHosts {
 }
 
 impl Driver {
+    /// Host names that a request gives as addresses of its cloud.
+    pub(super) fn requested_names(&self, provider: Option<&Provider>, record: &Record) -> Vec<String> {
+        names(&requested(&self.rights(provider, record), &record.request.extra))
+    }
+
     /// The rights of the plugin; where it is not loaded, those that it had when it rendered the bundle which is kept, without what was
     /// taken back since.
     fn rights(&self, provider: Option<&Provider>, record: &Record) -> Arc<Rights> {
@@ -98,6 +111,15 @@ fn cloud(rights: &Rights, settings: &Map<String, Value>) -> Vec<HostGrant> {
         HostGrant::parse(&grant.pattern, named_by).ok()
     };
     rights.hosts().iter().filter_map(host).chain(requested(rights, settings)).collect()
+}
+
+/// The hosts of some entries that are names.
+fn names(grants: &[HostGrant]) -> Vec<String> {
+    let name = |grant: &HostGrant| match &grant.hosts {
+        HostPattern::Name(name) => Some(name.clone()),
+        HostPattern::Suffix(_) | HostPattern::Network(_) => None,
+    };
+    grants.iter().filter_map(name).collect()
 }
 
 /// The hosts of the addresses that a request itself has.

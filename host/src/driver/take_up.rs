@@ -3,14 +3,17 @@
 use super::Driver;
 use super::credentials::CredentialsFault;
 use super::secrets::NoRandomness;
-use catalyst_domain::{DeploymentId, Record};
-use catalyst_store::{RecordError, StateError, StorageError};
+use catalyst_domain::{DeploymentId, Finding, Record};
+use catalyst_store::{Part, RecordError, SetAside, StateError, StorageError};
+use std::collections::BTreeMap;
 
 /// Why a deployment was not taken up. Nothing changed.
 #[derive(Debug)]
 pub enum TakeUpFault {
     /// The secrets are gone, or those in the body are wrong.
     Credentials(CredentialsFault),
+    /// What is wrong with the body beside them.
+    Body(Vec<Finding>),
     /// The plugin of this provider is not loaded.
     NotLoaded(String),
     /// There was infrastructure, and its state is not kept here.
@@ -66,17 +69,42 @@ impl Driver {
     /// [`TakeUpFault::NoState`]: where infrastructure was seen and no state of it is here, nobody can say what is left, and a
     /// run on an empty state would make all of it a second time.
     pub(super) async fn settled(&self, record: &Record) -> Result<Kept, TakeUpFault> {
+        self.renew_log(&record.id).await;
         self.settle(&record.id).await?;
+        // What the record says was in the state, and is not in the one that is kept, is told before a run begins without it.
+        if !record.left.is_empty() {
+            self.note_left(&record.id, &BTreeMap::new()).await;
+        }
         match self.infrastructure(&record.id).await? {
             Kept::Nothing if record.had_infrastructure() => Err(TakeUpFault::NoState),
             kept => Ok(kept),
         }
     }
 
-    /// As [`crate::engine::Engine::settle`].
+    /// As [`crate::engine::Engine::settle`]. What was set aside is said in the log.
     pub(super) async fn settle(&self, id: &DeploymentId) -> Result<(), StorageError> {
         let unsettled = |why: String| StorageError { doing: "bring OpenTofu's state in order", why };
-        self.engine.settle(id).await.map_err(|error| unsettled(error.reason))
+        let notices = self.engine.settle(id).await.map_err(|error| unsettled(error.reason))?;
+        if !notices.is_empty() {
+            self.tell_set_aside(id, notices).await;
+        }
+        Ok(())
+    }
+
+    /// Sets a log aside that cannot be read, so that what begins now has one.
+    pub(super) async fn renew_log(&self, id: &DeploymentId) {
+        match self.store.set_damaged_aside(id, Part::Log).await {
+            Ok(aside) => {
+                for SetAside { file, why } in aside {
+                    let text = format!(
+                        "the log until now cannot be read ({why}) and is set aside as {file} in the folder of deployments \
+                         (CATALYST_DEPLOYMENTS_DIR)"
+                    );
+                    self.warn(id, text).await;
+                }
+            }
+            Err(error) => tracing::error!(deployment.id = %id, %error, "a log that cannot be read stays where it is"),
+        }
     }
 
     pub(super) async fn infrastructure(&self, id: &DeploymentId) -> Result<Kept, StorageError> {
@@ -88,8 +116,9 @@ impl Driver {
         })
     }
 
+    /// The newest state, also where the disk did not take it yet.
     pub(super) async fn state(&self, id: &DeploymentId) -> Result<Option<Vec<u8>>, StorageError> {
-        self.store.state(id).await.map_err(|error| match error {
+        self.engine.newest_state(id).await.map_err(|error| match error {
             StateError::Storage(error) => error,
             other => StorageError { doing: "read the OpenTofu state", why: other.to_string() },
         })

@@ -2,9 +2,10 @@
 
 use super::leftovers::found;
 use super::{Driver, Hand};
-use crate::engine::{Engine, RunError};
+use crate::engine::{Engine, RunError, unkept_sentence};
 use catalyst_domain::restart::{KubeconfigFile, on_start};
 use catalyst_domain::{DeploymentId, Entry, Level, Record, Timestamp, phase};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Hand {
@@ -13,8 +14,8 @@ impl Hand {
     pub(super) async fn stopped_with_the_process(&self, error: &RunError) {
         let Some(record) = self.record() else { return };
         let Some(fact) = on_start(&record, KubeconfigFile::Absent) else { return };
-        let told = match &error.unkept {
-            Some(text) => self.driver.log_unkept(&self.id, text.clone()).await,
+        let told = match unkept_sentence(&error.unkept) {
+            Some(text) => self.driver.note_unkept(&self.id, &error.unkept, text).await,
             None => self.driver.tell_unkept(&record).await,
         };
         if self.interrupted(&record, fact).await && told {
@@ -34,30 +35,27 @@ impl Driver {
     async fn tell_unkept(&self, record: &Record) -> bool {
         let id = &record.id;
         let secrets = self.vault.get(id).unwrap_or_default();
-        match self.engine.unkept(id, &secrets).await {
-            Ok(Some(text)) => {
-                if !self.log_unkept(id, text).await {
-                    return false;
-                }
-            }
-            Ok(None) => {}
-            Err(error) => {
-                // The record matters more than these words.
-                tracing::error!(deployment.id = %id, %error, "cannot read what a run left that outlived its host");
-                return true;
-            }
+        let (made, text) = self.engine.unkept(id, &secrets).await;
+        if let Some(text) = text
+            && !self.note_unkept(id, &made, text).await
+        {
+            return false;
         }
         self.forget_unkept(id).await;
         true
     }
 
-    async fn log_unkept(&self, id: &DeploymentId, text: String) -> bool {
+    /// Says in the log and on the record what a run made and no state has; `false` when it could not be written.
+    async fn note_unkept(&self, id: &DeploymentId, made: &BTreeMap<String, String>, text: String) -> bool {
         let entry = Entry::new(Timestamp::now(), phase::TOFU_APPLY, Level::Error, text);
-        let logged = self.store.append(id, vec![entry]).await;
-        if let Err(error) = &logged {
+        if let Err(error) = self.store.append(id, vec![entry]).await {
             tracing::error!(deployment.id = %id, %error, "cannot log what a run made and no state knows");
+            // A log that is damaged must not hold the deployment up.
+            if self.store.unusable().is_some() {
+                return false;
+            }
         }
-        logged.is_ok()
+        made.is_empty() || self.note_left(id, made).await
     }
 
     /// Removes what runs of deployments left that are gone: nobody is there to be told. Not while such a run goes on, nor where the record

@@ -38,7 +38,8 @@ impl Hand {
         let scribe = tokio::spawn(self.clone().observe(seen).in_current_span());
         // One budget for the name and for the cluster.
         let timeout = settings.timeout.saturating_sub(begun.elapsed());
-        let settings = WatchSettings { address, timeout, ..settings };
+        let servers = self.driver.server_names(&self.id).await;
+        let settings = WatchSettings { address, timeout, servers, ..settings };
         let ended = cluster::watch(&kubeconfig, settings, out, self.stop.clone()).await;
         if let Err(error) = scribe.await {
             tracing::error!(deployment.id = %self.id, %error, "the scribe of a watch broke");
@@ -51,7 +52,7 @@ impl Hand {
 
     /// The stored kubeconfig. The store gives it out only once its server was checked, so nothing is dialled before. One that the
     /// host has no key for says nothing about the cluster, so nothing is decided (`None`) until the watch is stopped.
-    async fn kubeconfig(&self) -> Result<Kubeconfig, Option<String>> {
+    pub(super) async fn kubeconfig(&self) -> Result<Kubeconfig, Option<String>> {
         match self.driver.store.kubeconfig(&self.id).await {
             Ok(bytes) => Kubeconfig::parse(&bytes).map_err(|fault| Some(fault.to_string())),
             Err(KubeconfigError::Sealed(error)) => {

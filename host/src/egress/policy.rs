@@ -6,13 +6,15 @@ use super::refusal::RefusalRule;
 use super::relay::Stream;
 use super::target::Target;
 use super::upstream::Upstream;
-use crate::outbound::{Destinations, Host, NameFault, NamedBy, NotAllowed, is_metadata_or_link_local};
+use crate::outbound::{
+    Destinations, Host, NameFault, NamedBy, NotAllowed, Unreachable, UnreachableCause, is_metadata_or_link_local,
+};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// One address; the next one is tried after it. Go's own client gives a proxy 30 seconds in all.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -43,7 +45,21 @@ pub struct StepReach {
 #[derive(Debug)]
 pub(super) struct Denied {
     pub(super) rule: RefusalRule,
+    /// What failed, where nothing but that stood in the way.
+    pub(super) cause: Option<UnreachableCause>,
     pub(super) why: String,
+}
+
+impl Denied {
+    fn by(rule: RefusalRule, why: String) -> Self {
+        Self { rule, cause: None, why }
+    }
+}
+
+impl From<Unreachable> for Denied {
+    fn from(Unreachable { cause, why }: Unreachable) -> Self {
+        Self { rule: RefusalRule::Unreachable, cause: Some(cause), why }
+    }
 }
 
 /// What holds for all runs.
@@ -64,16 +80,9 @@ impl Policy {
         target: &Target,
     ) -> Result<Box<dyn Stream>, Denied> {
         let grant = decide(hosts, step, target)?;
-        let unreachable = |why: String| Denied { rule: RefusalRule::Unreachable, why };
-        match timeout(OPEN_TIME, self.connect(grant, target)).await {
-            Ok(opened) => opened,
-            Err(_) => Err(unreachable(format!("no connection within {} s", OPEN_TIME.as_secs()))),
-        }
-    }
-
-    async fn connect(&self, grant: &HostGrant, target: &Target) -> Result<Box<dyn Stream>, Denied> {
+        let deadline = Instant::now() + OPEN_TIME;
         if let Some(address) = grant.address {
-            return dial(&[address]).await;
+            return dial(&[address], deadline).await;
         }
         judge_address(grant, &target.host)?;
         if let Some(upstream) = &self.upstream
@@ -83,20 +92,27 @@ impl Policy {
             if grant.named_by == NamedBy::Stranger {
                 self.destinations.judge_unresolved(&target.host).map_err(not_allowed)?;
             }
-            let opened = upstream.open(&proxy, target).await;
-            return opened.map_err(|why| Denied { rule: RefusalRule::Unreachable, why });
+            // What it took to reach the proxy itself has a limit of its own.
+            let late = |_| too_late(UnreachableCause::ProxyRefused(None), "the proxy of this host: no connection");
+            return Ok(timeout_at(deadline, upstream.open(&proxy, target)).await.map_err(late)??);
         }
-        let found = self.destinations.addresses(&target.host, grant.named_by).await;
-        let found = found.map_err(|fault| match fault {
+        let late = |_| too_late(UnreachableCause::Resolver, "its name cannot be resolved: the resolver gave no answer");
+        let found = timeout_at(deadline, self.destinations.addresses(&target.host, grant.named_by)).await;
+        let found = found.map_err(late)?.map_err(|fault| match fault {
             NameFault::NotAllowed(refused) => not_allowed(refused),
-            NameFault::Unresolved(why) => {
-                Denied { rule: RefusalRule::Unreachable, why: format!("its name cannot be resolved: {why}") }
+            NameFault::Unresolved(Unreachable { cause, why }) => {
+                Unreachable::new(cause, format!("its name cannot be resolved: {why}")).into()
             }
         })?;
         let addresses: Vec<SocketAddr> =
             found.into_iter().map(|address| SocketAddr::new(address, target.port)).collect();
-        dial(&addresses).await
+        dial(&addresses, deadline).await
     }
+}
+
+/// More than [`OPEN_TIME`] went by.
+fn too_late(cause: UnreachableCause, what: &str) -> Denied {
+    Unreachable::new(cause, format!("{what} within {} s", OPEN_TIME.as_secs())).into()
 }
 
 /// The entry by which a target may be reached.
@@ -110,7 +126,7 @@ fn decide<'a>(hosts: &'a RunHosts, step: &StepReach, target: &Target) -> Result<
     if let Some(grant) = own.iter().find(by_port) {
         return Ok(grant);
     }
-    let denied = |rule, why| Err(Denied { rule, why });
+    let denied = |rule, why| Err(Denied::by(rule, why));
     if own.iter().any(|grant| by_host(&grant)) {
         return denied(RefusalRule::Port, format!("may be reached on other ports only ({})", listed(own)));
     }
@@ -138,7 +154,7 @@ fn judge_address(grant: &HostGrant, host: &Host) -> Result<(), Denied> {
         {
             let why =
                 "is a link-local address or one of a metadata service, which needs an entry of its own".to_owned();
-            Err(Denied { rule: RefusalRule::Address, why })
+            Err(Denied::by(RefusalRule::Address, why))
         }
         _ => Ok(()),
     }
@@ -146,27 +162,31 @@ fn judge_address(grant: &HostGrant, host: &Host) -> Result<(), Denied> {
 
 fn not_allowed(refused: NotAllowed) -> Denied {
     let why = format!("{}; allowed are public addresses, and what CATALYST_ALLOWED_CLOUDS names", refused.rule);
-    Denied { rule: RefusalRule::Address, why }
+    Denied::by(RefusalRule::Address, why)
 }
 
 /// The first address that takes the connection.
-async fn dial(addresses: &[SocketAddr]) -> Result<Box<dyn Stream>, Denied> {
-    let mut last = "its name has no address".to_owned();
+async fn dial(addresses: &[SocketAddr], deadline: Instant) -> Result<Box<dyn Stream>, Denied> {
+    let mut last = Unreachable::new(UnreachableCause::UnknownName, "its name has no address");
     for address in addresses {
-        match connect_to(*address).await {
+        let late = |_| too_late(UnreachableCause::TimedOut, "no connection");
+        match timeout_at(deadline, connect_to(*address)).await.map_err(late)? {
             Ok(stream) => return Ok(Box::new(stream)),
             Err(why) => last = why,
         }
     }
-    Err(Denied { rule: RefusalRule::Unreachable, why: last })
+    Err(last.into())
 }
 
 /// A connection without delay of small packets, within [`CONNECT_TIME`].
-pub(super) async fn connect_to(address: SocketAddr) -> Result<TcpStream, String> {
+pub(super) async fn connect_to(address: SocketAddr) -> Result<TcpStream, Unreachable> {
     let place = shown(address.ip());
-    let stream = timeout(CONNECT_TIME, TcpStream::connect(address)).await;
-    let stream = stream.map_err(|_| format!("{place} does not answer within {} s", CONNECT_TIME.as_secs()))?;
-    let stream = stream.map_err(|why| format!("{place}: {why}"))?;
+    let late = |_| {
+        let why = format!("{place} does not answer within {} s", CONNECT_TIME.as_secs());
+        Unreachable::new(UnreachableCause::TimedOut, why)
+    };
+    let stream = timeout(CONNECT_TIME, TcpStream::connect(address)).await.map_err(late)?;
+    let stream = stream.map_err(|why| Unreachable::new(UnreachableCause::Connection, format!("{place}: {why}")))?;
     // Without it the connection works and is slower.
     let _ = stream.set_nodelay(true);
     Ok(stream)

@@ -242,8 +242,9 @@ async fn open(
     step: &Step,
     request: &Request<Incoming>,
 ) -> Result<Box<dyn Stream>, (StatusCode, Refusal)> {
-    let refused =
-        |status, rule, target: String, why: String| (status, Refusal { step: step.of.step.clone(), target, rule, why });
+    let refused = |status, rule, target: String, why: String| {
+        (status, Refusal { step: step.of.step.clone(), target, rule, cause: None, why })
+    };
     if request.method() != Method::CONNECT {
         // Never the path or the query, which may hold a secret.
         let host = request.uri().host().unwrap_or("a request without a host").to_owned();
@@ -264,7 +265,8 @@ async fn open(
     opened.map_err(|denied| {
         let unreachable = denied.rule == RefusalRule::Unreachable;
         let status = if unreachable { StatusCode::BAD_GATEWAY } else { StatusCode::FORBIDDEN };
-        refused(status, denied.rule, target.to_string(), denied.why)
+        let (status, refusal) = refused(status, denied.rule, target.to_string(), denied.why);
+        (status, Refusal { cause: denied.cause, ..refusal })
     })
 }
 

@@ -1,7 +1,7 @@
 //! A run's proxy on real sockets: what it lets through, what it refuses and how, and what ends with a step or a run.
 
 use super::*;
-use crate::outbound::NamedBy;
+use crate::outbound::{NamedBy, UnreachableCause};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
@@ -67,6 +67,10 @@ impl Bench {
         // One that finds no place may be closed before this.
         let _ = stream.write_all(head.as_bytes()).await;
         (read_head(&mut stream).await, stream)
+    }
+
+    fn causes(&self) -> Vec<Option<UnreachableCause>> {
+        self.told.lock().unwrap().iter().map(|refusal| refusal.cause).collect()
     }
 
     fn told(&self) -> Vec<String> {
@@ -286,6 +290,21 @@ async fn a_host_that_does_not_answer_is_told_as_such() {
     let (head, _) = bench.ask("CONNECT cloud.test:443").await;
     assert!(head.starts_with("HTTP/1.1 502 cloud.test:443 could not be reached: 127.0.0.1: "), "{head}");
     assert_eq!(bench.proxy.end_step(), [(RefusalRule::Unreachable, 1)]);
+    assert_eq!(bench.causes(), [Some(UnreachableCause::Connection)]);
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_is_told_from_an_address_that_does_not_answer() {
+    // No name below it exists anywhere (RFC 6761): whoever resolves it says so, or does not answer.
+    let hosts = RunHosts { cloud: vec![grant("cloud.invalid", None)], ..RunHosts::default() };
+    let bench = Bench::new(&Settings::default(), hosts);
+    let (head, _) = bench.ask("CONNECT cloud.invalid:443").await;
+    assert!(
+        head.starts_with("HTTP/1.1 502 cloud.invalid:443 could not be reached: its name cannot be resolved"),
+        "{head}"
+    );
+    let causes = bench.causes();
+    assert!(matches!(causes[..], [Some(UnreachableCause::UnknownName | UnreachableCause::Resolver)]), "{causes:?}");
 }
 
 /// An operator's proxy: takes one password, and leads every name to this address.
@@ -345,6 +364,7 @@ async fn an_operators_proxy_is_the_way_out_but_for_what_it_is_not_for() {
     }
     let seen = seen.lock().unwrap().clone();
     assert_eq!(seen.len(), 2, "what is refused here is not asked for there: {seen:?}");
+    assert_eq!(bench.causes(), [Some(UnreachableCause::ProxyRefused(Some(403))), None, None]);
     let told = bench.told().join("\n");
     assert!(!told.contains("s3cret") && !told.contains(&STANDARD.encode("op:s3cret")), "{told}");
 }

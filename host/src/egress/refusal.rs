@@ -1,5 +1,6 @@
 //! Connections that a run's proxy did not make: words for people, rules for monitoring.
 
+use crate::outbound::UnreachableCause;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
@@ -47,6 +48,8 @@ pub struct Refusal {
     pub target: String,
     /// Rule.
     pub rule: RefusalRule,
+    /// What failed; only where the rule is [`RefusalRule::Unreachable`].
+    pub cause: Option<UnreachableCause>,
     /// The rule as the rest of a sentence that begins with the target.
     pub why: String,
 }

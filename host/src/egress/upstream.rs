@@ -3,7 +3,7 @@
 use super::policy::connect_to;
 use super::relay::Stream;
 use super::target::Target;
-use crate::outbound::{ProxyConfig, SetupError, tls_config};
+use crate::outbound::{ProxyConfig, SetupError, Unreachable, UnreachableCause, tls_config};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri, header};
 use http_body_util::Empty;
@@ -59,8 +59,10 @@ impl Upstream {
     ///
     /// # Errors
     /// What went wrong, without the proxy's credentials.
-    pub(super) async fn open(&self, proxy: &Intercept, target: &Target) -> Result<Box<dyn Stream>, String> {
-        let fault = |why: &dyn std::fmt::Display| format!("the proxy of this host: {why}");
+    pub(super) async fn open(&self, proxy: &Intercept, target: &Target) -> Result<Box<dyn Stream>, Unreachable> {
+        let failed =
+            |cause, why: &dyn std::fmt::Display| Unreachable::new(cause, format!("the proxy of this host: {why}"));
+        let fault = |why: &dyn std::fmt::Display| failed(UnreachableCause::Proxy, why);
         let stream = self.dial(proxy.uri()).await.map_err(|why| fault(&why))?;
         let connection = http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(TokioIo::new(stream)).await;
         let (mut requests, connection) = connection.map_err(|why| fault(&why))?;
@@ -69,7 +71,8 @@ impl Upstream {
         let request = connect_request(target, proxy.basic_auth()).map_err(|why| fault(&why))?;
         let answer = requests.send_request(request).await.map_err(|why| fault(&why))?;
         if !answer.status().is_success() {
-            return Err(fault(&format!("it answered {}", answer.status())));
+            let refused = UnreachableCause::ProxyRefused(Some(answer.status().as_u16()));
+            return Err(failed(refused, &format!("it answered {}", answer.status())));
         }
         let opened = hyper::upgrade::on(answer).await.map_err(|why| fault(&why))?;
         Ok(Box::new(TokioIo::new(opened)))
@@ -88,7 +91,7 @@ impl Upstream {
                     let stream = tls.connect(name, stream).await.map_err(|why| format!("{host}: {why}"))?;
                     return Ok(Box::new(stream));
                 }
-                Err(why) => last = why,
+                Err(unreachable) => last = unreachable.why,
             }
         }
         Err(last)

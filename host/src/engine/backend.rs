@@ -2,8 +2,16 @@
 //!
 //! Each run has a listener and credentials of its own, which end with it: what another run learnt of them leads nowhere. Knows no
 //! process and no file.
+//!
+//! A state is acknowledged when it is on disk. One that the disk does not take is held in memory and written again while OpenTofu
+//! waits for its answer, for a bounded time of each outage; then OpenTofu is told that it failed, and what is held is written when
+//! the disk is well ([`super::held`]).
+//!
 //! Wire: the `http` backend of OpenTofu 1.12 (GET, POST, LOCK, UNLOCK; 423 with the holder's info for a held lock).
 
+mod outage;
+
+use super::held::HeldStates;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Path, Query, State};
@@ -17,17 +25,19 @@ use catalyst_store::{StateError, Store};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use outage::Outage;
+pub(super) use outage::{LONGEST_WAIT, MAKE_ROOM, Patience};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use zeroize::Zeroizing;
 
@@ -40,6 +50,8 @@ const BODY_TIME: Duration = Duration::from_secs(60);
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a listener that the system refuses rests.
 const PAUSE: Duration = Duration::from_millis(100);
+/// First pause between two tries to write a state, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// Connections of one run: OpenTofu has one or two. A run that holds all of them holds its own state up alone.
 const CONNECTIONS: usize = 16;
 
@@ -52,9 +64,10 @@ pub(super) struct Backend {
 
 struct Shared {
     store: Arc<dyn Store>,
+    held: Arc<HeldStates>,
     id: DeploymentId,
     password: Zeroizing<String>,
-    failure: Mutex<Option<String>>,
+    outage: Outage,
     end: CancellationToken,
     /// Bodies are read one after the other: a run has one state.
     reading: tokio::sync::Mutex<()>,
@@ -65,16 +78,22 @@ impl Backend {
     ///
     /// # Errors
     /// The listener cannot be used, or the system gives no randomness.
-    pub(super) fn serve(store: Arc<dyn Store>, id: &DeploymentId, listener: std::net::TcpListener) -> io::Result<Self> {
+    pub(super) fn serve(
+        store: Arc<dyn Store>,
+        held: Arc<HeldStates>,
+        id: &DeploymentId,
+        listener: std::net::TcpListener,
+        patience: Patience,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *bytes).map_err(|why| io::Error::other(why.to_string()))?;
         let password = Zeroizing::new(hex::encode(*bytes));
-        let (end, failure) = (CancellationToken::new(), Mutex::default());
+        let (end, outage) = (CancellationToken::new(), Outage::new(patience));
         let (id, reading) = (id.clone(), tokio::sync::Mutex::default());
-        let shared = Arc::new(Shared { store, id, password, failure, end: end.clone(), reading });
+        let shared = Arc::new(Shared { store, held, id, password, outage, end: end.clone(), reading });
         let router = Router::new().route("/state/{id}", any(serve)).with_state(shared.clone());
         tokio::spawn(answer_all(listener, router, end.clone()));
         Ok(Self { address, shared, _end: end.drop_guard() })
@@ -96,9 +115,9 @@ impl Backend {
         .into()
     }
 
-    /// What the store last refused to do in this run, if anything.
+    /// What the store refused to do in this run and did not do since, if anything.
     pub(super) fn failure(&self) -> Option<String> {
-        self.shared.failure().clone()
+        self.shared.outage.failure()
     }
 
     /// The password, for whoever keeps it out of texts.
@@ -145,10 +164,6 @@ async fn answer(stream: TcpStream, _place: OwnedSemaphorePermit, router: Router,
 }
 
 impl Shared {
-    fn failure(&self) -> MutexGuard<'_, Option<String>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn admits(&self, id: &DeploymentId, headers: &HeaderMap) -> bool {
         if *id != self.id || self.end.is_cancelled() {
             return false;
@@ -160,14 +175,57 @@ impl Shared {
         given.as_slice().ct_eq(right.as_bytes()).into()
     }
 
-    fn answer(&self, id: &DeploymentId, result: Result<Response, StateError>) -> Response {
+    /// The kept state. OpenTofu asks for it before it hands over the first one, so a disk that cannot be read is waited for as well.
+    async fn get(&self) -> Result<Option<Vec<u8>>, StateError> {
+        let (mut pause, until) = (PAUSES.0, self.outage.wait_until(Instant::now()));
+        loop {
+            let error = match self.store.state(&self.id).await {
+                Err(StateError::Storage(error)) if !self.store.is_shut() => error,
+                other => return other,
+            };
+            let Some(until) = until else { return Err(StateError::Storage(error)) };
+            tokio::select! {
+                () = self.end.cancelled() => return Err(StateError::Storage(error)),
+                () = self.outage.over(until) => return Err(StateError::Storage(error)),
+                () = sleep(pause) => pause = (pause * 2).min(PAUSES.1),
+            }
+        }
+    }
+
+    /// Keeps a state, waiting for a disk that does not take it as long as this run has patience.
+    async fn put(&self, state: Bytes, lock: Option<&str>) -> Result<(), StateError> {
+        let mut pause = PAUSES.0;
+        loop {
+            let error = match self.store.put_state(&self.id, &state, lock).await {
+                Ok(()) => {
+                    self.held.forget(&self.id);
+                    return Ok(());
+                }
+                Err(StateError::Storage(error)) => error,
+                Err(other) => return Err(other),
+            };
+            let waits = self.held.hold(&self.id, state.clone()) && !self.store.is_shut();
+            let until = self.outage.began(&error).filter(|_| waits);
+            let Some(until) = until else { return Err(StateError::Storage(error)) };
+            tokio::select! {
+                () = self.end.cancelled() => return Err(StateError::Storage(error)),
+                () = self.outage.over(until) => return Err(StateError::Storage(error)),
+                () = sleep(pause) => pause = (pause * 2).min(PAUSES.1),
+            }
+        }
+    }
+
+    fn answer(&self, method: &Method, result: Result<Response, StateError>) -> Response {
         match result {
-            Ok(response) => response,
+            Ok(response) => {
+                self.outage.ended(method);
+                response
+            }
             Err(StateError::Locked { info }) => (StatusCode::LOCKED, info).into_response(),
             Err(why @ StateError::NotLocked) => (StatusCode::CONFLICT, why.to_string()).into_response(),
             Err(StateError::Storage(why)) => {
-                tracing::error!(deployment.id = %id, error = %why, "OpenTofu's state was not kept or read");
-                *self.failure() = Some(why.to_string());
+                tracing::error!(deployment.id = %self.id, error = %why, "OpenTofu's state was not kept or read");
+                self.outage.failed(method, &why);
                 (StatusCode::SERVICE_UNAVAILABLE, why.to_string()).into_response()
             }
         }
@@ -198,22 +256,22 @@ async fn serve(
     };
     let lock = query.get("ID").map(String::as_str);
     let result = match method.as_str() {
-        "GET" => read(&shared, &id).await,
-        "POST" => shared.store.put_state(&id, &body, lock).await.map(done),
+        "GET" => read(&shared).await,
+        "POST" => shared.put(body, lock).await.map(done),
         "LOCK" => shared.store.lock_state(&id, &body).await.map(done),
         "UNLOCK" => shared.store.unlock_state(&id, holder(&body).as_deref()).await.map(done),
         // DELETE is sent when a workspace is deleted, which no command of a run does; the store never forgets a state.
         _ => return StatusCode::METHOD_NOT_ALLOWED.into_response(),
     };
-    shared.answer(&id, result)
+    shared.answer(&method, result)
 }
 
 fn done((): ()) -> Response {
     StatusCode::OK.into_response()
 }
 
-async fn read(shared: &Shared, id: &DeploymentId) -> Result<Response, StateError> {
-    Ok(match shared.store.state(id).await? {
+async fn read(shared: &Shared) -> Result<Response, StateError> {
+    Ok(match shared.get().await? {
         Some(state) => ([(header::CONTENT_TYPE, "application/json")], state).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })

@@ -21,6 +21,9 @@ use zeroize::Zeroizing;
 /// minute for a command that is about to start, 10 s for what it kills, and some to say so.
 const SUPERVISOR_LATE: Duration = Duration::from_secs(90);
 
+/// The signal that nothing can catch, by its number on Linux.
+const SIGKILL: i32 = 9;
+
 /// How long a run may last, and what ends it early.
 #[derive(Clone)]
 pub(super) struct Limits {
@@ -67,7 +70,8 @@ impl Limits {
     /// The cut in words.
     pub(super) fn words(&self, cut: Cut) -> String {
         match cut {
-            Cut::Timeout => format!("not done within {} s, so it was stopped", self.budget.as_secs()),
+            // Begun seconds count: what came before a destroy's run took a little of its time.
+            Cut::Timeout => format!("not done within {:.0} s, so it was stopped", self.budget.as_secs_f64().ceil()),
             Cut::Stopped => "stopped because the host was asked to".to_owned(),
             Cut::SupervisorSignal => "stopped because its supervisor received SIGTERM, SIGINT or SIGHUP".to_owned(),
         }
@@ -77,6 +81,16 @@ impl Limits {
     fn supervisor_late(&self, asked: Option<Instant>) -> Instant {
         let stop = asked.map_or(self.deadline, |asked| asked.min(self.deadline));
         stop + self.grace * 2 + SUPERVISOR_LATE
+    }
+
+    /// When the run is interrupted.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Cancelled when the host asks to stop.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
     /// The time that is left.
@@ -107,6 +121,14 @@ impl CommandEnd {
         match self {
             Self::Status(status) => Some(status),
             Self::InitGone | Self::SupervisorGone(_) => None,
+        }
+    }
+
+    /// The signal that ended it. The init of a run is ended by SIGKILL alone.
+    pub(super) fn signal(self) -> Option<i32> {
+        match self {
+            Self::Status(status) | Self::SupervisorGone(status) => status.signal(),
+            Self::InitGone => Some(SIGKILL),
         }
     }
 
@@ -293,6 +315,8 @@ mod tests {
             ),
         ] {
             assert_eq!((end.to_string().as_str(), end.is_exit(), end.is_success()), (words, exited, false));
+            let signal = (words.contains("signal 9") || words.contains("init process")).then_some(SIGKILL);
+            assert_eq!(end.signal(), signal, "{words}");
         }
         assert!(CommandEnd::Status(status(0)).is_success());
     }

@@ -6,7 +6,10 @@
 //! The file is HCL 1 or JSON. Neither is read as a whole here: OpenTofu does, and says what is wrong with it.
 
 use super::Settings;
-use super::environment::{self, CLI_CONFIG};
+use super::environment::{self, CLI_CONFIG, PROVIDER_CACHE};
+use super::run_folder::RunFolder;
+use super::stage::{WorkFolder, unwritten};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
@@ -52,6 +55,53 @@ impl CliConfig {
     /// The providers that it takes from folders.
     pub(super) fn dev_overrides(&self) -> Vec<DevOverride> {
         dev_overrides(&self.0).unwrap_or_default()
+    }
+}
+
+/// Settings of OpenTofu as they lie in a work folder.
+#[derive(Debug, Clone)]
+pub(super) struct CliSettings {
+    /// As the host writes them.
+    of_every_command: PathBuf,
+    /// The operator's, where there are some that count: for the command that installs providers.
+    of_install: Option<PathBuf>,
+}
+
+impl CliSettings {
+    /// Writes them.
+    ///
+    /// # Errors
+    /// The operator's file cannot be read, or the disk refuses.
+    pub(super) fn write(folder: &WorkFolder, settings: &Settings) -> Result<Self, String> {
+        let config = CliConfig::read(settings);
+        let config = config.map_err(|why| format!("the file that TF_CLI_CONFIG_FILE names cannot be read: {why}"))?;
+        let overrides = config.as_ref().map(CliConfig::dev_overrides).unwrap_or_default();
+        let mirror = settings.provider_mirror.as_deref();
+        let of_every_command = folder.write_settings(mirror, &overrides).map_err(|why| unwritten(&why))?;
+        let of_install = config.map(|config| folder.write_install_settings(config.text())).transpose();
+        Ok(Self { of_every_command, of_install: of_install.map_err(|why| unwritten(&why))? })
+    }
+
+    /// What leads each command to them.
+    pub(super) fn environment(&self) -> impl Iterator<Item = (OsString, OsString)> {
+        [(CLI_CONFIG.into(), self.of_every_command.clone().into())].into_iter()
+    }
+
+    /// What the command that installs providers has beside the others. The cache is written only while no code of a provider runs: what
+    /// one run could change, others would run.
+    pub(super) fn prepare_install(
+        &self,
+        settings: &Settings,
+        run_folder: &RunFolder,
+        own: &mut Vec<PathBuf>,
+        environment: &mut Vec<(OsString, OsString)>,
+    ) {
+        environment::add(environment, self.of_install.iter().map(|path| (CLI_CONFIG.into(), path.into())));
+        let cache = settings.plugin_cache_dir.as_ref();
+        own.extend(cache.cloned());
+        // The variable wins over a cache of the operator's settings, which is not the run's to write.
+        let cache = cache.cloned().or_else(|| self.of_install.as_ref().map(|_| run_folder.cache()));
+        environment::add(environment, cache.map(|cache| (PROVIDER_CACHE.into(), cache.into())));
     }
 }
 

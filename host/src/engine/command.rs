@@ -47,7 +47,7 @@ impl RunStep {
     }
 
     /// What it may reach.
-    pub(super) fn reach(self) -> Reach {
+    pub fn reach(self) -> Reach {
         match self {
             Self::Init => Reach::Install,
             Self::Plan | Self::Apply | Self::Output | Self::Destroy => Reach::Cloud,
@@ -65,7 +65,8 @@ impl RunStep {
         }
     }
 
-    pub(super) fn arguments(self, version: &Version) -> Vec<String> {
+    /// Its arguments; `more` are options of a plan.
+    pub(super) fn arguments(self, version: &Version, more: &[String]) -> Vec<String> {
         // The backend's address is another one in each run, so what an earlier init remembered of it is of no use.
         let arguments: &[&str] = match self {
             Self::Init if version.reports_init() => &["init", "-json", "-reconfigure", "-input=false", "-no-color"],
@@ -78,6 +79,7 @@ impl RunStep {
         let mut arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         if self == Self::Plan {
             arguments.push(format!("-out={PLAN_FILE}"));
+            arguments.extend_from_slice(more);
         }
         arguments
     }
@@ -119,7 +121,8 @@ impl Version {
         self.number >= (1, 12)
     }
 
-    fn reports_init(&self) -> bool {
+    /// Whether `init` writes JSON.
+    pub(super) fn reports_init(&self) -> bool {
         self.is_current()
     }
 }
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn an_older_version_initialises_without_json() {
         let old = Version::parse("1.8.0").unwrap();
-        assert!(!RunStep::Init.arguments(&old).contains(&"-json".to_owned()));
-        assert!(RunStep::Plan.arguments(&old).contains(&"-json".to_owned()));
+        assert!(!RunStep::Init.arguments(&old, &[]).contains(&"-json".to_owned()));
+        assert!(RunStep::Plan.arguments(&old, &[]).contains(&"-json".to_owned()));
     }
 }

@@ -1,8 +1,14 @@
 //! How the engine says that something went wrong: in words for a person, without secrets and without paths.
 
 use super::command::RunStep;
+use super::{recovery, unkept};
+use crate::egress::Refusal;
 use catalyst_domain::provider::Diagnostic;
+use std::collections::BTreeMap;
 use std::fmt;
+
+/// Hosts that the reason of a failure names as refused.
+const REFUSED_NAMED: usize = 3;
 
 /// Why the engine cannot work at all.
 #[derive(Debug, thiserror::Error)]
@@ -84,22 +90,49 @@ pub struct RunError {
     /// `Error:` block, else how the process ended. Where something outside of OpenTofu ended it (a signal, or the end of the run's
     /// init or supervisor) that comes first.
     pub reason: String,
-    /// What the run asked its proxy for and did not get, in one line; a part of the reason, which a diagnosis may stand for.
-    pub refused: Option<String>,
-    /// One line on what the run made and the kept state does not have; `None` when there is nothing of that kind.
-    pub unkept: Option<String>,
+    /// Connections that the run asked its proxy for in this step and did not get, each host once. The reason names the first of them.
+    pub refused: Vec<Refusal>,
+    /// Signal that ended OpenTofu, or the supervisor of its run, and that the host did not send.
+    pub signal: Option<i32>,
+    /// What the run made and no state has: ids by address.
+    pub unkept: BTreeMap<String, String>,
+    /// Whether the newest state is in the host's memory and on no disk.
+    pub in_memory_only: bool,
 }
 
 impl RunError {
     pub(crate) fn new(step: RunStep, kind: RunErrorKind, reason: impl Into<String>) -> Self {
-        Self { step, kind, diagnostics: Vec::new(), reason: reason.into(), refused: None, unkept: None }
+        Self {
+            step,
+            kind,
+            diagnostics: Vec::new(),
+            reason: reason.into(),
+            refused: Vec::new(),
+            signal: None,
+            unkept: BTreeMap::new(),
+            in_memory_only: false,
+        }
+    }
+
+    /// What the step asked for and was not let through to, in one line: often why it failed.
+    pub fn refused_words(&self) -> Option<String> {
+        let mut words: Vec<String> = self.refused.iter().take(REFUSED_NAMED).map(ToString::to_string).collect();
+        if let more @ 1.. = self.refused.len().saturating_sub(REFUSED_NAMED) {
+            words.push(format!("and {more} more"));
+        }
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+
+    /// Sentences on what nobody else knows of, whatever the reason is.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        unkept::sentence(&self.unkept).into_iter().chain(self.in_memory_only.then(recovery::in_memory_only))
     }
 }
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tofu {}: {}", self.step, self.reason)?;
-        self.unkept.as_ref().map_or(Ok(()), |unkept| write!(f, "; {unkept}"))
+        self.warnings().try_for_each(|warning| write!(f, "; {warning}"))
     }
 }
 

@@ -6,8 +6,10 @@ use super::command::RunStep;
 use super::lines::{RawLine, Said, Source, understand};
 use super::mask::{Masker, floor_boundary};
 use super::progress::Outlet;
+use super::state_words::is_about_lock_file;
 use crate::egress::Refusal;
 use catalyst_domain::provider::Diagnostic;
+use catalyst_domain::replace::PlannedChange;
 use catalyst_domain::{Level, Secrets, phase};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +21,8 @@ pub(super) const LINE_SHOWN: usize = 64 * 1024;
 const DIAGNOSTICS_KEPT: usize = 32;
 /// Longest part of a diagnostic, and of the block of text that explains a failure.
 const DETAIL_KEPT: usize = 16 * 1024;
+/// Changes of a plan that are kept: far more than any module has.
+const CHANGES_KEPT: usize = 20_000;
 /// Resources that a heartbeat names.
 const NAMES_IN_HEARTBEAT: usize = 3;
 
@@ -38,10 +42,11 @@ pub(super) struct Hearing<'a> {
     block: Option<String>,
     in_block: bool,
     last_text: Option<String>,
-    refused: Vec<String>,
+    refused: Vec<Refusal>,
+    planned: Vec<PlannedChange>,
 }
 
-/// What explains a failure, masked.
+/// What a command said that is of use after its end. All but the changes of a plan is masked.
 #[derive(Debug, Default)]
 pub(super) struct Explanation {
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -50,7 +55,9 @@ pub(super) struct Explanation {
     /// Ids of what was made, by address.
     pub(super) made: BTreeMap<String, String>,
     /// Connections that the run's proxy did not make.
-    pub(super) refused: Vec<String>,
+    pub(super) refused: Vec<Refusal>,
+    /// Changes of a plan. They are not masked: an address is compared, never shown.
+    pub(super) planned: Vec<PlannedChange>,
 }
 
 impl<'a> Hearing<'a> {
@@ -69,6 +76,7 @@ impl<'a> Hearing<'a> {
             in_block: false,
             last_text: None,
             refused: Vec::new(),
+            planned: Vec::new(),
         }
     }
 
@@ -85,8 +93,11 @@ impl<'a> Hearing<'a> {
     pub(super) fn line(&mut self, line: &RawLine) {
         self.last_heard = Instant::now();
         let mut said = understand(&line.bytes);
-        if is_about_settings(&said) {
+        if is_about_settings(&said) || is_about_lock_file(&said.text) {
             return;
+        }
+        if self.planned.len() < CHANGES_KEPT {
+            self.planned.extend(said.planned.take());
         }
         let shown = shown(&said.text, self.masker);
         if shown.is_empty() {
@@ -129,15 +140,18 @@ impl<'a> Hearing<'a> {
 
     /// Takes a connection that the run's proxy did not make. A proxy tells a bounded number of them.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        let words = one_line(&self.masker.mask(&refusal.to_string()));
-        self.remark(format!("{}: {words}", refusal.step));
-        self.refused.push(words);
+        let shown = |text: &str| one_line(&self.masker.mask(text));
+        let (target, why) = (shown(&refusal.target), shown(&refusal.why));
+        let refusal = Refusal { target, why, ..refusal.clone() };
+        self.remark(format!("{}: {refusal}", refusal.step));
+        self.refused.push(refusal);
     }
 
     /// Ends the listening.
     pub(super) fn explanation(self) -> Explanation {
         let text = self.block.or(self.last_text).map(|text| one_line(&text));
-        Explanation { diagnostics: self.diagnostics, text, made: self.made, refused: self.refused }
+        let Self { diagnostics, made, refused, planned, .. } = self;
+        Explanation { diagnostics, text, made, refused, planned }
     }
 
     fn keep(&mut self, said: Said, shown: &str) {
@@ -182,6 +196,13 @@ impl<'a> Hearing<'a> {
 /// When the secrets cannot be prepared for masking.
 pub fn shown_line(line: &[u8], secrets: &Secrets) -> Result<String, String> {
     Ok(shown(&understand(line).text, &Masker::new(secrets)?))
+}
+
+/// Takes the run's secrets, and control characters, out of texts that come from a state.
+pub fn masking(secrets: &Secrets) -> impl Fn(&str) -> String + use<> {
+    let masker = Masker::new(secrets);
+    // Where secrets cannot be looked for, nothing is shown.
+    move |text| masker.as_ref().map(|masker| shown(text, masker)).unwrap_or_default()
 }
 
 fn shown(text: &str, masker: &Masker) -> String {

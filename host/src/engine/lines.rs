@@ -1,11 +1,17 @@
 //! Reads what OpenTofu writes: lines of bounded length out of a pipe, and the meaning of one line.
 
+use super::state_words::in_our_words;
 use catalyst_domain::Level;
 use catalyst_domain::provider::Diagnostic;
+use catalyst_domain::replace::{PlannedAction, PlannedChange};
 use serde_json::Value;
 
 /// Longest line that is understood. OpenTofu's longest are diagnostics and lists of outputs, far below this.
 const LINE_READ: usize = 1024 * 1024;
+
+/// The message before a state that OpenTofu writes out, and within how many bytes it stands.
+const STATE_DUMP: &[u8] = b"\"@message\":\"Emergency state dump\"";
+const STATE_DUMP_HEAD: usize = 256;
 
 /// Which pipe a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,10 +68,15 @@ pub(super) struct Said {
     pub(super) ended: Option<String>,
     /// Address and id of a resource that was made.
     pub(super) made: Option<(String, String)>,
+    /// A change of a plan.
+    pub(super) planned: Option<PlannedChange>,
 }
 
 /// Reads one line. Whatever is not a message of OpenTofu is text; a message of an unknown type is its `@message`.
 pub(super) fn understand(line: &[u8]) -> Said {
+    if let Some(text) = state_dump(line) {
+        return Said { level: Some(Level::Warn), text: text.to_owned(), ..Said::default() };
+    }
     let parsed = serde_json::from_slice::<Value>(line).ok();
     let message = parsed.as_ref().and_then(|value| Some((value, text_of(value, "@message")?)));
     let Some((value, message)) = message else {
@@ -79,6 +90,7 @@ pub(super) fn understand(line: &[u8]) -> Said {
     let mut said = Said { level: Some(level), text: message, ..Said::default() };
     let address = value.pointer("/hook/resource/addr").and_then(Value::as_str).map(str::to_owned);
     match value.get("type").and_then(Value::as_str) {
+        Some("planned_change") => said.planned = planned(value),
         Some("apply_start") => said.began = address,
         Some("apply_complete") => {
             let hook = |key| value.pointer(key).and_then(Value::as_str);
@@ -91,7 +103,7 @@ pub(super) fn understand(line: &[u8]) -> Said {
         Some("apply_errored") => said.ended = address,
         Some("diagnostic") => {
             if let Some(given) = value.get("diagnostic") {
-                let diagnostic = diagnostic(given);
+                let diagnostic = in_our_words(diagnostic(given));
                 said.text = diagnostic_text(&said.text, &diagnostic);
                 let is_error = given.get("severity").and_then(Value::as_str) == Some("error");
                 said.diagnostic = is_error.then_some(diagnostic);
@@ -100,6 +112,25 @@ pub(super) fn understand(line: &[u8]) -> Said {
         _ => {}
     }
     said
+}
+
+/// The line in which OpenTofu writes a whole state that it could keep nowhere, often longer than [`LINE_READ`]. The host has that
+/// state, and nobody else may: it holds what servers were given.
+fn state_dump(line: &[u8]) -> Option<&'static str> {
+    let head = &line[..line.len().min(STATE_DUMP_HEAD)];
+    let is_dump = head.starts_with(b"{") && head.windows(STATE_DUMP.len()).any(|part| part == STATE_DUMP);
+    is_dump.then_some("OpenTofu wrote its state out because it could keep it nowhere; it is left out of this log")
+}
+
+fn planned(value: &Value) -> Option<PlannedChange> {
+    let address = value.pointer("/change/resource/addr")?.as_str()?.to_owned();
+    let action = match value.pointer("/change/action")?.as_str()? {
+        "create" => PlannedAction::Create,
+        "replace" => PlannedAction::Replace,
+        "delete" => PlannedAction::Delete,
+        _ => PlannedAction::Other,
+    };
+    Some(PlannedChange { address, action })
 }
 
 fn diagnostic(given: &Value) -> Diagnostic {
@@ -131,11 +162,39 @@ mod tests {
     }
 
     #[test]
+    fn a_state_that_is_written_out_is_never_shown_however_long_it_is() {
+        let whole = br#"{"@level":"info","@message":"Emergency state dump","@module":"tofu.ui","state":{"outputs":{"token":"s3cret"}},"type":"log"}"#;
+        for line in [&whole[..], &whole[..whole.len() - 30]] {
+            let said = understand(line);
+            assert!(said.level == Some(Level::Warn) && !said.text.contains("s3cret"), "{said:?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_message_is_text() {
         for text in ["{\"@message\":", "[1]", "{\"a\":1}", "plain", "{\"@message\":5}"] {
             assert_eq!(understand(text.as_bytes()), Said { text: text.to_owned(), ..Said::default() });
         }
         assert_eq!(understand(b"\xff!").text, "\u{fffd}!");
+    }
+
+    #[test]
+    fn a_change_of_a_plan_is_its_exact_address_and_what_is_done_to_it() {
+        let line = |action: &str| {
+            let text = format!(
+                r#"{{"@level":"info","@message":"x: Plan to {action}","type":"planned_change","change":{{"resource":{{"addr":"a.b[\"c\"]","module":""}},"action":"{action}","reason":"tainted"}}}}"#
+            );
+            understand(text.as_bytes()).planned
+        };
+        for (word, action) in [
+            ("create", PlannedAction::Create),
+            ("replace", PlannedAction::Replace),
+            ("delete", PlannedAction::Delete),
+            ("update", PlannedAction::Other),
+            ("move", PlannedAction::Other),
+        ] {
+            assert_eq!(line(word), Some(PlannedChange { address: "a.b[\"c\"]".into(), action }), "{word}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use super::confine::{Confine, Confinement, trial};
 use super::environment;
 use super::supervise::{CommandSpec, Event, Layer, LayerState, Places, RunEvent, Supervised, deadline_ms};
 use crate::egress::{Reach, StepReach};
-use std::ffi::OsString;
+use rustix::fs::{Access, access};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,11 @@ use tokio::time::timeout;
 
 /// It answers in milliseconds; a cold disk may take seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Where a name is looked up when there is no `PATH`, as the C library has it.
+const SEARCH: &str = "/bin:/usr/bin";
+/// What to do about a binary that is not there. It is no matter of the confinement, which the binary itself is let through.
+const GET: &str =
+    "get OpenTofu 1.12 or later (https://opentofu.org/docs/intro/install), or name its file by CATALYST_TOFU_BIN";
 /// Trials until the layers that hold alone also hold together.
 const TRIALS: usize = 3;
 
@@ -37,6 +43,8 @@ impl Probe<'_> {
     /// # Errors
     /// [`EngineError`] when the binary cannot be run, is too old, or is not confined as it must be.
     pub(super) async fn run(self) -> Result<(Version, Confinement), EngineError> {
+        look_up(self.binary, environment::variable(&self.environment, "PATH"))
+            .map_err(|why| EngineError::Binary { binary: self.binary.display().to_string(), why })?;
         let supervisor = |why: io::Error| EngineError::Supervisor { why: why.to_string() };
         let folder = tempfile::Builder::new().prefix("catalyst-").tempdir_in(&self.places.temporary);
         let folder = folder.map_err(supervisor)?;
@@ -114,4 +122,24 @@ impl Probe<'_> {
         supervised.end().await?;
         Ok(answer)
     }
+}
+
+/// Looks for a program as the system does that starts it: by its path, or by its name in the folders of a search path.
+fn look_up(binary: &Path, search: Option<&OsStr>) -> Result<(), String> {
+    let (files, place): (Vec<PathBuf>, String) = match binary.components().count() {
+        1 => {
+            let folders = search.unwrap_or_else(|| OsStr::new(SEARCH));
+            let place = format!("it was looked for in the folders of PATH ({})", folders.display());
+            (std::env::split_paths(folders).map(|folder| folder.join(binary)).collect(), place)
+        }
+        _ => (vec![binary.to_owned()], "CATALYST_TOFU_BIN names it".to_owned()),
+    };
+    if files.iter().any(|file| file.is_file() && access(file, Access::EXEC_OK).is_ok()) {
+        return Ok(());
+    }
+    let why = match files.iter().find(|file| file.exists()) {
+        Some(file) => format!("{} is no program that this user may run", file.display()),
+        None => "there is no such file".to_owned(),
+    };
+    Err(format!("{why}; {place}; {GET}"))
 }

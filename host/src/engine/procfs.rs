@@ -24,6 +24,11 @@ pub(super) fn stat(pid: u32) -> Option<ProcessStat> {
     parsed(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// When a process started, in clock ticks since boot; `None` when it is gone.
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    stat(pid).map(|stat| stat.start_ticks)
+}
+
 fn parsed(stat: &str) -> Option<ProcessStat> {
     // The name, field 2, may hold anything: what comes after it begins behind the last bracket, with the state (field 3).
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();

@@ -4,8 +4,8 @@ use super::child::Limits;
 use catalyst_domain::Level;
 use catalyst_domain::record::Child;
 use std::collections::VecDeque;
-use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Sender, WeakSender};
 
 /// One thing that happened in a run. Texts are masked for the run's secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,11 @@ pub(super) struct Outlet {
 impl Outlet {
     pub(super) fn new(sender: Sender<Progress>) -> Self {
         Self { sender, kept: VecDeque::new(), errors_kept: 0 }
+    }
+
+    /// A way to the same reader that does not keep it waiting for the end.
+    pub(super) fn downgrade(&self) -> WeakSender<Progress> {
+        self.sender.downgrade()
     }
 
     /// Sends a line if it fits, and never waits. Plain lines that do not fit are counted, error lines are kept.

@@ -1,23 +1,27 @@
 //! One run from staging to its last command.
 
-use super::backend::Backend;
+mod end;
+
+use super::backend::{Backend, Patience};
 use super::child::{self, Cut, End, Limits};
-use super::cli_config::CliConfig;
+use super::cli_config::CliSettings;
 use super::command::RunStep;
-use super::environment::{self, CLI_CONFIG, PROVIDER_CACHE, Proxied};
+use super::environment::{self, Proxied};
 use super::failure::{RunError, RunErrorKind};
 use super::hearing::{Explanation, one_line};
 use super::mask::Masker;
 use super::outputs::{self, Outputs};
 use super::progress::{Outlet, Progress};
+use super::review::Reviewed;
 use super::run_folder::RunFolder;
-use super::stage::{SecretsOnDisk, WorkFolder};
+use super::stage::{SecretsOnDisk, WorkFolder, disk_words, unwritten};
 use super::supervise::{CommandSpec, Setup, Supervised, deadline_ms};
 use super::{Engine, Run, RunPermit, leftover, unkept};
 use crate::egress::StepReach;
 use crate::telemetry;
 use catalyst_domain::provider::Diagnostic;
-use catalyst_domain::{DeploymentId, Level, SecretValue, phase};
+use catalyst_domain::replace::PlannedChange;
+use catalyst_domain::{DeploymentId, Level, SecretValue, Secrets, phase};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,25 +33,25 @@ use tracing::Instrument;
 
 /// How long a run waits at its end for somebody to take its last entries.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// Hosts that the reason of a failure names as refused.
-const REFUSED_NAMED: usize = 3;
 
 /// A run that has its place, its folder and its way to the state.
 pub(super) struct Going<'a> {
     engine: &'a Engine,
     id: &'a DeploymentId,
+    run: &'a Run,
     folder: Arc<WorkFolder>,
     masker: Arc<Masker>,
     environment: Vec<(OsString, OsString)>,
-    /// The operator's own settings of OpenTofu, for `init`.
-    install_settings: Option<PathBuf>,
+    settings: CliSettings,
     backend: Backend,
     outlet: Outlet,
     limits: Limits,
     own: Arc<RunFolder>,
     supervised: Supervised,
-    /// What the failed command had made: ids by address.
+    /// What the failed command had made, and an earlier run whose end nobody saw: ids by address.
     made: BTreeMap<String, String>,
+    /// Changes of the plan.
+    planned: Vec<PlannedChange>,
 }
 
 /// What the commands of a run are for.
@@ -80,28 +84,30 @@ pub(super) async fn run(
     limits: Limits,
 ) -> Result<Outputs, RunError> {
     let staging = |why: String| RunError::new(RunStep::Init, RunErrorKind::Staging, why);
-    let folder = Arc::new(engine.folders.folder(&run.id).map_err(|why| staging(format!("no work folder: {why}")))?);
-    leftover::release(&*engine.store, &run.id).await.map_err(storage)?;
-    leftover::take_in(&*engine.store, &run.id, &folder).await.map_err(storage)?;
+    let folder = engine.folders.folder(&run.id);
+    let folder = Arc::new(folder.map_err(|why| staging(format!("no work folder: {}", disk_words(&why))))?);
+    let tidied = leftover::tidy(&*engine.store, &engine.held, &run.id, Some(&folder)).await.map_err(storage)?;
+    tidied.into_iter().for_each(|notice| outlet.line(phase::HOST, Level::Warn, notice));
     // What a run before this one made was told by now, but of one whose end nobody saw in this process.
-    let unread = |why: std::io::Error| staging(format!("what the last run left cannot be read: {why}"));
-    if let Some(text) = engine.unkept(&run.id, &run.secrets).await.map_err(unread)? {
-        outlet.line(phase::HOST, Level::Error, text);
-    }
-    engine.folders.remove_spool(&run.id).map_err(|why| staging(format!("cannot write the work folder: {why}")))?;
+    let (made, untold) = engine.unkept(&run.id, &run.secrets).await;
+    untold.into_iter().for_each(|text| outlet.line(phase::HOST, Level::Error, text));
+    engine.folders.reserve_spool(&run.id).map_err(|why| staging(unwritten(&why)))?;
     let on_disk = Arc::new(SecretsOnDisk(folder.clone()));
-    let Staged { own, settings_file, install_settings } =
-        stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
+    let Staged { own, settings, notice } = stage(engine, &run, &folder, on_disk.clone()).await.map_err(staging)?;
+    notice.into_iter().for_each(|notice| outlet.line(phase::HOST, Level::Warn, notice));
     let unsupervised = |why: std::io::Error| staging(format!("it cannot be supervised: {why}"));
     let setup = setup(engine, &run, &folder, &own, &limits);
     let mut supervised = Supervised::start(&engine.settings.program, setup).await.map_err(unsupervised)?;
     let own = Arc::new(own);
     supervised.hold((permit, own.clone()));
     let listener = supervised.take_state_listener().ok_or_else(|| staging("its state has no listener".to_owned()))?;
-    let backend = Backend::serve(engine.store.clone(), &run.id, listener);
+    let (longest, deadline, stop) = (engine.state_wait, limits.deadline(), limits.stop().clone());
+    let patience = Patience { longest, deadline, stop, log: outlet.downgrade() };
+    let backend = Backend::serve(engine.store.clone(), engine.held.clone(), &run.id, listener, patience);
     let backend = backend.map_err(|why| staging(format!("its state cannot be served on loopback: {why}")))?;
     let mut masked = run.secrets.clone();
     masked.merge(run.withheld.clone());
+    masked.merge(run.plan.renewed.renamed(|name| format!("the new {name}")));
     masked.insert("the password of its state", SecretValue::new(backend.password()));
     let proxy = supervised.proxy();
     if let Some(proxy) = proxy {
@@ -112,22 +118,24 @@ pub(super) async fn run(
     let mut environment = environment::of_every_command(&engine.settings, proxied);
     environment::add(&mut environment, backend.environment());
     environment::add(&mut environment, proxy.iter().flat_map(|proxy| proxy.environment.clone()));
-    environment::add(&mut environment, [(CLI_CONFIG.into(), settings_file.into())]);
+    environment::add(&mut environment, settings.environment());
     environment::add(&mut environment, own.environment());
-    let (id, made) = (&run.id, BTreeMap::new());
+    let (id, run, planned) = (&run.id, &run, Vec::new());
     let going = Going {
         engine,
         id,
+        run,
         folder,
         masker,
         environment,
-        install_settings,
+        settings,
         backend,
         outlet,
         limits,
         own,
         supervised,
         made,
+        planned,
     };
     going.finish(aim).await
 }
@@ -150,10 +158,9 @@ fn own_folders(folder: &WorkFolder, own: &RunFolder) -> Vec<PathBuf> {
 /// What a run finds on disk.
 struct Staged {
     own: RunFolder,
-    /// OpenTofu's settings as the host writes them.
-    settings_file: PathBuf,
-    /// The operator's, where there are some that count.
-    install_settings: Option<PathBuf>,
+    settings: CliSettings,
+    /// What could not be kept of an earlier run.
+    notice: Option<String>,
 }
 
 /// Writes the work folder, and makes the run's own one beside it.
@@ -169,18 +176,13 @@ async fn stage(
     let staged = spawn_blocking(move || {
         // Held by the writer too: when the run is dropped meanwhile, the files go after they were written.
         let _on_disk = on_disk;
-        let disk = |why: std::io::Error| format!("cannot write the work folder: {why}");
-        folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
-        folder.write_variables(&run.id, &run.bundle, &run.secrets).map_err(disk)?;
-        let config = CliConfig::read(&settings);
-        let config = config.map_err(|why| format!("the file that TF_CLI_CONFIG_FILE names cannot be read: {why}"))?;
-        let overrides = config.as_ref().map(CliConfig::dev_overrides).unwrap_or_default();
-        let settings_file = folder.write_settings(settings.provider_mirror.as_deref(), &overrides).map_err(disk)?;
-        let install_settings = config.map(|config| folder.write_install_settings(config.text()));
-        let install_settings = install_settings.transpose().map_err(disk)?;
+        let disk = |why: std::io::Error| unwritten(&why);
+        let notice = folder.stage(&run.bundle).map_err(|why| one_line(&masker.mask(&why)))?;
+        folder.write_variables(&run.id, &run.bundle, &run.secrets, run.plan.cluster_exists).map_err(disk)?;
+        let written = CliSettings::write(&folder, &settings)?;
         let own = RunFolder::make(&folders, &run.id, environment::variable(&settings.pass_env, "TMPDIR"));
         let own = own.map_err(|why| format!("no folder for the run's own files: {why}"))?;
-        Ok(Staged { own, settings_file, install_settings })
+        Ok(Staged { own, settings: written, notice })
     });
     staged.await.map_err(|_| "the staging was cut off".to_owned())?
 }
@@ -202,16 +204,12 @@ impl Going<'_> {
             tracing::warn!(deployment.id = %self.id, error = %why, "a run did not end as it should");
         }
         // OpenTofu is gone now, however it went: what it left is taken in at once, not at the next run.
-        let tidied = match leftover::release(&*self.engine.store, self.id).await {
-            Ok(()) => leftover::take_in(&*self.engine.store, self.id, &self.folder).await,
-            Err(why) => Err(why),
-        };
-        if let Err(why) = tidied {
-            tracing::warn!(deployment.id = %self.id, error = why, "left for the next run of this deployment");
-        }
-        clean_up(self.engine, self.id, self.folder.clone(), self.own.clone()).await;
+        let in_memory_only = end::tidy(self.engine, self.id, &self.folder, &mut self.outlet).await;
+        end::clean_up(self.engine, self.id, self.folder.clone(), self.own.clone()).await;
         if let Err(error) = &mut result {
-            error.unkept = unkept::sentence(&*self.engine.store, self.id, &self.made).await;
+            let state = self.engine.newest_state(self.id).await.ok().flatten();
+            error.unkept = unkept::not_in(state.as_deref(), std::mem::take(&mut self.made));
+            error.in_memory_only = in_memory_only;
         }
         if timeout(LAST_WORDS, self.outlet.drain()).await.is_err() {
             tracing::warn!(deployment.id = %self.id, "nobody took the last entries of a run");
@@ -220,24 +218,59 @@ impl Going<'_> {
     }
 
     async fn apply(&mut self) -> Result<Outputs, RunError> {
-        self.step(RunStep::Init).await?;
-        self.step(RunStep::Plan).await?;
-        self.step(RunStep::Apply).await?;
-        let end = self.step(RunStep::Output).await?;
+        self.step(RunStep::Init, &[]).await?;
+        self.plan().await?;
+        self.step(RunStep::Apply, &[]).await?;
+        let end = self.step(RunStep::Output, &[]).await?;
         let failed = |why: String| RunError::new(RunStep::Output, RunErrorKind::Failed, why);
         let text = end.output.ok_or_else(|| failed("the outputs are too long or were cut off".to_owned()))?;
         outputs::public(&text, &self.masker).map_err(failed)
     }
 
     async fn destroy(&mut self) -> Result<Outputs, RunError> {
-        self.step(RunStep::Init).await?;
-        self.step(RunStep::Destroy).await?;
+        self.step(RunStep::Init, &[]).await?;
+        self.step(RunStep::Destroy, &[]).await?;
         Ok(Outputs { public_json: "{}".to_owned() })
     }
 
-    async fn step(&mut self, step: RunStep) -> Result<End, RunError> {
-        if let Some(cut) = self.limits.cut() {
-            return Err(RunError::new(step, kind_of(cut), self.limits.words(cut)));
+    /// Plans, and plans once more where the review asks for that.
+    async fn plan(&mut self) -> Result<(), RunError> {
+        self.step(RunStep::Plan, &[]).await?;
+        let Some(reviewer) = self.run.plan.reviewer.clone() else { return Ok(()) };
+        let reviewed = tokio::select! {
+            reviewed = reviewer.review(&self.planned) => reviewed,
+            () = self.limits.over() => return Err(self.cut_off(RunStep::Plan)),
+        };
+        match reviewed {
+            Ok(Reviewed::Apply) => Ok(()),
+            Ok(Reviewed::PlanAgain { replace, renew_secrets, cluster_exists }) => {
+                let mut secrets = self.run.secrets.clone();
+                if renew_secrets {
+                    secrets.merge(self.run.plan.renewed.clone());
+                }
+                self.write_variables(secrets, cluster_exists).await?;
+                let replace: Vec<String> = replace.iter().map(|address| format!("-replace={address}")).collect();
+                self.step(RunStep::Plan, &replace).await.map(drop)
+            }
+            Err(why) => Err(RunError::new(RunStep::Plan, RunErrorKind::Failed, why)),
+        }
+    }
+
+    async fn write_variables(&self, secrets: Secrets, cluster_exists: bool) -> Result<(), RunError> {
+        let (folder, run) = (self.folder.clone(), self.run.clone());
+        let write = move || folder.write_variables(&run.id, &run.bundle, &secrets, cluster_exists);
+        let written = spawn_blocking(write).await.map_err(std::io::Error::other).flatten();
+        written.map_err(|why| RunError::new(RunStep::Plan, RunErrorKind::Staging, unwritten(&why)))
+    }
+
+    fn cut_off(&self, step: RunStep) -> RunError {
+        let cut = self.limits.cut().unwrap_or(Cut::Timeout);
+        RunError::new(step, kind_of(cut), self.limits.words(cut))
+    }
+
+    async fn step(&mut self, step: RunStep, more: &[String]) -> Result<End, RunError> {
+        if self.limits.cut().is_some() {
+            return Err(self.cut_off(step));
         }
         self.outlet.mark(Progress::Phase(step.phase()), &self.limits).await;
         if step == RunStep::Apply {
@@ -245,11 +278,11 @@ impl Going<'_> {
         }
         let (mut own, mut environment) = (own_folders(&self.folder, &self.own), self.environment.clone());
         if step == RunStep::Init {
-            self.prepare_install(&mut own, &mut environment);
+            self.settings.prepare_install(&self.engine.settings, &self.own, &mut own, &mut environment);
         }
         let command = CommandSpec {
             binary: self.engine.binary.clone(),
-            arguments: step.arguments(&self.engine.version).into_iter().map(OsString::from).collect(),
+            arguments: step.arguments(&self.engine.version, more).into_iter().map(OsString::from).collect(),
             environment,
             own,
             step: StepReach { step: step.as_str().into(), reach: step.reach() },
@@ -271,29 +304,22 @@ impl Going<'_> {
         let end = match ended {
             Ok(end) => end,
             Err(why) => {
-                self.made = said.made;
+                self.made.extend(said.made);
                 return Err(RunError::new(step, RunErrorKind::Failed, format!("it cannot be run: {why}")));
             }
         };
         telemetry::tofu_ended(&span, end.how.status());
         self.engine.tally.refused(step, &end.refused);
-        if end.how.is_success() { Ok(end) } else { Err(self.failed(step, &end, said)) }
-    }
-
-    /// What the step that installs providers has beside the others. The cache is written only while no code of a provider runs: what one
-    /// run could change, others would run.
-    fn prepare_install(&self, own: &mut Vec<PathBuf>, environment: &mut Vec<(OsString, OsString)>) {
-        environment::add(environment, self.install_settings.iter().map(|path| (CLI_CONFIG.into(), path.into())));
-        let cache = self.engine.settings.plugin_cache_dir.as_ref();
-        own.extend(cache.cloned());
-        // The variable wins over a cache of the operator's settings, which is not the run's to write.
-        let cache = cache.cloned().or_else(|| self.install_settings.as_ref().map(|_| self.own.cache()));
-        environment::add(environment, cache.map(|cache| (PROVIDER_CACHE.into(), cache.into())));
+        if !end.how.is_success() {
+            return Err(self.failed(step, &end, said));
+        }
+        self.planned = said.planned;
+        Ok(end)
     }
 
     fn failed(&mut self, step: RunStep, end: &End, said: Explanation) -> RunError {
-        let Explanation { diagnostics, text, made, refused } = said;
-        self.made = made;
+        let Explanation { diagnostics, text, made, refused, .. } = said;
+        self.made.extend(made);
         let said = diagnostics.first().map(|first| in_words(first, diagnostics.len())).or(text);
         let ended = match said {
             // Its last words say nothing of what ended it from outside.
@@ -301,40 +327,18 @@ impl Going<'_> {
             Some(said) => said,
             None => end.how.to_string(),
         };
-        let (kind, mut reason) = match (end.cut, self.backend.failure()) {
+        let (kind, reason) = match (end.cut, self.backend.failure()) {
             (Some(cut), _) => (kind_of(cut), self.limits.words(cut)),
             (None, Some(why)) => (RunErrorKind::Storage, format!("the store failed: {why}")),
             (None, None) => (RunErrorKind::Failed, ended),
         };
-        let refused = in_one(&refused);
-        if let Some(refused) = &refused {
-            reason = format!("{reason}; {refused}");
+        let signal = if kind == RunErrorKind::Failed { end.how.signal() } else { None };
+        let error = RunError { diagnostics, refused, signal, ..RunError::new(step, kind, reason) };
+        match error.refused_words() {
+            Some(words) => RunError { reason: format!("{}; {words}", error.reason), ..error },
+            None => error,
         }
-        RunError { step, kind, diagnostics, reason, refused, unkept: None }
     }
-}
-
-/// Removes what a run left, which may be millions of files: nobody else waits for that.
-async fn clean_up(engine: &Engine, id: &DeploymentId, folder: Arc<WorkFolder>, own: Arc<RunFolder>) {
-    // The run's own claim ended with its supervisor. Whoever has the deployment now cleans up as well.
-    let Some(removal) = engine.busy.remove(id) else { return };
-    let clean = move || {
-        let _removal = removal;
-        own.remove().and(folder.remove_leftovers())
-    };
-    let cleaned = spawn_blocking(clean).await;
-    if let Err(why) = cleaned.map_err(std::io::Error::other).flatten() {
-        tracing::error!(deployment.id = %id, error = %why, "what a run left stays on disk; it is tried again");
-    }
-}
-
-/// What the step asked for and was not let through to, in one sentence: often why it failed.
-fn in_one(refused: &[String]) -> Option<String> {
-    let mut words: Vec<String> = refused.iter().take(REFUSED_NAMED).cloned().collect();
-    if refused.len() > REFUSED_NAMED {
-        words.push(format!("and {} more", refused.len() - REFUSED_NAMED));
-    }
-    (!words.is_empty()).then(|| words.join("; "))
 }
 
 fn kind_of(cut: Cut) -> RunErrorKind {

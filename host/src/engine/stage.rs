@@ -2,17 +2,21 @@
 //!
 //! Everything goes through a `Dir`, so neither a path of a bundle nor a link that lies there leads out of the folder.
 
+mod aside;
 mod leftovers;
+mod lock_file;
 mod removal;
+mod spool;
 
 use super::cli_config::DevOverride;
+use aside::make_folder_in_any_case;
 use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use catalyst_domain::provider::{Bundle, BundleFile, SecretVariable};
 use catalyst_domain::{DeploymentId, SecretValue, Secrets};
 pub(super) use removal::remove_folder_at;
-use removal::{open, remove_folder};
+use removal::{open, remove};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde_json::Value;
@@ -77,7 +81,7 @@ impl WorkRoot {
 
     /// The work folder of a deployment, made when it is not there.
     pub(super) fn folder(&self, id: &DeploymentId) -> io::Result<WorkFolder> {
-        make_folder(&self.dir, Path::new(id.as_str()))?;
+        make_folder_in_any_case(&self.dir, id.as_str())?;
         let dir = open(&self.dir, Path::new(id.as_str()))?;
         dir.set_permissions(".", Permissions::from_mode(0o700))?;
         Ok(WorkFolder { dir, path: self.path.join(id.as_str()) })
@@ -87,22 +91,31 @@ impl WorkRoot {
     pub(super) fn existing(&self, id: &DeploymentId) -> io::Result<Option<WorkFolder>> {
         match open(&self.dir, Path::new(id.as_str())) {
             Ok(dir) => Ok(Some(WorkFolder { dir, path: self.path.join(id.as_str()) })),
-            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+            Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(why) => Err(why),
         }
     }
 
-    /// Removes a work folder with everything in it.
+    /// Removes a work folder with everything in it, but for states that were set aside.
     pub(super) fn remove(&self, id: &DeploymentId) -> io::Result<()> {
         self.remove_run_folder(id)?;
-        absent_is_fine(std::fs::remove_file(self.spool(id)))?;
-        absent_is_fine(remove_folder(&self.dir, id.as_str()))
+        self.remove_spool(id)?;
+        match self.existing(id)? {
+            Some(folder) if folder.has_aside()? => folder.remove_all_but_aside(),
+            _ => remove(&self.dir, id.as_str()),
+        }
+    }
+
+    /// Removes it with states that were set aside as well.
+    pub(super) fn remove_whole(&self, id: &DeploymentId) -> io::Result<()> {
+        self.remove(id)?;
+        remove(&self.dir, id.as_str())
     }
 
     /// The folder of a deployment's run, new and with these folders in it. One that is there is removed.
     pub(super) fn make_run_folder(&self, id: &DeploymentId, inside: &[&str]) -> io::Result<PathBuf> {
         self.remove_run_folder(id)?;
-        make_folder(&self.dir, Path::new(RUN_FOLDERS))?;
+        make_folder_in_any_case(&self.dir, RUN_FOLDERS)?;
         let above = self.dir.open_dir_nofollow(RUN_FOLDERS)?;
         make_folder(&above, Path::new(id.as_str()))?;
         let dir = above.open_dir_nofollow(id.as_str())?;
@@ -110,33 +123,18 @@ impl WorkRoot {
         Ok(self.path.join(RUN_FOLDERS).join(id.as_str()))
     }
 
-    /// Where the supervisor of a run leaves what the run made: out of the run's reach.
-    pub(super) fn spool(&self, id: &DeploymentId) -> PathBuf {
-        self.path.join(SPOOLS).join(id.as_str())
-    }
-
-    /// What a supervisor left there.
-    pub(super) fn read_spool(&self, id: &DeploymentId) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-        match std::fs::read(self.spool(id)) {
-            Ok(lines) => Ok(Some(Zeroizing::new(lines))),
-            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
-            Err(why) => Err(why),
-        }
-    }
-
-    /// Makes room for it, and removes what is there.
-    pub(super) fn remove_spool(&self, id: &DeploymentId) -> io::Result<()> {
-        make_folder(&self.dir, Path::new(SPOOLS))?;
-        absent_is_fine(std::fs::remove_file(self.spool(id)))
-    }
-
     /// Removes that folder.
     pub(super) fn remove_run_folder(&self, id: &DeploymentId) -> io::Result<()> {
         match self.dir.open_dir_nofollow(RUN_FOLDERS) {
-            Ok(above) => absent_is_fine(remove_folder(&above, id.as_str())),
+            Ok(above) => remove(&above, id.as_str()),
             Err(why) => absent_is_fine(Err(why)),
         }
     }
+}
+
+/// Why a work folder is not as a run needs it.
+pub(super) fn unwritten(why: &io::Error) -> String {
+    format!("cannot write the work folder: {}", disk_words(why))
 }
 
 impl WorkFolder {
@@ -145,20 +143,25 @@ impl WorkFolder {
         &self.path
     }
 
-    /// Replaces the module: removes what an earlier run left but for the checksums of its providers, then writes the bundle.
+    /// Replaces the module: removes what an earlier run left but for the checksums of its providers, then writes the bundle. A
+    /// sentence where those checksums could not be kept.
     ///
     /// # Errors
     /// A sentence that names the file of the bundle and what is wrong with it.
-    pub(super) fn stage(&self, bundle: &Bundle) -> Result<(), String> {
-        self.clear().map_err(|why| format!("cannot clear the work folder: {why}"))?;
+    pub(super) fn stage(&self, bundle: &Bundle) -> Result<Option<String>, String> {
+        let cannot_clear = |why: io::Error| format!("cannot clear the work folder: {}", disk_words(&why));
+        let notice = self.remove_damaged_lock_file().map_err(cannot_clear)?;
+        self.clear().map_err(cannot_clear)?;
         if bundle.files.len() > MOST_FILES {
             return Err(format!("the bundle has {} files; {MOST_FILES} are allowed", bundle.files.len()));
         }
         for file in &bundle.files {
             let path = checked_path(&file.path)?;
-            self.write_file(&path, file).map_err(|why| format!("cannot write {}: {why}", file.path))?;
+            self.write_file(&path, file).map_err(|why| format!("cannot write {}: {}", file.path, disk_words(&why)))?;
         }
-        self.write_new(BACKEND_FILE, BACKEND.as_bytes()).map_err(|why| format!("cannot write {BACKEND_FILE}: {why}"))
+        self.write_new(BACKEND_FILE, BACKEND.as_bytes())
+            .map_err(|why| format!("cannot write {BACKEND_FILE}: {}", disk_words(&why)))?;
+        Ok(notice)
     }
 
     /// Writes settings that let providers come from a folder only, or from their registries only, and says where they are. Without
@@ -185,12 +188,19 @@ impl WorkFolder {
 
     /// Removes them.
     pub(super) fn remove_install_settings(&self) -> io::Result<()> {
-        absent_is_fine(self.dir.remove_file(INSTALL_SETTINGS_FILE))
+        remove(&self.dir, INSTALL_SETTINGS_FILE)
     }
 
-    /// Writes the variables of a run, secrets among them, and makes place for a plan that nobody else can read.
-    pub(super) fn write_variables(&self, id: &DeploymentId, bundle: &Bundle, secrets: &Secrets) -> io::Result<()> {
-        let text = variables(id, bundle, secrets)?;
+    /// Writes the variables of a run, secrets among them, and makes place for a plan that nobody else can read. The module is told
+    /// whether the cluster exists, where it wants to know.
+    pub(super) fn write_variables(
+        &self,
+        id: &DeploymentId,
+        bundle: &Bundle,
+        secrets: &Secrets,
+        cluster_exists: bool,
+    ) -> io::Result<()> {
+        let text = variables(id, bundle, secrets, cluster_exists)?;
         self.write_new(VARIABLES_FILE, &text)?;
         self.write_new(PLAN_FILE, b"")
     }
@@ -208,14 +218,12 @@ impl WorkFolder {
         Ok(Some(secrets))
     }
 
-    /// Removes variables, plan and the operator's settings.
+    /// Removes variables, plan, the operator's settings and OpenTofu's data folder, or whatever stands in their place.
     pub(super) fn remove_secrets(&self) -> io::Result<()> {
         self.take_back()?;
-        let settings = self.remove_install_settings();
-        let variables = absent_is_fine(self.dir.remove_file(VARIABLES_FILE));
-        let plan = absent_is_fine(self.dir.remove_file(PLAN_FILE));
-        let backend = absent_is_fine(self.dir.remove_file(REMEMBERED_BACKEND));
-        variables.and(plan).and(backend).and(settings)
+        // All of them, whatever becomes of one.
+        let names = [VARIABLES_FILE, PLAN_FILE, INSTALL_SETTINGS_FILE, DATA_FOLDER];
+        names.map(|name| remove(&self.dir, name)).into_iter().collect()
     }
 
     /// The state that OpenTofu could not hand to the backend.
@@ -225,25 +233,13 @@ impl WorkFolder {
 
     /// Removes that state once it is kept elsewhere.
     pub(super) fn remove_errored_state(&self) -> io::Result<()> {
-        absent_is_fine(self.dir.remove_file(ERRORED_STATE))
+        remove(&self.dir, ERRORED_STATE)
     }
 
     /// Gives this user all rights to the folder itself, of which a run may have taken some away. Its name is the host's alone.
     fn take_back(&self) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         absent_is_fine(std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(0o700)))
-    }
-
-    fn clear(&self) -> io::Result<()> {
-        for entry in self.dir.entries()? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if entry.file_type()?.is_file() && KEPT_FILES.iter().any(|kept| name == *kept) {
-                continue;
-            }
-            if entry.file_type()?.is_dir() { remove_folder(&self.dir, &name)? } else { self.dir.remove_file(&name)? }
-        }
-        Ok(())
     }
 
     fn write_file(&self, path: &Path, file: &BundleFile) -> io::Result<()> {
@@ -255,14 +251,14 @@ impl WorkFolder {
             }
         }
         if path == Path::new(LOCK_FILE) {
-            absent_is_fine(self.dir.remove_file(path))?;
+            remove(&self.dir, path)?;
         }
         // OpenTofu must be able to read it, and nobody but us: a file that is staged may become part of user data.
         self.write_mode(path, &file.content, (file.mode & 0o700) | 0o600)
     }
 
     fn write_new(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        absent_is_fine(self.dir.remove_file(name))?;
+        remove(&self.dir, name)?;
         self.write_mode(Path::new(name), content, 0o600)
     }
 
@@ -307,7 +303,12 @@ impl Drop for SecretsOnDisk {
 }
 
 /// The document that OpenTofu reads. A secret without a value is left out, so that the module's default holds.
-fn variables(id: &DeploymentId, bundle: &Bundle, secrets: &Secrets) -> io::Result<Zeroizing<Vec<u8>>> {
+fn variables(
+    id: &DeploymentId,
+    bundle: &Bundle,
+    secrets: &Secrets,
+    cluster_exists: bool,
+) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut parts: Vec<(&str, Zeroizing<String>)> = Vec::new();
     let mut add = |name, text: Zeroizing<String>| {
         parts.retain(|(known, _)| *known != name);
@@ -323,6 +324,9 @@ fn variables(id: &DeploymentId, bundle: &Bundle, secrets: &Secrets) -> io::Resul
     }
     if let Some(name) = &bundle.deployment_id_variable {
         add(name, Zeroizing::new(Value::from(id.as_str()).to_string()));
+    }
+    if let Some(name) = &bundle.cluster_exists_variable {
+        add(name, Zeroizing::new(cluster_exists.to_string()));
     }
     // One buffer of the right size: growing would leave copies of secrets in freed memory.
     let size = parts.iter().map(|(name, text)| name.len() * 6 + text.len() + 8).sum::<usize>() + 8;
@@ -358,6 +362,17 @@ fn checked_path(text: &str) -> Result<PathBuf, String> {
     Ok(path.to_owned())
 }
 
+/// Why a work folder could not be written, with what helps where a person can help.
+pub(super) fn disk_words(why: &io::Error) -> String {
+    match why.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            format!("{why}: make room on the disk of CATALYST_TOFU_WORKDIR")
+        }
+        ErrorKind::ReadOnlyFilesystem => format!("{why}: the disk of CATALYST_TOFU_WORKDIR must be writable"),
+        _ => why.to_string(),
+    }
+}
+
 fn make_folder(dir: &Dir, path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
@@ -369,7 +384,7 @@ fn make_folder(dir: &Dir, path: &Path) -> io::Result<()> {
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(why) if why.kind() == ErrorKind::NotFound => Ok(()),
+        Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
         other => other,
     }
 }

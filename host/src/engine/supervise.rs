@@ -11,6 +11,7 @@
 //! Nothing here knows what a command is for.
 
 mod alarm;
+mod control_group;
 mod first_process;
 mod init;
 mod landlock;

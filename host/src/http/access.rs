@@ -9,7 +9,7 @@ use super::clients::InFlight;
 use super::cookie;
 use super::error::ApiError;
 use super::places::Place;
-use super::routes::{Needs, Rule, method_not_allowed, rule};
+use super::routes::{Head, Needs, Rule, method_not_allowed, rule};
 use super::sender::Sender;
 use super::too_many::TooMany;
 use super::wrong_tokens::WrongTokens;
@@ -38,7 +38,7 @@ const BUSY: Duration = Duration::from_secs(2);
 pub async fn guard(served: &Served, request: Request, next: Next) -> Response {
     let Some(path) = request.extensions().get::<MatchedPath>().cloned() else { return next.run(request).await };
     let Some(rule) = rule(request.method(), path.as_str()) else {
-        return method_not_allowed(path.as_str()).into_response();
+        return method_not_allowed(path.as_str(), Head::Refused).into_response();
     };
     let (mut parts, body) = request.into_parts();
     if let Some(refusal) = browser_guard::refusal(served, rule, &parts, &body) {

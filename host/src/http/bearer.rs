@@ -1,4 +1,4 @@
-//! The bearer of an `Authorization` header (RFC 6750; leniencies of API.md 1.10).
+//! The bearer of an `Authorization` header (RFC 6750, with the leniencies of the earlier service).
 
 use super::error::ApiError;
 use axum::extract::FromRequestParts;

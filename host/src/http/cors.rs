@@ -1,4 +1,4 @@
-//! Which pages of other origins may call (Fetch standard, CORS protocol; API.md 1.0). Written here because the contract wants
+//! Which pages of other origins may call (Fetch standard, CORS protocol). Written here because the contract wants
 //! more than ready-made layers do: a preflight is answered on any path, grants only what was asked for, and a plain
 //! `OPTIONS` is a method like any other. Only the contract's methods are granted; DELETE never is.
 

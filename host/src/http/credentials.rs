@@ -5,13 +5,14 @@ use super::body;
 use super::error::ApiError;
 use super::fields::Fields;
 use crate::app::App;
-use crate::outbound::{Outbound, ProbeError, probe};
+use crate::fault_origin;
+use crate::outbound::{Outbound, ProbeError, Url, probe};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use catalyst_domain::Finding;
-use catalyst_domain::finding::joined_errors;
+use catalyst_domain::finding::{joined_errors, limit};
 use catalyst_domain::provider::{Descriptor, SecretSpec, Verdict};
 use catalyst_domain::request::known_settings;
 use catalyst_domain::{SecretValue, Secrets};
@@ -52,9 +53,14 @@ pub async fn validate(State(app): State<Arc<App>>, body: Body) -> Result<Reply, 
         return Ok(refused(unknown(&app, id)));
     };
     // What of it the cloud's own schema names goes to the plugin; another cloud's secret never does.
-    let settings = known_settings(others, provider.descriptor(), &secret_keys(&app));
+    let mut settings = known_settings(others, provider.descriptor(), &secret_keys(&app));
+    let judged = provider.judge_settings(&settings).await.map_err(|error| ApiError::Provider(error.to_string()))?;
+    settings.retain(|key, _| !judged.unfit.contains(key));
+    // What a create needs beside them is not asked for here.
+    let mut findings: Vec<Finding> = judged.findings.into_iter().filter(Finding::is_error).collect();
     let outbound = app.outbound.with_fixed(provider.rights().addresses());
-    let findings = outbound.destinations().judge(&settings, provider.descriptor()).await;
+    findings.extend(outbound.destinations().judge(&settings, provider.descriptor()).await);
+    limit(&mut findings);
     if !findings.is_empty() {
         let (status, headers, Json(verdict)) = refused(joined_errors(&findings));
         return Ok((status, headers, Json(CredentialVerdict { findings, ..verdict })));
@@ -107,7 +113,8 @@ async fn judge(
         Err(error @ ProbeError::Secret { .. }) => return Ok(refused(error.to_string())),
         Err(error @ ProbeError::Unreachable { .. }) => {
             tracing::warn!(provider.id = descriptor.id, %error, "a credential could not be probed");
-            return Ok(said(StatusCode::SERVICE_UNAVAILABLE, false, error.to_string()));
+            let requested = provider.rights().request_addresses(settings).into_iter().filter_map(host_of).collect();
+            return Ok(said(StatusCode::SERVICE_UNAVAILABLE, false, unreachable(&error, requested)));
         }
     };
     let verdict = provider.judge_credentials(&answers).await.map_err(|error| broken(&error))?;
@@ -116,6 +123,25 @@ async fn judge(
         Verdict::Rejected(why) => said(StatusCode::OK, false, why),
         Verdict::Unreachable(why) => said(StatusCode::SERVICE_UNAVAILABLE, false, why),
     })
+}
+
+/// Why nothing was asked, with whose fault that is where this host can tell. `requested` are the hosts that the settings name.
+fn unreachable(error: &ProbeError, requested: Vec<String>) -> String {
+    let fault = match error {
+        ProbeError::Unreachable { host, error } => fault_origin::of_call(error, host, &requested),
+        ProbeError::Refused { .. } | ProbeError::Secret { .. } => None,
+    };
+    match fault {
+        Some(fault) => format!("{} ({error}). {}", fault.what_happened, fault.what_to_do),
+        None => error.to_string(),
+    }
+}
+
+/// The host name of an address.
+fn host_of(address: &str) -> Option<String> {
+    let url = Url::parse(address).ok().filter(Url::has_host);
+    let url = url.or_else(|| Url::parse(&format!("https://{address}")).ok())?;
+    url.host_str().map(str::to_owned)
 }
 
 /// The secret that the one field of this route means: the first that a request must carry, else the first it may.
@@ -152,4 +178,48 @@ fn said(status: StatusCode, valid: bool, message: impl Into<String>) -> Reply {
         [(header::CACHE_CONTROL, "no-store")],
         Json(CredentialVerdict { valid, message: message.into(), findings: Vec::new() }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbound::{SendError, Unreachable, UnreachableCause};
+
+    #[test]
+    fn a_fault_of_this_host_is_told_from_one_of_the_cloud() {
+        let said = |cause: UnreachableCause, requested: &[&str]| {
+            let error = SendError::Unreachable(Unreachable { cause, why: "no answer".to_owned() });
+            let error = ProbeError::Unreachable { host: "auth.cloud.test".to_owned(), error };
+            unreachable(&error, requested.iter().map(|&name| name.to_owned()).collect())
+        };
+        for (cause, begins, names) in [
+            (UnreachableCause::Resolver, "The name resolution of this host does not answer", "resolv.conf"),
+            (
+                UnreachableCause::UnknownName,
+                "The name resolution of this host does not know auth.cloud.test",
+                "resolv.conf",
+            ),
+            (UnreachableCause::Proxy, "The proxy of this host (HTTPS_PROXY) cannot be reached", "NO_PROXY"),
+            (
+                UnreachableCause::ProxyRefused(Some(407)),
+                "The proxy of this host (HTTPS_PROXY) does not take",
+                "HTTPS_PROXY",
+            ),
+            (UnreachableCause::ProxyRefused(None), "The proxy of this host (HTTPS_PROXY) opened no way", "NO_PROXY"),
+            (UnreachableCause::Certificate, "This host does not trust", "SSL_CERT_FILE"),
+            (UnreachableCause::CertificateNotYetValid, "The clock of this host is wrong", "catalyst doctor"),
+            (UnreachableCause::CertificateExpired, "The certificate of the other side has expired", "renew"),
+            (UnreachableCause::Connection, "auth.cloud.test could not be asked: no answer", ""),
+            (UnreachableCause::TimedOut, "auth.cloud.test could not be asked: no answer", ""),
+        ] {
+            let text = said(cause, &[]);
+            assert!(text.starts_with(begins) && text.contains(names), "{text}");
+            assert!(text.contains("auth.cloud.test could not be asked: no answer"), "{text}");
+        }
+        let text = said(UnreachableCause::UnknownName, &["Auth.Cloud.test"]);
+        assert!(text.starts_with("The request gives auth.cloud.test as an address of its cloud"), "{text}");
+        for address in ["https://auth.cloud.test:5000/v3", "auth.cloud.test:5000", "auth.cloud.test"] {
+            assert_eq!(host_of(address).as_deref(), Some("auth.cloud.test"), "{address}");
+        }
+    }
 }

@@ -12,8 +12,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use std::sync::Arc;
 
-/// Begins to remove everything of a deployment. 202 means that this is on record; the log tells how it goes. The body may
-/// give credentials that are no longer kept.
+/// Begins to remove what a deployment made. 202 means that this is on record; the log tells how it goes. The body may give
+/// credentials that are no longer kept, and may agree that the volumes of the cluster are deleted.
 pub async fn destroy(
     State(app): State<Arc<App>>,
     Id(id): Id,

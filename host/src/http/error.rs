@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use catalyst_domain::Refused;
 use catalyst_domain::finding::joined_errors;
 use catalyst_domain::kubeconfig::{BearerFault, BodyFault};
+use catalyst_domain::replace::ACCEPT_DATA_LOSS;
 use catalyst_domain::{DeploymentId, Finding};
 use catalyst_store::{AcceptError, CreateError, KubeconfigError, RecordError, StorageError};
 use std::time::Duration;
@@ -77,6 +78,8 @@ pub enum ApiError {
     UnknownPhase(String),
     /// The secrets of the run are gone; these request keys must be given again.
     CredentialsNeeded(Vec<String>),
+    /// A retry that would lose the cluster's data; the text names the key with which a person accepts that.
+    DataLoss(String),
     /// The provider's plugin failed; the text names it and the limit it met.
     Provider(String),
     /// The deployment's plugin is not loaded.
@@ -273,6 +276,10 @@ impl ApiError {
                 let detail = format!("the credentials of this run are no longer kept; give {} again", keys.join(", "));
                 (S::CONFLICT, Problem { keys: Some(keys), ..problem("credentials-needed", detail) })
             }
+            Self::DataLoss(detail) => {
+                let keys = Some(vec![ACCEPT_DATA_LOSS.to_owned()]);
+                (S::CONFLICT, Problem { keys, ..problem("data-loss", detail) })
+            }
             Self::Provider(text) => coded(S::BAD_GATEWAY, "provider-failed", text),
             Self::ProviderNotLoaded(provider) => {
                 let detail = format!(
@@ -308,8 +315,8 @@ impl ApiError {
             Self::NoState => coded(
                 S::CONFLICT,
                 "state-missing",
-                "this deployment had infrastructure, but its OpenTofu state is not kept here: remove it in the cloud by its \
-                 label catalyst-deployment-id",
+                "this deployment had infrastructure, but its OpenTofu state is not kept here: remove in the cloud what has a \
+                 label or a tag with the id of the deployment; what is known of it stands in its log and under `left` of its state",
             ),
             Self::OtherRequest(id) => {
                 let detail = "this Idempotency-Key belongs to a create of another request";

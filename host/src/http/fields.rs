@@ -1,4 +1,4 @@
-//! Small bodies of a few strings, read as the contract says (API.md 1.0): any content type, keys in any case, unknown keys and
+//! Small bodies of a few strings, read as the contract says: any content type, keys in any case, unknown keys and
 //! bytes after the first value ignored, `null` for all defaults.
 
 use catalyst_domain::json::{DuplicateKey, JsonError, first_value};

@@ -18,8 +18,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use catalyst_domain::kubeconfig::{BearerFault, MAX_BYTES, authorise};
-use catalyst_domain::{DeploymentId, Record, SecretValue};
+use catalyst_domain::kubeconfig::{BearerFault, BearerOf, MAX_BYTES, authorise};
+use catalyst_domain::{DeploymentId, SecretValue};
 use catalyst_store::AcceptError;
 use std::sync::Arc;
 
@@ -39,14 +39,14 @@ pub async fn put(
     let record = app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
     let Bearer(bearer) = bearer?;
     // Before the body is read: who has no right bearer sends no megabyte, and writes no line of the audit log.
-    authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &wrong_bearers, &id, sender, fault))?;
+    let of = authorise(&record, bearer.expose()).map_err(|fault| refuse(&app, &wrong_bearers, &id, sender, fault))?;
     if let Some(Extension(place)) = place {
         place.mark_known();
     }
-    if record.has_kubeconfig() {
+    if record.has_kubeconfig() && of == BearerOf::FirstServer {
         // Nothing can change any more, so it is told as what it is: a refusal.
         app.audit.refused(network(sender.address()), "already-set", Some(id.as_str()), ACTION);
-        return take(&app, &record, bearer, id, sender, body).await.map(IntoResponse::into_response);
+        return take(&app, BearerUse::UsedUp, bearer, id, sender, body).await.map(IntoResponse::into_response);
     }
     let caller = Caller::new(id.as_str(), Mode::NodeBearer, Scopes::NONE);
     let about = About {
@@ -58,23 +58,30 @@ pub async fn put(
         deployment: Some(id.clone()),
     };
     let open = audited::begin(&app.audit, about).await?;
-    let answer = take(&app, &record, bearer, id, sender, body).await.into_response();
+    let answer = take(&app, BearerUse::Unused, bearer, id, sender, body).await.into_response();
     open.answered(answer.status().as_u16(), None).await;
     Ok(answer)
 }
 
+/// Whether a kubeconfig was accepted with a bearer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BearerUse {
+    Unused,
+    UsedUp,
+}
+
 async fn take(
     app: &App,
-    record: &Record,
+    used: BearerUse,
     bearer: SecretValue,
     id: DeploymentId,
     sender: Sender,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let body = match body::read_within(body, MAX_BYTES, body::KUBECONFIG_DEADLINE, ApiError::KubeconfigTooLarge).await {
-        Ok(body) if body.is_empty() && !record.has_kubeconfig() => return Err(ApiError::KubeconfigEmpty),
+        Ok(body) if body.is_empty() && used == BearerUse::Unused => return Err(ApiError::KubeconfigEmpty),
         Ok(body) => body,
-        Err(_) if record.has_kubeconfig() => return Err(ApiError::Accept(AcceptError::AlreadySet { same: false })),
+        Err(_) if used == BearerUse::UsedUp => return Err(ApiError::Accept(AcceptError::AlreadySet { same: false })),
         Err(error) => return Err(error),
     };
     let accepted = app.driver.accept_kubeconfig(id.clone(), bearer, body, jiff::Timestamp::now()).await;

@@ -37,7 +37,7 @@ const WORDS: &str = "Creates Kubernetes clusters on any cloud. What a cloud need
     authentication: there a POST with `Origin` or `Sec-Fetch-Site` must be `application/json`. Their keys match in any \
     case, keys that are not known are passed over, and `null` means that a key is not given. A body over 256 KiB is \
     refused, and so is one that takes longer than 20 s. Every answer names its request in `X-Request-Id`, which is taken \
-    over from the request where it is plain.\n\n\
+    over from the request where it is plain. Times are RFC 3339 in UTC with whole seconds.\n\n\
     Where the host was started without authentication, no token is asked for, and none is told. Pages of other \
     origins than its own and the one that it was told to let in are then refused with `foreign-origin`. A name in \
     `Host` that the host does not answer to is refused with `foreign-host`.";
@@ -142,6 +142,18 @@ mod tests {
         let of_schemas = |name: &&&String| !used.contains(&format!("#/components/schemas/{name}"));
         let unused: Vec<_> = schemas.iter().filter(of_schemas).collect();
         assert!(unused.is_empty(), "{unused:?}");
+    }
+
+    #[test]
+    fn a_kubeconfig_is_text_in_both_directions() {
+        let whole: serde_json::Value = serde_json::from_str(&document().to_json().unwrap()).unwrap();
+        let operations = &whole["paths"]["/api/v1/deployments/{id}/kubeconfig"];
+        let (put, get) = (&operations["put"]["requestBody"], &operations["get"]["responses"]["200"]);
+        for content in [&put["content"], &get["content"]] {
+            let types: Vec<&String> = content.as_object().unwrap().keys().collect();
+            assert_eq!(types, ["application/yaml"]);
+            assert_eq!(content["application/yaml"]["schema"]["type"], "string", "{content}");
+        }
     }
 
     fn references(value: &serde_json::Value, found: &mut BTreeSet<String>) {

@@ -5,7 +5,7 @@ use super::cors::{AllowedOrigin, Granted};
 use super::error::ApiError;
 use super::measure::Measured;
 use super::request_id::Traced;
-use super::routes::method_not_allowed;
+use super::routes::{Head, method_not_allowed};
 use super::{Served, access, host_header};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
@@ -51,7 +51,7 @@ where
 /// The contract serves no HEAD, which axum would answer for every GET.
 fn no_head(request: &Request) -> Option<ApiError> {
     (request.method() == Method::HEAD).then(|| match request.extensions().get::<MatchedPath>() {
-        Some(path) => method_not_allowed(path.as_str()),
+        Some(path) => method_not_allowed(path.as_str(), Head::Refused),
         None => ApiError::NoRoute,
     })
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Takes a failed deployment up again. The body may give credentials that are no longer kept.
+/// Takes a failed deployment up again. The body may give credentials that are no longer kept, and may accept a loss of data.
 pub async fn retry(
     State(app): State<Arc<App>>,
     Id(id): Id,
@@ -77,6 +77,8 @@ impl From<RetryError> for ApiError {
         match error {
             RetryError::UnknownPhase(phase) => Self::UnknownPhase(phase),
             RetryError::Pool(fault) => fault.into(),
+            RetryError::DataLoss(words) => Self::DataLoss(words),
+            RetryError::Body(finding) => Self::Findings(vec![finding]),
             RetryError::TakeUp(fault) => fault.into(),
         }
     }
@@ -86,7 +88,9 @@ impl From<TakeUpFault> for ApiError {
     fn from(fault: TakeUpFault) -> Self {
         match fault {
             TakeUpFault::Credentials(CredentialsFault::Needed(keys)) => Self::CredentialsNeeded(keys),
-            TakeUpFault::Credentials(CredentialsFault::Findings(findings)) => Self::Findings(findings),
+            TakeUpFault::Credentials(CredentialsFault::Findings(findings)) | TakeUpFault::Body(findings) => {
+                Self::Findings(findings)
+            }
             TakeUpFault::NotLoaded(provider) => Self::ProviderNotLoaded(provider),
             TakeUpFault::NoState => Self::NoState,
             TakeUpFault::Random => Self::NoRandomness,

@@ -157,8 +157,21 @@ pub fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.path == path && rule.method == method.as_str())
 }
 
-/// The refusal of a method that a path does not have.
-pub fn method_not_allowed(path: &str) -> ApiError {
-    let allowed = ROUTES.iter().filter(|(_, route)| *route == path).map(|(method, _)| *method);
+/// Whether a listener answers `HEAD` where it answers `GET`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// The API, because the contract has it so.
+    Refused,
+    /// The address of metrics and probes alone.
+    Answered,
+}
+
+/// The refusal of a method that a path does not have. Its `Allow` names the methods that are answered there, and no other.
+pub fn method_not_allowed(path: &str, head: Head) -> ApiError {
+    let answered = |method: &'static str| {
+        let with_head = method == "GET" && head == Head::Answered;
+        std::iter::once(method).chain(with_head.then_some("HEAD"))
+    };
+    let allowed = ROUTES.iter().filter(|(_, route)| *route == path).flat_map(|(method, _)| answered(method));
     ApiError::MethodNotAllowed(allowed.collect())
 }

@@ -1,8 +1,10 @@
-//! The shapes of answers (API.md 1.7, 2.2), built from a record, and the one shape of failures.
+//! The shapes of answers, built from a record, and the one shape of failures.
 
 use catalyst_domain::dns::PoolDns;
-use catalyst_domain::event::seconds;
-use catalyst_domain::{Creator, DeploymentId, Finding, Record, ResultInfo, SecretValue, Status};
+use catalyst_domain::event::{seconds, whole_second};
+use catalyst_domain::{
+    Creator, DeploymentId, Finding, LeftResource, Record, RemainingResource, ResultInfo, SecretValue, Status,
+};
 use catalyst_store::Store;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -37,6 +39,18 @@ pub struct State {
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
     error: String,
+    /// What the run that failed, or was interrupted, left in the cloud, first what is in no state of OpenTofu: at most 250 resources.
+    /// Also there where a deployment is destroyed and something was made that its state never had. Absent otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    left: Vec<LeftResource>,
+    /// How many more there are than those in `left`; absent where it names all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_more: Option<u64>,
+    /// What the last destroy saw in the cloud and did not remove, such as volumes of the cluster: at most 100. Absent otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    remaining: Vec<RemainingResource>,
     /// What is known of the new cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultInfo>,
@@ -98,7 +112,7 @@ pub struct Problem {
     /// Everything that is wrong with the request, each with its place and its rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<Vec<Finding>>,
-    /// `credentials-needed`: the request keys that must be given again.
+    /// `credentials-needed`: the request keys that must be given again. `data-loss`: the key with which a person accepts it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<Vec<String>>,
     /// `name-taken`, `idempotency-mismatch`: the deployment that stands in the way.
@@ -133,8 +147,11 @@ impl State {
         let result = record.result.as_ref().map(|result| ResultInfo {
             // Clients need to know that it is there, not where it lies on our disk.
             kubeconfig_path: base_name(&result.kubeconfig_path),
+            phase1_finished_at: result.phase1_finished_at.map(whole_second),
             ..result.clone()
         });
+        // While a run goes on, what an earlier one left says nothing any more.
+        let tells = matches!(record.status, Status::Failed | Status::Destroyed);
         Self {
             id: record.id.to_string(),
             status: record.status,
@@ -145,6 +162,9 @@ impl State {
             finished_at: record.finished_at.map(seconds),
             num_events,
             error: record.error.clone(),
+            left: if tells { record.left.clone() } else { Vec::new() },
+            left_more: Some(record.left_more).filter(|more| tells && *more > 0),
+            remaining: if tells { record.remaining.clone() } else { Vec::new() },
             component_states: result.as_ref().map(|r| r.component_states.clone()).unwrap_or_default(),
             phase1_finished_at: result.as_ref().and_then(|r| r.phase1_finished_at).map(seconds),
             result,

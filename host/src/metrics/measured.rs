@@ -6,8 +6,8 @@ use crate::telemetry;
 use async_trait::async_trait;
 use catalyst_domain::{DeploymentId, Entry, Fact, Record, Status, Timestamp};
 use catalyst_store::{
-    AcceptError, CreateError, KubeconfigError, Numbered, Progress, RecordError, RunSecrets, RunSecretsKept, StateError,
-    StorageError, Store,
+    AcceptError, CreateError, KubeconfigError, Numbered, Part, Progress, RecordError, RunSecrets, RunSecretsKept,
+    SetAside, StateError, StorageError, Store,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 /// Every operation that is measured.
-pub(super) const OPERATIONS: [&str; 18] = [
+pub(super) const OPERATIONS: [&str; 20] = [
     "create",
     "record",
     "append",
@@ -35,6 +35,8 @@ pub(super) const OPERATIONS: [&str; 18] = [
     "put_state",
     "lock_state",
     "unlock_state",
+    "set_damaged_aside",
+    "has_state_aside",
 ];
 
 /// A measured store.
@@ -235,11 +237,23 @@ impl Store for Measured {
         self.took("unlock_state", self.inner.unlock_state(id, lock)).await
     }
 
+    async fn set_damaged_aside(&self, id: &DeploymentId, part: Part) -> Result<Vec<SetAside>, StorageError> {
+        self.took("set_damaged_aside", self.inner.set_damaged_aside(id, part)).await
+    }
+
+    async fn has_state_aside(&self, id: &DeploymentId) -> Result<bool, StorageError> {
+        self.took("has_state_aside", self.inner.has_state_aside(id)).await
+    }
+
     fn has_unread_record(&self, id: &DeploymentId) -> bool {
         self.inner.has_unread_record(id)
     }
 
     fn unusable(&self) -> Option<StorageError> {
         self.inner.unusable()
+    }
+
+    fn is_shut(&self) -> bool {
+        self.inner.is_shut()
     }
 }

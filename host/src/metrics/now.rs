@@ -89,7 +89,7 @@ struct Run {
     outcome: &'static str,
 }
 
-fn number(value: i64) -> impl Metric {
+pub(super) fn number(value: i64) -> impl Metric {
     let gauge = Gauge::<i64>::default();
     gauge.set(value);
     gauge

@@ -4,10 +4,12 @@ use super::NamedBy;
 use super::destination::{AllowedClouds, Host, NotAllowed, Standing, is_metadata_or_link_local};
 use super::named::{NamedAddress, addresses, takes_address};
 use super::resolver::{Lookup, SystemLookup};
+use super::unreachable::{Unreachable, UnreachableCause};
 use catalyst_domain::Finding;
 use catalyst_domain::provider::Descriptor;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +45,7 @@ pub enum NameFault {
     NotAllowed(NotAllowed),
     /// It leads nowhere now; it may later.
     #[error("it cannot be resolved: {0}")]
-    Unresolved(String),
+    Unresolved(Unreachable),
 }
 
 /// Whether a plugin has a setting that is an address.
@@ -95,7 +97,7 @@ impl Destinations {
             }
             Host::Name(name) => name,
         };
-        let found = self.lookup.lookup(name).await.map_err(|error| NameFault::Unresolved(error.to_string()))?;
+        let found = self.lookup.lookup(name).await.map_err(|error| unresolved(&error))?;
         let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
         match named_by {
             NamedBy::Stranger => self.allowed.judge_resolved(name, &addresses).map_err(NameFault::NotAllowed)?,
@@ -156,7 +158,7 @@ impl Destinations {
     /// # Errors
     /// [`NameFault`].
     pub async fn address_of(&self, name: &str, own: &[IpAddr]) -> Result<IpAddr, NameFault> {
-        let found = self.lookup.lookup(name).await.map_err(|error| NameFault::Unresolved(error.to_string()))?;
+        let found = self.lookup.lookup(name).await.map_err(|error| unresolved(&error))?;
         let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
         let refused = |rule: String| NameFault::NotAllowed(NotAllowed { host: name.to_owned(), rule });
         for address in &addresses {
@@ -167,7 +169,8 @@ impl Destinations {
                 self.allowed.judge_resolved(name, &[*address]).map_err(NameFault::NotAllowed)?;
             }
         }
-        addresses.first().copied().ok_or_else(|| NameFault::Unresolved("it has no address".to_owned()))
+        let none = || NameFault::Unresolved(Unreachable::new(UnreachableCause::UnknownName, "it has no address"));
+        addresses.first().copied().ok_or_else(none)
     }
 
     /// Judges a name that a proxy will resolve.
@@ -187,6 +190,10 @@ impl Destinations {
             Ok(Err(_)) | Err(_) => self.allowed.judge_unresolved(&Host::Name(name.to_owned())),
         }
     }
+}
+
+fn unresolved(error: &io::Error) -> NameFault {
+    NameFault::Unresolved(Unreachable::of_lookup(error))
 }
 
 fn unreadable(why: &'static str) -> NotAllowed {

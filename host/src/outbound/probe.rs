@@ -1,20 +1,30 @@
-//! Sends the requests by which a provider proves a credential. The plugin names the requests and never sees a secret; this
-//! file fills the secrets in, sends to declared hosts only, and takes the secrets out of what comes back.
+//! Sends the requests by which a provider proves a credential, or searches its cloud for what a destroy left. The plugin names the
+//! requests and never sees a secret; this file fills the secrets in, sends to declared hosts only, and takes the secrets out of what
+//! comes back.
 
-use super::{Call, HeaderMap, HeaderName, HeaderValue, Method, NamedBy, Outbound, Url};
+use super::{Call, HeaderMap, HeaderName, HeaderValue, Method, NamedBy, Outbound, SendError, Url};
 use catalyst_domain::Secrets;
 use catalyst_domain::provider::{Probe, ProbeResponse};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The wizard waits for the answer (API.md 1.3); all probes of one credential share the budget.
-const BUDGET: Duration = Duration::from_secs(10);
-
-/// Proving a credential takes one or two requests; more is a flood.
+/// Proving a credential takes one or two requests, a search one for each kind; more is a flood.
 const MAX_PROBES: usize = 8;
 
-/// What a provider is given of each answer (`wit/`, `probe-response`).
-const MAX_ANSWER: usize = 64 * 1024;
+/// Bounds of one round of probes.
+#[derive(Debug, Clone, Copy)]
+pub struct ProbeLimits {
+    /// Time that all of them share.
+    pub budget: Duration,
+    /// What a provider is given of each answer, in bytes (`wit/`).
+    pub answer_bytes: usize,
+}
+
+/// Of the proof of a credential: the wizard waits for it.
+const CREDENTIAL: ProbeLimits = ProbeLimits { budget: Duration::from_secs(10), answer_bytes: 64 * 1024 };
+
+/// Of a search for what a destroy left: lists of a project, for which nobody waits at a screen.
+pub const LEFTOVER_SEARCH: ProbeLimits = ProbeLimits { budget: Duration::from_secs(30), answer_bytes: 256 * 1024 };
 
 /// A token request is far smaller.
 const MAX_BODY: usize = 64 * 1024;
@@ -47,13 +57,26 @@ pub enum ProbeError {
         problem: &'static str,
     },
     /// The cloud could not be asked.
-    #[error("{host} could not be asked: {cause}")]
+    #[error("{host} could not be asked: {error}")]
     Unreachable {
         /// Which host.
         host: String,
         /// Why.
-        cause: String,
+        error: SendError,
     },
+}
+
+/// As [`probe_within`], for the proof of a credential.
+///
+/// # Errors
+/// As there.
+pub async fn probe(
+    outbound: &Outbound,
+    probes: &[Probe],
+    hosts: &[String],
+    secrets: &Secrets,
+) -> Result<Vec<ProbeResponse>, ProbeError> {
+    probe_within(outbound, probes, hosts, secrets, CREDENTIAL).await
 }
 
 /// Sends `probes` in order and gives their answers in the same order. All of them are checked before the first is sent.
@@ -61,26 +84,28 @@ pub enum ProbeError {
 ///
 /// # Errors
 /// [`ProbeError`]; the first unreachable host ends the round.
-pub async fn probe(
+pub async fn probe_within(
     outbound: &Outbound,
     probes: &[Probe],
     hosts: &[String],
     secrets: &Secrets,
+    limits: ProbeLimits,
 ) -> Result<Vec<ProbeResponse>, ProbeError> {
+    let ProbeLimits { budget, answer_bytes } = limits;
     if probes.len() > MAX_PROBES {
         return Err(ProbeError::Refused { index: MAX_PROBES, rule: format!("at most {MAX_PROBES} may be sent") });
     }
-    let deadline = Instant::now() + BUDGET;
+    let deadline = Instant::now() + budget;
     let longest = secrets.values().map(|s| s.expose().len()).max().unwrap_or(0);
-    let calls = probes.iter().enumerate().map(|(index, p)| prepare(index, p, hosts, secrets, MAX_ANSWER + longest));
+    let calls = probes.iter().enumerate().map(|(index, p)| prepare(index, p, hosts, secrets, answer_bytes + longest));
     let mut answers = Vec::with_capacity(probes.len());
     for mut call in calls.collect::<Result<Vec<_>, _>>()? {
         call.timeout = deadline.saturating_duration_since(Instant::now());
         let host = call.url.host_str().unwrap_or_default().to_owned();
         let answer = outbound.send(call).await;
-        let answer = answer.map_err(|e| ProbeError::Unreachable { host, cause: e.to_string() })?;
+        let answer = answer.map_err(|error| ProbeError::Unreachable { host, error })?;
         let mut body = masked(answer.body, secrets);
-        body.truncate(MAX_ANSWER);
+        body.truncate(answer_bytes);
         answers.push(ProbeResponse { status: answer.status, body });
     }
     Ok(answers)
@@ -119,7 +144,9 @@ fn prepare(
     if body.as_ref().is_some_and(|b| b.len() > MAX_BODY) {
         return Err(refused("its body is over 64 KiB"));
     }
-    Ok(Call { named_by: NamedBy::Stranger, method, url, headers, body, timeout: BUDGET, body_limit })
+    // Each call gets what is left of the budget when it is sent.
+    let timeout = Duration::ZERO;
+    Ok(Call { named_by: NamedBy::Stranger, method, url, headers, body, timeout, body_limit })
 }
 
 /// The URL, if it may be called.

@@ -7,11 +7,17 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// Look-ups at once. Each holds a thread for as long as the system's resolver takes, which for a name whose servers do not
 /// answer is many seconds, and strangers choose the names.
 const MAX_LOOKUPS: usize = 16;
+
+/// Longest look-up of a stranger's call: a little less than a connection may take with it, so that a resolver that does not answer is
+/// told from an address that does not.
+const LOOKUP_TIME: Duration = Duration::from_secs(4);
 
 /// Resolves names.
 #[async_trait]
@@ -82,7 +88,9 @@ impl Resolve for JudgedResolver {
         let host = Host::named(name.as_str());
         let is_proxy = self.proxy.as_ref() == Some(&host);
         Box::pin(async move {
-            let found = lookup.lookup(name.as_str()).await?;
+            let late =
+                |_| std::io::Error::other(format!("the resolver gave no answer within {} s", LOOKUP_TIME.as_secs()));
+            let found = timeout(LOOKUP_TIME, lookup.lookup(name.as_str())).await.map_err(late)??;
             if !is_proxy {
                 let addresses: Vec<_> = found.iter().map(SocketAddr::ip).collect();
                 allowed.judge_resolved(name.as_str(), &addresses)?;

@@ -97,6 +97,32 @@ async fn only_the_configured_trust_store_counts() {
     assert_eq!(server.seen().len(), 1);
 }
 
+#[tokio::test]
+async fn what_failed_is_typed_beside_its_words() {
+    async fn cause(client: &Outbound, url: &str) -> Option<UnreachableCause> {
+        match client.send(get(url)).await {
+            Err(SendError::Unreachable(unreachable)) => Some(unreachable.cause),
+            _ => None,
+        }
+    }
+    assert_eq!(cause(&outbound(), &nobody().await).await, Some(UnreachableCause::Connection));
+    let by = |proxy: String| with(Settings { https_proxy: Some(proxy), ..Settings::default() });
+    let proxy = TestServer::start([say(403, ""), say(407, "")]).await;
+    let refused = by(proxy.url());
+    for status in [None, Some(407)] {
+        let found = cause(&refused, "https://cloud.example/").await;
+        assert_eq!(found, Some(UnreachableCause::ProxyRefused(status)));
+    }
+    let absent = by(nobody().await);
+    assert_eq!(cause(&absent, "https://cloud.example/").await, Some(UnreachableCause::Proxy));
+    let (server, _folder, trust) = TestServer::start_tls("cloud.test", []).await;
+    let addresses = vec![("cloud.test".to_owned(), server.address), ("other.test".to_owned(), server.address)];
+    let system = with(Settings { addresses: addresses.clone(), ..Settings::default() });
+    assert_eq!(cause(&system, "https://cloud.test/").await, Some(UnreachableCause::Certificate));
+    let trusting = with(Settings { trust_store: Some(trust), addresses, ..Settings::default() });
+    assert_eq!(cause(&trusting, "https://other.test/").await, Some(UnreachableCause::Certificate));
+}
+
 #[test]
 fn settings_that_cannot_work_are_told_at_start() {
     let wrong_proxy = Settings { https_proxy: Some("http://user:sentinel@[".to_owned()), ..Settings::default() };

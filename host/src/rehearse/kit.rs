@@ -1,6 +1,6 @@
 //! The bootstrap kit as a film: which release shows what, at which moment.
 //!
-//! Pure: a moment in, the look of every release out. Names and order are those of API.md 4.8.
+//! Pure: a moment in, the look of every release out. Names and order are those of the kit of the earlier service.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub const KIT: [Release; 11] = [
 /// Time before Flux applies the kit, and before it looks at what it applied, in weights.
 const APPLIED_AT: f64 = 1.0;
 const LOOKED_AT: f64 = 1.5;
-/// Tries that helm-controller makes after the first (API.md 4.8).
+/// Tries that helm-controller makes after the first.
 pub const RETRIES: u32 = 3;
 /// A try of a release that fails, and the part of it until it fails, in weights.
 const TRY: f64 = 1.0;

@@ -2,8 +2,10 @@
 //!
 //! Whoever comes first writes for all that are waiting. An entry is shown to readers when it is on disk, not before.
 
+mod damage;
+
 use crate::StorageError;
-use crate::folder::WriteFault;
+use crate::folder::{WriteFault, is_of_the_file};
 use crate::health::failed;
 use crate::index::{Index, ScanFault, Span, changed};
 use crate::inner::Inner;
@@ -121,10 +123,10 @@ impl Log {
 
     /// Opens the file for reading.
     pub(crate) fn open(&self, store: &Inner) -> Result<Option<File>, StorageError> {
-        match store.records.dir().open(self.name()) {
+        match store.records.open_to_read(&self.name()) {
             Ok(file) => Ok(Some(file.into_std())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("read the log", &error)),
+            Err(error) => Err(self.unread(&error)),
         }
     }
 
@@ -153,6 +155,8 @@ impl Log {
     fn extend_file(&self, store: &Inner, length: u64, text: &[u8]) -> Result<(), StorageError> {
         let file = match store.records.open_to_write(&self.name()) {
             Ok(file) => file,
+            // This file is what cannot be written, and not the disk.
+            Err(error) if is_of_the_file(&error) => return Err(failed(APPEND, &error)),
             Err(error) => return store.health.judge(APPEND, Err(WriteFault::Unchanged(error))),
         };
         if file.metadata().map_err(|error| failed(APPEND, &error))?.len() < length {
@@ -192,14 +196,18 @@ impl Log {
         match Index::scan(file, self.before) {
             Ok(index) => {
                 if length > index.bytes() {
+                    self.keep_beyond(store, index.bytes())?;
                     self.cut(store, length, index.bytes());
                 }
                 Ok(Known::Good(index))
             }
-            Err(ScanFault::Unread(error)) => Err(failed("read the log", &error)),
+            Err(ScanFault::Unread(error)) => Err(self.unread(&error)),
             Err(ScanFault::Damaged { line }) => {
-                tracing::error!(file = %self.name(), line, "a log is damaged and set aside");
-                let why = format!("line {line} of its file is damaged, so this deployment's log is set aside");
+                let file = self.name();
+                tracing::error!(file, line, "a log is damaged");
+                let why = format!(
+                    "line {line} of {file} in the folder of deployments is damaged; with the next retry or destroy the log begins anew"
+                );
                 Ok(Known::Damaged(StorageError { doing: "read the log", why }))
             }
         }
@@ -212,6 +220,10 @@ impl Log {
         if let Err(error) = cut {
             tracing::warn!(file = %self.name(), %error, "the torn end of a log could not be cut yet");
         }
+    }
+
+    fn unread(&self, error: &io::Error) -> StorageError {
+        StorageError { doing: "read the log", why: format!("{} in the folder of deployments: {error}", self.name()) }
     }
 
     fn index(&self) -> MutexGuard<'_, Known> {

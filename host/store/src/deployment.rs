@@ -88,6 +88,14 @@ impl Deployment {
         self.announce(|progress| progress.last = progress.last.max(last));
     }
 
+    /// Shows that the log begins anew, with number 1.
+    pub(crate) fn log_began_anew(&self) {
+        self.announce(|progress| {
+            progress.last = 0;
+            progress.version += 1;
+        });
+    }
+
     pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
         let mut announced = self.announced();
         let now = announced.now;

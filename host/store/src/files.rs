@@ -9,8 +9,8 @@ use crate::kubeconfigs::ReadFault;
 use crate::reread::READ;
 use crate::states::States;
 use crate::{
-    AcceptError, CreateError, KubeconfigError, Numbered, Progress, RecordError, RunSecrets, RunSecretsKept, StateError,
-    StorageError, Store, load,
+    AcceptError, CreateError, KubeconfigError, Numbered, Part, Progress, RecordError, RunSecrets, RunSecretsKept,
+    SetAside, StateError, StorageError, Store, load,
 };
 use async_trait::async_trait;
 use catalyst_domain::kubeconfig::authorise;
@@ -240,6 +240,29 @@ impl Store for FileStore {
         self.with_states(id, move |states| states.unlock(lock.as_deref())).await.map_err(StateError::Storage)?
     }
 
+    async fn set_damaged_aside(&self, id: &DeploymentId, part: Part) -> Result<Vec<SetAside>, StorageError> {
+        match part {
+            Part::States => self.with_states(id, |states| states.set_damaged_aside()).await?,
+            Part::Bundle => {
+                let aside = self.with_states(id, |states| states.set_damaged_bundle_aside()).await??;
+                Ok(aside.into_iter().collect())
+            }
+            Part::Log => {
+                let Some(deployment) = self.0.find(id) else { return Ok(Vec::new()) };
+                let set_aside = move |inner: &Inner| {
+                    let aside = deployment.log.set_damaged_aside(inner)?;
+                    aside.iter().for_each(|_| deployment.log_began_anew());
+                    Ok(aside.into_iter().collect())
+                };
+                self.blocking(set_aside).await?
+            }
+        }
+    }
+
+    async fn has_state_aside(&self, id: &DeploymentId) -> Result<bool, StorageError> {
+        self.with_states(id, |states| states.has_aside()).await?
+    }
+
     fn has_unread_record(&self, id: &DeploymentId) -> bool {
         self.0.left_out.contains(id)
     }
@@ -255,6 +278,10 @@ impl Store for FileStore {
             }
         }
         self.0.health.trouble()
+    }
+
+    fn is_shut(&self) -> bool {
+        self.0.health.is_shut()
     }
 }
 

@@ -4,6 +4,8 @@
 
 use crate::sealing::{HEAD_BYTES, KeyMark, sealed_with};
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, File, OpenOptions, OpenOptionsExt, PermissionsExt};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +17,11 @@ const FILE_MODE: u32 = 0o600;
 pub(crate) const FOLDER_MODE: u32 = 0o700;
 /// A crash leaves few temporary files; more of them with consecutive numbers means that something else is wrong.
 const TEMP_TRIES: u32 = 1_000;
+/// Files of one name that are set aside. Each stands for a fault of its own; where there are so many, a person has to look.
+const MOST_ASIDE: u32 = 1_000;
+
+/// No effect on a file; a pipe is opened, or refused, at once.
+const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 
 /// How far a write got.
 #[derive(Debug)]
@@ -105,20 +112,71 @@ impl Folder {
     /// Replaces a file as a whole, or changes nothing.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), WriteFault> {
         let temp = self.stage(name, bytes).map_err(WriteFault::Unchanged)?;
-        if let Err(error) = self.dir.rename(&temp, &self.dir, name) {
+        let mut renamed = self.dir.rename(&temp, &self.dir, name);
+        if renamed.as_ref().is_err_and(is_of_a_folder) {
+            renamed = self.free_name(name).and_then(|_aside| self.dir.rename(&temp, &self.dir, name));
+        }
+        if let Err(error) = renamed {
             self.discard(&temp);
             return Err(WriteFault::Unchanged(error));
         }
         self.sync().map_err(WriteFault::Unknown)
     }
 
-    /// Removes a file; one that is missing counts as removed.
+    /// Removes a file; one that is missing counts as removed. A folder of that name is set aside: it is none of ours.
     pub(crate) fn remove(&self, name: &str) -> Result<(), WriteFault> {
         match self.dir.remove_file(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(_) if self.is_folder(name) => self.set_aside(name).map(|_aside| ()),
             Err(error) => Err(WriteFault::Unchanged(error)),
             Ok(()) => self.sync().map_err(WriteFault::Unknown),
         }
+    }
+
+    /// Gives a file, or whatever has this name, the first free name of `<name>.1`, `<name>.2`, and so on, under which nothing
+    /// reads it. That name.
+    pub(crate) fn set_aside(&self, name: &str) -> Result<String, WriteFault> {
+        let aside = self.free_name(name).map_err(WriteFault::Unchanged)?;
+        self.sync().map_err(WriteFault::Unknown)?;
+        Ok(aside)
+    }
+
+    fn free_name(&self, name: &str) -> io::Result<String> {
+        let names = (1..=MOST_ASIDE).map(|number| format!("{name}.{number}"));
+        let is_free =
+            |name: &String| self.dir.symlink_metadata(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let Some(aside) = names.into_iter().find(is_free) else {
+            let why = format!("{MOST_ASIDE} files are set aside as {name}.<number>: look at them and remove them");
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        };
+        self.dir.rename(name, &self.dir, &aside)?;
+        tracing::warn!(file = name, aside, "what cannot be used is set aside");
+        Ok(aside)
+    }
+
+    fn is_folder(&self, name: &str) -> bool {
+        self.dir.symlink_metadata(name).is_ok_and(|meta| meta.is_dir())
+    }
+
+    /// Whether something was set aside of a name that begins like this.
+    pub(crate) fn has_aside(&self, is_name: impl Fn(&str) -> bool) -> io::Result<bool> {
+        for entry in self.dir.entries()? {
+            if entry?.file_name().to_str().and_then(original_name).is_some_and(&is_name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes files that were set aside of such a name. What cannot be removed stays.
+    pub(crate) fn discard_aside(&self, is_name: impl Fn(&str) -> bool) -> io::Result<()> {
+        for entry in self.dir.entries()? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| original_name(name).is_some_and(&is_name)) else { continue };
+            if entry.file_type()?.is_dir() { self.dir.remove_dir_all(name)? } else { self.dir.remove_file(name)? }
+        }
+        Ok(())
     }
 
     /// Gives a file another name, whatever had that name before.
@@ -139,7 +197,7 @@ impl Folder {
 
     /// Content of a file, `None` when it is missing. One that is longer than `limit` bytes is refused.
     pub(crate) fn read(&self, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        let file = match self.dir.open(name) {
+        let file = match self.open_to_read(name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -156,8 +214,13 @@ impl Folder {
     /// The first bytes of a file, up to `limit`.
     fn head(&self, name: &str, limit: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(limit);
-        io::Read::read_to_end(&mut io::Read::take(self.dir.open(name)?, limit as u64), &mut bytes)?;
+        io::Read::read_to_end(&mut io::Read::take(self.open_to_read(name)?, limit as u64), &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Opens whatever has this name. A pipe in the place of a file holds nobody up.
+    pub(crate) fn open_to_read(&self, name: &str) -> io::Result<File> {
+        self.dir.open_with(name, OpenOptions::new().read(true).custom_flags(NONBLOCK))
     }
 
     /// Which key sealed a file; `None` for one that is not sealed, and where there is none.
@@ -167,6 +230,12 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Names of everything in it, whatever it is.
+    pub(crate) fn all_names(&self) -> io::Result<Vec<String>> {
+        let names = self.dir.entries()?.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
     }
 
     /// Names of the plain files.
@@ -186,7 +255,7 @@ impl Folder {
     /// Opens a file for writing at any place in it, and creates it where it is missing.
     pub(crate) fn open_to_write(&self, name: &str) -> io::Result<std::fs::File> {
         let mut options = OpenOptions::new();
-        options.write(true).mode(FILE_MODE);
+        options.write(true).mode(FILE_MODE).custom_flags(NONBLOCK);
         match self.dir.open_with(name, &options) {
             Ok(file) => Ok(file.into_std()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -272,4 +341,23 @@ impl Folder {
     pub(crate) fn syncs_done(&self) -> u64 {
         self.syncs.lock().unwrap().ended
     }
+}
+
+/// Whether it is one file that cannot be read or written (a folder or a link to nowhere in its place, no right to it), and not the
+/// disk that fails.
+pub(crate) fn is_of_the_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, InvalidData, IsADirectory, PermissionDenied};
+    let no_file = [Errno::LOOP, Errno::NXIO].map(|errno| Some(errno.raw_os_error())).contains(&error.raw_os_error());
+    no_file || matches!(error.kind(), AlreadyExists | InvalidData | IsADirectory | PermissionDenied)
+}
+
+/// Whether a rename failed because a folder stands where the file is to be.
+fn is_of_a_folder(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::DirectoryNotEmpty)
+}
+
+/// The name that a file had before it was set aside.
+fn original_name(aside: &str) -> Option<&str> {
+    let (name, number) = aside.rsplit_once('.')?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(name)
 }

@@ -35,6 +35,11 @@ impl Health {
         }
     }
 
+    /// Whether only a restart helps.
+    pub(crate) fn is_shut(&self) -> bool {
+        matches!(*self.lock(), State::Shut(_))
+    }
+
     /// Why the store is not to be relied on.
     pub(crate) fn trouble(&self) -> Option<StorageError> {
         match &*self.lock() {
@@ -97,7 +102,12 @@ impl Health {
     }
 }
 
-/// Words a failure.
+/// Words a failure, with what helps where a person can help.
 pub(crate) fn failed(doing: &'static str, error: &io::Error) -> StorageError {
-    StorageError { doing, why: error.to_string() }
+    let advice = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": make room on its disk",
+        io::ErrorKind::ReadOnlyFilesystem => ": its disk must be writable",
+        _ => "",
+    };
+    StorageError { doing, why: format!("{error}{advice}") }
 }

@@ -10,7 +10,7 @@ use crate::sealing::Sealer;
 use crate::states::States;
 use crate::{AcceptError, CreateError, Numbered, RecordError, Settings, StorageError, load};
 use catalyst_domain::Refused;
-use catalyst_domain::kubeconfig::{BearerFault, Kubeconfig, authorise, sha256_hex};
+use catalyst_domain::kubeconfig::{BearerFault, BearerOf, Kubeconfig, authorise, sha256_hex};
 use catalyst_domain::record::ServerFault;
 use catalyst_domain::transition::apply;
 use catalyst_domain::{DeploymentId, Fact, Record, Status, Timestamp};
@@ -90,11 +90,12 @@ impl Inner {
         self.every().into_iter().find(owns).map(|record| Owner { id: record.id.clone(), status: record.status })
     }
 
-    // A failed deployment keeps its name as long as it may have left something: also one of the earlier service, whose
-    // state is not here. A state that cannot be read is not an empty one.
+    // A failed deployment keeps its name as long as it may have left something: also what no state has, and one of the earlier
+    // service, whose state is not here. A state that cannot be read is not an empty one.
     fn keeps_name(&self, record: &Record) -> bool {
         match record.status {
             Status::Destroyed => false,
+            Status::Failed if !record.left.is_empty() => true,
             Status::Failed => record.phase0_done() || !self.states(&record.id).is_empty().unwrap_or(false),
             _ => true,
         }
@@ -145,13 +146,25 @@ impl Inner {
         }
         if next.status == Status::Destroyed {
             self.kubeconfigs.discard_refused(id);
+            if next.left.is_empty() {
+                self.states(id).discard_aside();
+            }
         }
         Ok(next)
     }
 
     pub(crate) fn accept(&self, deployment: &Deployment, put: &Put) -> Result<Arc<Record>, AcceptError> {
-        let record = deployment.record();
-        authorise(&record, &put.bearer).map_err(AcceptError::Bearer)?;
+        let mut record = deployment.record();
+        if authorise(&record, &put.bearer).map_err(AcceptError::Bearer)? == BearerOf::Replacement {
+            // What the server before it handed in goes first, whatever this one hands in.
+            let fact = Fact::CalledWithNewBearer;
+            record = self.record(deployment, &fact, put.at).map_err(|error| match error {
+                RecordError::Storage(error) => AcceptError::Storage(error),
+                RecordError::Refused(_) | RecordError::Unknown | RecordError::NameTaken { .. } => {
+                    AcceptError::Bearer(BearerFault::NoHash)
+                }
+            })?;
+        }
         let sha256 = sha256_hex(&put.body);
         if record.has_kubeconfig() {
             return Err(AcceptError::AlreadySet { same: self.is_stored(&record, &sha256) });

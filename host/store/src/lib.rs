@@ -179,6 +179,26 @@ pub enum StateError {
     Storage(StorageError),
 }
 
+/// A kept file that could not be read, under the name that it has since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Its name, below the folder in which things of its kind are kept.
+    pub file: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What of a deployment can be damaged and set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Versions of OpenTofu's state, the newest first.
+    States,
+    /// The rendered bundle.
+    Bundle,
+    /// The log.
+    Log,
+}
+
 /// All that is kept. Every method that returns `Ok` has its effect on disk: it survives `kill -9` at that instant.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -262,10 +282,20 @@ pub trait Store: Send + Sync + 'static {
     /// Gives the lock back; `None` forces it.
     async fn unlock_state(&self, id: &DeploymentId, lock: Option<&str>) -> Result<(), StateError>;
 
+    /// Gives what nobody can read any more another name, and says which: what is kept beside it counts from then on. A file that
+    /// another key would open is not damaged, nor is one that the disk does not return now.
+    async fn set_damaged_aside(&self, id: &DeploymentId, part: Part) -> Result<Vec<SetAside>, StorageError>;
+
+    /// Whether a state of this deployment was set aside, so that what is kept may lack what it told of.
+    async fn has_state_aside(&self, id: &DeploymentId) -> Result<bool, StorageError>;
+
     /// Whether there was a record of this deployment at the start that could not be read: a damaged one, one of a newer version, or
     /// one that the disk did not return. The deployment is not served, and what is kept of it must stay.
     fn has_unread_record(&self, id: &DeploymentId) -> bool;
 
     /// Why the store must not be relied on, if so. Mutating routes answer 503 then, and readiness fails.
     fn unusable(&self) -> Option<StorageError>;
+
+    /// Whether nothing is written any more until a restart, after a write whose outcome is unknown.
+    fn is_shut(&self) -> bool;
 }

@@ -46,7 +46,8 @@ enum ReadFault {
 /// Reads all records. What is no record is reported and left where it is.
 pub(crate) fn records(folder: &Folder) -> io::Result<Loaded> {
     let mut loaded = Loaded { records: Vec::new(), unread: None, left_out: HashSet::new() };
-    for name in folder.names()? {
+    // Whatever lies there: where it is a folder, what it stands in the place of may be a record.
+    for name in folder.all_names()? {
         let Some(stem) = name.strip_suffix(".json").filter(|stem| !stem.starts_with('.')) else { continue };
         match read(folder, &name, stem) {
             Ok(record) => loaded.records.push(record),

@@ -3,6 +3,8 @@
 //! A state is never overwritten: each write is a new file with the next number, and the highest number counts. With a
 //! key each new version is sealed; the ones from before are still read. A bundle is sealed where all is.
 
+mod damage;
+
 use crate::folder::{Folder, WriteFault};
 use crate::health::{Health, failed};
 use crate::sealing::{self, Kind, SealFault, Sealer, StateKey};
@@ -312,7 +314,11 @@ fn check_length(doing: &'static str, bytes: &[u8]) -> Result<(), StorageError> {
 }
 
 fn sealed_off(doing: &'static str, version: u64, fault: SealFault) -> StorageError {
-    StorageError { doing, why: format!("version {version} cannot be used: {fault}") }
+    let advice = match fault {
+        SealFault::Broken => "; whoever trusts the version before it gives this file another name",
+        _ => "",
+    };
+    StorageError { doing, why: format!("version {version} cannot be used: {fault}{advice}") }
 }
 
 /// The deployments whose newest state or whose bundle is sealed with a key that is not `key`.
@@ -326,9 +332,12 @@ pub(crate) fn sealed_otherwise(root: &Folder, key: Option<&StateKey>) -> io::Res
         let folder = Folder::new(entry.open_dir()?)?;
         let newest = versions(&folder)?.pop().map(version_name);
         for name in newest.iter().map(String::as_str).chain([BUNDLE]) {
-            let mark = folder.seal_of(name)?;
-            if mark.is_some() && mark != key.map(StateKey::mark) {
-                closed.insert(entry.file_name().to_string_lossy().into_owned());
+            let id = entry.file_name().to_string_lossy().into_owned();
+            match folder.seal_of(name) {
+                Ok(mark) if mark.is_some() && mark != key.map(StateKey::mark) => drop(closed.insert(id)),
+                Ok(_) => {}
+                // The other deployments are looked at all the same; this one is when it is taken up.
+                Err(error) => tracing::warn!(deployment.id = id, file = name, %error, "a kept file cannot be read"),
             }
         }
     }
@@ -339,9 +348,9 @@ fn version_name(number: u64) -> String {
     format!("{number:08}{SUFFIX}")
 }
 
-// In rising order.
+// In rising order, whatever lies under such a name: a version that cannot be read hides what it was the newest to tell.
 fn versions(folder: &Folder) -> io::Result<Vec<u64>> {
-    let names = folder.names()?;
+    let names = folder.all_names()?;
     let mut numbers: Vec<u64> =
         names.iter().filter_map(|name| name.strip_suffix(SUFFIX)).filter_map(|number| number.parse().ok()).collect();
     numbers.sort_unstable();

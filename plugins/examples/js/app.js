@@ -5,6 +5,8 @@
 //
 // build.mjs puts the files of module/ in front of this text, as `MODULE`: name to content.
 
+import { write } from "catalyst:provisioner/log@1.0.0";
+
 const VERSION = "0.1.0";
 // When prices and types were looked up.
 const AS_OF = "2026-01-01";
@@ -260,14 +262,28 @@ function judgeCredentials() {
   return { tag: "unreachable", val: "mycloud has no API that proves a token" };
 }
 
+// An error of this code would end the call without a word, or be taken for a reason: the host's log gets it with its places.
+function reported(answer) {
+  return (...given) => {
+    try {
+      return answer(...given);
+    } catch (error) {
+      if (error instanceof Error) {
+        for (const line of `${error}\n${error.stack}`.split("\n")) if (line !== "") write("error", line);
+      }
+      throw error;
+    }
+  };
+}
+
 // The interface `cloud` of the world in catalyst/wit.
 export const cloud = {
-  describe,
-  validate,
-  render,
-  readOutputs,
-  diagnose,
-  estimate,
-  credentialProbe,
-  judgeCredentials,
+  describe: reported(describe),
+  validate: reported(validate),
+  render: reported(render),
+  readOutputs: reported(readOutputs),
+  diagnose: reported(diagnose),
+  estimate: reported(estimate),
+  credentialProbe: reported(credentialProbe),
+  judgeCredentials: reported(judgeCredentials),
 };

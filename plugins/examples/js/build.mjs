@@ -5,7 +5,8 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 
 const names = (await readdir("module")).sort();
 const files = await Promise.all(names.map(async (name) => [name, await readFile(`module/${name}`, "utf8")]));
-const script = `const MODULE = ${JSON.stringify(Object.fromEntries(files))};\n${await readFile("app.js", "utf8")}`;
+// On one line with the first of app.js, so that the places of an error are those of app.js.
+const script = `const MODULE = ${JSON.stringify(Object.fromEntries(files))}; ${await readFile("app.js", "utf8")}`;
 await mkdir("build", { recursive: true });
 await writeFile("build/plugin.js", script);
 const { component } = await componentize({

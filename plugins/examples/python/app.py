@@ -11,7 +11,7 @@ import re
 
 from componentize_py_types import Err
 from wit_world import exports
-from wit_world.imports import bundle, credentials, descriptor, findings, outcome
+from wit_world.imports import bundle, credentials, descriptor, findings, log, outcome
 
 VERSION = "0.1.0"
 # When prices and types were looked up.
@@ -183,6 +183,38 @@ def address(outputs, name):
     return text
 
 
+def reported(cloud):
+    """Makes the methods of a class write an exception with its places to the host's log: it ends the call without a word."""
+
+    def report(error):
+        log.write(log.Level.ERROR, "Traceback (most recent call last):")
+        # The outermost place is the method below. No file is read for the lines: there are none.
+        trace = error.__traceback__.tb_next
+        while trace:
+            code = trace.tb_frame.f_code
+            log.write(log.Level.ERROR, f'  File "{code.co_filename}", line {trace.tb_lineno}, in {code.co_name}')
+            trace = trace.tb_next
+        log.write(log.Level.ERROR, f"{type(error).__name__}: {error}")
+
+    def method(answer):
+        def call(*arguments):
+            try:
+                return answer(*arguments)
+            except Err:
+                raise
+            except Exception as error:
+                report(error)
+                raise
+
+        return call
+
+    for name, answer in list(vars(cloud).items()):
+        if not name.startswith("_"):
+            setattr(cloud, name, method(answer))
+    return cloud
+
+
+@reported
 class Cloud(exports.Cloud):
     """The interface `cloud` of the world in catalyst/wit."""
 

@@ -35,7 +35,12 @@ pub(crate) struct Server {
 impl Server {
     /// Whether images must be built for ARM.
     pub(crate) fn is_arm(&self) -> bool {
-        self.name.starts_with("cax")
+        self.family() == "cax"
+    }
+
+    /// The letters before its number.
+    pub(crate) fn family(&self) -> &'static str {
+        self.name.trim_end_matches(|c: char| c.is_ascii_digit())
     }
 }
 
@@ -94,6 +99,16 @@ pub(crate) fn is_offered(name: &str, location: &str) -> bool {
     is_european(location) || !only_in_europe(name)
 }
 
+/// Whether a location is one that the catalogue has.
+pub(crate) fn is_location(location: &str) -> bool {
+    LOCATIONS.iter().any(|(id, ..)| *id == location)
+}
+
+/// The current types that are offered at a location; none where it is not known.
+pub(crate) fn offered_in(location: &str) -> impl Iterator<Item = &'static Server> {
+    current().filter(move |server| is_location(location) && is_offered(server.name, location))
+}
+
 /// Whether the family is offered in Europe alone.
 pub(crate) fn only_in_europe(name: &str) -> bool {
     name.starts_with("cx") || name.starts_with("cax")
@@ -104,17 +119,31 @@ pub(crate) fn is_european(location: &str) -> bool {
     LOCATIONS.iter().any(|(id, _, europe)| *id == location && *europe)
 }
 
-/// The current type to take instead of one that is retired or not known: its successor, else the smallest of its family
-/// that is known.
-pub(crate) fn successor(name: &str) -> Option<&'static str> {
-    if let Some(known) = server(name) {
-        return known.successor;
-    }
+/// The type to take at a location in place of one that is retired, not known, or not offered there: its successor where that is
+/// offered; else the one that is most like it. None where the location, or the size, is not known.
+pub(crate) fn instead(name: &str, location: &str) -> Option<&'static Server> {
+    let wanted = server(name).or_else(|| relative(name))?;
+    let next = wanted.successor.and_then(server).unwrap_or(wanted);
+    let is_there = |server: &&Server| is_location(location) && is_offered(server.name, location);
+    Some(next).filter(is_there).filter(|next| next.name != name).or_else(|| alike(next, location, next.memory_gib))
+}
+
+/// The type that is most like another one, of those that are offered at a location and have so much memory: of the same
+/// architecture where there is one, of the same family, with the least memory, then the cheapest.
+pub(crate) fn alike(server: &Server, location: &str, memory_gib: u32) -> Option<&'static Server> {
+    let others = offered_in(location).filter(|other| other.name != server.name && other.memory_gib >= memory_gib);
+    others.min_by_key(|other| {
+        let (arm, family) = (other.is_arm() != server.is_arm(), other.family() != server.family());
+        (arm, other.memory_gib, family, other.monthly_cents.unwrap_or(u32::MAX))
+    })
+}
+
+/// The smallest type that is known of the family and size of one that is not.
+fn relative(name: &str) -> Option<&'static Server> {
     let family = name.trim_end_matches(|c: char| c.is_ascii_digit());
     // The first digit is the size within the family.
     let size = &name[..(family.len() + 1).min(name.len())];
-    let mut relatives = current().filter(|server| server.name.trim_end_matches(|c: char| c.is_ascii_digit()) == family);
-    relatives.find(|server| server.name.starts_with(size)).map(|server| server.name)
+    current().find(|server| server.family() == family && server.name.starts_with(size))
 }
 
 pub(crate) fn catalogue() -> Catalogue {

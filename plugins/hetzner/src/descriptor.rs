@@ -53,9 +53,14 @@ fn secrets() -> Vec<Secret> {
 
 /// Lists one server: the cheapest call that needs a valid token.
 pub(crate) fn probe() -> Probe {
+    asks("servers?per_page=1")
+}
+
+/// A read call with the token; `path` goes behind the API's version.
+pub(crate) fn asks(path: &str) -> Probe {
     Probe {
         method: "GET".to_owned(),
-        url: format!("https://{API_HOST}/v1/servers?per_page=1"),
+        url: format!("https://{API_HOST}/v1/{path}"),
         headers: vec![Header {
             name: "Authorization".to_owned(),
             value: format!("Bearer {{{{secret:{HCLOUD_TOKEN}}}}}"),

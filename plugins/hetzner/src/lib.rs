@@ -9,13 +9,14 @@ mod catalogue;
 mod descriptor;
 mod diagnose;
 mod endpoints;
+mod leftovers;
 mod plan;
 mod render;
 mod settings;
 
 use catalyst_plugin_sdk::{
-    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse,
-    Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, LeftOut, LeftoverQuery,
+    LeftoverSearch, Outputs, Probe, ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 pub use render::template_variables;
@@ -30,8 +31,12 @@ impl Provisioner for Hetzner {
     }
 
     fn validate(request: &DeploymentRequest) -> Findings {
+        Self::validate_partial(request, &LeftOut::nothing())
+    }
+
+    fn validate_partial(request: &DeploymentRequest, left_out: &LeftOut) -> Findings {
         let mut findings = Findings::new();
-        let plan = plan::read(request, &mut findings);
+        let plan = plan::read_partial(request, left_out, &mut findings);
         if !findings.has_errors() {
             render::check_budgets(request, &plan, &mut findings);
         }
@@ -60,6 +65,14 @@ impl Provisioner for Hetzner {
 
     fn judge_credentials(responses: &[ProbeResponse]) -> Verdict {
         descriptor::judge(responses)
+    }
+
+    fn leftover_probe(query: &LeftoverQuery) -> Result<Vec<Probe>, String> {
+        leftovers::probes(query)
+    }
+
+    fn judge_leftovers(query: &LeftoverQuery, responses: &[ProbeResponse]) -> LeftoverSearch {
+        leftovers::judge(query, responses)
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) fn bundle(request: &DeploymentRequest, host: &RenderContext) -> Resul
             .map(|(secret, variable)| SecretVariable { secret: (*secret).to_owned(), variable: (*variable).to_owned() })
             .collect(),
         deployment_id_variable: Some("deployment_id".to_owned()),
+        cluster_exists_variable: Some("cluster_exists".to_owned()),
+        nodes: sovereign::server_nodes(request, plan.worker_count, "hcloud_server"),
         user_data,
         warnings: findings.warnings(),
     })

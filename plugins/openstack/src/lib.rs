@@ -13,8 +13,8 @@ mod render;
 mod settings;
 
 use catalyst_plugin_sdk::{
-    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse,
-    Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, LeftOut, LeftoverQuery, Outputs,
+    Probe, ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 pub use render::template_variables;
@@ -29,8 +29,12 @@ impl Provisioner for Openstack {
     }
 
     fn validate(request: &DeploymentRequest) -> Findings {
+        Self::validate_partial(request, &LeftOut::nothing())
+    }
+
+    fn validate_partial(request: &DeploymentRequest, left_out: &LeftOut) -> Findings {
         let mut findings = Findings::new();
-        let plan = plan::read(request, &mut findings);
+        let plan = plan::read_partial(request, left_out, &mut findings);
         if !findings.has_errors() {
             render::check_budgets(request, &plan, &mut findings);
         }
@@ -69,6 +73,13 @@ impl Provisioner for Openstack {
 
     fn judge_credentials(_responses: &[ProbeResponse]) -> Verdict {
         Verdict::Unreachable("there is no call that could have proven an OpenStack credential".to_owned())
+    }
+
+    /// A search needs a token of Keystone, and no probe can carry what another one obtained.
+    fn leftover_probe(_: &LeftoverQuery) -> Result<Vec<Probe>, String> {
+        Err("its services ask for a token, which a probe cannot get; `openstack loadbalancer list`, `openstack volume list` and \
+             `openstack port list` show what is left of load balancers, volumes and ports"
+            .to_owned())
     }
 }
 

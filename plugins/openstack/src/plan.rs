@@ -1,7 +1,7 @@
 //! A request, read once: findings for what the module or the cloud would refuse, and what is to be built.
 
-use catalyst_plugin_sdk::sovereign::{check_names, check_ssh_key, check_worker_count};
-use catalyst_plugin_sdk::{Choice, DeploymentRequest, Findings, Placement, Pointer, text};
+use catalyst_plugin_sdk::sovereign::{FidoKeys, check_names, check_ssh_key, check_versions, check_worker_count};
+use catalyst_plugin_sdk::{Choice, DeploymentRequest, Findings, LeftOut, Placement, Pointer, text};
 
 use crate::flavours;
 use crate::settings::{self, OpenstackSettings};
@@ -10,6 +10,14 @@ use crate::settings::{self, OpenstackSettings};
 const MAX_FLAVOUR: usize = 100;
 /// Memory in GiB below which a Sovereign without workers runs out.
 const SOLO_MEMORY_GIB: u32 = 16;
+
+/// Nova reads a key to make its fingerprint, by the Python library cryptography, which knows FIDO keys from release 43 on
+/// (pyca/cryptography, pull request 10608). Older ones answer 400, "failed to generate fingerprint", in mid-apply; OVHcloud did in
+/// 2026 (ovh/public-cloud-roadmap, issue 973).
+const FIDO_KEYS: FidoKeys = FidoKeys::NotTaken(
+    "this is the key of a FIDO security key, which Nova takes only where it runs with the Python library cryptography 43 or later, and \
+     most OpenStack clouds do not: give an ed25519, ECDSA or RSA key",
+);
 
 /// What is to be built.
 #[derive(Debug, Clone)]
@@ -32,8 +40,13 @@ impl Plan {
     }
 }
 
-/// Reads a request. The plan is worth something only without error findings.
+/// Reads a request that is whole. The plan is worth something only without error findings.
 pub(crate) fn read(request: &DeploymentRequest, findings: &mut Findings) -> Plan {
+    read_partial(request, &LeftOut::nothing(), findings)
+}
+
+/// Reads a request of which the host left something out.
+pub(crate) fn read_partial(request: &DeploymentRequest, left_out: &LeftOut, findings: &mut Findings) -> Plan {
     text::check_request(request, findings);
     check_names(request, findings);
     let placement = Placement::of(request);
@@ -57,11 +70,15 @@ pub(crate) fn read(request: &DeploymentRequest, findings: &mut Findings) -> Plan
         let message = "controlPlaneSize: the name of a flavour is required; `openstack flavor list` shows them";
         findings.error(&size.pointer, "required", message);
     }
-    check_flavour(size, &plan, findings);
-    check_flavour(workers, &plan, findings);
-    check_memory(size, &plan, findings);
-    check_way_in(&plan, findings);
-    check_ssh_key(&request.ssh_public_key, findings);
+    check_flavour(size, &plan, left_out, findings);
+    check_flavour(workers, &plan, left_out, findings);
+    // Whether it is enough depends on how many there are, and on what is said of the flavour.
+    if !left_out.has(&placement.worker_count_pointer) && !left_out.has_any(&["haEnabled", "openstackFlavors"]) {
+        check_memory(size, &plan, findings);
+    }
+    check_way_in(&plan, left_out, findings);
+    check_versions(&plan.settings.node, left_out, findings);
+    check_ssh_key(&request.ssh_public_key, FIDO_KEYS, findings);
     plan
 }
 
@@ -73,7 +90,7 @@ fn check_region(region: &Choice, findings: &mut Findings) {
     }
 }
 
-fn check_flavour(choice: &Choice, plan: &Plan, findings: &mut Findings) {
+fn check_flavour(choice: &Choice, plan: &Plan, left_out: &LeftOut, findings: &mut Findings) {
     let name = choice.value.as_str();
     if name.is_empty() {
         return;
@@ -87,6 +104,9 @@ fn check_flavour(choice: &Choice, plan: &Plan, findings: &mut Findings) {
     if described.is_none() && !plan.settings.flavours.is_empty() {
         let message = format!("{name} is not among openstackFlavors; the cloud may not have it.");
         findings.warning(&choice.pointer, "machine-type-not-there", message);
+    }
+    if left_out.has_any(&["openstackBootVolumeGiB", "openstackFlavors"]) {
+        return;
     }
     let diskless = described.and_then(|flavour| flavour.disk_gib).map(|disk| disk == 0);
     let diskless = diskless.or_else(|| flavours::has_disk(name).map(|disk| !disk)).unwrap_or(false);
@@ -111,13 +131,13 @@ fn check_memory(choice: &Choice, plan: &Plan, findings: &mut Findings) {
     findings.warning(&choice.pointer, "memory", message);
 }
 
-fn check_way_in(plan: &Plan, findings: &mut Findings) {
+fn check_way_in(plan: &Plan, left_out: &LeftOut, findings: &mut Findings) {
     const KEY: &str = "openstackLoadBalancer";
     if !plan.octavia && plan.ha_enabled {
         let message = "haEnabled needs openstackLoadBalancer octavia: without one the public address is the first \
                        server's alone, and ends with it";
         findings.error(&Pointer::to(KEY), "ha-needs-load-balancer", message);
-    } else if !plan.octavia {
+    } else if !plan.octavia && !left_out.has_any(&["haEnabled"]) {
         let message = "Without a load balancer the first server has the public address and forwards ports 80 and 443 \
                        itself; when it is down, so is the cluster.";
         findings.warning(&Pointer::to(KEY), "no-load-balancer", message);

@@ -61,16 +61,16 @@ pub(crate) const SCHEMA: &str = r#"{
       "items": {
         "type": "object", "required": ["name"],
         "properties": {
-          "name": {"type": "string"}, "cores": {"type": "integer"}, "memoryGiB": {"type": "integer"},
-          "diskGiB": {"type": "integer"}, "monthlyCents": {"type": "integer"}
+          "name": {"type": "string"}, "cores": {"type": ["integer", "null"]}, "memoryGiB": {"type": ["integer", "null"]},
+          "diskGiB": {"type": ["integer", "null"]}, "monthlyCents": {"type": ["integer", "null"]}
         }
       }
     },
     "openstackCurrency": {
-      "type": "string", "minLength": 3, "maxLength": 3, "examples": ["EUR"], "description": "ISO 4217 code of the prices."
+      "type": "string", "maxLength": 256, "examples": ["EUR"], "description": "ISO 4217 code of the prices."
     },
     "openstackPricesAsOf": {
-      "type": "string", "minLength": 10, "maxLength": 10, "examples": ["2026-11-01"],
+      "type": "string", "maxLength": 256, "examples": ["2026-11-01"],
       "description": "ISO 8601 date of the prices."
     },
     "enableOpenstackCredentials": {

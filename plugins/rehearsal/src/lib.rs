@@ -9,8 +9,8 @@ mod plan;
 mod render;
 
 use catalyst_plugin_sdk::{
-    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, Outputs, Probe, ProbeResponse,
-    Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, LeftoverQuery, Outputs, Probe,
+    ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 pub use render::template_variables;
@@ -52,6 +52,11 @@ impl Provisioner for Rehearsal {
 
     fn judge_credentials(_: &[ProbeResponse]) -> Verdict {
         Verdict::Unreachable("the rehearsal cloud has no API to ask".to_owned())
+    }
+
+    /// Everything of this cloud stands in OpenTofu's state, so there is nothing to ask for.
+    fn leftover_probe(_: &LeftoverQuery) -> Result<Vec<Probe>, String> {
+        Ok(Vec::new())
     }
 }
 

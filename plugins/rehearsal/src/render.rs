@@ -2,7 +2,7 @@
 
 use catalyst_plugin_sdk::bundle::{self, BundleError, ModuleVariables};
 use catalyst_plugin_sdk::template::Variables;
-use catalyst_plugin_sdk::{DeploymentRequest, Findings, RenderContext, Rendered, SecretVariable};
+use catalyst_plugin_sdk::{DeploymentRequest, Findings, RenderContext, Rendered, SecretVariable, sovereign};
 
 use crate::descriptor::{ACCOUNT_TOKEN, BEARER, GHCR_TOKEN, K3S_TOKEN, USER_DATA_LIMIT};
 use crate::plan::{self, Plan};
@@ -54,7 +54,7 @@ fn assemble(
     let nodes = [
         ("control-plane", CONTROL_PLANE, first_server(request, context, plan), true),
         ("control-plane-join", CONTROL_PLANE_JOIN, join(request), request.ha_enabled),
-        ("worker", WORKER, join(request), plan.worker_count > 0),
+        ("worker", WORKER, worker(request), plan.worker_count > 0),
     ];
     for (node, (path, compiled), variables, wanted) in nodes {
         let filled = bundle::fill(path, compiled, &variables)?;
@@ -72,6 +72,8 @@ fn assemble(
             .map(|(secret, variable)| SecretVariable { secret: (*secret).to_owned(), variable: (*variable).to_owned() })
             .collect(),
         deployment_id_variable: Some("deployment_id".to_owned()),
+        cluster_exists_variable: Some("cluster_exists".to_owned()),
+        nodes: sovereign::server_nodes(request, plan.worker_count, "terraform_data"),
         user_data,
         warnings: findings.warnings(),
     })
@@ -112,7 +114,7 @@ pub fn template_variables(
     Ok(vec![
         (CONTROL_PLANE.0, first_server(request, context, &plan)),
         (CONTROL_PLANE_JOIN.0, join(request)),
-        (WORKER.0, join(request)),
+        (WORKER.0, worker(request)),
     ])
 }
 
@@ -141,7 +143,15 @@ fn first_server(request: &DeploymentRequest, context: &RenderContext, plan: &Pla
         .with_hole("load_balancer_ipv4", 15)
 }
 
+/// Which server is joined is known at the apply only: the first one joins another when the cluster exists.
 fn join(request: &DeploymentRequest) -> Variables {
+    Variables::new()
+        .with("sovereign_fqdn", request.sovereign_fqdn.as_str())
+        .with_hole("server_url", 21)
+        .with_hole("k3s_token", 64)
+}
+
+fn worker(request: &DeploymentRequest) -> Variables {
     Variables::new()
         .with("sovereign_fqdn", request.sovereign_fqdn.as_str())
         .with("first_server_url", "https://10.0.1.2:6443")

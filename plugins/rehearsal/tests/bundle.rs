@@ -58,6 +58,7 @@ fn context() -> RenderContext {
 fn hole_value(name: &str) -> String {
     match name {
         "load_balancer_ipv4" => "127.0.0.1".to_owned(),
+        "server_url" => "https://10.0.1.2:6443".to_owned(),
         "deployment_id" => "00112233aabbccdd".to_owned(),
         _ => TOKEN.to_owned(),
     }

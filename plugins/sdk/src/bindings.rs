@@ -15,7 +15,7 @@ wit_bindgen::generate!({
 #[cfg(feature = "contract-1-1")]
 wit_bindgen::generate!({
     path: "../../wit/provisioner-1.1",
-    world: "provisioner",
+    world: "provisioner-with-leftovers",
     pub_export_macro: true,
     export_macro_name: "export_bindings",
     default_bindings_module: "catalyst_plugin_sdk::bindings",

@@ -1,10 +1,12 @@
 //! The seam between a plugin's own code and the component's exports.
 
 use crate::bindings::exports::catalyst::provisioner::cloud::Guest;
+#[cfg(feature = "contract-1-1")]
+use crate::bindings::exports::catalyst::provisioner::leftovers;
 use crate::text;
 use crate::{
-    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, Level, Outputs, Probe,
-    ProbeResponse, Provider, RenderContext, Rendered, Settings, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Finding, Findings, LeftOut, Level, Outputs,
+    Probe, ProbeResponse, Provider, RenderContext, Rendered, Settings, Verdict,
 };
 
 /// One cloud. Every function is pure: same input, same answer, on any machine, on any day.
@@ -14,6 +16,13 @@ pub trait Provisioner {
 
     /// Everything the module would refuse at plan, and whatever else is known to fail, all at once.
     fn validate(request: &DeploymentRequest) -> Findings;
+
+    /// The same for a request of which the host left something out, because it refuses it already: nothing is said that rests on
+    /// that. Of a component of contract 1.0 this is never asked.
+    fn validate_partial(request: &DeploymentRequest, left_out: &LeftOut) -> Findings {
+        let _ = left_out;
+        Self::validate(request)
+    }
 
     /// The bundle for a request.
     ///
@@ -44,6 +53,23 @@ pub trait Provisioner {
 
     /// What the answers, in the order of the probes, prove.
     fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
+
+    /// What to ask the cloud about what a destroy left there. A component of contract 1.0 is never asked.
+    ///
+    /// # Errors
+    /// Why that is not possible, and what is not searched therefore.
+    #[cfg(feature = "contract-1-1")]
+    fn leftover_probe(query: &leftovers::LeftoverQuery) -> Result<Vec<Probe>, String> {
+        let _ = query;
+        Err("its plugin does not search it".to_owned())
+    }
+
+    /// What the answers, in the order of the probes, show of the deployment.
+    #[cfg(feature = "contract-1-1")]
+    fn judge_leftovers(query: &leftovers::LeftoverQuery, responses: &[ProbeResponse]) -> leftovers::LeftoverSearch {
+        let _ = (query, responses);
+        leftovers::LeftoverSearch { found: Vec::new(), not_searched: Vec::new() }
+    }
 }
 
 /// Writes one line to the host's trace. Natively it is dropped.
@@ -64,8 +90,14 @@ impl<P: Provisioner> Guest for Component<P> {
         P::describe()
     }
 
+    #[cfg(not(feature = "contract-1-1"))]
     fn validate(request: DeploymentRequest) -> Vec<Finding> {
         P::validate(&request).into()
+    }
+
+    #[cfg(feature = "contract-1-1")]
+    fn validate(request: DeploymentRequest, left_out: Vec<String>) -> Vec<Finding> {
+        P::validate_partial(&request, &LeftOut::new(left_out)).into()
     }
 
     fn render(request: DeploymentRequest, context: RenderContext) -> Result<Rendered, Vec<Finding>> {
@@ -93,6 +125,17 @@ impl<P: Provisioner> Guest for Component<P> {
 
     fn judge_credentials(responses: Vec<ProbeResponse>) -> Verdict {
         P::judge_credentials(&responses)
+    }
+}
+
+#[cfg(feature = "contract-1-1")]
+impl<P: Provisioner> leftovers::Guest for Component<P> {
+    fn leftover_probe(query: leftovers::LeftoverQuery) -> Result<Vec<Probe>, String> {
+        P::leftover_probe(&query)
+    }
+
+    fn judge_leftovers(query: leftovers::LeftoverQuery, responses: Vec<ProbeResponse>) -> leftovers::LeftoverSearch {
+        P::judge_leftovers(&query, &responses)
     }
 }
 

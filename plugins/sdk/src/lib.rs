@@ -11,6 +11,7 @@
 //! | [`bundle`], [`template`] | the module and its cloud-init, filled in as far as is known |
 //! | [`sovereign`] | what clouds share that build the same k3s cluster from the same templates: names, settings, secrets, values |
 //! | [`Outputs`] | `tofu output -json`, with errors in words |
+//! | [`diagnosis`] | diagnostics of OpenTofu that are of no cloud: disk, memory, clock, proxy, names, registry |
 //! | `build` (feature `compile`) | for a build script: compiles the templates |
 //! | `testing` (feature `testing`) | for tests: generated requests, golden bundles, the real tools as judges |
 //!
@@ -24,7 +25,9 @@ mod blank;
 pub mod bundle;
 pub mod checks;
 mod component;
+pub mod diagnosis;
 mod findings;
+mod left_out;
 mod outputs;
 mod placement;
 mod settings;
@@ -48,9 +51,14 @@ pub use bindings::catalyst::provisioner::findings::{Finding, Severity};
 pub use bindings::catalyst::provisioner::outcome::{
     Advice, Alternative, Asked, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate,
 };
+#[cfg(feature = "contract-1-1")]
+pub use bindings::catalyst::provisioner::outcome::{Node, NodeRole};
 pub use bindings::catalyst::provisioner::request::{DeploymentRequest, DomainMode, RegionSlot};
+#[cfg(feature = "contract-1-1")]
+pub use bindings::exports::catalyst::provisioner::leftovers::{Leftover, LeftoverQuery, LeftoverSearch, MadeResource};
 pub use component::{Component, Provisioner, log};
 pub use findings::{Findings, Pointer};
+pub use left_out::LeftOut;
 pub use outputs::Outputs;
 pub use placement::{Choice, Placement};
 pub use settings::Settings;

@@ -5,9 +5,15 @@ use crate::requests::{ended, fqdn};
 use anyhow::{Context, ensure};
 use catalyst_domain::{DeploymentId, Entry, Level, Timestamp};
 use catalyst_store::{FileStore, Settings, Store};
+use catalyst_tests::full_disk::{Full, FullDisk};
+use catalyst_tests::fuzz::Random;
 use catalyst_tests::host::Host;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// Deployments in whose runs the disk fills: each step often, at many fill levels.
+const FULL_DISKS: usize = 100;
 
 /// Lines of a long apply.
 const LINES: usize = 10_000;
@@ -68,6 +74,18 @@ pub async fn log_bytes() -> anyhow::Result<Vec<Figure>> {
 fn line(number: usize) -> Entry {
     let message = format!("hcloud_server.worker[{}]: Still creating... [{number}s elapsed]", number % 50);
     Entry::new(Timestamp::now(), "tofu-apply", Level::Info, message)
+}
+
+/// Runs in which the disk fills, at random places: it stops where a deployment is wedged or something that was made is forgotten.
+pub async fn full() -> anyhow::Result<Vec<Figure>> {
+    let play = || {
+        let mut disk = FullDisk::start(Random::any_seed());
+        let begun = Instant::now();
+        (0..FULL_DISKS).for_each(|_| disk.round(Full::AtTimesUntilTheRunHasEnded));
+        begun.elapsed()
+    };
+    let took = tokio::task::spawn_blocking(play).await?;
+    Ok(vec![Figure::time(format!("{FULL_DISKS} deployments whose disk fills"), took)])
 }
 
 /// Bytes that this process gave to write calls so far.

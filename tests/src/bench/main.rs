@@ -73,6 +73,7 @@ const MEASURES: &[Measure] = &[
     always("records", || Box::pin(process::many_records())),
     named("renders", || Box::pin(plugins::renders())),
     named("soak", || Box::pin(plugins::soak())),
+    named("full-disk", || Box::pin(disk::full())),
     on_demand("build", || Box::pin(process::clean_build())),
     on_demand("tests", || Box::pin(process::tests())),
 ];

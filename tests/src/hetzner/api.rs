@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 pub(super) fn answer(state: &mut State, seen: &Seen) -> Reply {
     let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
-    let fault = due(state, &seen.method, path);
+    let fault = due(state, &seen.method, path, &seen.body);
     if let Some(Answer::Refused(status, code, message)) = fault {
         return Some(refusal(&Refusal::new(status, code, message)));
     }
@@ -25,11 +25,13 @@ pub(super) fn answer(state: &mut State, seen: &Seen) -> Reply {
 }
 
 /// The fault that this call runs into.
-fn due(state: &mut State, method: &str, path: &str) -> Option<Answer> {
+fn due(state: &mut State, method: &str, path: &str, body: &[u8]) -> Option<Answer> {
+    let body = String::from_utf8_lossy(body);
     let mut meant = state
         .faults
         .iter_mut()
-        .filter(|fault| fault.left > 0 && fault.method == method && path.ends_with(fault.path_end));
+        .filter(|fault| fault.left > 0 && fault.method == method && path.ends_with(fault.path_end))
+        .filter(|fault| body.contains(fault.body));
     let fault = meant.next()?;
     fault.left -= 1;
     (fault.left == 0).then(|| fault.answer.clone())

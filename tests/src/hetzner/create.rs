@@ -74,10 +74,11 @@ fn load_balancer(state: &mut State, body: &Value) -> Answered {
         return Err(Refusal::field("location", "is not known"));
     }
     let number = state.each("load_balancers").count() + 1;
+    let address = state.balancer_address.clone().unwrap_or_else(|| format!("203.0.113.{number}"));
     let algorithm =
         if body["algorithm"].is_object() { body["algorithm"].clone() } else { json!({"type": "round_robin"}) };
     let object = json!({
-        "public_net": {"enabled": true, "ipv4": {"ip": format!("203.0.113.{number}"), "dns_ptr": ""},
+        "public_net": {"enabled": true, "ipv4": {"ip": address, "dns_ptr": ""},
                        "ipv6": {"ip": format!("2001:db8:1b::{number:x}"), "dns_ptr": ""}},
         "private_net": [], "location": body["location"], "load_balancer_type": kind, "services": [], "targets": [],
         "protection": {"delete": false}, "algorithm": algorithm,

@@ -61,7 +61,28 @@ impl Project {
 
     /// The `nth` (from 1) call from now on with this method and end of path gets this answer instead.
     pub fn fail(&self, method: &'static str, path_end: &'static str, nth: usize, answer: Answer) {
-        lock(&self.state).faults.push(Fault { method, path_end, left: nth, answer });
+        lock(&self.state).faults.push(Fault { method, path_end, body: "", left: nth, answer });
+    }
+
+    /// The next call with this method, end of path and part of its body gets this answer instead.
+    pub fn fail_with_body(&self, method: &'static str, path_end: &'static str, body: &'static str, answer: Answer) {
+        lock(&self.state).faults.push(Fault { method, path_end, body, left: 1, answer });
+    }
+
+    /// Load balancers that are made from now on have this public address.
+    pub fn balance_at(&self, address: &str) {
+        lock(&self.state).balancer_address = Some(address.to_owned());
+    }
+
+    /// Removes a server as a person does in the console.
+    ///
+    /// # Panics
+    /// When there is no server of this name.
+    pub fn remove_server(&self, name: &str) {
+        let mut state = lock(&self.state);
+        let id = state.each("servers").find(|server| server["name"] == name).and_then(|server| server["id"].as_u64());
+        let removed = create::delete(&mut state, "servers", id.unwrap_or_default());
+        assert!(removed.is_ok(), "{name}: {removed:?}");
     }
 
     /// Adds a key as a person does in the console.

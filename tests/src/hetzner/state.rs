@@ -29,6 +29,8 @@ pub enum Pace {
 pub(super) struct Fault {
     pub(super) method: &'static str,
     pub(super) path_end: &'static str,
+    /// Part of the body.
+    pub(super) body: &'static str,
     pub(super) left: usize,
     pub(super) answer: Answer,
 }
@@ -58,6 +60,8 @@ impl Refusal {
 pub(super) struct State {
     pub(super) token: String,
     pub(super) pace: Pace,
+    /// Public address of the next load balancers, where a test chose one.
+    pub(super) balancer_address: Option<String>,
     pub(super) faults: Vec<Fault>,
     pub(super) user_data: BTreeMap<String, String>,
     pub(super) unknown: Vec<String>,
@@ -72,6 +76,7 @@ impl State {
         Self {
             token: token.to_owned(),
             pace: Pace::AtOnce,
+            balancer_address: None,
             faults: Vec::new(),
             user_data: BTreeMap::new(),
             unknown: Vec::new(),

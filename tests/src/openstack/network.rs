@@ -157,7 +157,8 @@ pub(super) fn address(state: &State, subnet: &str, address: &str) -> Done {
         ));
     }
     let mut ports = state.each("ports").flat_map(|port| port["fixed_ips"].as_array().into_iter().flatten());
-    if ports.any(|fixed| fixed["ip_address"] == address) || subnet["gateway_ip"] == address {
+    let is_it = |fixed: &Value| fixed["subnet_id"] == subnet["id"] && fixed["ip_address"] == address;
+    if ports.any(is_it) || subnet["gateway_ip"] == address {
         let message = format!("IP address {address} already allocated in subnet {}", text(&subnet["id"]));
         return Err(Refusal::new(409, "IpAddressAlreadyAllocated", message));
     }

@@ -19,9 +19,10 @@ fn known() -> BTreeMap<String, Vec<String>> {
         .collect()
 }
 
-/// Words of an expression that may be names.
+/// Words of an expression that may be names: the host's own, and those that every process has.
 fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| word.starts_with("catalyst_"))
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("catalyst_") || word.starts_with("process_"))
 }
 
 pub fn alerts() -> Vec<Value> {

@@ -3,7 +3,7 @@
 use super::*;
 use catalyst::config::{Config, ConfigError};
 use catalyst::engine::RUN_PORTS;
-use catalyst::http::WebOrigin;
+use catalyst::http::{AllowedOrigin, WebOrigin};
 
 /// What is set, and what Helm must say of it.
 const REFUSED: [(&str, &str); 77] = [
@@ -176,6 +176,25 @@ fn pages_at_the_address_of_the_way_in_may_call_where_nobody_is_asked_for_a_token
         let config = host_of(&output).unwrap();
         assert_eq!(config.browsers.public_origin, WebOrigin::parse(origin), "{set}");
         assert!(config.browsers.allowed_hosts.is_empty(), "{set}: the Service's own name leads there, too");
+    }
+}
+
+#[test]
+fn no_origin_may_call_that_the_operator_does_not_name() {
+    let page = "https://wizard.example.org";
+    for auth in ["token", "none"] {
+        let mode = format!(r#"env.CATALYST_AUTH="{auth}""#);
+        let output = template(&values("default"), &[&mode]);
+        let objects = parsed(&String::from_utf8(output.stdout.clone()).unwrap());
+        let env = pod(&objects)["containers"][0]["env"].as_array().unwrap();
+        // The host's own default, which is no origin where nobody is asked for a token.
+        assert!(env.iter().all(|entry| entry["name"] != "CORS_ORIGIN"), "{auth}: {env:?}");
+        assert_eq!(host_of(&output).unwrap().cors_origin, AllowedOrigin::Any, "{auth}");
+        // No address of somebody else stands in any other setting either.
+        let is_foreign = |entry: &&Value| entry["value"].as_str().is_some_and(|value| value.contains("://"));
+        assert_eq!(env.iter().filter(is_foreign).count(), 0, "{auth}: {env:?}");
+        let named = template(&values("default"), &[&mode, &format!(r#"env.CORS_ORIGIN="{page}""#)]);
+        assert_eq!(host_of(&named).unwrap().cors_origin, AllowedOrigin::One(page.to_owned()), "{auth}");
     }
 }
 

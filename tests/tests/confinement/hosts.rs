@@ -187,7 +187,7 @@ fn a_host_that_is_stopped_in_any_step_lengthens_no_run() {
     for step in STEPS {
         let tofu = Hanging::new("auto", "exit 1");
         // The steps before are the real ones.
-        let mut host = tofu.host(&[("CATALYST_APPLY_TIMEOUT", "8s")]);
+        let mut host = tofu.host(&[("CATALYST_APPLY_TIMEOUT", "8s"), ("CATALYST_DESTROY_TIMEOUT", "8s")]);
         let id = hanging_in(step, &tofu, &host);
         host.signal("STOP");
         let took = tofu.gone_within(Duration::from_secs(25));

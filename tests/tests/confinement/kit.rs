@@ -2,7 +2,7 @@
 
 use catalyst::egress::RunHosts;
 use catalyst::engine::{
-    Confine, Engine, Layer, LayerState, Outputs, Progress, Run, RunClass, RunError, Settings, Turn,
+    Confine, Engine, Layer, LayerState, Outputs, PlanSettings, Progress, Run, RunClass, RunError, Settings, Turn,
 };
 use catalyst_domain::provider::{Bundle, BundleFile};
 use catalyst_domain::{DeploymentId, Secrets};
@@ -106,16 +106,14 @@ pub fn run(id: &DeploymentId, files: &[(&str, &str)]) -> Run {
         variables: serde_json::Map::new(),
         secret_variables: Vec::new(),
         deployment_id_variable: None,
+        cluster_exists_variable: None,
+        nodes: Vec::new(),
         user_data: Vec::new(),
         warnings: Vec::new(),
     };
-    Run {
-        id: id.clone(),
-        bundle,
-        secrets: Secrets::default(),
-        withheld: Secrets::default(),
-        hosts: RunHosts::default(),
-    }
+    let (secrets, withheld) = (Secrets::default(), Secrets::default());
+    let (hosts, plan) = (RunHosts::default(), PlanSettings::default());
+    Run { id: id.clone(), bundle, secrets, withheld, hosts, plan }
 }
 
 /// Puts a program where OpenTofu takes it for the provider `acme/hostile` 1.0.0.

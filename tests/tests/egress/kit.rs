@@ -1,7 +1,9 @@
 //! An engine with a store, and runs on it.
 
 use catalyst::egress::{self, HostGrant, RunHosts};
-use catalyst::engine::{Confine, Engine, Layer, Outputs, Progress, Run, RunClass, RunError, Settings, Turn};
+use catalyst::engine::{
+    Confine, Engine, Layer, Outputs, PlanSettings, Progress, Run, RunClass, RunError, Settings, Turn,
+};
 use catalyst::outbound::{NamedBy, ProxyConfig};
 use catalyst_domain::provider::{Bundle, BundleFile, SecretVariable};
 use catalyst_domain::{DeploymentId, Level, SecretValue, Secrets};
@@ -96,7 +98,8 @@ impl Bench {
             let value = known.map_or_else(|| secret_value(&filled.variable), |(_, value)| (*value).to_owned());
             given.insert(filled.secret.clone(), SecretValue::new(value));
         }
-        Run { id: self.id.clone(), bundle: bundle(rendered), secrets: given, withheld: Secrets::default(), hosts }
+        let (id, bundle, plan) = (self.id.clone(), bundle(rendered), PlanSettings::default());
+        Run { id, bundle, secrets: given, withheld: Secrets::default(), hosts, plan }
     }
 
     pub async fn apply(&self, run: Run) -> (Result<Outputs, RunError>, Vec<(Level, String)>) {
@@ -146,6 +149,8 @@ fn bundle(rendered: &Rendered) -> Bundle {
         variables: serde_json::from_str(&rendered.variables).unwrap(),
         secret_variables: filled.collect(),
         deployment_id_variable: rendered.deployment_id_variable.clone(),
+        cluster_exists_variable: rendered.cluster_exists_variable.clone(),
+        nodes: Vec::new(),
         user_data: Vec::new(),
         warnings: Vec::new(),
     }

@@ -12,7 +12,7 @@ use catalyst_tests::hetzner::node::Node;
 /// The commands of the user data are through, and every step of theirs succeeded.
 const OK: i32 = 0;
 
-/// The flags with which k3s was installed, in order.
+/// The flags with which k3s was installed, in order, but for the two that name the node.
 #[track_caller]
 fn flags(node: &Node) -> Vec<String> {
     let calls = node.calls();
@@ -20,7 +20,8 @@ fn flags(node: &Node) -> Vec<String> {
     assert_eq!(installs.len(), 1, "{}", node.log());
     let (how, exec) = installs[0].split_once(": ").unwrap();
     assert_eq!(how, "install v1.31.4+k3s1 download=true start=true");
-    exec.split(' ').map(str::to_owned).collect()
+    let (name, server) = ("--node-name=", "--node-label=catalyst.openova.io/server=");
+    exec.split(' ').filter(|flag| !flag.starts_with(name) && !flag.starts_with(server)).map(str::to_owned).collect()
 }
 
 /// Each of these calls was made, after the one before it.
@@ -113,6 +114,40 @@ fn g4_g6_a_worker_joins_with_the_token_of_agents_and_waits_for_its_kubelet() {
     assert_eq!(flags(&node), expect);
     assert_eq!(node.read("/etc/catalyst/k3s-token"), secret_value("k3s_agent_token"));
     in_order(&node, &[&["cacerts"], &["install v"], &["restart --no-block k3s-agent.service"], &["10248/healthz"]]);
+}
+
+/// k3s binds a name to the machine that had it first: a server that is made anew from the same user data could never join under it.
+#[test]
+fn t7_a_server_that_is_made_anew_is_a_node_of_another_name_and_a_boot_that_is_repeated_is_not() {
+    let name = |node: &Node| node.read("/etc/catalyst/node-name");
+    for index in [0, 1, 3] {
+        let (first, second) = (node(index, HOST), node(index, HOST));
+        assert_eq!((first.boot(), second.boot()), (OK, OK), "{}", second.log());
+        assert_ne!(name(&first), name(&second));
+        let kept = name(&first);
+        // As when the machine went down in the midst of that step.
+        std::fs::remove_file(first.path(COMPLETE)).unwrap();
+        std::fs::remove_file(first.path("/var/lib/catalyst/done/k3s")).unwrap();
+        assert_eq!(first.boot(), OK, "{}", first.log());
+        assert_eq!(name(&first), kept);
+        let installs: Vec<String> = first.calls().into_iter().filter(|call| call.starts_with("install ")).collect();
+        assert!(installs.len() == 2 && installs[0] == installs[1], "{installs:?}");
+        if index == 0 {
+            first.call(&["kubectl wait --for=condition=Ready", &format!("node/{}", kept.trim())]);
+        }
+    }
+}
+
+/// Names of nodes end at 63 characters, as those of servers do.
+#[test]
+fn t7_the_name_of_a_node_is_one_however_long_that_of_its_server_is() {
+    let node = node(3, HOST);
+    let longest = format!("catalyst-{}-w50", "a".repeat(50));
+    node.write("/stub/bin/hostname", format!("#!/bin/sh\necho {longest}\n"), 0o755);
+    assert_eq!(node.boot(), OK, "{}", node.log());
+    let name = node.read("/etc/catalyst/node-name").trim().to_owned();
+    assert_eq!((longest.len(), name.len()), (63, 63), "{name}");
+    node.call(&[&format!("--node-name={name} --node-label=catalyst.openova.io/server={longest}")]);
 }
 
 /// A rollout waits for the pods of every node.

@@ -1,6 +1,6 @@
 //! What a later apply does to a living cluster: it is never replaced.
 
-use crate::kit::{bundle, ha, request, up};
+use crate::kit::{NAME, bundle, ha, request, up};
 use catalyst_plugin_sdk::DeploymentRequest;
 use catalyst_tests::hetzner::module::{Cloud, Work, secret_value};
 use serde_json::Value;
@@ -51,7 +51,7 @@ fn a_size_change_updates_in_place_and_the_server_stays() {
     up.work.apply().passed();
     let after = servers(&up.cloud);
     for (name, size) in [("cp1", "cpx52"), ("w1", "cpx42")] {
-        let name = format!("catalyst-acme-example-test-{name}");
+        let name = format!("{NAME}-{name}");
         assert_eq!(after[&name]["server_type"]["name"], size);
         assert_eq!(after[&name]["id"], before[&name]["id"]);
         assert_eq!(after[&name]["status"], "running");
@@ -68,7 +68,7 @@ fn more_workers_join_with_the_first_token_and_fewer_leave_the_rest_alone() {
     let planned = up.work.plan().passed();
     assert_eq!((planned.count("create"), planned.planned.len()), (2, 2), "{:?}", planned.planned);
     up.work.apply().passed();
-    let joined = up.cloud.project().user_data("catalyst-acme-example-test-w3").unwrap();
+    let joined = up.cloud.project().user_data(&format!("{NAME}-w3")).unwrap();
     assert!(
         joined.contains(&secret_value("k3s_agent_token")) && !joined.contains(&secret_value("minted for the retry"))
     );
@@ -78,8 +78,8 @@ fn more_workers_join_with_the_first_token_and_fewer_leave_the_rest_alone() {
     assert_eq!((planned.count("delete"), planned.planned.len()), (3, 3), "{:?}", planned.planned);
     up.work.apply().passed();
     let after = servers(&up.cloud);
-    let first = "catalyst-acme-example-test-cp1";
-    assert_eq!((after.len(), &after[first]["id"]), (1, &before[first]["id"]));
+    let first = format!("{NAME}-cp1");
+    assert_eq!((after.len(), &after[&first]["id"]), (1, &before[&first]["id"]));
     up.settled();
 }
 
@@ -90,7 +90,7 @@ fn a_solo_cluster_becomes_ha_without_losing_its_server() {
     let planned = up.work.plan().passed();
     assert_eq!((planned.count("create"), planned.planned.len()), (4, 4), "{:?}", planned.planned);
     up.work.apply().passed();
-    let joined = up.cloud.project().user_data("catalyst-acme-example-test-cp2").unwrap();
+    let joined = up.cloud.project().user_data(&format!("{NAME}-cp2")).unwrap();
     assert!(joined.contains("--server=") && joined.contains(&secret_value("k3s_token")));
     up.settled();
     up.down();

@@ -192,6 +192,21 @@ fn f3_a_server_whose_answer_was_lost_is_found_by_its_label_and_named_as_a_leftov
     assert_eq!(run.cloud.labelled("servers", selector), left);
 }
 
+/// Nobody but a person, or the cluster itself, can take it away, so nothing passes by waiting.
+#[test]
+fn t16_a_destroy_that_meets_what_others_attached_is_a_conflict_that_does_not_pass() {
+    let run = planned(&request("fsn1", 0));
+    run.work.apply().passed();
+    let project = run.cloud.project();
+    let path: &'static str = format!("/networks/{}", project.all("networks")[0]["id"]).leak();
+    project.fail("DELETE", path, 1, Answer::Refused(409, "resource_in_use", "network still has attached resources"));
+    let advice = one_error(&run.work.destroy());
+    assert_eq!((advice.kind, advice.retryable), (DiagnosticKind::Conflict, false), "{advice:?}");
+    assert!(advice.what_to_do.contains("load balancers"), "{advice:?}");
+    run.work.destroy().passed();
+    assert_eq!(project.everything().len(), 0);
+}
+
 /// It was added by hand, or another Sovereign of the project brought it.
 #[test]
 fn an_ssh_key_that_the_project_has_is_named_and_then_used() {
@@ -214,16 +229,13 @@ fn an_ssh_key_that_the_project_has_is_named_and_then_used() {
     assert_eq!((left.len(), &left[0]["name"]), (1, &serde_json::json!("mine")), "not ours to remove");
 }
 
-/// `.` and `-` give the same name, so two domains may meet in one project: the second makes nothing that costs.
+/// Two deployments of one domain in one project: the second makes nothing.
 #[test]
-fn f8_a_domain_whose_resources_would_have_the_names_of_another_touches_nothing() {
-    let first = crate::kit::up(
-        Cloud::double(),
-        &DeploymentRequest { sovereign_fqdn: "a.b-c.test".into(), ..request("fsn1", 0) },
-    );
+fn f8_a_domain_whose_resources_have_the_names_of_another_deployment_touches_nothing() {
+    let request = DeploymentRequest { sovereign_fqdn: "a.b-c.test".into(), ..request("fsn1", 0) };
+    let first = crate::kit::up(Cloud::double(), &request);
     let before = first.cloud.project().everything();
-    let second = DeploymentRequest { sovereign_fqdn: "a-b.c.test".into(), ..request("fsn1", 0) };
-    let work = Work::of_bundle(&bundle(&second), &first.cloud, "ffeeddccbbaa9988").unwrap();
+    let work = Work::of_bundle(&bundle(&request), &first.cloud, "ffeeddccbbaa9988").unwrap();
     work.init().unwrap();
     work.plan().passed();
     let errors = work.apply().errors();

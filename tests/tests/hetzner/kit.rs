@@ -12,6 +12,9 @@ pub const DEPLOYMENT: &str = "00112233aabbccdd";
 /// Where nodes of these clusters call home.
 pub const HOST: &str = "https://console.example.test/sovereign";
 
+/// How the names of everything of these clusters begin.
+pub const NAME: &str = "catalyst-acme-example-test-aa7fa430";
+
 /// A request; the machine types are current ones of every location.
 pub fn request(location: &str, workers: i64) -> DeploymentRequest {
     DeploymentRequest {
@@ -167,7 +170,7 @@ fn look() -> World {
     };
     let up = up(Cloud::double(), &request);
     let project = up.cloud.project();
-    let names = ["cp1", "cp2", "cp3", "w1", "w2"].map(|name| format!("catalyst-acme-example-test-{name}"));
+    let names = ["cp1", "cp2", "cp3", "w1", "w2"].map(|name| format!("{NAME}-{name}"));
     let by_name = |name: &String| project.all("servers").into_iter().find(|server| server["name"] == **name).unwrap();
     let balancer = project.all("load_balancers").remove(0);
     World {

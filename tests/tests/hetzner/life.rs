@@ -1,6 +1,6 @@
 //! From nothing to a cluster and back, for each form of it.
 
-use crate::kit::{Up, context, ha, request, up};
+use crate::kit::{NAME, Up, bundle, context, ha, request, up};
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_sdk::{DeploymentRequest, Provisioner};
 use catalyst_tests::hetzner::module::{Cloud, MODULE, TOKEN, Work, secret_value};
@@ -24,8 +24,27 @@ fn whole_life_in(cloud: Cloud, request: &DeploymentRequest, control_plane: usize
     assert_eq!(balancer["targets"].as_array().unwrap().len(), control_plane);
     assert_eq!(up.applied.outputs["load_balancer_ip"], balancer["public_net"]["ipv4"]["ip"]);
     endpoints_are_read(&up);
+    nodes_are_named(&up, request);
     up.settled();
     up.down();
+}
+
+/// The plugin names each server that was made, and the resource that made it.
+fn nodes_are_named(up: &Up, request: &DeploymentRequest) {
+    let nodes = bundle(request).nodes;
+    let mut names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    let servers = up.labelled("servers");
+    let mut made: Vec<&str> = servers.iter().map(|server| server["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    made.sort_unstable();
+    assert_eq!(names, made);
+    let state = up.work.run(&["state", "list"]);
+    let listed = String::from_utf8_lossy(&state.stdout).into_owned();
+    let is_server = |line: &&str| line.starts_with("hcloud_server.");
+    assert_eq!(nodes.len(), listed.lines().filter(is_server).count());
+    for node in nodes {
+        assert!(listed.lines().any(|line| line == node.address), "{} is not in {listed}", node.address);
+    }
 }
 
 /// What the apply says is what the plugin reads.
@@ -111,7 +130,7 @@ fn the_module_alone_makes_the_same_user_data_as_the_rendered_bundle() {
     work.plan().passed();
     work.apply().passed();
     for name in ["cp1", "cp2", "cp3", "w1"] {
-        let name = format!("catalyst-acme-example-test-{name}");
+        let name = format!("{NAME}-{name}");
         let alone = cloud.project().user_data(&name).unwrap();
         assert_eq!(Some(alone), rendered.cloud.project().user_data(&name), "{name}");
     }

@@ -1,6 +1,6 @@
 //! `catalyst render`: the folder that it writes, applied by plain OpenTofu without a host.
 
-use crate::kit::{Turn, request};
+use crate::kit::{NAME, Turn, request};
 use catalyst_plugin_hetzner::Hetzner;
 use catalyst_plugin_sdk::{Provisioner, RenderContext};
 use catalyst_tests::hetzner::module::{Cloud, TOKEN, Work};
@@ -75,7 +75,7 @@ fn a_rendered_folder_is_the_plugins_module_without_a_secret_and_applies_alone() 
     work.init().unwrap();
     work.plan().passed();
     work.apply().passed();
-    let user_data = cloud.project().user_data("catalyst-acme-example-test-cp1").unwrap();
+    let user_data = cloud.project().user_data(&format!("{NAME}-cp1")).unwrap();
     assert!(!user_data.contains("catalyst-postback"), "there is nobody to call");
     for hole in ["k3s_token", "k3s_agent_token", "load_balancer_ipv4", "cloud_credentials_b64", "first_private_ip"] {
         assert!(!user_data.contains(&format!("${{{hole}}}")), "{hole} is not filled");

@@ -1,8 +1,13 @@
-//! What holds for every route (API.md 1.0 to 1.2).
+//! What holds for every route.
 
+use crate::client::{raw, request};
 use crate::kit::{Server, id, record};
 use catalyst::http::ROUTES;
 use catalyst_domain::Status;
+use std::collections::BTreeSet;
+
+/// The methods that HTTP has for a resource, and one that it has not.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn healthz_is_exactly_ok() {
@@ -49,6 +54,38 @@ async fn h7_json_always_for_wrong_methods_with_one_allow_for_each_right_one() {
         assert_eq!((head.status, head.all("allow"), head.body.len()), (405, right, 0), "HEAD {path}");
     }
     assert_eq!(server.ask("HEAD", "/nothing", &[], b"").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_405_allows_is_what_is_answered_on_either_address() {
+    let server = Server::with(&[]).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let scraped = listener.local_addr().unwrap();
+    let app = server.app.clone();
+    let metrics = tokio::spawn(catalyst::http::serve_metrics(listener, app.clone(), app.stopping.clone()));
+    let routes: BTreeSet<&str> = ROUTES.iter().map(|(_, route)| *route).collect();
+    let of_the_api = routes.into_iter().map(|route| (server.address, route));
+    for (address, route) in of_the_api.chain(["/healthz", "/readyz", "/metrics"].map(|route| (scraped, route))) {
+        let path = route.replace("{id}", "0101010101010101").replace("{phase}", "cilium");
+        let (mut answered, mut refused) = (BTreeSet::new(), Vec::new());
+        for method in METHODS {
+            let reply = raw(address, &request(method, &path, &[], b"")).await;
+            if reply.status == 405 {
+                refused.push((method, reply));
+            } else {
+                answered.insert(method);
+            }
+        }
+        for (method, reply) in refused {
+            let allowed: BTreeSet<&str> = reply.all("allow").into_iter().collect();
+            assert_eq!(allowed, answered, "{method} {path} on {address}");
+            assert!(method == "HEAD" || reply.refusal().1 == "method-not-allowed", "{method} {path}: {reply:?}");
+        }
+        // The contract serves no HEAD. Whoever probes the other address may send one.
+        assert_eq!(answered.contains("HEAD"), address == scraped, "{path}");
+    }
+    server.stop();
+    metrics.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Cross-origin calls (API.md 1.0).
+//! Cross-origin calls.
 
 use crate::callers::{Mode, Scene};
 use crate::client::Reply;

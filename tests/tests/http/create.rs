@@ -1,4 +1,4 @@
-//! `POST /api/v1/deployments` (API.md 1.6).
+//! `POST /api/v1/deployments`.
 
 use crate::kit::{Server, Setup, create_body};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 const DEPLOYMENTS: &str = "/api/v1/deployments";
 
 /// A create that the Hetzner plugin accepts.
-fn hetzner() -> Value {
+pub fn hetzner() -> Value {
     let mut body = create_body("h.example");
     body["regions"] = json!([{"provider": "hetzner", "cloudRegion": "fsn1", "controlPlaneSize": "cx42",
                               "workerSize": "cx32", "workerCount": 1}]);

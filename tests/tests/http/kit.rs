@@ -132,7 +132,8 @@ impl Server {
         if setup.kubeconfigs_blocked {
             std::fs::write(path("kubeconfigs"), "").unwrap();
         }
-        let metrics = Arc::new(Metrics::default());
+        let written = ["deployments", "kubeconfigs", "state", "tofu"].map(|name| (name, path(name)));
+        let metrics = Arc::new(Metrics::of_folders(written));
         let store = FileStore::open(catalyst_tests::storage::plain_settings(folder.path())).unwrap();
         let store: Arc<dyn Store> = Measured::new(store, metrics.clone());
         let engine = Engine::new(engine_settings(folder.path(), &setup), store.clone()).await.unwrap();
@@ -251,6 +252,7 @@ fn driver_settings(setup: &Setup, outbound: &Outbound) -> driver::Settings {
         gitops_repo_url: "https://git.example/kit".to_owned(),
         gitops_branch: "main".to_owned(),
         ghcr_pull_token: SecretValue::new(setup.pull_token),
+        destroy_timeout: Duration::from_secs(120),
         kubeconfig_timeout: Duration::from_secs(600),
         phase1_timeout: Duration::from_secs(600),
         phase1_settle: Duration::from_secs(5),

@@ -1,4 +1,4 @@
-//! `PUT` and `GET …/kubeconfig` (API.md 1.10 and 1.11).
+//! `PUT` and `GET …/kubeconfig`.
 
 use crate::kit::{BEARER, Server, Setup, applied, id, kubeconfig, record};
 use catalyst_domain::{Record, ResultInfo, Status};

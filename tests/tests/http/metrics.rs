@@ -1,10 +1,13 @@
-//! The numbers of a server (OpenMetrics text).
+//! The numbers of a server, as OpenMetrics and as Prometheus' classic text.
 
 use crate::callers::{Mode, Scene};
 use crate::client::{raw, request};
 use crate::kit::{Server, create_body, id, record};
 use catalyst_domain::Status;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 pub async fn scrape(server: &Server) -> String {
     let reply = server.get("/metrics").await;
@@ -53,6 +56,72 @@ async fn requests_deployments_wrong_bearers_and_the_store_are_counted() {
     }
     assert!(value(&text, r#"catalyst_plugins{state="serving"}"#).unwrap() >= 2.0);
     assert!(!text.contains("SENTINEL") && !text.contains("nothing") && !text.contains(id(1).as_str()), "{text}");
+}
+
+/// The series of a text, without their values.
+fn series(text: &str) -> BTreeSet<&str> {
+    text.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap().0).collect()
+}
+
+/// What Prometheus' own tool finds wrong with a classic text.
+fn linted(text: &str) -> String {
+    let mut command = Command::new(catalyst_tests::tools::path("promtool").unwrap());
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    if output.status.success() {
+        String::new()
+    } else {
+        format!("{} {}", output.status, String::from_utf8_lossy(&said))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scraper_gets_the_format_that_it_asks_for_and_the_same_series_in_both() {
+    let server = Server::with(&[record(1, Status::Failed)]).await;
+    let asked = async |accept: &str| server.ask("GET", "/metrics", &[("accept", accept)], b"").await;
+    // Each scrape is counted by the next one.
+    scrape(&server).await;
+    for accept in ["application/openmetrics-text;version=1.0.0", "text/plain;q=0.1, */*", "*/*"] {
+        let reply = asked(accept).await;
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some(kind)), "{accept}");
+        assert!(reply.text().ends_with("# EOF\n"), "{accept}");
+    }
+    let reply = asked("text/plain;version=0.0.4;q=0.5,*/*;q=0.1").await;
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some(kind)));
+    let classic = reply.text();
+    for line in ["# TYPE catalyst_http_requests_total counter", "# TYPE catalyst_build_info gauge"] {
+        assert!(classic.lines().any(|one| one == line), "{line} in\n{classic}");
+    }
+    assert!(!classic.contains("# EOF") && !classic.contains("# UNIT"), "{classic}");
+    let open = scrape(&server).await;
+    assert_eq!(series(&classic), series(&open));
+    assert_eq!(linted(&classic), "");
+    assert!(!linted("a 1\n").is_empty(), "the tool looks at what it is given");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_process_and_the_disks_below_its_folders_are_told() {
+    let server = Server::with(&[]).await;
+    let text = scrape(&server).await;
+    let of = |name: &str| value(&text, name).unwrap_or_else(|| panic!("no {name} in\n{text}"));
+    let (resident, reserved) = (of("process_resident_memory_bytes"), of("process_virtual_memory_bytes"));
+    assert!(resident > 1e6 && resident < reserved, "{resident} of {reserved}");
+    let (open, most) = (of("process_open_fds"), of("process_max_fds"));
+    assert!(open > 3.0 && open < most, "{open} of {most}");
+    assert!(of("process_cpu_seconds_total") > 0.0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    let age = now - of("process_start_time_seconds");
+    assert!((-2.0..24.0 * 3600.0).contains(&age), "{age}");
+    for folder in ["deployments", "kubeconfigs", "state"] {
+        let room = |name: &str| of(&format!(r#"catalyst_disk_{name}_bytes{{folder="{folder}"}}"#));
+        let (free, size) = (room("free"), room("size"));
+        assert!(free > 0.0 && free <= size, "{folder}: {free} of {size}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! `GET …/{id}`, `/events` and `/logs` (API.md 1.7 to 1.9).
+//! `GET …/{id}`, `/events` and `/logs`.
 
 use crate::client::{request, rest, until};
 use crate::kit::{Server, id, record};

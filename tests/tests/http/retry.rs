@@ -1,4 +1,4 @@
-//! `POST …/phases/{phase}/retry` (API.md 1.12).
+//! `POST …/phases/{phase}/retry`.
 
 use crate::client::Reply;
 use crate::kit::{Server, id, record};

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// The commands of the user data are through, and every step of theirs succeeded.
 const OK: i32 = 0;
 
-/// The flags with which k3s was installed, in order.
+/// The flags with which k3s was installed, in order, but for the two that name the node.
 #[track_caller]
 fn flags(node: &Node) -> Vec<String> {
     let calls = node.calls();
@@ -23,7 +23,13 @@ fn flags(node: &Node) -> Vec<String> {
     assert_eq!(installs.len(), 1, "{}", node.log());
     let (how, exec) = installs[0].split_once(": ").unwrap();
     assert_eq!(how, "install v1.31.4+k3s1 download=true start=true");
-    exec.split(' ').map(str::to_owned).collect()
+    let mut flags: Vec<String> = exec.split(' ').map(str::to_owned).collect();
+    let own = flags.split_off(flags.len() - 2);
+    let name = node.read("/etc/catalyst/node-name").trim().to_owned();
+    assert_eq!(own, [format!("--node-name={name}"), "--node-label=catalyst.openova.io/server=node".to_owned()]);
+    let digits = name.strip_prefix("node-").unwrap();
+    assert!(digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit()), "{name}");
+    flags
 }
 
 fn server_flags(own: &str, begins: &[&str]) -> Vec<String> {

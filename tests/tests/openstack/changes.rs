@@ -93,3 +93,28 @@ fn a_solo_cluster_becomes_ha_and_gets_workers_without_losing_its_server() {
     assert_eq!(up.cloud.project().all("servers").len(), 1);
     up.down();
 }
+
+/// Without a word of the host it begins a cluster; with it, it joins the second server, and the second one the first.
+#[test]
+fn t1_a_server_that_is_made_while_the_cluster_exists_joins_it_and_begins_none() {
+    let cloud = Cloud::double();
+    let asked = ha(&cloud, 0, json!({}));
+    let mut up = up(cloud, &asked);
+    let both = ["openstack_compute_instance_v2.control_plane[0]", "openstack_compute_instance_v2.control_plane[1]"];
+    for (exists, first) in [("true", "server='https://10.0.1.3:6443'"), ("false", "--cluster-init")] {
+        up.work.set("cluster_exists", exists);
+        let planned = up.work.plan_replacing(&both).passed();
+        assert!(both.iter().all(|address| planned.planned[*address] == "replace"), "{:?}", planned.planned);
+        up.work.apply().passed();
+        let [cp1, cp2] = ["cp1", "cp2"].map(|name| user_data(&up.cloud, name));
+        assert!(cp1.contains(first), "{exists}");
+        assert_eq!(cp1.contains("--cluster-init"), exists == "false");
+        assert_eq!(
+            cp1.contains(&secret_value("kubeconfig_bearer_token")),
+            exists == "false",
+            "who joins hands nothing in"
+        );
+        assert!(cp2.contains("server='https://10.0.1.2:6443'") && !cp2.contains("--cluster-init"));
+    }
+    up.down();
+}

@@ -151,6 +151,24 @@ fn a_load_balancer_that_cannot_be_built_is_told_and_made_anew() {
     run.recovers();
 }
 
+/// Nobody but a person, or the cluster itself, can take it away, so nothing passes by waiting.
+#[test]
+fn t16_a_destroy_that_meets_what_others_attached_is_a_conflict_that_does_not_pass() {
+    let run = solo();
+    run.work.apply().passed();
+    let project = run.cloud.project();
+    let networks = project.all("networks");
+    let own = networks.iter().find(|network| network["name"].as_str().is_some_and(|name| name.starts_with(NAME)));
+    let path: &'static str = format!("/networks/{}", own.unwrap()["id"].as_str().unwrap()).leak();
+    let words = "Unable to complete operation on network x. There are one or more ports still in use on the network.";
+    project.fail("DELETE", path, 1, Answer::Refused(409, "NetworkInUse", words));
+    let advice = one_error(&run.work.destroy());
+    assert_eq!((advice.kind, advice.retryable), (DiagnosticKind::Conflict, false), "{advice:?}");
+    assert!(advice.what_to_do.contains("load balancers"), "{advice:?}");
+    run.work.destroy().passed();
+    assert_eq!(project.everything().len(), 0);
+}
+
 /// The server exists, the state does not know it: the next run meets its port, and its metadata finds it.
 #[test]
 fn f3_a_server_whose_answer_was_lost_is_found_by_its_metadata_and_named_as_a_leftover() {

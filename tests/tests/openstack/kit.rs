@@ -12,7 +12,7 @@ pub const DEPLOYMENT: &str = "00112233aabbccdd";
 /// Where nodes of these clusters call home.
 pub const HOST: &str = "https://console.example.test/sovereign";
 /// How the names of everything of these clusters begin.
-pub const NAME: &str = "catalyst-acme-example-test";
+pub const NAME: &str = "catalyst-acme-example-test-aa7fa430";
 
 /// A request for a cloud, with further settings.
 pub fn request(cloud: &Cloud, workers: i64, settings: Value) -> DeploymentRequest {

@@ -1,6 +1,6 @@
 //! From nothing to a cluster and back, for each form of it.
 
-use crate::kit::{DEPLOYMENT, Up, context, ha, request, up, user_data};
+use crate::kit::{DEPLOYMENT, Up, bundle, context, ha, request, up, user_data};
 use catalyst_plugin_openstack::Openstack;
 use catalyst_plugin_sdk::{DeploymentRequest, Provisioner};
 use catalyst_tests::openstack::module::{Cloud, MODULE, Work, secret_value};
@@ -9,7 +9,29 @@ use serde_json::json;
 
 /// Plan, apply, an empty second plan, destroy; so many servers and members of a pool in between.
 fn whole_life(cloud: Cloud, request: &DeploymentRequest, control_plane: usize, workers: usize) {
-    whole_life_of(&up(cloud, request), control_plane, workers);
+    let up = up(cloud, request);
+    nodes_are_named(&up, request);
+    whole_life_of(&up, control_plane, workers);
+}
+
+/// The plugin names each server that was made, and the resource that made it.
+fn nodes_are_named(up: &Up, request: &DeploymentRequest) {
+    let nodes = bundle(request).nodes;
+    let state = up.work.run(&["state", "list"]);
+    let listed = String::from_utf8_lossy(&state.stdout).into_owned();
+    let is_server = |line: &&str| line.starts_with("openstack_compute_instance_v2.");
+    assert_eq!(nodes.len(), listed.lines().filter(is_server).count());
+    for node in &nodes {
+        assert!(listed.lines().any(|line| line == node.address), "{} is not in {listed}", node.address);
+    }
+    if let Some(project) = &up.cloud.double {
+        let mut made: Vec<String> =
+            project.all("servers").iter().map(|server| server["name"].as_str().unwrap().to_owned()).collect();
+        let mut names: Vec<String> = nodes.into_iter().map(|node| node.name).collect();
+        made.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(names, made);
+    }
 }
 
 fn whole_life_of(up: &Up, control_plane: usize, workers: usize) {

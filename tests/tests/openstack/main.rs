@@ -8,4 +8,5 @@ mod failures;
 mod faults;
 mod kit;
 mod life;
+mod names;
 mod shape;

@@ -58,7 +58,8 @@ impl Shell {
         without_cargos_words(&mut command);
         command
             .env("PATH", &self.path)
-            .env("CATALYST_CACHE_DIR", target_dir().canonicalize().unwrap().join("test-cache"));
+            .env("CATALYST_CACHE_DIR", target_dir().canonicalize().unwrap().join("test-cache"))
+            .env("CATALYST_TOFU_BIN", catalyst_tests::tools::path("tofu").unwrap());
         // What is in the caches already is not asked for again.
         command.env("npm_config_prefer_offline", "true").env("CARGO_NET_OFFLINE", "true");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

@@ -1,4 +1,4 @@
-//! `catalyst plugin new`: what it refuses, and where the SDK comes from.
+//! `catalyst plugin new`: what it refuses, where the SDK comes from, and what the README of the new folder says.
 
 use super::{plugin, repository, text};
 use serde_json::json;
@@ -38,5 +38,46 @@ fn another_sdk_takes_the_place_of_the_copy() {
         let manifest = std::fs::read_to_string(dir.join("Cargo.toml")).unwrap();
         assert_eq!(manifest.matches(&line).count(), 3, "{manifest}");
         assert!(!dir.join("catalyst").exists());
+    }
+}
+
+/// Prose and blocks of commands of a README.
+fn parts(readme: &str) -> (String, Vec<&str>) {
+    let parts: Vec<&str> = readme.split("```").collect();
+    let blocks = parts.iter().skip(1).step_by(2).map(|block| block.strip_prefix("sh\n").unwrap());
+    (parts.iter().step_by(2).copied().collect(), blocks.collect())
+}
+
+#[test]
+fn the_readme_is_that_of_the_new_folder() {
+    let of_git = ["--sdk", "https://git.example/catalyst"];
+    for (language, more) in [("rust", &[][..]), ("rust", &of_git[..]), ("python", &[]), ("js", &[])] {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("made");
+        let dir = text(&folder);
+        let arguments = [&["new", "acme-2", "--lang", language, "--dir", dir.as_str()][..], more].concat();
+        let made = plugin(&arguments);
+        let (_, next) = made.ended(0).stdout.split_once("Next\n").unwrap();
+        let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+        assert!(readme.starts_with("# acme-2\n") && !readme.contains("mycloud"), "{arguments:?}: {readme}");
+        for foreign in ["../", "docs/", "infra/", "plugins/sdk", "plugins/template", "plugins/examples"] {
+            assert!(!readme.contains(foreign), "{arguments:?} names {foreign} of another folder: {readme}");
+        }
+        let (prose, blocks) = parts(&readme);
+        // The first commands are those that `new` prints, within the folder; and then the snapshots.
+        let mut printed: Vec<&str> = next.lines().map(str::trim).collect();
+        assert_eq!(printed.remove(0), format!("cd {dir}"));
+        let snapshots = printed.last().unwrap().replace(" check ", " test ") + " cases";
+        printed.push(&snapshots);
+        assert_eq!(blocks[0].lines().collect::<Vec<_>>(), printed, "{arguments:?}");
+        let mut named = 0;
+        for word in prose.split('`').skip(1).step_by(2).filter(|word| !word.contains(' ')) {
+            let is_path = word.contains('/') || [".rs", ".toml", ".py", ".js"].iter().any(|end| word.ends_with(end));
+            if is_path {
+                assert!(folder.join(word).exists(), "{arguments:?} names {word}, which is not there");
+                named += 1;
+            }
+        }
+        assert!(named >= 4, "{arguments:?}: {prose}");
     }
 }

@@ -38,6 +38,8 @@ fn what_was_written_is_what_later_runs_are_held_to() {
     );
     assert_eq!(outcomes(&test(&["--update"]).ended(0).json()), all("written"));
     assert_eq!(outcomes(&test(&[]).ended(0).json()), all("same"));
+    let same = plugin(&["test", &file, &cases]);
+    assert!(same.ended(0).stdout.ends_with("2 of 2 cases are as they were\n"), "{}", same.stdout);
     assert_eq!(outcomes(&test(&["--update"]).ended(0).json()), all("same"));
 
     let refused = std::fs::read_to_string(folder.path().join("refused.expected/findings.json")).unwrap();
@@ -60,8 +62,29 @@ fn what_was_written_is_what_later_runs_are_held_to() {
 
     let page = plugin(&["test", &file, &cases]);
     assert!(page.ended(1).stdout.contains("+locals {") && page.stdout.contains("1 of 2 cases"), "{}", page.stdout);
-    test(&["--update"]).ended(0);
-    test(&[]).ended(0);
+    let updated = plugin(&["test", &file, &cases, "--update"]);
+    let words = "1 of 2 cases are as they were, 1 updated\n";
+    assert!(updated.ended(0).stdout.ends_with(words) && updated.stdout.contains("+locals {"), "{}", updated.stdout);
+    assert_eq!(outcomes(&test(&["--update"]).ended(0).json()), all("same"));
+}
+
+#[test]
+fn an_update_says_what_it_wrote_for_the_first_time_and_what_it_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cases, file) = (text(folder.path()), component("rehearsal"));
+    case(folder.path(), "old.json", |_| {});
+    let first = plugin(&["test", &file, &cases, "--update"]);
+    let told = &first.ended(0).stdout;
+    assert!(told.contains("the first answer of this case; look at it, then commit it"), "{told}");
+    assert!(told.ends_with("0 of 1 cases are as they were, 1 written for the first time\n"), "{told}");
+    assert!(!told.contains("difference"), "there is none: {told}");
+
+    std::fs::write(folder.path().join("old.expected/findings.json"), "[1]\n").unwrap();
+    case(folder.path(), "new.json", |_| {});
+    let second = plugin(&["test", &file, &cases, "--update", "--json"]).ended(0).json();
+    let word = |name: &str, outcome: &str| (name.to_owned(), outcome.to_owned());
+    assert_eq!(outcomes(&second), [word("new", "written"), word("old", "updated")]);
+    assert_eq!(second["cases"][1]["differences"][0]["file"], "findings.json");
 }
 
 #[test]

@@ -72,8 +72,21 @@ fn the_guide_leads_from_an_empty_folder_to_a_deployment_that_is_ready_in_a_host_
     assert_eq!(afterwards, "cargo test\n");
     shell.plays("mycloud", &afterwards);
     let folder = shell.folder().join("mycloud");
+    the_readme_works(&shell, &folder, &plugins);
     cargo(&folder, &["fmt", "--check"]);
     faults_are_named(&folder);
+}
+
+/// The commands of the new folder's own README, in that folder.
+fn the_readme_works(shell: &Shell, folder: &Path, plugins: &Path) {
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let blocks: Vec<&str> = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 2, "{readme}");
+    let said = shell.plays("mycloud", blocks[0]);
+    assert!(said.contains("\npass\n") && said.contains("cases are as they were"), "{said}");
+    std::fs::remove_file(plugins.join("mycloud.wasm")).unwrap();
+    shell.plays("mycloud", &blocks[1].replace("/plugins/", &format!("{}/", plugins.display())));
+    assert!(plugins.join("mycloud.wasm").is_file() && !plugins.join("mycloud.wasm.new").exists());
 }
 
 /// One fault for each rule that a component which loads can break, all in one build.

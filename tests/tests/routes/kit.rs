@@ -56,6 +56,12 @@ exec '{tofu}' "$@"
         Self { host: Host::prepare(&all), gates }
     }
 
+    /// Retries a deployment, which the host takes.
+    pub fn retried(&self, id: &str) {
+        let answer = self.api().post(&format!("/api/v1/deployments/{id}/phases/tofu-apply/retry"), "");
+        check(&answer, 200, "provisioning");
+    }
+
     pub fn api(&self) -> &Api {
         &self.host.api
     }

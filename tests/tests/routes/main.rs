@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod create;
+mod damaged;
 mod destroy;
+mod destroy_cluster;
 mod kit;
 mod leftovers;
 mod list;
+mod replace;

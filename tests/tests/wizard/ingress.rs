@@ -1,5 +1,5 @@
 //! The wizard in a browser behind its ingress, without authentication and with every header as browser, Traefik and nginx write
-//! them (WIZARD.md; the paths below `/sovereign/api` lose their prefix on the way), and a stranger's page by the same way.
+//! them (the paths below `/sovereign/api` lose their prefix on the way), and a stranger's page by the same way.
 
 use catalyst_tests::host::{Host, wait_for};
 use catalyst_tests::ingress::Ingress;

@@ -1,4 +1,4 @@
-//! What the wizard asks before a create, row by row (API.md 1.3–1.5, 1.13), and the pool name of a deployment (B-1 to B-6),
+//! What the wizard asks before a create, row by row, and the pool name of a deployment (B-1 to B-6),
 //! through the real binary with real plugins; only the manager and the cloud's API are doubles.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

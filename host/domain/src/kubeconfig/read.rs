@@ -9,6 +9,7 @@ use super::{BodyFault, Credentials, Kubeconfig};
 use crate::SecretValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::collections::HashSet;
 
 /// Longest name of a cluster, user or context in bytes; clouds use long ones.
 const NAME_BYTES: usize = 253;
@@ -189,12 +190,29 @@ fn preferences(node: Node<'_>) -> Result<(), BodyFault> {
     Ok(())
 }
 
-/// What other programs keep in a kubeconfig, such as minikube. It is taken and not kept: kubectl makes no use of it.
+/// What other programs keep in a kubeconfig, such as minikube. It is taken and not kept: kubectl makes no use of it. Each has a
+/// name and any value.
 fn extensions(node: Node<'_>) -> Result<(), BodyFault> {
     if node.is_null() {
         return Ok(());
     }
-    entries(node, "extensions", "extension", |_| Ok(())).map(drop)
+    let Node::List(list) = node else { return Err(invalid("its extensions are no list")) };
+    let mut names = HashSet::new();
+    for entry in list {
+        let Node::Map(entry) = entry else { return Err(invalid("an extension is no mapping")) };
+        let mut named = None;
+        for (field, value) in entry {
+            match &*field {
+                "name" => named = Some(name(value, "name of an extension")?),
+                "extension" => {}
+                _ => return Err(unsafe_body("an extension has a key that is not allowed")),
+            }
+        }
+        if !names.insert(named.ok_or_else(|| invalid("an extension has no name"))?) {
+            return Err(unsafe_body("two extensions have one name"));
+        }
+    }
+    Ok(())
 }
 
 fn fixed(node: Node<'_>, key: &str, value: &str) -> Result<(), BodyFault> {

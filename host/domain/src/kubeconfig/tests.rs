@@ -79,7 +79,7 @@ fn another_layout_is_stored_as_k3s_would_write_it_and_then_stays() {
 }
 
 #[test]
-fn forms_that_kubectl_reads_are_taken() {
+fn t17_forms_that_kubectl_reads_are_taken() {
     let pem = "-----BEGIN CERTIFICATE-----\n".repeat(8);
     let data = STANDARD.encode(&pem);
     let wrapped = |indent: &str| {
@@ -105,6 +105,10 @@ fn forms_that_kubectl_reads_are_taken() {
         (
             "    server:",
             "    extensions:\n    - name: x\n      extension: {last-update: a, version: v1, deep: [1, {a: ~}]}\n    server:",
+        ),
+        (
+            "    server:",
+            "    extensions: [{name: x, extension: text}, {name: w, extension: [1]}, {name: z}]\n    server:",
         ),
         ("    user: default\n", "    user: default\n    extensions: null\n"),
         ("    user: default\n", "    user: default\n    namespace: \"\"\n"),
@@ -168,6 +172,9 @@ fn h4_what_could_hurt_is_refused_in_every_place_and_spelling() {
         cluster("insecure-skip-tls-verify: yes"),
         cluster("insecure-skip-tls-verify: \"false\""),
         cluster("unknown: 1"),
+        cluster("extensions: [{name: x}, {name: x}]"),
+        cluster("extensions: [{name: x, exec: {command: sh}}]"),
+        cluster("extensions: [{name: x, extension: &a {}}]"),
         swapped("https://", "http://"),
         swapped("https://192", "https://a@192"),
         swapped("clusters:\n", "clusters:\n- name: b\n  cluster: {server: 'https://198.51.100.9'}\n"),

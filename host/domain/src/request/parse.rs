@@ -1,7 +1,8 @@
 //! From the bytes of a body to a request: JSON, types, and the parting of what is secret.
 
+use super::unknown::{self, SLOT_KEYS};
 use super::{RegionSlot, Request};
-use crate::finding::{Finding, sort_by_contract};
+use crate::finding::{Finding, MAX_FINDINGS};
 use crate::json::{self, DuplicateKey, JsonError};
 use crate::provider::Descriptor;
 use crate::secrets::{SecretValue, Secrets};
@@ -31,6 +32,7 @@ pub struct Parsed {
     request: Request,
     approved_render_digest: String,
     wrong_types: Vec<Finding>,
+    remarks: Vec<Finding>,
 }
 
 /// Reads a body. Keys match in any case, unknown keys are kept aside, `null` means "not given", and what follows the
@@ -48,30 +50,23 @@ pub fn parse(body: &[u8]) -> Result<Parsed, BodyError> {
         Err(error @ JsonError::Malformed { .. }) => return Err(whole(&format!("invalid request body: {error}"))),
         Err(JsonError::Duplicate(keys)) => return Err(BodyError(keys.iter().map(given_twice).collect())),
     };
-    let (mut fields, mut root) = (Fields { findings: Vec::new() }, root);
+    let (mut fields, mut root) = (Fields { findings: Vec::new(), remarks: Vec::new() }, root);
     let approved_render_digest = fields.digest(&mut root, "expectedRenderDigest");
     let request = fields.request(root);
-    Ok(Parsed { request, approved_render_digest, wrong_types: fields.findings })
-}
-
-/// All findings of a body that goes no further: wrong types first, then the rules and `more` in the contract's order,
-/// as far as they speak of what could be read.
-pub fn refuse(wrong_types: Vec<Finding>, request: &Request, more: impl IntoIterator<Item = Finding>) -> Vec<Finding> {
-    let readable = |finding: &Finding| !wrong_types.iter().any(|wrong| is_within(&finding.pointer, &wrong.pointer));
-    let mut rest: Vec<Finding> = super::validate(request).into_iter().chain(more).filter(readable).collect();
-    sort_by_contract(&mut rest);
-    wrong_types.into_iter().chain(rest).collect()
-}
-
-/// Whether a pointer leads to the same place as another, or to one inside it.
-fn is_within(pointer: &str, outer: &str) -> bool {
-    pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    Ok(Parsed { request, approved_render_digest, wrong_types: fields.findings, remarks: fields.remarks })
 }
 
 impl Parsed {
     /// A finding with pointer for every wrong type; such a field is as if it had not been given.
     pub fn take_wrong_types(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.wrong_types)
+    }
+
+    /// A warning for each key that nobody reads: neither the host nor `chosen`, the provider that the request goes to, or any
+    /// of `all` where it goes to none. Their values stay out of it.
+    pub fn unknown_keys(&self, chosen: Option<&Descriptor>, all: &[&Descriptor]) -> Vec<Finding> {
+        let of_body = unknown::of_body(self.request.extra.keys().map(String::as_str), chosen, all);
+        self.remarks.iter().cloned().chain(of_body).collect()
     }
 
     /// The provider that the first region names.
@@ -176,7 +171,7 @@ fn check_secret(
 }
 
 /// Names of the properties of a JSON Schema text; none when it is not one.
-fn settings(schema: &str) -> BTreeSet<String> {
+pub(super) fn settings(schema: &str) -> BTreeSet<String> {
     let schema: Value = serde_json::from_str(schema).unwrap_or_default();
     schema.get("properties").and_then(Value::as_object).map(|p| p.keys().cloned().collect()).unwrap_or_default()
 }
@@ -192,16 +187,17 @@ fn take_any_case(map: &mut Map<String, Value>, key: &str) -> Option<Value> {
 
 /// Whether a name is a key in any case. Case is Unicode's, as Go's readers of JSON have it: to them the Kelvin sign is a k and the
 /// long s an s.
-fn is_key(given: &str, key: &str) -> bool {
+pub(super) fn is_key(given: &str, key: &str) -> bool {
     json::folded(given) == json::folded(key)
 }
 
-fn whole(message: &str) -> BodyError {
+pub(super) fn whole(message: &str) -> BodyError {
     BodyError(vec![Finding::error("", "invalid-json", message)])
 }
 
 struct Fields {
     findings: Vec<Finding>,
+    remarks: Vec<Finding>,
 }
 
 impl Fields {
@@ -272,17 +268,26 @@ impl Fields {
         for (index, slot) in slots.into_iter().enumerate() {
             let at = format!("/regions/{index}");
             match slot {
-                Value::Object(mut slot) => regions.push(RegionSlot {
-                    provider: self.text(&mut slot, &at, "provider"),
-                    cloud_region: self.text(&mut slot, &at, "cloudRegion"),
-                    control_plane_size: self.text(&mut slot, &at, "controlPlaneSize"),
-                    worker_size: self.text(&mut slot, &at, "workerSize"),
-                    worker_count: self.count(&mut slot, &at, "workerCount"),
-                }),
+                Value::Object(slot) => regions.push(self.slot(slot, &at)),
                 _ => regions.push(self.wrong("/regions", &index.to_string(), "an object")),
             }
         }
         regions
+    }
+
+    fn slot(&mut self, mut slot: Map<String, Value>, at: &str) -> RegionSlot {
+        let read = RegionSlot {
+            provider: self.text(&mut slot, at, "provider"),
+            cloud_region: self.text(&mut slot, at, "cloudRegion"),
+            control_plane_size: self.text(&mut slot, at, "controlPlaneSize"),
+            worker_size: self.text(&mut slot, at, "workerSize"),
+            worker_count: self.count(&mut slot, at, "workerCount"),
+        };
+        // More are not shown anyway.
+        if self.remarks.len() < MAX_FINDINGS {
+            self.remarks.extend(unknown::unknown_keys(at, slot.keys().map(String::as_str), &SLOT_KEYS));
+        }
+        read
     }
 
     fn wrong<T: Default>(&mut self, at: &str, key: &str, kind: &str) -> T {

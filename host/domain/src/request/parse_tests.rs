@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::provider::{Catalogue, SecretRole, SecretSource, SecretSpec};
+use crate::request::GatheredFindings;
 
 fn descriptor() -> Descriptor {
     let secret = |name: &str, source, required| SecretSpec {
@@ -40,7 +41,11 @@ fn messages(body: &str) -> Vec<String> {
     let findings = match parse(body.as_bytes()) {
         Ok(mut parsed) => match parsed.take_wrong_types() {
             wrong if wrong.is_empty() => Vec::new(),
-            wrong => refuse(wrong, &parsed.without_extra(), Vec::new()),
+            wrong => {
+                let mut gathered = GatheredFindings::new(wrong);
+                gathered.add_rules(&parsed.without_extra());
+                gathered.finish(&Secrets::default())
+            }
         },
         Err(BodyError(findings)) => findings,
     };
@@ -70,6 +75,49 @@ fn a_wrong_type_hides_what_is_inside_it_and_nothing_beside_it() {
         assert!(found.iter().any(|m| m.starts_with(pointer)), "{pointer}: {found:?}");
     }
     assert!(!found.iter().any(|m| m.starts_with("/regions/1/")), "{found:?}");
+}
+
+/// Pointer and message of each key that nobody reads.
+fn unknown(body: &str, chosen: Option<&Descriptor>, all: &[&Descriptor]) -> Vec<(String, String)> {
+    let parsed = parse(body.as_bytes()).unwrap_or_else(|_| panic!("{body}"));
+    let found = parsed.unknown_keys(chosen, all);
+    assert!(found.iter().all(|finding| !finding.is_error()), "{found:?}");
+    found.into_iter().map(|finding| (finding.pointer, finding.message)).collect()
+}
+
+#[test]
+fn a_key_that_nobody_reads_is_named_with_the_nearest_known_one_and_without_its_value() {
+    let cloud = descriptor();
+    let body = r#"{"workerCont":"s3ntinel","projectId":"p","projctID":"s3ntinel","cloudTokn":"s3ntinel","expectedrenderdigest":"",
+        "regions":[{"provider":"cloud"},{"workercont":"s3ntinel","Provider":"cloud","createdBy":{"s3ntinel":1}}]}"#;
+    let found = unknown(body, Some(&cloud), &[&cloud]);
+    let nearest = |pointer: &str| {
+        let (_, message) = found.iter().find(|(at, _)| at == pointer).unwrap_or_else(|| panic!("{pointer}: {found:?}"));
+        message.split_once("the nearest one is ").map(|(_, rest)| rest.split(',').next().unwrap_or_default().to_owned())
+    };
+    assert_eq!(nearest("/workerCont").as_deref(), Some("workerCount"));
+    assert_eq!(nearest("/projctID").as_deref(), Some("projectID"));
+    assert_eq!(nearest("/cloudTokn").as_deref(), Some("cloudToken"));
+    assert_eq!(nearest("/regions/1/workercont").as_deref(), Some("workerCount"));
+    assert_eq!(nearest("/regions/1/createdBy"), None);
+    assert_eq!(found.len(), 5, "{found:?}");
+    assert!(!format!("{found:?}").contains("s3ntinel"), "{found:?}");
+}
+
+#[test]
+fn a_key_of_another_provider_is_said_to_be_its_and_without_a_provider_any_ones_passes() {
+    let cloud = descriptor();
+    let mut other = descriptor();
+    (other.id, other.display_name) = ("other".into(), "The other cloud".into());
+    other.secrets[0].source = SecretSource::Request("otherToken".into());
+    other.settings_schema = r#"{"properties":{"otherImage":{}}}"#.into();
+    let body = r#"{"cloudToken":"t","otherToken":"s3ntinel","OTHERIMAGE":"x","regoins":[]}"#;
+    let found = unknown(body, Some(&cloud), &[&cloud, &other]);
+    let others = found.iter().filter(|(_, message)| message.contains("a key of The other cloud")).count();
+    assert_eq!((found.len(), others), (3, 2), "{found:?}");
+    let found = unknown(body, None, &[&cloud, &other]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].1.contains("the nearest one is regions"), "{found:?}");
 }
 
 #[test]

@@ -102,8 +102,17 @@ fn shapes(request: &Request, findings: &mut Vec<Finding>) {
     for (key, length, limit) in limits {
         if length > limit {
             let message = format!("{key}: at most {limit} characters, not {length}");
-            findings.push(Finding::error(format!("/{key}"), "too-long", message));
+            findings.push(Finding::error(place_of(request, key), "too-long", message));
         }
+    }
+}
+
+/// Where a person wrote what stands in a field: the first region's keys are those of its entry in `regions`, where there is one.
+fn place_of(request: &Request, key: &str) -> String {
+    match key {
+        "region" if !request.regions.is_empty() => "/regions/0/cloudRegion".to_owned(),
+        "controlPlaneSize" | "workerSize" if !request.regions.is_empty() => format!("/regions/0/{key}"),
+        _ => format!("/{key}"),
     }
 }
 
@@ -128,7 +137,8 @@ fn domain(request: &Request, findings: &mut Vec<Finding>) {
         }
     }
     let fqdn = &request.sovereign_fqdn;
-    if !label.is_empty() && !pool.is_empty() && !fqdn.is_empty() && *fqdn != format!("{label}.{pool}") {
+    // Whether a name that is none would fit cannot be said.
+    if !label.is_empty() && !pool.is_empty() && is_dns_name(fqdn) && *fqdn != format!("{label}.{pool}") {
         let message =
             "sovereignSubdomain: in pool mode sovereignFQDN must be <sovereignSubdomain>.<sovereignPoolDomain>";
         findings.push(Finding::error("/sovereignSubdomain", "fqdn-mismatch", message));
@@ -153,9 +163,8 @@ fn characters(request: &Request, findings: &mut Vec<Finding>) {
         ("region", &request.region),
         ("controlPlaneSize", &request.control_plane_size),
         ("workerSize", &request.worker_size),
-        ("sshPublicKey", &request.ssh_public_key),
     ] {
-        check(format!("/{key}"), text);
+        check(place_of(request, key), text);
     }
     for (index, slot) in request.regions.iter().enumerate().skip(1) {
         for text in [&slot.provider, &slot.cloud_region, &slot.control_plane_size, &slot.worker_size] {
@@ -165,6 +174,15 @@ fn characters(request: &Request, findings: &mut Vec<Finding>) {
     for (key, value) in &request.extra {
         strings(value, &mut |text| check(format!("/{key}"), text));
     }
+    let key = &request.ssh_public_key;
+    let (code, rule) = if key.contains("PRIVATE KEY") || key.starts_with("PuTTY-User-Key-File") {
+        ("private-key", "this is a private SSH key: give the public one, and treat the private one as known to others")
+    } else if key.contains(['\n', '\r']) {
+        ("several-lines", "must be one line: give one key alone, without other keys or lines of comment")
+    } else {
+        return check("/sshPublicKey".to_owned(), key);
+    };
+    findings.push(Finding::error("/sshPublicKey", code, format!("sshPublicKey: {rule}")));
 }
 
 fn strings(value: &serde_json::Value, visit: &mut impl FnMut(&str)) {

@@ -97,3 +97,42 @@ fn b5_a_pool_name_must_fit_its_domain() {
     let remark = codes(|r| r.sovereign_domain_mode = "byo-api".into());
     assert_eq!(remark, ["/sovereignDomainMode nameservers-not-set"]);
 }
+
+#[test]
+fn what_rests_on_a_fault_is_not_a_second_one() {
+    let pool = |fqdn: &str| {
+        let fqdn = fqdn.to_owned();
+        codes(move |r| {
+            (r.sovereign_domain_mode, r.sovereign_pool_domain) = ("pool".into(), "pool.example".into());
+            (r.sovereign_subdomain, r.sovereign_fqdn) = ("x".into(), fqdn);
+        })
+    };
+    assert_eq!(pool("X..pool.example"), ["/sovereignFQDN dns-name"]);
+    assert_eq!(pool("y.pool.example"), ["/sovereignSubdomain fqdn-mismatch"]);
+}
+
+#[test]
+fn t13_a_public_key_of_several_lines_is_told_so() {
+    for several in ["ssh-ed25519 AAAA\nssh-rsa BBBB", "# mine\r\nssh-ed25519 AAAA", "ssh-ed25519 AAAA\rx"] {
+        assert_eq!(codes(|r| r.ssh_public_key = several.into()), ["/sshPublicKey several-lines"], "{several:?}");
+    }
+    assert_eq!(codes(|r| r.ssh_public_key = "ssh-ed25519 AA\tAA".into()), ["/sshPublicKey forbidden-character"]);
+    for private in
+        ["-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n", "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none"]
+    {
+        assert_eq!(codes(|r| r.ssh_public_key = private.into()), ["/sshPublicKey private-key"], "{private:?}");
+    }
+}
+
+#[test]
+fn a_fault_of_the_first_region_is_named_where_it_was_written() {
+    let slot = || RegionSlot { provider: "cloud".into(), control_plane_size: "m".into(), ..RegionSlot::default() };
+    let with = |region: String| {
+        let mut request = Request { regions: vec![RegionSlot { cloud_region: region, ..slot() }], ..good() };
+        request.mirror_first_region();
+        validate(&request).into_iter().map(|f| format!("{} {}", f.pointer, f.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(with("r".repeat(129)), ["/regions/0/cloudRegion too-long"]);
+    assert_eq!(with("r\u{7}".into()), ["/regions/0/cloudRegion forbidden-character"]);
+    assert_eq!(codes(|r| r.region = "r".repeat(129)), ["/region too-long"]);
+}

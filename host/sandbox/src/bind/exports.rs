@@ -28,8 +28,8 @@ macro_rules! dispatch {
 dispatch! {
     /// Who this is.
     fn describe() -> Descriptor;
-    /// Findings on a request.
-    fn validate(request: &Request) -> Vec<Finding>;
+    /// Findings on a request of which the host left something out.
+    fn validate(request: &Request, left_out: &[String]) -> Vec<Finding>;
     /// A bundle, or findings.
     fn render(request: &Request, context: &RenderContext) -> Result<Bundle, Vec<Finding>>;
     /// Endpoints, or why there are none.
@@ -44,9 +44,10 @@ dispatch! {
     fn judge_credentials(responses: &[ProbeResponse]) -> Verdict;
 }
 
-/// Makes `link` and `Bound` of a version's generated `wit` and of its `described::descriptor`.
+/// Makes `link` and `Bound` of a version's generated `wit`, of its `convert` and of its `described::descriptor`. `validate` is told what
+/// the host left out where the version has a word for it: the parameter's name stands in the brackets.
 macro_rules! bound {
-    () => {
+    ($left_out:ident => [$($told:ident)?]) => {
         use catalyst_domain::provider::{
             Advice, Asked, Bundle, Descriptor, Diagnostic, Endpoints, Estimate, Probe, ProbeResponse, RenderContext,
             Verdict,
@@ -55,7 +56,6 @@ macro_rules! bound {
         use wasmtime::Store;
         use wasmtime::component::{HasSelf, InstancePre, Linker};
 
-        use super::convert;
         use super::{Called, Failed, Settings};
         use crate::state::CallState;
 
@@ -76,10 +76,16 @@ macro_rules! bound {
                 Ok(described::descriptor(guest.catalyst_provisioner_cloud().call_describe(store).await?))
             }
 
-            pub async fn validate(&self, store: &mut Store<CallState>, request: &Request) -> Called<Vec<Finding>> {
+            pub async fn validate(
+                &self,
+                store: &mut Store<CallState>,
+                request: &Request,
+                $left_out: &[String],
+            ) -> Called<Vec<Finding>> {
                 let request = convert::request(request);
                 let guest = self.0.instantiate_async(&mut *store).await?;
-                Ok(convert::findings(guest.catalyst_provisioner_cloud().call_validate(store, &request).await?))
+                let cloud = guest.catalyst_provisioner_cloud();
+                Ok(convert::findings(cloud.call_validate(store, &request $(, $told)?).await?))
             }
 
             pub async fn render(

@@ -4,6 +4,7 @@
 mod convert;
 mod described;
 mod exports;
+mod leftovers;
 mod v1_0;
 mod v1_1;
 
@@ -83,6 +84,8 @@ pub(crate) enum Bound {
     /// See [`Version::V1_1`].
     V1_1(v1_1::Bound),
 }
+
+pub(crate) use leftovers::Leftovers;
 
 impl Bound {
     /// Finds the exports of the world, or says which is missing or differs.

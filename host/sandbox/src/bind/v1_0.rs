@@ -1,5 +1,5 @@
 //! Version 1.0 of the contract, which is frozen: generated bindings, the `log` import, and what a component says of itself. It cannot
-//! say which arguments its module sets in its providers' blocks.
+//! say which arguments its module sets in its providers' blocks, nor which nodes it makes.
 
 use crate::state::lock;
 
@@ -20,7 +20,19 @@ mod described {
     }
 }
 
-super::exports::bound!();
+mod convert {
+    super::super::convert::converted!(super::wit::catalyst::provisioner);
+
+    fn cluster_exists_variable(_: &wit::bundle::Rendered) -> Option<String> {
+        None
+    }
+
+    fn nodes(_: &wit::bundle::Rendered) -> Vec<own::Node> {
+        Vec::new()
+    }
+}
+
+super::exports::bound!(_left_out => []);
 
 impl wit::catalyst::provisioner::log::Host for CallState {
     fn write(&mut self, level: wit::catalyst::provisioner::log::Level, message: String) {

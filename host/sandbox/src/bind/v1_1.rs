@@ -1,18 +1,12 @@
-//! Version 1.1 of the contract, which grows: as 1.0, and a component says which arguments its module sets in its providers' blocks.
+//! Version 1.1 of the contract, which grows: as 1.0, and a component says which arguments its module sets in its providers' blocks
+//! and which nodes it makes, and is told what the host left out of a request.
 
-/// Generated from `wit/provisioner-1.1`. The records that did not change are those of 1.0.
+/// Generated from `wit/provisioner-1.1`.
 pub(super) mod wit {
     wasmtime::component::bindgen!({
         path: "../../wit/provisioner-1.1",
         world: "provisioner",
         exports: { default: async },
-        with: {
-            "catalyst:provisioner/request": crate::bind::v1_0::wit::catalyst::provisioner::request,
-            "catalyst:provisioner/findings": crate::bind::v1_0::wit::catalyst::provisioner::findings,
-            "catalyst:provisioner/bundle": crate::bind::v1_0::wit::catalyst::provisioner::bundle,
-            "catalyst:provisioner/outcome": crate::bind::v1_0::wit::catalyst::provisioner::outcome,
-            "catalyst:provisioner/credentials": crate::bind::v1_0::wit::catalyst::provisioner::credentials,
-        },
     });
 }
 
@@ -37,7 +31,27 @@ mod described {
     }
 }
 
-super::exports::bound!();
+mod convert {
+    super::super::convert::converted!(super::wit::catalyst::provisioner);
+
+    fn cluster_exists_variable(rendered: &wit::bundle::Rendered) -> Option<String> {
+        rendered.cluster_exists_variable.clone()
+    }
+
+    fn nodes(rendered: &wit::bundle::Rendered) -> Vec<own::Node> {
+        let node = |node: &wit::outcome::Node| own::Node {
+            name: node.name.clone(),
+            role: match node.role {
+                wit::outcome::NodeRole::ControlPlane => own::NodeRole::ControlPlane,
+                wit::outcome::NodeRole::Worker => own::NodeRole::Worker,
+            },
+            address: node.address.clone(),
+        };
+        rendered.nodes.iter().map(node).collect()
+    }
+}
+
+super::exports::bound!(left_out => [left_out]);
 
 use wit::catalyst::provisioner::log::{Host, Level};
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use catalyst_domain::provider::{Bundle, Descriptor};
+use catalyst_domain::provider::{Bundle, Descriptor, NodeRole};
 
-use super::{Checked, NAME, TEXT, at_most, is_identifier, short};
+use super::{Checked, NAME, TEXT, at_most, is_identifier, plain, short};
 
 /// Files of a module with its templates.
 const FILES: usize = 256;
@@ -21,6 +21,7 @@ const ENTRIES: usize = 200;
 pub(crate) fn bundle(bundle: &Bundle, descriptor: &Descriptor) -> Checked {
     files(bundle)?;
     variables(bundle, descriptor)?;
+    nodes(bundle, descriptor)?;
     at_most("user data sizes", bundle.user_data.len(), ENTRIES)?;
     for size in &bundle.user_data {
         short("a node's role", &size.node, NAME)?;
@@ -72,15 +73,14 @@ fn folders(path: &str) -> impl Iterator<Item = &str> {
     path.rmatch_indices('/').map(|(end, _)| &path[..end])
 }
 
-/// Each variable has one source: the bundle, one secret, or the deployment id.
+/// Each variable has one source: the bundle, one secret, or the host.
 fn variables(bundle: &Bundle, descriptor: &Descriptor) -> Checked {
     at_most("variables", bundle.variables.len(), ENTRIES)?;
     at_most("secret variables", bundle.secret_variables.len(), ENTRIES)?;
     let secret_names = bundle.secret_variables.iter().map(|filled| filled.variable.as_str());
+    let of_the_host = bundle.deployment_id_variable.iter().chain(&bundle.cluster_exists_variable).map(String::as_str);
     let mut taken = BTreeSet::new();
-    for name in
-        bundle.variables.keys().map(String::as_str).chain(secret_names).chain(bundle.deployment_id_variable.as_deref())
-    {
+    for name in bundle.variables.keys().map(String::as_str).chain(secret_names).chain(of_the_host) {
         if !is_identifier(name) {
             return Err("the name of a variable is not an identifier".into());
         }
@@ -95,11 +95,34 @@ fn variables(bundle: &Bundle, descriptor: &Descriptor) -> Checked {
     Ok(())
 }
 
+/// Each node has a name and a resource of its own, and the resource that carries the bearer is a server of the control plane.
+fn nodes(bundle: &Bundle, descriptor: &Descriptor) -> Checked {
+    at_most("nodes", bundle.nodes.len(), ENTRIES)?;
+    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    for node in &bundle.nodes {
+        plain("a node's name", &node.name, NAME)?;
+        plain("a node's address", &node.address, NAME)?;
+        if node.name.is_empty() || node.address.is_empty() {
+            return Err("a node has no name or no address".into());
+        }
+        if !names.insert(node.name.as_str()) || !addresses.insert(node.address.as_str()) {
+            return Err("two nodes have the same name or address".into());
+        }
+    }
+    let is_first = |address: &String| {
+        bundle.nodes.iter().any(|node| node.role == NodeRole::ControlPlane && node.address == *address)
+    };
+    if !bundle.nodes.is_empty() && !descriptor.bearer_resource.iter().all(is_first) {
+        return Err("the resource that carries the bearer is none of the nodes of the control plane".into());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::check::descriptor::tests::sample as descriptor;
-    use catalyst_domain::provider::{BundleFile, SecretVariable};
+    use catalyst_domain::provider::{BundleFile, Node, SecretVariable};
 
     fn with_paths(paths: &[&str]) -> Bundle {
         let file = |path: &&str| BundleFile { path: path.to_string(), mode: 0o600, content: b"x".to_vec() };
@@ -108,6 +131,8 @@ mod tests {
             variables: serde_json::Map::new(),
             secret_variables: vec![SecretVariable { secret: "token".into(), variable: "cloud_token".into() }],
             deployment_id_variable: Some("deployment_id".into()),
+            cluster_exists_variable: Some("cluster_exists".into()),
+            nodes: Vec::new(),
             user_data: Vec::new(),
             warnings: Vec::new(),
         }
@@ -153,5 +178,26 @@ mod tests {
         let mut odd = with_paths(&["a"]);
         odd.deployment_id_variable = Some("a=b".into());
         refused(&odd, "identifier");
+    }
+
+    #[test]
+    fn nodes_are_told_apart_and_the_bearer_is_with_one_of_the_control_plane() {
+        let node = |name: &str, role, address: &str| Node { name: name.into(), role, address: address.into() };
+        let (server, worker, first) = (NodeRole::ControlPlane, NodeRole::Worker, "x_server.first[0]");
+        let descriptor = Descriptor { bearer_resource: Some(first.into()), ..descriptor() };
+        let check = |nodes: Vec<Node>| super::bundle(&Bundle { nodes, ..with_paths(&["a"]) }, &descriptor);
+        assert_eq!(check(vec![node("cp1", server, first), node("w1", worker, "x_server.worker[0]")]), Ok(()));
+        assert_eq!(check(Vec::new()), Ok(()), "contract 1.0 has no word for them");
+        for (nodes, expect) in [
+            (vec![node("cp1", server, first), node("cp1", worker, "x.w")], "same name or address"),
+            (vec![node("cp1", server, first), node("w1", worker, first)], "same name or address"),
+            (vec![node("w1", worker, first)], "none of the nodes"),
+            (vec![node("cp1", server, "x_server.other")], "none of the nodes"),
+            (vec![node("", server, first)], "no name"),
+            (vec![node("a\nb", server, first)], "control character"),
+        ] {
+            let text = check(nodes).expect_err(expect);
+            assert!(text.contains(expect), "{text} lacks {expect}");
+        }
     }
 }

@@ -5,6 +5,8 @@
 //!   `address:<key>`
 //! - `secret <name>`
 //! - `host <name>`, `host .<suffix>`, `host <name>=<ip>:<port>`, in forms that the proxy of a run can use
+//!
+//! `grant * nothing` says that a file without a line of its own has no rights, so that a list without any other grant grants nothing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +23,8 @@ const ARGUMENT: &str = "argument";
 const BEGIN: &str = "grant ";
 /// The right of a component that needs none.
 const NOTHING: &str = "nothing";
+/// The name that stands for every file without a line of its own.
+const OTHERS: &str = "*";
 
 /// A line of `plugins.lock` with one right of one file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +39,16 @@ impl GrantLine {
     /// Whether a line of a lock, without remark and blanks around it, is meant as a grant.
     pub fn is_meant(line: &str) -> bool {
         line.starts_with(BEGIN)
+    }
+
+    /// The line by which files that no other grant names have no rights.
+    pub fn others_nothing() -> String {
+        format!("{BEGIN}{OTHERS} {NOTHING}")
+    }
+
+    /// Whether a line of a lock is [`Self::others_nothing`].
+    pub fn is_others_nothing(line: &str) -> bool {
+        line.split_whitespace().eq([BEGIN.trim_end(), OTHERS, NOTHING])
     }
 
     /// The lines of a file that is granted these rights; one that says `nothing` where there are none.

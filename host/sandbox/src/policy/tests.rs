@@ -44,6 +44,8 @@ pub(super) fn bundle(files: &[(&str, &str)]) -> Bundle {
         variables: serde_json::Map::new(),
         secret_variables: Vec::new(),
         deployment_id_variable: None,
+        cluster_exists_variable: None,
+        nodes: Vec::new(),
         user_data: Vec::new(),
         warnings: Vec::new(),
     }

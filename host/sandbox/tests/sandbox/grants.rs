@@ -111,17 +111,19 @@ async fn every_change_of_grants_is_told_once() {
     let sandbox = sandbox(limits());
     let mut changes = sandbox.grant_changes().expect("nobody listens yet");
     assert!(sandbox.grant_changes().is_none());
-    let change = |granted: &[&str], revoked: &[&str]| {
+    let change = |basis, granted: &[&str], revoked: &[&str]| {
         let lines = |lines: &[&str]| lines.iter().map(ToString::to_string).collect();
         GrantChange {
             file: "p.wasm".into(),
             plugin: "hostile".into(),
+            basis,
             granted: lines(granted),
             revoked: lines(revoked),
         }
     };
     sandbox.load_folder(dir.path()).await;
-    assert!(changes.try_recv().is_err(), "what is declared is no grant");
+    let declared = changes.try_recv().expect("a start says what holds, without a lock as well");
+    assert_eq!((declared.basis, declared.revoked.len()), (Some(Basis::Declared), 0), "{declared:?}");
     lock(dir.path(), &good, &[HOST]);
     for _ in 0..2 {
         sandbox.load_folder(dir.path()).await;
@@ -135,5 +137,10 @@ async fn every_change_of_grants_is_told_once() {
     std::fs::remove_file(dir.path().join("p.wasm")).expect("gone");
     sandbox.load_folder(dir.path()).await;
     let told: Vec<GrantChange> = std::iter::from_fn(|| changes.try_recv().ok()).collect();
-    assert_eq!(told, [change(&[HOST], &[]), change(&[TOKEN], &[]), change(&[], &[TOKEN, HOST])]);
+    let granted = Some(Basis::Granted);
+    let was_declared = declared.granted.iter().any(|line| line == HOST);
+    let came: &[&str] = if was_declared { &[] } else { &[HOST] };
+    let went: Vec<&str> = declared.granted.iter().map(String::as_str).filter(|line| *line != HOST).collect();
+    let gone = change(None, &[], &[TOKEN, HOST]);
+    assert_eq!(told, [change(granted, came, &went), change(granted, &[TOKEN], &[]), gone]);
 }

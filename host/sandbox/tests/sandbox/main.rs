@@ -16,6 +16,7 @@ mod loading;
 mod measure;
 mod memo;
 mod pins;
+mod recording;
 mod signatures;
 mod slow_loads;
 mod swap;

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use catalyst_domain::Request;
 use catalyst_domain::provider::{
-    Asked, Diagnostic, DiagnosticKind, ProbeResponse, SecretRole, SecretSource, SettingSource, Verdict,
+    Asked, Diagnostic, DiagnosticKind, LeftoverQuery, Node, NodeRole, ProbeResponse, SecretRole, SecretSource,
+    SettingSource, Verdict,
 };
 use catalyst_domain::request::RegionSlot;
 use catalyst_sandbox::{Provider, Sandbox};
@@ -184,6 +185,50 @@ async fn from_1_1_on_a_component_says_which_arguments_its_module_sets() {
         said,
         [("token", &token, false), ("region", &SettingSource::Fixed, false), ("endpoints.auth", &project, true)]
     );
+}
+
+#[tokio::test]
+async fn what_the_host_left_out_is_told_from_1_1_on_and_before_it_remarks_do_not_count() {
+    let (_sandbox, older, newer) = both().await;
+    let left_out = ["/workerCount".to_owned(), "/project".to_owned()];
+    let codes = async |provider: &Provider, left_out: &[String]| {
+        let findings = provider.validate_partial(&asks_for("nowhere"), left_out).await.expect("an answer");
+        findings.into_iter().map(|finding| finding.code + " " + &finding.message).collect::<Vec<_>>()
+    };
+    let told = codes(&newer, &left_out).await;
+    assert_eq!((told.len(), told[2].as_str()), (3, "left-out /workerCount /project"));
+    assert_eq!(codes(&newer, &[]).await.len(), 2, "another question than the one with something left out");
+    assert_eq!(codes(&older, &left_out).await, ["unknown-region there is only r1"]);
+    assert_eq!(codes(&older, &[]).await.len(), 2);
+}
+
+#[tokio::test]
+async fn from_1_1_on_a_component_names_its_nodes_and_takes_the_hosts_word_for_the_cluster() {
+    let (_sandbox, older, newer) = both().await;
+    let older = older.render(&asks_for("r1"), &context()).await.expect("an answer").expect("a bundle");
+    assert_eq!((older.nodes, older.cluster_exists_variable), (Vec::new(), None), "1.0 has no word for them");
+    let newer = newer.render(&asks_for("r1"), &context()).await.expect("an answer").expect("a bundle");
+    assert_eq!(newer.cluster_exists_variable.as_deref(), Some("cluster_exists"));
+    let node = |name: &str, role, address: &str| Node { name: name.into(), role, address: address.into() };
+    let first = node("first", NodeRole::ControlPlane, "latest_server.first[0]");
+    assert_eq!(newer.nodes, [first, node("worker", NodeRole::Worker, "latest_server.worker[\"a\"]")]);
+}
+
+#[tokio::test]
+async fn t6_a_component_that_does_not_search_its_cloud_is_a_provisioner_all_the_same() {
+    let (_sandbox, older, newer) = both().await;
+    let query = LeftoverQuery {
+        deployment_id: "00112233aabbccdd".into(),
+        sovereign_fqdn: "a.example".into(),
+        settings: Map::new(),
+        made: Vec::new(),
+        known: Vec::new(),
+    };
+    for provider in [older, newer] {
+        assert!(!provider.searches_leftovers(), "{}", provider.interface_version());
+        let error = provider.leftover_probe(&query).await.expect_err("no export");
+        assert!(error.to_string().contains("leftover-probe could not be called"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::super::render::{self, Answer};
 use super::Usage;
+use super::guest::GuestOutput;
 use anyhow::Context as _;
 use catalyst_domain::provider::{Descriptor, RenderContext};
 use catalyst_domain::request::{self, Parsed};
@@ -36,14 +37,16 @@ pub(super) fn read(file: &Path, descriptor: &Descriptor) -> Result<Parsed, Usage
     }
 }
 
-/// What a create would say to a request file, and its module.
+/// What a create would say to a request file, and its module. What the component says is taken for the command's output.
 ///
 /// # Errors
-/// [`Usage`] for the file; otherwise why the component gave no answer.
-pub(super) async fn ask(provider: &Provider, file: &Path) -> anyhow::Result<Answer> {
+/// [`Usage`] for the file; otherwise why the component gave no answer, with its own words.
+pub(super) async fn ask(provider: &Provider, file: &Path, guest: &GuestOutput) -> anyhow::Result<Answer> {
     let descriptor = provider.descriptor();
     let parsed = read(file, descriptor)?;
     let keys: Vec<String> = render::secret_keys(descriptor).map(str::to_owned).collect();
     let answer = render::ask(provider, parsed, &keys, &context(descriptor)).await;
-    answer.with_context(|| file.display().to_string())
+    let fault = guest.take(&file.display().to_string());
+    let said = fault.map(|fault| fault.words()).unwrap_or_default();
+    answer.map_err(|error| anyhow::anyhow!("{error}{said}")).with_context(|| file.display().to_string())
 }

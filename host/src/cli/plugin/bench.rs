@@ -3,6 +3,7 @@
 //! everywhere.
 
 use super::component::{Component, Opened, open, open_loaded};
+use super::guest::GuestOutput;
 use super::page::{Page, Tone};
 use super::{Report, Usage, asked, check, example};
 use crate::compile::Apart;
@@ -86,14 +87,14 @@ impl Series {
     }
 }
 
-pub(super) async fn bench(config: &Config, arguments: &Arguments) -> anyhow::Result<Report> {
-    let component = open_loaded(config, &arguments.file).await?;
+pub(super) async fn bench(config: &Config, arguments: &Arguments, guest: &GuestOutput) -> anyhow::Result<Report> {
+    let component = open_loaded(config, &arguments.file, guest).await?;
     let provider = &component.provider;
     let request = request(provider, arguments)?;
     let load = loads(config, arguments).await?;
-    let diagnose = diagnoses(provider, arguments.calls).await?;
-    let validate = validates(provider, &request, arguments.calls).await?;
-    let (render, bundle_bytes) = renders(provider, &request, arguments.calls).await?;
+    let diagnose = told(diagnoses(provider, arguments.calls).await, "diagnose", guest)?;
+    let validate = told(validates(provider, &request, arguments.calls).await, "validate", guest)?;
+    let (render, bundle_bytes) = told(renders(provider, &request, arguments.calls).await, "render", guest)?;
     let counted = counted(provider, &request, arguments).await?;
     let page = page(&component, arguments.calls, bundle_bytes, [&load, &diagnose, &validate, &render], &counted);
     let json = json!({
@@ -102,6 +103,16 @@ pub(super) async fn bench(config: &Config, arguments: &Arguments) -> anyhow::Res
         "validate": validate, "render": render, "counted": counted,
     });
     Ok(Report { page, json, good: true, aside: Page::default() })
+}
+
+/// Takes what the component said in a series, and puts the words of its end behind the engine's.
+fn told<T>(series: anyhow::Result<T>, name: &str, guest: &GuestOutput) -> anyhow::Result<T> {
+    let fault = guest.take(&format!("the calls of {name}"));
+    series.map_err(|error| match fault {
+        // Only a call that the engine stopped has any.
+        Some(fault) => anyhow::anyhow!("{error:#}{}", fault.words()),
+        None => error,
+    })
 }
 
 /// Whose times they are.
@@ -169,7 +180,7 @@ fn request(provider: &Provider, arguments: &Arguments) -> anyhow::Result<Request
 async fn loads(config: &Config, arguments: &Arguments) -> anyhow::Result<Series> {
     let mut times = Vec::new();
     for _ in 0..LOADS {
-        match open(config, &arguments.file).await? {
+        match open(config, &arguments.file, None).await? {
             Opened::Loaded(component) => times.push(component.loaded_in),
             Opened::Refused(why) => {
                 anyhow::bail!("{} changed while it was measured: it {why}", arguments.file.display())

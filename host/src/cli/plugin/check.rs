@@ -1,30 +1,49 @@
 //! `catalyst plugin check`: loads a component as a host would, makes requests from what it says of itself, makes every
 //! call in two sandboxes, and holds all answers to the rules. No cloud is asked, and no request of a person is needed.
+//!
+//! It ends within a minute, whatever the component does. What there was no time for, and what would only repeat a call that
+//! did not end, is told as not tried.
 
+mod budget;
 mod files;
 mod ledger;
+mod outputs;
 mod rules;
 mod samples;
+mod settings;
+mod tofu;
 mod twins;
 
-use super::component::{Component, Opened, open};
+use super::component::{Component, LOAD, Opened, open};
+use super::guest::GuestOutput;
 use super::page::{Page, Tone};
 use super::permissions::Permissions;
 use super::{Report, asked, example, inspect};
 use crate::config::Config;
+use budget::Budget;
 use catalyst_domain::Request;
 use catalyst_domain::provider::Descriptor;
-use ledger::{Ledger, Line, Rule, Verdict};
+use ledger::{Ledger, Line, Overall, Rule, Verdict};
 use samples::Sample;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use twins::Twins;
+use std::sync::Arc;
+use std::time::Duration;
+use twins::{LoopFound, Twins};
+
+/// Calls that were not tried and are named; the JSON has all of them.
+const NOT_TRIED_SHOWN: usize = 3;
 
 pub(super) const HELP: &str = concat!(
     example!("catalyst plugin check acme.wasm", "catalyst plugin check acme.wasm --request cases/solo.json --json"),
-    "\nA rule passes, fails with its reasons, or was not run because there was nothing to hold to it.\n\
-     JSON: file, verdict (pass or fail), rules (rule, verdict, meaning, held, reasons), and of a component that loads: id, \
-     version, interface, digest, bytes, calls, slowestCallMilliseconds, permissions.",
+    "\nA rule passes, fails with its reasons, is incomplete because something that it asks for was not tried, or was not run at all.\n\
+     A check ends within a minute, or the time of --seconds. A function that did not end is named with what it was asked, and is not \
+     called again; neither is one that ran out of memory three times.\n\
+     `tofu validate` needs OpenTofu (CATALYST_TOFU_BIN, or `tofu` on PATH) and the module's providers (CATALYST_PROVIDER_MIRROR, or \
+     their registry); where it cannot be run that is said, and is no failure.\n\
+     JSON: file, verdict (pass, fail or incomplete), seconds, rules (rule, verdict, meaning, held, reasons, notTried with why and \
+     calls), and of a component that loads: id, version, interface, digest, bytes, calls, slowestCallMilliseconds, loops (function, \
+     call, within, skipped; the first is the first), permissions.",
 );
 
 /// Arguments of `catalyst plugin check`.
@@ -35,28 +54,51 @@ pub(super) struct Arguments {
     /// A request that must be accepted, instead of those made from the catalogue and the settings schema.
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
+    /// Seconds that the check may take; what there is no time for is told as not tried.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..=3600))]
+    seconds: u64,
 }
 
-pub(super) async fn check(config: &Config, arguments: &Arguments) -> anyhow::Result<Report> {
+pub(super) async fn check(config: &Config, arguments: &Arguments, guest: &GuestOutput) -> anyhow::Result<Report> {
+    let budget = Budget::begin(Duration::from_secs(arguments.seconds));
     let mut ledger = Ledger::default();
-    let mut pair = Vec::new();
-    for _ in 0..2 {
-        match open(config, &arguments.file).await? {
-            Opened::Loaded(component) => pair.push(component),
-            // Not tried twice: a component may be refused because its compiler ran out of time.
-            Opened::Refused(why) => {
-                ledger.hold(Rule::Load, Err(format!("it {why}")));
-                return Ok(unloaded(arguments, ledger));
-            }
+    let opened = budget.within(open(config, &arguments.file, Some(guest.recorder()))).await;
+    let said = guest.take(LOAD).map(|fault| fault.words()).unwrap_or_default();
+    let component = match opened.transpose()? {
+        Some(Opened::Loaded(component)) => component,
+        Some(Opened::Refused(why)) => {
+            ledger.hold(Rule::Load, Err(format!("it {why}{said}")));
+            return Ok(unloaded(arguments, ledger, budget));
         }
-    }
-    let [component, twin] = <[Component; 2]>::try_from(pair).map_err(|_| anyhow::anyhow!("two loads gave not two"))?;
+        None => {
+            let why =
+                format!("it was not loaded: its compiler or its `describe` did not end before {}{said}", budget.over());
+            ledger.hold(Rule::Load, Err(why));
+            return Ok(unloaded(arguments, ledger, budget));
+        }
+    };
     ledger.hold(Rule::Load, Ok(()));
-    let same = component.provider.descriptor() == twin.provider.descriptor();
-    ledger.expect(Rule::Deterministic, same, || "describe: two calls gave two answers".to_owned());
+    let twin = budget.within(open(config, &arguments.file, None)).await.transpose()?;
+    let twin = match twin {
+        Some(Opened::Loaded(twin)) => {
+            let same = component.provider.descriptor() == twin.provider.descriptor();
+            ledger.expect(Rule::Deterministic, same, || "describe: two calls gave two answers".to_owned());
+            Some(twin.provider)
+        }
+        // A host would not load it either, that time: perhaps its compiler ran out of time.
+        Some(Opened::Refused(why)) => {
+            ledger.hold(Rule::Load, Err(format!("it {why}")));
+            return Ok(unloaded(arguments, ledger, budget));
+        }
+        None => {
+            ledger.leave_out(Rule::Deterministic, "describe", &budget.over());
+            None
+        }
+    };
     let given = given(arguments, &component)?;
-    let mut twins = Twins::new(component.provider.clone(), twin.provider, ledger);
-    rules::walk(&mut twins, given).await;
+    let mut twins = Twins::new(Arc::clone(&component.provider), twin, guest, budget, ledger);
+    let module = rules::walk(&mut twins, given).await;
+    tofu::validate(config, &mut twins.ledger, budget, module.as_ref()).await;
     Ok(report(arguments, &component, twins))
 }
 
@@ -72,26 +114,28 @@ fn given(arguments: &Arguments, component: &Component) -> anyhow::Result<Option<
     Ok(Some(Sample { name: file.display().to_string(), request }))
 }
 
-fn unloaded(arguments: &Arguments, ledger: Ledger) -> Report {
+fn unloaded(arguments: &Arguments, ledger: Ledger, budget: Budget) -> Report {
     let mut page = Page::default();
     page.line(Tone::Head, &arguments.file.display().to_string());
     let lines = ledger.into_lines();
     list(&mut page, &lines);
     page.gap();
     page.line(Tone::Bad, "fail: a host would not load it");
-    Report {
-        page,
-        json: json!({"file": arguments.file, "verdict": "fail", "rules": lines}),
-        good: false,
-        aside: Page::default(),
-    }
+    let (file, seconds) = (&arguments.file, seconds(budget));
+    let json = json!({"file": file, "verdict": Overall::Fail, "seconds": seconds, "rules": lines});
+    Report { page, json, good: false, aside: Page::default() }
 }
 
-fn report(arguments: &Arguments, component: &Component, twins: Twins) -> Report {
+/// To a tenth.
+fn seconds(budget: Budget) -> f64 {
+    (budget.spent().as_secs_f64() * 10.0).round() / 10.0
+}
+
+fn report(arguments: &Arguments, component: &Component, twins: Twins<'_>) -> Report {
     let (provider, descriptor) = (&component.provider, component.provider.descriptor());
     let permissions = Permissions::of(provider);
-    let good = twins.ledger.is_good();
-    let milliseconds = twins.slowest.0.as_secs_f64() * 1000.0;
+    let overall = twins.ledger.overall();
+    let (milliseconds, seconds) = (twins.slowest.0.as_secs_f64() * 1000.0, seconds(twins.budget));
     let lines = twins.ledger.into_lines();
     let mut page = Page::default();
     inspect::identity(&mut page, component);
@@ -101,19 +145,15 @@ fn report(arguments: &Arguments, component: &Component, twins: Twins) -> Report 
     page.line(Tone::Head, "Rules");
     list(&mut page, &lines);
     page.gap();
-    page.line(
-        Tone::Dim,
-        &format!("{} calls; the slowest took {milliseconds:.1} ms ({})", twins.calls, twins.slowest.1),
-    );
-    let failed = lines.iter().filter(|line| line.verdict == Verdict::Fail).count();
-    if good {
-        page.line(Tone::Good, "pass");
-    } else {
-        page.line(Tone::Bad, &format!("fail: {failed} of {} rules", lines.len()));
-    }
+    loops(&mut page, &twins.loops);
+    let calls = format!("{} calls in {seconds} s; the slowest took {milliseconds:.1} ms", twins.calls);
+    page.line(Tone::Dim, &format!("{calls} ({})", twins.slowest.1));
+    let (tone, verdict) = closing(overall, &lines);
+    page.line(tone, &verdict);
     let json: Value = json!({
         "file": arguments.file,
-        "verdict": if good { "pass" } else { "fail" },
+        "verdict": overall,
+        "seconds": seconds,
         "rules": lines,
         "id": descriptor.id,
         "version": descriptor.version,
@@ -122,9 +162,31 @@ fn report(arguments: &Arguments, component: &Component, twins: Twins) -> Report 
         "bytes": component.bytes,
         "calls": twins.calls,
         "slowestCallMilliseconds": milliseconds,
+        "loops": twins.loops,
         "permissions": permissions,
     });
-    Report { page, json, good, aside: Page::default() }
+    Report { page, json, good: overall == Overall::Pass, aside: Page::default() }
+}
+
+fn closing(overall: Overall, lines: &[Line]) -> (Tone, String) {
+    let count = |verdict: Verdict| lines.iter().filter(|line| line.verdict == verdict).count();
+    match overall {
+        Overall::Pass => (Tone::Good, "pass".to_owned()),
+        Overall::Fail => (Tone::Bad, format!("fail: {} of {} rules", count(Verdict::Fail), lines.len())),
+        Overall::Incomplete => (Tone::Bad, "incomplete: nothing failed, and not all was tried".to_owned()),
+    }
+}
+
+fn loops(page: &mut Page, loops: &[LoopFound]) {
+    for (index, found) in loops.iter().enumerate() {
+        let which = if index == 0 { "the first loop" } else { "a further loop" };
+        let within = if found.within.is_empty() { String::new() } else { format!(", in {}", found.within.join(" < ")) };
+        let skipped = match found.skipped {
+            0 => String::new(),
+            calls => format!("; {calls} further calls of {} were left out", found.function),
+        };
+        page.line(Tone::Bad, &format!("{which}: {}{within}{skipped}", found.call));
+    }
 }
 
 fn list(page: &mut Page, lines: &[Line]) {
@@ -132,11 +194,20 @@ fn list(page: &mut Page, lines: &[Line]) {
         let (tone, word) = match line.verdict {
             Verdict::Pass => (Tone::Good, "pass"),
             Verdict::Fail => (Tone::Bad, "FAIL"),
+            Verdict::Incomplete => (Tone::Warn, "part"),
             Verdict::NotRun => (Tone::Dim, "not run"),
         };
         page.verdict(tone, word, line.rule, line.meaning);
         for reason in &line.reasons {
             page.line(Tone::Bad, &format!("            {reason}"));
+        }
+        for not_tried in &line.not_tried {
+            let named = not_tried.calls.iter().take(NOT_TRIED_SHOWN).cloned().collect::<Vec<_>>().join("; ");
+            let more = match not_tried.calls.len().saturating_sub(NOT_TRIED_SHOWN) {
+                0 => String::new(),
+                more => format!("; and {more} more"),
+            };
+            page.line(Tone::Warn, &format!("            not tried: {named}{more}: {}", not_tried.why));
         }
     }
 }

@@ -3,13 +3,17 @@
 
 use super::super::serve::{sandbox_settings, start_sandbox};
 use super::Usage;
+use super::guest::GuestOutput;
 use crate::compile::Apart;
 use crate::config::Config;
 use anyhow::Context as _;
-use catalyst_sandbox::{Compile, Provider, Sandbox, Settings};
+use catalyst_sandbox::{Compile, GuestRecorder, Provider, Sandbox, Settings, Suspension};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How the calls of a load are named.
+pub(super) const LOAD: &str = "the load";
 
 /// A file that was looked at.
 pub(super) enum Opened {
@@ -29,11 +33,12 @@ pub(super) struct Component {
     pub loaded_in: Duration,
 }
 
-/// Loads a file in a sandbox of its own: nothing that another load remembers is used, but for machine code.
+/// Loads a file in a sandbox of its own: nothing that another load remembers is used, but for machine code. What the component
+/// writes is recorded where there is a recorder. It is never left alone because it fails: each fault is to be seen.
 ///
 /// # Errors
 /// [`Usage`] when there is no such file; otherwise why there is no sandbox.
-pub(super) async fn open(config: &Config, file: &Path) -> anyhow::Result<Opened> {
+pub(super) async fn open(config: &Config, file: &Path, recorder: Option<Arc<GuestRecorder>>) -> anyhow::Result<Opened> {
     let usage = |why: &str| Usage(format!("{}: {why}", file.display()));
     let metadata = std::fs::metadata(file).map_err(|error| usage(&error.to_string()))?;
     if !metadata.is_file() {
@@ -41,7 +46,8 @@ pub(super) async fn open(config: &Config, file: &Path) -> anyhow::Result<Opened>
     }
     // A file that is judged here is not served: nobody has to have signed it.
     let compile = Compile::Apart(Arc::new(Apart));
-    let settings = Settings { keys: None, compile, ..sandbox_settings(config)? };
+    let suspension = Suspension::Never;
+    let settings = Settings { keys: None, compile, suspension, recorder, ..sandbox_settings(config)? };
     let (sandbox, _) = start_sandbox(config, settings).context("cannot start the sandbox")?;
     load(&sandbox, file, metadata.len()).await
 }
@@ -64,13 +70,18 @@ async fn load(sandbox: &Sandbox, file: &Path, bytes: u64) -> anyhow::Result<Open
     })
 }
 
-/// As [`open`], where a component that would not serve ends the command.
+/// As [`open`], where a component that would not serve ends the command. What it says is taken for the command's output.
 ///
 /// # Errors
 /// As for [`open`], and why the component would not serve.
-pub(super) async fn open_loaded(config: &Config, file: &Path) -> anyhow::Result<Component> {
-    match open(config, file).await? {
+pub(super) async fn open_loaded(config: &Config, file: &Path, guest: &GuestOutput) -> anyhow::Result<Component> {
+    let opened = open(config, file, Some(guest.recorder())).await;
+    let fault = guest.take(LOAD);
+    match opened? {
         Opened::Loaded(component) => Ok(component),
-        Opened::Refused(why) => anyhow::bail!("{} would not be loaded: it {why}", file.display()),
+        Opened::Refused(why) => {
+            let said = fault.map(|fault| fault.words()).unwrap_or_default();
+            anyhow::bail!("{} would not be loaded: it {why}{said}", file.display())
+        }
     }
 }

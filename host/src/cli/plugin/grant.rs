@@ -3,6 +3,7 @@
 //! It prints them for somebody to read, or puts them into a lock. It takes no right away: that is an editor's work.
 
 use super::component::{Component, open_loaded};
+use super::guest::GuestOutput;
 use super::inspect::digest;
 use super::page::{Page, Tone};
 use super::{Report, Usage, example};
@@ -19,11 +20,13 @@ pub(super) const HELP: &str = concat!(
     example!(
         "catalyst plugin grant /plugins/acme.wasm",
         "catalyst plugin grant /plugins/*.wasm --write",
-        "catalyst plugin grant /plugins/old.wasm --argument 'acme/acme token secret:cloud-token' --write",
+        "catalyst plugin grant /plugins/old.wasm --write \\",
+        "    --argument 'acme/acme token secret:cloud-token'",
     ),
     "\nFrom the first grant of a lock on, every plugin that serves needs its own, so the first time all files are named at once.\n\
+     With --write the lock also gets the line `grant * nothing`: a file without a grant of its own may do nothing.\n\
      A component of contract 1.0 cannot say which arguments its module sets in its providers' blocks: name each by --argument.\n\
-     \nJSON: lock (null where nothing was written), files (name, digest, grants).",
+     JSON: lock (null where nothing was written), files (name, digest, grants).",
 );
 
 /// Arguments of `catalyst plugin grant`.
@@ -52,12 +55,12 @@ struct Lines {
     grants: BTreeSet<Grant>,
 }
 
-pub(super) async fn grant(config: &Config, arguments: &Arguments) -> anyhow::Result<Report> {
+pub(super) async fn grant(config: &Config, arguments: &Arguments, guest: &GuestOutput) -> anyhow::Result<Report> {
     let more = further(arguments)?;
     let mut all = Vec::new();
     let mut aside = Page::default();
     for file in &arguments.files {
-        let component = open_loaded(config, file).await?;
+        let component = open_loaded(config, file, guest).await?;
         if !more.iter().any(|grant| matches!(grant, Grant::Argument { .. })) {
             remark(&component, file, &mut aside);
         }
@@ -183,7 +186,9 @@ fn merged(before: &str, all: &[Lines]) -> Result<String, Usage> {
         .collect();
     let there: BTreeSet<String> =
         before.lines().map(|line| bare(line).split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    for line in all.iter().flat_map(Lines::text).filter(|line| !there.contains(line)) {
+    // So that a list from which the last grant is taken out grants nothing, also at the next start.
+    let others = [GrantLine::others_nothing()];
+    for line in others.into_iter().chain(all.iter().flat_map(Lines::text)).filter(|line| !there.contains(line)) {
         text.push_str(&line);
         text.push('\n');
     }
@@ -205,7 +210,7 @@ mod tests {
         let first = merged("# ours\nprovider a/a\n", &one).unwrap();
         let pin = format!("sha256:{}  a.wasm", "ab".repeat(32));
         let expect = format!(
-            "# ours\nprovider a/a\n{pin}\ngrant a.wasm argument a/a token secret:t\ngrant a.wasm host api.a.example\n"
+            "# ours\nprovider a/a\ngrant * nothing\n{pin}\ngrant a.wasm argument a/a token secret:t\ngrant a.wasm host api.a.example\n"
         );
         assert_eq!(first, expect);
         assert!(check_lock(&first).is_ok());

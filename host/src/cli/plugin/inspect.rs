@@ -1,6 +1,7 @@
 //! `catalyst plugin inspect`: what a component is, and what it may do, before anybody trusts it.
 
 use super::component::{Component, open_loaded};
+use super::guest::GuestOutput;
 use super::page::{Page, Tone};
 use super::permissions::Permissions;
 use super::{Report, example, trust};
@@ -25,8 +26,8 @@ pub(super) struct Arguments {
     file: PathBuf,
 }
 
-pub(super) async fn inspect(config: &Config, arguments: &Arguments) -> anyhow::Result<Report> {
-    let component = open_loaded(config, &arguments.file).await?;
+pub(super) async fn inspect(config: &Config, arguments: &Arguments, guest: &GuestOutput) -> anyhow::Result<Report> {
+    let component = open_loaded(config, &arguments.file, guest).await?;
     let provider = &component.provider;
     let permissions = Permissions::of(provider);
     let wanted: Vec<String> = grants::wanted(provider.descriptor()).iter().map(ToString::to_string).collect();

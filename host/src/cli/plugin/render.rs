@@ -3,6 +3,7 @@
 use super::super::rehearse::empty_folder;
 use super::super::render as shared;
 use super::component::open_loaded;
+use super::guest::GuestOutput;
 use super::page::{Page, Tone, plain};
 use super::{Report, Usage, asked, example};
 use crate::config::Config;
@@ -42,10 +43,10 @@ pub(super) struct Arguments {
     out: PathBuf,
 }
 
-pub(super) async fn render(config: &Config, arguments: &Arguments) -> anyhow::Result<Report> {
-    let component = open_loaded(config, &arguments.file).await?;
+pub(super) async fn render(config: &Config, arguments: &Arguments, guest: &GuestOutput) -> anyhow::Result<Report> {
+    let component = open_loaded(config, &arguments.file, guest).await?;
     let descriptor = component.provider.descriptor();
-    let answer = asked::ask(&component.provider, &arguments.request).await?;
+    let answer = asked::ask(&component.provider, &arguments.request, guest).await?;
     let (mut page, aside) = (Page::default(), told(&answer.findings));
     let Some(bundle) = answer.bundle else {
         page.line(Tone::Bad, "the request is refused; nothing was written");

@@ -1,4 +1,4 @@
-//! One test per row of API.md 6.1 and 6.2.
+//! One test for each status of the manager and each call.
 
 use super::*;
 use crate::test_server::{Reply, TestServer, nobody, outbound, say};

@@ -1,4 +1,4 @@
-//! One test per row of API.md 1.13 that this room decides.
+//! One test for each answer that is decided here.
 
 use super::*;
 use crate::dns::pdm::base_url;

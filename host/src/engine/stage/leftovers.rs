@@ -1,7 +1,8 @@
 //! What a run leaves in its work folder: the module, and after a kill variables, plan and temporary files. All of it may hold
 //! secrets, also where a provider gave it another name, and no later run needs any of it.
 
-use super::removal::remove_folder;
+use super::aside::is_aside;
+use super::removal::remove;
 use super::{
     ERRORED_STATE, KEPT_FILES, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, SPOOLS, VARIABLES_FILE, WorkFolder,
     WorkRoot, absent_is_fine,
@@ -60,16 +61,16 @@ impl WorkFolder {
     /// Whether a run left more than the next one is given: it may hold secrets, whatever its name is.
     pub(in crate::engine) fn has_leftovers(&self) -> io::Result<bool> {
         for entry in self.dir.entries()? {
-            if !is_kept(&entry?)? {
+            if is_leftover(&entry?)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Whether OpenTofu left a state that its backend did not take.
+    /// Whether OpenTofu left a state that its backend did not take, or something stands in its place.
     pub(in crate::engine) fn has_errored_state(&self) -> bool {
-        self.dir.exists(ERRORED_STATE)
+        self.dir.symlink_metadata(ERRORED_STATE).is_ok()
     }
 
     /// When the run last wrote what [`WorkFolder::has_leftovers`] means.
@@ -79,27 +80,46 @@ impl WorkFolder {
         times.map(cap_std::time::SystemTime::into_std).max()
     }
 
-    /// Removes all but the lock file and a state that its backend did not take; the next run is staged anew. When this returns, the
-    /// files are gone also after a power loss.
+    /// Removes all but the lock file and states that were not taken in; the next run is staged anew. When this returns, the files are
+    /// gone also after a power loss.
     pub(in crate::engine) fn remove_leftovers(&self) -> io::Result<()> {
         // First what is known to hold secrets, whatever becomes of the rest.
         self.remove_secrets()?;
+        self.remove_those(is_leftover)?;
+        self.sync()
+    }
+
+    /// Removes all that the next run is not given.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        self.remove_those(|entry| Ok(!is_kept(entry)?))
+    }
+
+    /// Removes what lies in the folder and is one of those.
+    pub(super) fn remove_those(&self, is_one: impl Fn(&DirEntry) -> io::Result<bool>) -> io::Result<()> {
         for entry in self.dir.entries()? {
             let entry = entry?;
-            if is_kept(&entry)? {
-                continue;
+            if is_one(&entry)? {
+                remove(&self.dir, entry.file_name())?;
             }
-            let name = entry.file_name();
-            let removed =
-                if entry.file_type()?.is_dir() { remove_folder(&self.dir, &name) } else { self.dir.remove_file(&name) };
-            absent_is_fine(removed)?;
         }
+        Ok(())
+    }
+
+    /// Waits until the names in the folder are on disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
         // A `Dir` is an `O_PATH` descriptor, which cannot be synced.
         self.dir.open(".")?.sync_all()
     }
 }
 
+/// Whether it is of a run that ended, and of no use to anybody. What has the name of a left-over state, whatever it is, is taken in or
+/// set aside.
+fn is_leftover(entry: &DirEntry) -> io::Result<bool> {
+    Ok(entry.file_name() != ERRORED_STATE && !is_kept(entry)?)
+}
+
+/// Whether it stays when a run is staged. A state that was set aside stays, file or not.
 fn is_kept(entry: &DirEntry) -> io::Result<bool> {
     let name = entry.file_name();
-    Ok(KEPT_FILES.iter().any(|kept| name == *kept) && entry.file_type()?.is_file())
+    Ok(is_aside(&name) || (KEPT_FILES.iter().any(|kept| name == *kept) && entry.file_type()?.is_file()))
 }

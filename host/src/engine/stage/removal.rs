@@ -1,17 +1,31 @@
 //! Removal of folders that a run made, however deep they are and whatever their modes: one level at a time, so that neither open
 //! files nor the stack run out.
 
+use super::absent_is_fine;
 use cap_fs_ext::DirExt as _;
 use cap_std::fs::{Dir, Permissions, PermissionsExt as _};
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
+/// Removes whatever has this name, a file or a folder. One that is absent counts as removed.
+///
+/// # Errors
+/// The disk refuses.
+pub(super) fn remove(above: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
+    let name = name.as_ref();
+    match above.symlink_metadata(name) {
+        Ok(meta) if meta.is_dir() => absent_is_fine(remove_folder(above, name)),
+        Ok(_) => absent_is_fine(above.remove_file(name)),
+        Err(why) => absent_is_fine(Err(why)),
+    }
+}
+
 /// Removes a folder with everything in it. Nothing may change it meanwhile.
 ///
 /// # Errors
 /// It is not there, is no folder, or the disk refuses.
-pub(super) fn remove_folder(above: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
+fn remove_folder(above: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     empty(&open(above, name.as_ref())?)?;
     above.remove_dir(name)
 }

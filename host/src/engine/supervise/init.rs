@@ -1,6 +1,7 @@
 //! The init of a run: the first process of its namespace, or a subreaper where there is none. It starts each command behind the
 //! layers, collects whatever ends, and ends with everything that the run started when its supervisor does.
 
+use super::control_group::ControlGroup;
 use super::layers::{Layer, LayerState};
 use super::messages::{CommandSpec, FromInit, Setup, ToInit};
 use super::sweep::{self, Left};
@@ -40,9 +41,12 @@ pub(super) fn run() -> io::Result<()> {
     set_child_subreaper(Some(rustix::process::getpid()))?;
     limits::no_core()?;
     let socket = standard_input()?;
-    let (ToInit::Setup(setup), beside) = receive_with(&socket)? else { return Err(io::ErrorKind::InvalidData.into()) };
-    let [output, errors, alive] =
-        <[OwnedFd; 3]>::try_from(beside).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    let (ToInit::Setup(setup), mut beside) = receive_with(&socket)? else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let of_group = (beside.len() > 3).then(|| beside.split_off(3));
+    let group = of_group.map(three).transpose()?.map(ControlGroup::of_files);
+    let [output, errors, alive] = three(beside)?;
     let layers = put_up(&setup);
     // In the network that the run has now.
     let listeners = [namespaces::listener()?, namespaces::listener()?];
@@ -58,7 +62,7 @@ pub(super) fn run() -> io::Result<()> {
     let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<io::Result<_>>()?;
     // Who answers there holds them alone: when that one is gone, OpenTofu learns it at once.
     drop(listeners);
-    let init = Init {
+    let mut init = Init {
         writable: setup.own.iter().cloned().collect(),
         setup: *setup,
         layers: held,
@@ -66,16 +70,21 @@ pub(super) fn run() -> io::Result<()> {
         output: output.into(),
         errors: errors.into(),
         _alive: alive,
+        group,
         command: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(init.serve(socket));
-    sweep::kill_all();
+    sweep::kill_all(init.group.as_ref());
     match ended {
         // The supervisor is gone, which the host learns from that itself.
         Err(why) if matches!(why.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(()),
         ended => ended,
     }
+}
+
+fn three(files: Vec<OwnedFd>) -> io::Result<[OwnedFd; 3]> {
+    files.try_into().map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// What is put up by this process. What holds for a command alone is tried, and put up with it.
@@ -117,6 +126,8 @@ struct Init {
     errors: File,
     /// Open as long as this process is: the host waits for its end.
     _alive: OwnedFd,
+    /// Of its commands, where there is one.
+    group: Option<ControlGroup>,
     command: Option<Going>,
 }
 
@@ -129,7 +140,7 @@ struct Going {
 }
 
 impl Init {
-    async fn serve(mut self, socket: UnixStream) -> io::Result<()> {
+    async fn serve(&mut self, socket: UnixStream) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let mut socket = tokio::net::UnixStream::from_std(socket)?;
         let (mut frames, mut children) = (FrameBuffer::default(), signal(SignalKind::child())?);
@@ -209,21 +220,27 @@ impl Init {
             .stdout(self.output.try_clone()?)
             .stderr(self.errors.try_clone()?)
             .process_group(0);
-        let started = std::thread::scope(|scope| {
-            let start = || {
-                // Where the system refuses, the run goes on as before.
-                let _ = setpriority_process(None, CHILD_NICENESS);
-                if !self.layers.is_empty() {
-                    limits::drop_rights()?;
-                }
-                landlock::restrict(&self.layers, &self.setup.places, &spec.own, &self.ports)?;
-                if self.layers.contains(&Layer::SocketFamilies) {
-                    sockets::restrict()?;
-                }
-                command.spawn()
-            };
-            scope.spawn(start).join().map_err(|_| io::Error::other("the thread that starts OpenTofu broke"))?
-        })?;
+        let mut in_thread = || {
+            std::thread::scope(|scope| {
+                let start = || {
+                    // Where the system refuses, the run goes on as before.
+                    let _ = setpriority_process(None, CHILD_NICENESS);
+                    if !self.layers.is_empty() {
+                        limits::drop_rights()?;
+                    }
+                    landlock::restrict(&self.layers, &self.setup.places, &spec.own, &self.ports)?;
+                    if self.layers.contains(&Layer::SocketFamilies) {
+                        sockets::restrict()?;
+                    }
+                    command.spawn()
+                };
+                scope.spawn(start).join().map_err(|_| io::Error::other("the thread that starts OpenTofu broke"))?
+            })
+        };
+        let started = match &self.group {
+            Some(group) => group.start_in(in_thread),
+            None => in_thread(),
+        }?;
         Pid::from_raw(started.id().cast_signed()).ok_or_else(|| io::Error::other("the process has no id"))
     }
 
@@ -254,7 +271,7 @@ impl Init {
             });
             std::thread::sleep(Duration::from_millis(1));
         }
-        sweep::kill_all();
+        sweep::kill_all(self.group.as_ref());
     }
 
     /// The status of the command once it ended and nothing of it is left.

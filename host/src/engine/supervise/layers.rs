@@ -83,7 +83,9 @@ impl Layer {
             }
             Self::Ports => "providers can connect to any port that the network lets them reach",
             Self::UserNamespace => "providers keep the rights of this process's user",
-            Self::PidNamespace => "providers see other processes; what they start is ended by looking for it",
+            Self::PidNamespace => {
+                "providers see other processes; what they start is ended by its control group, or else by looking for it"
+            }
             Self::NetworkNamespace => {
                 "providers are in the network of this process: by plain TCP they reach the run's own two ports on every address \
                  where Landlock's port rules hold, and everything else where they do not"

@@ -1,5 +1,6 @@
 //! How a supervisor begins: it enters its namespaces and starts the run's init, which puts up the other layers.
 
+use super::control_group::{self, ControlGroup};
 use super::layers::{Layer, LayerState, every_state};
 use super::messages::{FromInit, Setup, ToInit};
 use super::wire::{receive_with, send_with};
@@ -50,6 +51,8 @@ pub(super) struct Started {
     pub(super) state: TcpListener,
     /// Listener of the proxy, there as well.
     pub(super) proxy: TcpListener,
+    /// The control group of its commands, where it has one.
+    pub(super) group: Option<(control_group::Folder, ControlGroup)>,
 }
 
 /// Makes the namespaces and starts init.
@@ -62,13 +65,20 @@ pub(super) fn start(setup: &Setup) -> io::Result<Started> {
     // A restarted host finds the run by it.
     std::env::set_current_dir(&setup.folder)?;
     let (mut init, more) = start_init(setup)?;
-    layers.extend(more);
+    let has_namespace = more.as_ref().is_some_and(|state| state.missing.is_none());
+    let group = (!has_namespace).then(control_group::make);
+    layers.extend(more.map(|state| LayerState { missing: with_group(state.missing, group.as_ref()), ..state }));
+    let group = group.and_then(Result::ok);
     let (output, output_end) = pipe()?;
     let (errors, errors_end) = pipe()?;
     let alive = std::io::stdout();
     let of_init = ToInit::Setup(Box::new(Setup { proxy: None, ..setup.clone() }));
     let begun = refuse_missing(setup, &layers)
-        .and_then(|()| send_with(&init.socket, &of_init, &[output_end.as_fd(), errors_end.as_fd(), alive.as_fd()]))
+        .and_then(|()| {
+            let mut beside = vec![output_end.as_fd(), errors_end.as_fd(), alive.as_fd()];
+            beside.extend(group.iter().flat_map(|(_, group)| group.files()));
+            send_with(&init.socket, &of_init, &beside)
+        })
         .and_then(|()| receive_with::<FromInit>(&init.socket))
         .and_then(|(answer, beside)| match answer {
             FromInit::Ready(more) => {
@@ -82,13 +92,22 @@ pub(super) fn start(setup: &Setup) -> io::Result<Started> {
             _ => Err(ErrorKind::InvalidData.into()),
         });
     match begun {
-        Ok([state, proxy]) => Ok(Started { init, pipes: [output, errors], layers, state, proxy }),
+        Ok([state, proxy]) => Ok(Started { init, pipes: [output, errors], layers, state, proxy, group }),
         Err(why) => {
             let _ = init.process.kill();
             let _ = init.process.wait();
             Err(io::Error::new(why.kind(), format!("the init of the run did not begin: {why}")))
         }
     }
+}
+
+/// Why there is no process namespace, and what ends the processes of a run in its place.
+fn with_group<T>(missing: Option<String>, group: Option<&io::Result<T>>) -> Option<String> {
+    missing.map(|why| match group {
+        Some(Ok(_)) => format!("{why}; the processes of a run are ended by a control group"),
+        Some(Err(no_group)) => format!("{why}; nor is there a control group: {no_group}"),
+        None => why,
+    })
 }
 
 fn refuse_missing(setup: &Setup, layers: &[LayerState]) -> io::Result<()> {

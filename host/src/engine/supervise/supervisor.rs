@@ -2,6 +2,7 @@
 //! the run started. It goes on when the host is stopped.
 
 use super::alarm::{now_ms, until};
+use super::control_group::{self, ControlGroup};
 use super::messages::{Begun, Event, Exit, FromInit, Interruption, ProcessEnd, Setup, ToInit, ToSupervisor};
 use super::outbox::Outbox;
 use super::output::{Output, Whole};
@@ -34,7 +35,8 @@ pub(super) fn run() -> io::Result<()> {
     let (ToSupervisor::Setup(setup), _) = receive_with(&host)? else { return Err(ErrorKind::InvalidData.into()) };
     let temporary = setup.temporary.clone();
     let ended = begin(*setup, host);
-    sweep::kill_all();
+    // With the supervisor its control group is gone already, where there was one.
+    sweep::kill_all(None);
     // What is left of it is the host's to remove, where that lives.
     let _ = temporary.map(|folder| remove_folder_at(&folder));
     ended
@@ -50,7 +52,7 @@ fn begin(setup: Setup, host: UnixStream) -> io::Result<()> {
 }
 
 async fn supervise(setup: Setup, started: Started, host: UnixStream) -> io::Result<()> {
-    let Started { init, pipes, layers, state, proxy } = started;
+    let Started { init, pipes, layers, state, proxy, group } = started;
     let (served_proxy, access) = match setup.proxy.map(|of| ServedProxy::serve(&of, proxy)).transpose() {
         Ok(served) => served.unzip(),
         Err(why) => {
@@ -62,7 +64,15 @@ async fn supervise(setup: Setup, started: Started, host: UnixStream) -> io::Resu
     // The host alone answers there: when it is gone, OpenTofu learns that at once.
     drop(state);
     let stopping = Stopping::new(setup.deadline_ms, setup.grace_ms);
-    Supervisor::new(setup.spool, stopping, init, pipes, served_proxy)?.serve(host).await
+    let outputs = outputs(pipes)?;
+    let (outbox, whole, host_gone, init_gone, spool) = (Outbox::default(), None, false, false, setup.spool);
+    let supervisor =
+        Supervisor { init, served_proxy, outputs, outbox, stopping, whole, host_gone, init_gone, spool, group };
+    supervisor.serve(host).await
+}
+
+fn outputs([output, errors]: [OwnedFd; 2]) -> io::Result<[Output; 2]> {
+    Ok([Output::new(output, Kind::OutputLine)?, Output::new(errors, Kind::ErrorLine)?])
 }
 
 struct Supervisor {
@@ -75,22 +85,11 @@ struct Supervisor {
     host_gone: bool,
     init_gone: bool,
     spool: PathBuf,
+    /// Of the commands, where there is one.
+    group: Option<(control_group::Folder, ControlGroup)>,
 }
 
 impl Supervisor {
-    fn new(
-        spool: PathBuf,
-        stopping: Stopping,
-        init: Init,
-        [output, errors]: [OwnedFd; 2],
-        served_proxy: Option<ServedProxy>,
-    ) -> io::Result<Self> {
-        let outputs = [Output::new(output, Kind::OutputLine)?, Output::new(errors, Kind::ErrorLine)?];
-        let outbox = Outbox::default();
-        let (whole, host_gone, init_gone) = (None, false, false);
-        Ok(Self { init, served_proxy, outputs, outbox, stopping, whole, host_gone, init_gone, spool })
-    }
-
     async fn serve(mut self, host: UnixStream) -> io::Result<()> {
         host.set_nonblocking(true)?;
         let (mut from_host, to_host) = tokio::net::UnixStream::from_std(host)?.into_split();
@@ -217,7 +216,7 @@ impl Supervisor {
 
     fn lose_init(&mut self) -> io::Result<()> {
         self.init_gone = true;
-        sweep::kill_all();
+        sweep::kill_all(self.group.as_ref().map(|(_, group)| group));
         if self.stopping.gave_up_start() {
             return self.not_started(format!("it did not start within {} s", START_LONGEST_MS / 1_000));
         }

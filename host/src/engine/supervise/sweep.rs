@@ -1,8 +1,9 @@
 //! Ends everything that a run started, also what left its process group, and collects it.
 //!
 //! Processes whose parent ended become children of the run's init, or, without one, of the supervisor: both are subreapers. So what
-//! a run started is always found below one of them.
+//! a run started is always found below one of them. Where the run has a control group, all in it are killed at once as well.
 
+use super::control_group::ControlGroup;
 use super::is_first_process;
 use crate::engine::procfs;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
@@ -18,10 +19,10 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Kills all processes below this one until none is left. Some that are left after all, as such that hang in the kernel, are named on
 /// standard error, which the host traces.
-pub(super) fn kill_all() {
+pub(super) fn kill_all(group: Option<&ControlGroup>) {
     let until = Instant::now() + LONGEST;
     loop {
-        kill_once();
+        kill_once(group);
         if collect(|_, _| {}) == Left::None {
             return;
         }
@@ -60,12 +61,13 @@ pub(super) fn collect(mut ended: impl FnMut(Pid, WaitStatus)) -> Left {
     }
 }
 
-fn kill_once() {
+fn kill_once(group: Option<&ControlGroup>) {
     if is_first_process() {
         // The first of a process namespace: everybody in it but itself, at once.
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::Signal::SIGKILL);
         return;
     }
+    group.into_iter().for_each(ControlGroup::kill);
     // Stopped first, so that none starts another while the others are looked for.
     for signal in [Signal::STOP, Signal::KILL] {
         for pid in descendants().into_iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {

@@ -268,7 +268,7 @@ fn read_only(root: &Path, own: &[PathBuf]) -> io::Result<()> {
 }
 
 /// A path of the table of mounts, in which blanks are written as `\040`.
-fn unescaped(field: &str) -> OsString {
+pub(super) fn unescaped(field: &str) -> OsString {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

@@ -141,6 +141,26 @@ async fn the_host_itself_stays_free_and_temporary_folders_go() {
 }
 
 #[tokio::test]
+async fn a_binary_that_is_not_there_is_told_with_where_it_was_looked_for_and_how_to_get_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain");
+    std::fs::write(&plain, "").unwrap();
+    for (binary, words) in [
+        (folder.path().join("tofu"), "there is no such file; CATALYST_TOFU_BIN names it; get OpenTofu"),
+        (PathBuf::from("no-such-tofu"), "it was looked for in the folders of PATH (/usr/bin:/bin); get OpenTofu"),
+        (plain, "is no program that this user may run; CATALYST_TOFU_BIN names it; get OpenTofu"),
+    ] {
+        for confine in [Confine::Auto, Confine::Require, Confine::Off] {
+            let settings = settings(&binary, folder.path(), |s| s.confine = confine);
+            let error = Engine::new(settings, Arc::new(StateStore::default())).await.err().unwrap().to_string();
+            assert!(error.contains(words), "{error}");
+            assert!(error.contains("https://opentofu.org/") && error.ends_with("by CATALYST_TOFU_BIN"), "{error}");
+            assert!(!error.contains("CONFINE") && !error.contains("confined"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_binary_that_needs_more_is_named_at_start() {
     landlock();
     let folder = tempfile::tempdir().unwrap();

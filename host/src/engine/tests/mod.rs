@@ -1,11 +1,16 @@
 //! The engine on the real OpenTofu, and on a scripted one for the ends that the real one rarely has.
 
 mod confined;
+mod ending;
+mod held;
+mod left_over;
 mod own_files;
 mod real;
+mod review;
 mod scripted;
 mod staging;
 mod states;
+mod validating;
 
 use super::stage::WorkFolder;
 use super::*;
@@ -14,8 +19,8 @@ use catalyst_domain::provider::{BundleFile, SecretVariable};
 use catalyst_domain::record::Child;
 use catalyst_domain::{Entry, Fact, Level, Record, SecretValue, Timestamp};
 use catalyst_store::{
-    AcceptError, CreateError, KubeconfigError, Numbered, Progress as LogProgress, RecordError, RunSecrets,
-    RunSecretsKept, StateError, StorageError,
+    AcceptError, CreateError, KubeconfigError, Numbered, Part, Progress as LogProgress, RecordError, RunSecrets,
+    RunSecretsKept, SetAside, StateError, StorageError,
 };
 use std::collections::HashMap;
 use std::path::Path;
@@ -30,7 +35,10 @@ pub(super) const SENTINEL: &str = "sentinel-7f3a\"<&>91";
 pub(super) struct States {
     pub(super) states: HashMap<DeploymentId, Vec<u8>>,
     pub(super) locks: HashMap<DeploymentId, (String, Vec<u8>)>,
+    /// Nothing can be read or written.
     pub(super) broken: bool,
+    /// Nothing can be written.
+    pub(super) full: bool,
 }
 
 /// A store that keeps states in memory and refuses all the rest.
@@ -40,6 +48,10 @@ pub(super) struct StateStore(pub(super) Mutex<States>);
 impl StateStore {
     pub(super) fn with<T>(&self, look: impl FnOnce(&mut States) -> T) -> T {
         look(&mut self.0.lock().unwrap())
+    }
+
+    fn written<T>(&self, look: impl FnOnce(&mut States) -> Result<T, StateError>) -> Result<T, StateError> {
+        self.used(|s| if s.full { Err(StateError::Storage(refused_here())) } else { look(s) })
     }
 
     fn used<T>(&self, look: impl FnOnce(&mut States) -> Result<T, StateError>) -> Result<T, StateError> {
@@ -120,7 +132,7 @@ impl Store for StateStore {
         self.used(|s| Ok(s.states.get(id).cloned()))
     }
     async fn put_state(&self, id: &DeploymentId, state: &[u8], lock: Option<&str>) -> Result<(), StateError> {
-        self.used(|s| match (s.locks.get(id), lock) {
+        self.written(|s| match (s.locks.get(id), lock) {
             (Some((held, info)), given) if given != Some(held) => Err(StateError::Locked { info: info.clone() }),
             (None, Some(_)) => Err(StateError::NotLocked),
             _ => {
@@ -130,7 +142,7 @@ impl Store for StateStore {
         })
     }
     async fn lock_state(&self, id: &DeploymentId, info: &[u8]) -> Result<(), StateError> {
-        self.used(|s| {
+        self.written(|s| {
             if let Some((_, info)) = s.locks.get(id) {
                 return Err(StateError::Locked { info: info.clone() });
             }
@@ -149,12 +161,28 @@ impl Store for StateStore {
             }
         })
     }
+    async fn set_damaged_aside(&self, id: &DeploymentId, part: Part) -> Result<Vec<SetAside>, StorageError> {
+        let damaged = |state: &Vec<u8>| serde_json::from_slice::<serde_json::Value>(state).is_err();
+        let aside = self.with(|s| s.states.get(id).is_some_and(damaged).then(|| s.states.remove(id)));
+        assert_eq!(part, Part::States);
+        Ok(aside
+            .map(|_| SetAside { file: "00000001.tfstate.1".to_owned(), why: "damaged".to_owned() })
+            .into_iter()
+            .collect())
+    }
+    async fn has_state_aside(&self, _: &DeploymentId) -> Result<bool, StorageError> {
+        Err(refused_here())
+    }
     fn has_unread_record(&self, _: &DeploymentId) -> bool {
         false
     }
 
     fn unusable(&self) -> Option<StorageError> {
         None
+    }
+
+    fn is_shut(&self) -> bool {
+        false
     }
 }
 
@@ -216,13 +244,9 @@ impl Bench {
     pub(super) fn run(&self, module: &str) -> Run {
         let mut secrets = Secrets::default();
         secrets.insert("cloud-token", SecretValue::new(SENTINEL));
-        Run {
-            id: self.id.clone(),
-            bundle: bundle(&[("main.tf", module)]),
-            secrets,
-            withheld: Secrets::default(),
-            hosts: RunHosts::default(),
-        }
+        let (id, bundle) = (self.id.clone(), bundle(&[("main.tf", module)]));
+        let (withheld, hosts, plan) = (Secrets::default(), RunHosts::default(), PlanSettings::default());
+        Run { id, bundle, secrets, withheld, hosts, plan }
     }
 
     pub(super) async fn apply(&self, module: &str) -> (Result<Outputs, RunError>, Vec<Progress>) {
@@ -236,8 +260,17 @@ impl Bench {
         stop: CancellationToken,
         until: impl Fn(&Progress) -> bool,
     ) -> (Result<Outputs, RunError>, Vec<Progress>) {
+        self.apply_run(self.run(module), stop, until).await
+    }
+
+    pub(super) async fn apply_run(
+        &self,
+        run: Run,
+        stop: CancellationToken,
+        until: impl Fn(&Progress) -> bool,
+    ) -> (Result<Outputs, RunError>, Vec<Progress>) {
         let (sender, mut receiver) = mpsc::channel(1024);
-        let going = self.engine.apply_alone(self.run(module), sender, stop.clone());
+        let going = self.engine.apply_alone(run, sender, stop.clone());
         let listening = async {
             let mut seen = Vec::new();
             while let Some(progress) = receiver.recv().await {
@@ -309,6 +342,8 @@ pub(super) fn bundle(files: &[(&str, &str)]) -> Bundle {
         variables: variables.as_object().unwrap().clone(),
         secret_variables: vec![SecretVariable { secret: "cloud-token".into(), variable: "token".into() }],
         deployment_id_variable: Some("deployment_id".to_owned()),
+        cluster_exists_variable: None,
+        nodes: Vec::new(),
         user_data: Vec::new(),
         warnings: Vec::new(),
     }

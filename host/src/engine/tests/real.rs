@@ -237,7 +237,8 @@ async fn f10_after_a_killed_tofu_a_retry_keeps_what_is_kept_and_makes_the_rest_o
 
 #[tokio::test]
 async fn a_store_that_fails_is_named_and_the_state_is_taken_in_later() {
-    let bench = Bench::new(&tofu(), |_| {}).await;
+    let mut bench = Bench::new(&tofu(), |_| {}).await;
+    Arc::get_mut(&mut bench.engine).unwrap().state_wait = Duration::ZERO;
     let store = bench.store.clone();
     let breaks = move |p: &Progress| {
         if matches!(p, Progress::Line { message, .. } if message.contains("server: Creating...")) {
@@ -306,6 +307,7 @@ resource "terraform_data" "last" { input = terraform_data.first.id }
     assert!(bench.store.with(|s| s.locks.contains_key(&bench.id)));
     let reaped = bench.engine.reap_orphan(&bench.id, &child, Duration::from_secs(60)).await.unwrap();
     assert_eq!(reaped, Reaped::Ended);
+    assert!(bench.engine.settle(&bench.id).await.unwrap().is_empty());
     assert!(bench.store.with(|s| s.locks.is_empty()));
     let state = bench.store.with(|s| String::from_utf8(s.states[&bench.id].clone()).unwrap());
     assert!(state.contains("\"first\""), "{state}");

@@ -16,7 +16,8 @@ fn files_are_for_the_owner_only_and_old_ones_go() {
     let folder = tempfile::tempdir().unwrap();
     let (root, id) = (root(&folder), DeploymentId::from_bytes([1; 8]));
     let work = root.folder(&id).unwrap();
-    let mut first = bundle(&[("main.tf", "1"), ("old.tf", "1"), ("x/y/node.tftpl", "t"), (".terraform.lock.hcl", "l")]);
+    let mut first =
+        bundle(&[("main.tf", "1"), ("old.tf", "1"), ("x/y/node.tftpl", "t"), (".terraform.lock.hcl", "# l")]);
     first.files[2].mode = 0o777;
     work.stage(&first).unwrap();
     // As the release before left it: a run has a folder of its own for that now.
@@ -92,7 +93,7 @@ fn variables_hold_what_is_known_and_leave_out_what_is_not() {
     let mut secrets = Secrets::default();
     secrets.insert("cloud-token", SecretValue::new(SENTINEL));
     assert!(work.leftover(&bundle.secret_variables).unwrap().is_none());
-    work.write_variables(&id, &bundle, &secrets).unwrap();
+    work.write_variables(&id, &bundle, &secrets, false).unwrap();
     let file = work.path().join("catalyst.auto.tfvars.json");
     let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(written, serde_json::json!({"name": "acme", "token": SENTINEL, "deployment_id": "0101010101010101"}));
@@ -119,7 +120,7 @@ fn what_a_killed_run_left_goes_and_a_state_that_was_not_taken_stays() {
         names.sort();
         names
     };
-    work.stage(&bundle(&[("main.tf", "1"), ("x/node.tftpl", "t"), (".terraform.lock.hcl", "l")])).unwrap();
+    work.stage(&bundle(&[("main.tf", "1"), ("x/node.tftpl", "t"), (".terraform.lock.hcl", "# l")])).unwrap();
     put("errored.tfstate");
     assert!(work.has_errored_state());
     // The module, what OpenTofu makes, and whatever else a provider gave a name to.
@@ -143,6 +144,13 @@ fn what_a_killed_run_left_goes_and_a_state_that_was_not_taken_stays() {
         assert!(!work.has_leftovers().unwrap(), "{name}");
         assert_eq!(names(work.path()), [".terraform.lock.hcl", "errored.tfstate"], "{name}");
     }
+    // Nor does a link in the place of a folder keep anything there.
+    for target in ["/", ".", ".terraform"] {
+        std::os::unix::fs::symlink(target, work.path().join(".terraform")).unwrap();
+        put("catalyst.tfplan");
+        work.remove_leftovers().unwrap();
+        assert_eq!(names(work.path()), [".terraform.lock.hcl", "errored.tfstate"], "{target}");
+    }
     // A link in the place of a kept file is none, and leads nowhere.
     std::fs::remove_file(work.path().join(".terraform.lock.hcl")).unwrap();
     std::os::unix::fs::symlink("errored.tfstate", work.path().join(".terraform.lock.hcl")).unwrap();
@@ -159,7 +167,7 @@ fn a_folder_that_a_run_closed_keeps_neither_its_secrets_nor_the_next_run_out() {
     for mode in [0o500, 0o000] {
         let work = root.folder(&id).unwrap();
         work.stage(&given).unwrap();
-        work.write_variables(&id, &given, &Secrets::default()).unwrap();
+        work.write_variables(&id, &given, &Secrets::default(), false).unwrap();
         std::fs::set_permissions(work.path(), std::fs::Permissions::from_mode(mode)).unwrap();
         as_a_user(folder.path(), || {
             work.remove_secrets().unwrap();

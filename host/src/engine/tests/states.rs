@@ -1,7 +1,7 @@
 //! The state backend on the wire, and what dead runs leave.
 
 use super::*;
-use backend::Backend;
+use backend::{Backend, Patience};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::ffi::OsStr;
@@ -9,14 +9,14 @@ use std::net::TcpListener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-struct Wire {
+pub(super) struct Wire {
     address: String,
     path: String,
     basic: String,
 }
 
 impl Wire {
-    fn of(access: &Backend) -> Self {
+    pub(super) fn of(access: &Backend) -> Self {
         let environment: HashMap<OsString, OsString> = access.environment().into_iter().collect();
         let value = |name: &str| environment[OsStr::new(name)].to_str().unwrap().to_owned();
         let url = value("TF_HTTP_ADDRESS");
@@ -27,7 +27,7 @@ impl Wire {
     }
 
     /// Status and body of one request.
-    async fn ask(&self, method: &str, query: &str, body: &str) -> (u16, String) {
+    pub(super) async fn ask(&self, method: &str, query: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let (path, basic, length) = (&self.path, &self.basic, body.len());
         let request = format!(
@@ -43,12 +43,28 @@ impl Wire {
     }
 }
 
-/// The backend of one run.
+/// The backend of one run that waits for no disk.
 fn serve(store: &Arc<StateStore>, id: &DeploymentId) -> Backend {
-    Backend::serve(store.clone(), id, TcpListener::bind("127.0.0.1:0").unwrap()).unwrap()
+    let patience = Patience {
+        longest: Duration::ZERO,
+        deadline: tokio::time::Instant::now() + Duration::from_secs(60),
+        stop: CancellationToken::new(),
+        log: mpsc::channel(1).0.downgrade(),
+    };
+    serve_with(store, &Arc::default(), id, patience)
 }
 
-fn bench() -> (Arc<StateStore>, DeploymentId) {
+pub(super) fn serve_with(
+    store: &Arc<StateStore>,
+    held: &Arc<HeldStates>,
+    id: &DeploymentId,
+    patience: Patience,
+) -> Backend {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    Backend::serve(store.clone(), held.clone(), id, listener, patience).unwrap()
+}
+
+pub(super) fn bench() -> (Arc<StateStore>, DeploymentId) {
     (Arc::new(StateStore::default()), DeploymentId::from_bytes([7; 8]))
 }
 
@@ -71,6 +87,11 @@ async fn f10_the_methods_of_the_http_backend_reach_the_store() {
     store.with(|s| s.broken = true);
     assert_eq!(wire.ask("POST", "", "{}").await.0, 503);
     assert!(access.failure().unwrap().contains("no space left on device"));
+    store.with(|s| s.broken = false);
+    assert_eq!(wire.ask("GET", "", "").await.0, 200);
+    assert!(access.failure().is_some(), "it is the state that was not written");
+    assert_eq!(wire.ask("POST", "", "{}").await.0, 200);
+    assert!(access.failure().is_none());
 }
 
 #[tokio::test]
@@ -149,39 +170,6 @@ async fn a_state_beyond_the_limit_is_refused() {
     stream.read_exact(&mut status).await.unwrap();
     assert_eq!(&status, b"HTTP/1.1 413");
     assert!(store.with(|s| s.states.is_empty()));
-}
-
-/// Takes in `left` over `kept` and gives what is kept then.
-async fn take_in(left: &str, kept: Option<&str>) -> (Result<(), String>, Option<String>, bool) {
-    let (store, id) = (StateStore::default(), DeploymentId::from_bytes([7; 8]));
-    let folder = tempfile::tempdir().unwrap();
-    let work = WorkRoot::open(folder.path()).unwrap().folder(&id).unwrap();
-    std::fs::write(work.path().join("errored.tfstate"), left).unwrap();
-    if let Some(kept) = kept {
-        store.with(|s| s.states.insert(id.clone(), kept.as_bytes().to_vec()));
-    }
-    let result = leftover::take_in(&store, &id, &work).await;
-    let kept = store.with(|s| s.states.get(&id).map(|state| String::from_utf8(state.clone()).unwrap()));
-    (result, kept, work.path().join("errored.tfstate").exists())
-}
-
-#[tokio::test]
-async fn only_a_newer_state_of_the_same_lineage_is_taken_in() {
-    let (old, new) = (r#"{"lineage":"a","serial":1}"#, r#"{"lineage":"a","serial":2}"#);
-    assert_eq!(take_in(new, None).await, (Ok(()), Some(new.to_owned()), false));
-    assert_eq!(take_in(new, Some(old)).await, (Ok(()), Some(new.to_owned()), false));
-    assert_eq!(take_in(old, Some(new)).await, (Ok(()), Some(new.to_owned()), false));
-    let strange = r#"{"lineage":"b","serial":9}"#;
-    let (result, kept, still_there) = take_in(strange, Some(new)).await;
-    assert!(result.unwrap_err().contains("lineage b"));
-    assert_eq!((kept.as_deref(), still_there), (Some(new), true));
-    let (result, kept, still_there) = take_in("{\"serial\":", Some(new)).await;
-    assert_eq!(result.unwrap_err(), "the left-over state is damaged");
-    assert_eq!((kept.as_deref(), still_there), (Some(new), true));
-    let (result, kept, still_there) = take_in(new, Some("{\"serial\":")).await;
-    assert!(result.unwrap_err().contains("the kept state is damaged"));
-    assert_eq!((kept.as_deref(), still_there), (Some("{\"serial\":"), true));
-    assert_eq!(take_in(new, Some("")).await, (Ok(()), Some(new.to_owned()), false));
 }
 
 #[tokio::test]

@@ -76,9 +76,25 @@ pub struct RegionBody {
     worker_count: Option<i64>,
 }
 
-/// Credentials under their keys of the create, such as a token of the cloud.
+/// What a destroy may be given.
 #[derive(Deserialize, ToSchema)]
-pub struct CredentialsBody {
+#[serde(rename_all = "camelCase")]
+pub struct DestroyBody {
+    /// Whether the volumes that the cluster made in its cloud are deleted, with the data in them. Without it they stay there, and are
+    /// named.
+    delete_volumes: Option<bool>,
+    /// Credentials that are no longer kept, under their keys of the create, such as a token of the cloud. Any other key is refused.
+    #[serde(flatten)]
+    credentials: std::collections::BTreeMap<String, String>,
+}
+
+/// What a retry may be given.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryBody {
+    /// Whether a cluster that cannot be kept is made anew, with the loss of its data. One that can be kept is kept all the same.
+    accept_data_loss: Option<bool>,
+    /// Credentials that are no longer kept, under their keys of the create.
     #[serde(flatten)]
     credentials: std::collections::BTreeMap<String, String>,
 }

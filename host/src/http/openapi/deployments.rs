@@ -1,10 +1,8 @@
 //! What clusters can be asked and told.
 
 use super::BEARER;
-use super::bodies::{CreateBody, CredentialsBody};
-use super::route::{
-    Route, any_object, audit_unavailable, in_header, in_path, in_query, number, one_of, text, text_like,
-};
+use super::bodies::{CreateBody, DestroyBody, RetryBody};
+use super::route::{Route, audit_unavailable, in_header, in_path, in_query, number, one_of, text, text_like};
 use crate::driver::idempotency::KEY_LENGTH;
 use crate::http::body::KUBECONFIG_DEADLINE;
 use crate::http::error::ApiError;
@@ -108,11 +106,13 @@ fn get() -> Route {
 }
 
 fn destroy() -> Route {
-    one(("DELETE", ONE), "destroyDeployment", "Removes everything of a deployment")
-        .says("Its log tells how it goes. Pages of other origins are never allowed to call it.")
-        .reads::<CredentialsBody>(
+    one(("DELETE", ONE), "destroyDeployment", "Removes what a deployment made")
+        .says("Its log tells how it goes. While the cluster answers, Flux is suspended and Services of type LoadBalancer are deleted \
+             before OpenTofu runs. What stays in the cloud is named in the log and as `remaining`. Pages of other origins are never \
+             allowed to call it.")
+        .reads::<DestroyBody>(
             Required::False,
-            "Credentials that are no longer kept, under their keys of the create.",
+            "Whether volumes are deleted; and credentials that are no longer kept, under their keys of the create.",
         )
         .answers::<Begun>(202, "It is on record that it is to be destroyed.")
         .body_faults()
@@ -139,7 +139,7 @@ fn logs() -> Route {
 
 fn kubeconfig() -> Route {
     one(("GET", KUBECONFIG), "getKubeconfig", "The kubeconfig of a deployment")
-        .answers_other(200, "As the node handed it in.", Some(("application/yaml", any_object())))
+        .answers_other(200, "As the node handed it in.", Some(("application/yaml", yaml())))
         .with_header(200, "Cache-Control", "`no-store`.")
         .with_header(200, "Content-Disposition", "A file name.")
         .fails([
@@ -158,7 +158,7 @@ fn put_kubeconfig() -> Route {
     one(("PUT", KUBECONFIG), "handInKubeconfig", "The first node hands in its kubeconfig, once")
         .says("At most 1 MiB within 60 s. Who has no right bearer is refused before the body is read.")
         .bearer(BEARER)
-        .reads_other("application/yaml", any_object(), "The kubeconfig.")
+        .reads_other("application/yaml", yaml(), "The kubeconfig.")
         .answers_other(204, "File and record are on disk.", None)
         .fails([
             ApiError::MissingBearer,
@@ -183,15 +183,18 @@ fn retry() -> Route {
     let place = ("POST", "/api/v1/deployments/{id}/phases/{phase}/retry");
     one(place, "retryPhase", "Takes a failed deployment up again")
         .takes(in_path("phase", "The phase to retry.", one_of(RetryPhase::names())))
-        .reads::<CredentialsBody>(
+        .says("Servers that are damaged or gone are made anew. Before a kubeconfig was accepted that means all of them, with a new bearer; \
+             afterwards one that is made joins the others. A cluster whose data would be lost is made anew only with `acceptDataLoss`.")
+        .reads::<RetryBody>(
             Required::False,
-            "Credentials that are no longer kept, under their keys of the create.",
+            "Credentials that are no longer kept, under their keys of the create; and whether a loss of data is accepted.",
         )
         .answers::<RetryAnswer>(200, "What was taken up, or what a person has to do.")
         .body_faults()
         .fails(takes_up())
         .fails([
             ApiError::UnknownPhase("x".to_owned()),
+            ApiError::DataLoss("the cluster's data would be lost".to_owned()),
             ApiError::SubdomainConflict("somebody else has the name".to_owned()),
             ApiError::PdmUnavailable("the pool-domain manager did not answer".to_owned()),
             ApiError::Broken,
@@ -248,6 +251,12 @@ fn event() -> Object {
         .property("data", field(known))
         .required("data")
         .build()
+}
+
+/// A kubeconfig: text, which neither side reads as an object of the API.
+fn yaml() -> Object {
+    let words = "YAML of the form `apiVersion: v1`, `kind: Config`.";
+    ObjectBuilder::new().schema_type(Type::String).description(Some(words)).build()
 }
 
 const ID: &str = "^[0-9a-f]{16}$";

@@ -22,11 +22,13 @@ fn readyz() -> Route {
 }
 
 fn metrics() -> Route {
-    Route::new(("GET", "/metrics"), "host", "getMetrics", "Numbers for Prometheus").answers_other(
-        200,
-        "OpenMetrics 1.0.",
-        Some(("application/openmetrics-text", text())),
-    )
+    Route::new(("GET", "/metrics"), "host", "getMetrics", "Numbers for Prometheus")
+        .answers_other(200, "OpenMetrics 1.0.", Some(("application/openmetrics-text", text())))
+        .answers_other(
+            200,
+            "Prometheus' text format 0.0.4, where `Accept` likes `text/plain` better.",
+            Some(("text/plain", text())),
+        )
 }
 
 fn document() -> Route {

@@ -106,7 +106,7 @@ async fn a_name_that_moved_on(factory: &impl Factory) {
     store.create(named(1, "a.example")).await.unwrap();
     store.record(&id(1), &failed(), at(1)).await.unwrap();
     store.create(named(2, "a.example")).await.unwrap();
-    let retry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
+    let retry = Fact::Phase0Retried { repair: None, data_loss_accepted: false, reservation: None };
     let refused = store.record(&id(1), &retry, at(2)).await.unwrap_err();
     assert!(matches!(&refused, RecordError::NameTaken { owner, .. } if *owner == id(2)), "{refused}");
     assert_eq!(store.get(&id(1)).unwrap().status, Status::Failed);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 mod conformance;
+mod damage;
 mod files;
 mod kit;
 mod log;

@@ -47,7 +47,7 @@ async fn a14_of_many_equal_facts_one_is_recorded() {
     let mut racers = JoinSet::new();
     for _ in 0..100 {
         let store = store.clone();
-        let retry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
+        let retry = Fact::Phase0Retried { repair: None, data_loss_accepted: false, reservation: None };
         racers.spawn(async move { store.record(&id(1), &retry, at(2)).await });
     }
     let ended = racers.join_all().await;
@@ -79,7 +79,7 @@ async fn d9_readers_see_whole_records_while_they_change() {
             })
         })
         .collect();
-    let retry = Fact::Phase0Retried { new_bearer_hash: None, reservation: None };
+    let retry = Fact::Phase0Retried { repair: None, data_loss_accepted: false, reservation: None };
     for round in 0..ROUNDS {
         store.record(&id(1), &failed(), at(round)).await.unwrap();
         store.record(&id(1), &retry, at(round)).await.unwrap();

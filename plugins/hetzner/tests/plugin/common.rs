@@ -82,7 +82,7 @@ pub fn with_token(variables: &str) -> serde_json::Value {
 pub fn hole_value(name: &str) -> String {
     match name {
         "load_balancer_ipv4" => "203.0.113.9".to_owned(),
-        "node_private_ip" => "10.0.1.3".to_owned(),
+        "join_private_ip" | "node_private_ip" => "10.0.1.3".to_owned(),
         "deployment_id" => "00112233aabbccdd".to_owned(),
         "cloud_credentials_b64" | "ghcr_dockerconfigjson_b64" => "c2VjcmV0".repeat(11),
         _ => "0123456789abcdef".repeat(4),

@@ -2,10 +2,12 @@
 
 use crate::common::{context, ha, solo};
 use catalyst_plugin_hetzner::Hetzner;
+use catalyst_plugin_sdk::testing::bounds::ssh_keys;
 use catalyst_plugin_sdk::{
-    DeploymentRequest, DomainMode, Findings, Outputs, ProbeResponse, Provisioner, RenderContext, SecretSource,
-    Settings, Severity, Verdict,
+    Asked, DeploymentRequest, Diagnostic, DomainMode, Findings, LeftOut, Outputs, ProbeResponse, Provisioner,
+    RenderContext, SecretSource, Settings, Severity, Verdict,
 };
+use std::collections::BTreeSet;
 
 fn has(findings: &Findings, pointer: &str, code: &str, severity: Severity) -> bool {
     findings.iter().any(|f| f.pointer == pointer && f.code == code && f.severity == severity)
@@ -107,6 +109,136 @@ fn every_retired_type_has_a_current_successor_of_at_least_its_size() {
         let findings = Hetzner::validate(&request);
         let told = findings.iter().find(|finding| finding.code == "machine-type-retired").unwrap();
         assert!(told.severity == Severity::Warning && told.message.contains(&next.name), "{}", told.message);
+    }
+}
+
+/// Server types that a text names, but for the one that was asked for.
+fn types_in(text: &str, asked: &str) -> BTreeSet<String> {
+    let known: BTreeSet<String> = Hetzner::describe().catalogue.machine_types.into_iter().map(|m| m.name).collect();
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| *word != asked);
+    words.filter(|word| known.contains(*word)).map(str::to_owned).collect()
+}
+
+/// `cx22` in `ash` was told to take cx23, beside "Europe only".
+#[test]
+fn t15_what_is_advised_can_be_ordered_where_it_was_asked_for() {
+    let catalogue = Hetzner::describe().catalogue;
+    let further = ["cx99", "cx44", "cpx30", "ccx99", "cax99", "t3.large", ""].map(str::to_owned);
+    let types: Vec<String> = catalogue.machine_types.iter().map(|m| m.name.clone()).chain(further).collect();
+    let mut advised = 0;
+    for region in &catalogue.regions {
+        for name in &types {
+            let mut request = solo();
+            request.regions[0].cloud_region.clone_from(&region.id);
+            request.regions[0].control_plane_size.clone_from(name);
+            let mut with_workers = request.clone();
+            (with_workers.regions[0].worker_size, with_workers.regions[0].worker_count) = (name.clone(), 2);
+            // A blank one is the module's default.
+            let asked = if name.is_empty() { "cx42" } else { name };
+            for request in [request, with_workers] {
+                for finding in Hetzner::validate(&request)
+                    .iter()
+                    .filter(|f| f.pointer != "/regions/0/workerSize" || !name.is_empty())
+                {
+                    for other in types_in(&finding.message, asked) {
+                        advised += 1;
+                        assert!(region.machine_types.contains(&other), "{name} in {}: {}", region.id, finding.message);
+                    }
+                }
+            }
+            let no_stock = Diagnostic {
+                summary: "error during placement (resource_unavailable, 1d1d17e504e28a4c)".to_owned(),
+                detail: String::new(),
+                address: None,
+            };
+            let asked = Asked { region: region.id.clone(), control_plane_size: name.clone(), ..Asked::default() };
+            for other in Hetzner::diagnose(&no_stock, &asked).alternatives {
+                let place = other.region.as_ref().unwrap_or(&region.id);
+                let there = catalogue.regions.iter().find(|region| region.id == *place).unwrap();
+                let fits = other.machine_type.as_ref().is_none_or(|machine| there.machine_types.contains(machine));
+                assert!(fits, "{name} in {}: {}", region.id, other.reason);
+            }
+        }
+    }
+    assert!(advised > 50, "{advised}");
+}
+
+#[test]
+fn t15_a_type_that_is_retired_or_not_there_names_one_of_its_size_that_is() {
+    let told = |name: &str, region: &str, code: &str| {
+        let mut request = solo();
+        (request.regions[0].control_plane_size, request.regions[0].cloud_region) = (name.to_owned(), region.to_owned());
+        let findings = Hetzner::validate(&request);
+        let of_code: Vec<String> = findings.iter().filter(|f| f.code == code).map(|f| f.message.clone()).collect();
+        assert!(of_code.len() <= 1, "{of_code:?}");
+        of_code.first().map(|words| types_in(words, name).into_iter().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+    };
+    for (name, region, code, other) in [
+        ("cx22", "ash", "machine-type-retired", "cpx22"),
+        ("cx22", "nbg1", "machine-type-retired", "cx23"),
+        ("cx42", "sin", "machine-type-retired", "cpx42"),
+        ("cpx41", "hil", "machine-type-retired", "cpx42"),
+        ("cx44", "hel1", "machine-type-retired", "cx43"),
+        ("cx44", "ash", "machine-type-retired", "cpx42"),
+        ("cx999", "fsn1", "machine-type-retired", ""),
+        ("cx43", "ash", "machine-type-not-there", "cpx42"),
+        ("cax41", "hil", "machine-type-not-there", "cpx62"),
+        ("cpx22", "ash", "machine-type-not-there", ""),
+        ("cx22", "mars1", "machine-type-retired", ""),
+        ("cx23", "fsn1", "memory", "cx43"),
+        ("cax11", "fsn1", "memory", "cax31"),
+        ("cpx22", "sin", "memory", "cpx42"),
+        ("cpx22", "mars1", "memory", ""),
+    ] {
+        assert_eq!(told(name, region, code), other, "{name} in {region}: {code}");
+    }
+}
+
+#[test]
+fn t8_versions_that_do_not_go_together_are_told() {
+    use Severity::{Error, Warning};
+    let with = |setting: &str| format!(r#"{{"hetznerProjectID":"1",{setting}}}"#);
+    check(|r| r.extra = with(r#""fluxVersion":"v2.2.3""#), "/fluxVersion", "flux-too-old", Error);
+    check(|r| r.extra = with(r#""fluxVersion":"2.2.3""#), "/fluxVersion", "version", Error);
+    check(|r| r.extra = with(r#""fluxVersion":"v2.7.2""#), "/fluxVersion", "kubernetes-too-old", Warning);
+    check(|r| r.extra = with(r#""k3sVersion":"v1.27.1+k3s1""#), "/k3sVersion", "kubernetes-too-old", Warning);
+}
+
+/// Both forms of FIDO keys are among those that plugin and module are held to alike.
+#[test]
+fn t13_keys_of_fido_security_keys_are_taken() {
+    let fido: Vec<String> = ssh_keys()
+        .iter()
+        .filter_map(|key| key.as_str())
+        .filter(|key| key.starts_with("sk-"))
+        .map(str::to_owned)
+        .collect();
+    let taken =
+        |key: &String| !Hetzner::validate(&DeploymentRequest { ssh_public_key: key.clone(), ..solo() }).has_errors();
+    let types: BTreeSet<&str> = fido.iter().filter(|key| taken(key)).filter_map(|key| key.split(' ').next()).collect();
+    assert_eq!(types, ["sk-ecdsa-sha2-nistp256@openssh.com", "sk-ssh-ed25519@openssh.com"].into());
+    assert!(!fido.iter().all(taken), "a key that was cut is refused");
+}
+
+/// How many there are cannot be read from what the host left out, and neither can which release.
+#[test]
+fn nothing_is_said_that_rests_on_what_the_host_left_out() {
+    let mut request = solo();
+    request.regions[0].control_plane_size = "cx23".to_owned();
+    request.extra = r#"{"hetznerProjectID":"1","fluxVersion":"v2.7.2"}"#.to_owned();
+    let codes = |left_out: &[&str]| -> BTreeSet<String> {
+        let left_out = LeftOut::new(left_out.iter().map(|pointer| (*pointer).to_owned()).collect());
+        Hetzner::validate_partial(&request, &left_out).iter().map(|finding| finding.code.clone()).collect()
+    };
+    let all: BTreeSet<String> = ["memory", "kubernetes-too-old"].map(str::to_owned).into();
+    assert_eq!(codes(&[]), all);
+    for (pointer, gone) in [
+        ("/regions/0/workerCount", "memory"),
+        ("/haEnabled", "memory"),
+        ("/regions/0/controlPlaneSize", "memory"),
+        ("/k3sVersion", "kubernetes-too-old"),
+    ] {
+        assert_eq!(codes(&[pointer]), all.iter().filter(|code| *code != gone).cloned().collect(), "{pointer}");
     }
 }
 

@@ -227,7 +227,7 @@ fn longest() -> (DeploymentRequest, RenderContext) {
     let extra = serde_json::json!({
         "hetznerProjectID": "1", "gitopsPath": path, "enableLocalStorage": false,
         "k3sVersion": format!("v1.31.{}+k3s1", "0".repeat(21)), "helmVersion": format!("v3.{}.0", "0".repeat(27)),
-        "ciliumVersion": format!("1.16.{}", "0".repeat(27)), "fluxVersion": format!("v2.{}.0", "0".repeat(27)),
+        "ciliumVersion": format!("1.16.{}", "0".repeat(27)), "fluxVersion": format!("v2.4.{}", "0".repeat(27)),
     });
     request.extra = extra.to_string();
     let host = RenderContext {

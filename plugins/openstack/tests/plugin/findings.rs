@@ -2,11 +2,13 @@
 
 use crate::common::{context, ha, plain, settings, solo};
 use catalyst_plugin_openstack::Openstack;
+use catalyst_plugin_sdk::testing::bounds::ssh_keys;
 use catalyst_plugin_sdk::{
-    DeploymentRequest, DomainMode, Findings, Outputs, Provisioner, RenderContext, SecretSource, Settings, Severity,
-    Verdict,
+    DeploymentRequest, DomainMode, Findings, LeftOut, Outputs, Provisioner, RenderContext, SecretSource, Settings,
+    Severity, Verdict,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 fn has(findings: &Findings, pointer: &str, code: &str, severity: Severity) -> bool {
     findings.iter().any(|f| f.pointer == pointer && f.code == code && f.severity == severity)
@@ -92,6 +94,67 @@ fn each_rule_of_the_settings_has_its_finding_at_its_key() {
     with(json!({"k3sVersion": "1.2"}), "/k3sVersion", "version", Error);
     with(json!({"gitopsPath": "../x"}), "/gitopsPath", "path", Error);
     with(json!({"enableFail2ban": "yes"}), "/enableFail2ban", "wrong-type", Error);
+}
+
+#[test]
+fn t8_versions_that_do_not_go_together_are_told() {
+    use Severity::{Error, Warning};
+    let with = |more: Value, pointer: &str, code: &str, severity| {
+        check(|r| r.extra = settings(more), pointer, code, severity);
+    };
+    with(json!({"fluxVersion": "v2.2.3"}), "/fluxVersion", "flux-too-old", Error);
+    with(json!({"fluxVersion": "2.2.3"}), "/fluxVersion", "version", Error);
+    with(json!({"fluxVersion": "v2.7.2"}), "/fluxVersion", "kubernetes-too-old", Warning);
+    with(json!({"k3sVersion": "v1.27.1+k3s1"}), "/k3sVersion", "kubernetes-too-old", Warning);
+}
+
+/// Most clouds' Nova cannot read them, and says so in the middle of the apply.
+#[test]
+fn t13_a_key_of_a_fido_security_key_is_refused_with_the_reason() {
+    let mut told = 0;
+    for key in ssh_keys() {
+        let request = DeploymentRequest { ssh_public_key: key.as_str().unwrap().to_owned(), ..solo() };
+        let findings = Openstack::validate(&request);
+        for finding in findings.iter().filter(|finding| finding.code == "ssh-fido-key") {
+            assert!(request.ssh_public_key.starts_with("sk-") && finding.severity == Severity::Error, "{key}");
+            assert!(
+                finding.message.contains("FIDO") && finding.message.contains("give an ed25519"),
+                "{}",
+                finding.message
+            );
+            told += 1;
+        }
+        assert!(!request.ssh_public_key.starts_with("sk-") || findings.has_errors(), "{key}");
+    }
+    assert_eq!(told, 3);
+}
+
+/// How many there are, and what a flavour has, cannot be read from what the host left out.
+#[test]
+fn nothing_is_said_that_rests_on_what_the_host_left_out() {
+    let mut request = plain();
+    request.regions[0].control_plane_size = "SCS-2V-8".to_owned();
+    request.extra = settings(json!({"openstackLoadBalancer": "none", "fluxVersion": "v2.7.2"}));
+    let codes = |left_out: &[&str]| -> BTreeSet<String> {
+        let left_out = LeftOut::new(left_out.iter().map(|pointer| (*pointer).to_owned()).collect());
+        Openstack::validate_partial(&request, &left_out).iter().map(|finding| finding.code.clone()).collect()
+    };
+    let all: BTreeSet<String> =
+        ["memory", "no-disk", "no-load-balancer", "kubernetes-too-old"].map(str::to_owned).into();
+    assert_eq!(codes(&[]), all);
+    for (pointer, gone) in [
+        ("/regions/0/workerCount", vec!["memory"]),
+        ("/haEnabled", vec!["memory", "no-load-balancer"]),
+        ("/openstackBootVolumeGiB", vec!["no-disk"]),
+        ("/openstackFlavors", vec!["memory", "no-disk"]),
+        ("/k3sVersion", vec!["kubernetes-too-old"]),
+    ] {
+        assert_eq!(
+            codes(&[pointer]),
+            all.iter().filter(|code| !gone.contains(&code.as_str())).cloned().collect(),
+            "{pointer}"
+        );
+    }
 }
 
 /// The one public address would end with its server.

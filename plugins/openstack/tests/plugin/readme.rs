@@ -75,7 +75,7 @@ fn longest() -> (DeploymentRequest, RenderContext) {
     request.extra = settings(json!({
         "gitopsPath": format!("{}/", "p".repeat(199)), "enableLocalStorage": false, "enableOpenstackCredentials": true,
         "k3sVersion": format!("v1.31.{}+k3s1", "0".repeat(21)), "helmVersion": format!("v3.{}.0", "0".repeat(27)),
-        "ciliumVersion": format!("1.16.{}", "0".repeat(27)), "fluxVersion": format!("v2.{}.0", "0".repeat(27)),
+        "ciliumVersion": format!("1.16.{}", "0".repeat(27)), "fluxVersion": format!("v2.4.{}", "0".repeat(27)),
     }));
     let host = RenderContext {
         public_url: format!("https://{}", "a".repeat(248)),

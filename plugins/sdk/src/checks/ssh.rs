@@ -11,12 +11,25 @@ const SOUND_RSA_BITS: usize = 2048;
 pub enum KeyRemark {
     /// Nothing.
     Sound,
+    /// Its private half is in a FIDO security key, and not every cloud takes such keys.
+    Fido,
     /// An RSA key with fewer bits than is thought safe.
     ShortRsa {
         /// Bits of its modulus.
         bits: usize,
     },
 }
+
+/// Types of keys that are read, the FIDO ones last (PROTOCOL.u2f of OpenSSH).
+const TYPES: [&str; 7] = [
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
 
 /// Checks an OpenSSH public key of one line: type, base64 blob, optional comment.
 ///
@@ -25,19 +38,8 @@ pub enum KeyRemark {
 pub fn check_public_key(text: &str) -> Result<KeyRemark, String> {
     let mut fields = text.split_whitespace();
     let algorithm = fields.next().ok_or("the SSH public key is blank")?;
-    if text.contains("PRIVATE KEY") {
-        return Err(
-            "this is a private SSH key; give the public one and treat the private one as known to others".to_owned()
-        );
-    }
-    if !matches!(
-        algorithm,
-        "ssh-ed25519" | "ssh-rsa" | "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521"
-    ) {
-        return Err(
-            "the SSH public key must be of one line that begins with ssh-ed25519, ssh-rsa or ecdsa-sha2-nistp256/384/521"
-                .to_owned(),
-        );
+    if let Some(other) = other_form(text, algorithm) {
+        return Err(other);
     }
     let encoded = fields.next().ok_or_else(|| format!("the SSH public key has nothing after `{algorithm}`"))?;
     let blob = base64::engine::general_purpose::STANDARD
@@ -53,6 +55,37 @@ pub fn check_public_key(text: &str) -> Result<KeyRemark, String> {
     if reader.0.is_empty() { Ok(remark) } else { Err(cut()) }
 }
 
+/// What a text is that is no public key of one line, and what to give in its place. It may be a private key, so nothing of it is
+/// repeated.
+fn other_form(text: &str, first: &str) -> Option<String> {
+    let is_type = |word: &str| TYPES.contains(&word);
+    let lines = text.trim().lines().count();
+    let says = if text.contains("PRIVATE KEY") || first == "PuTTY-User-Key-File-2:" || first == "PuTTY-User-Key-File-3:"
+    {
+        "this is a private SSH key; give the public one and treat the private one as known to others"
+    } else if text.contains("BEGIN SSH2 PUBLIC KEY") || text.contains("BEGIN PUBLIC KEY") {
+        "this SSH public key is not in OpenSSH's form, which has one line; `ssh-keygen -i` converts it"
+    } else if lines > 1 {
+        "the SSH public key has several lines; give one key alone, without other keys or lines of comment"
+    } else if is_type(first) {
+        return None;
+    } else if first.starts_with('#') {
+        "the SSH public key is a comment; give the key without the `#`"
+    } else if text.split_whitespace().any(|word| word.ends_with("-cert-v01@openssh.com")) {
+        "this is an SSH certificate; give the public key that it certifies, whose file does not end in -cert.pub"
+    } else if text.split_whitespace().skip(1).any(is_type) {
+        "the SSH public key has options before it, as in authorized_keys; give the key alone, from its type on"
+    } else if first == "ssh-dss" {
+        "the SSH public key is of the type ssh-dss (DSA), which OpenSSH takes no more"
+    } else if first.starts_with("AAAA") {
+        "the SSH public key has no type before its base64; give the whole line of the .pub file"
+    } else {
+        "the SSH public key must be of one line that begins with ssh-ed25519, ssh-rsa, ecdsa-sha2-nistp256/384/521, or for a FIDO key \
+         with sk-ssh-ed25519@openssh.com or sk-ecdsa-sha2-nistp256@openssh.com"
+    };
+    Some(says.to_owned())
+}
+
 fn read_key(algorithm: &str, reader: &mut Reader<'_>) -> Option<KeyRemark> {
     match algorithm {
         "ssh-ed25519" => (reader.string()?.len() == 32).then_some(KeyRemark::Sound),
@@ -66,18 +99,28 @@ fn read_key(algorithm: &str, reader: &mut Reader<'_>) -> Option<KeyRemark> {
             let remark = if bits < SOUND_RSA_BITS { KeyRemark::ShortRsa { bits } } else { KeyRemark::Sound };
             sane.then_some(remark)
         }
-        _ => {
-            let curve = algorithm.strip_prefix("ecdsa-sha2-")?;
-            let field_bytes = match curve {
-                "nistp256" => 32,
-                "nistp384" => 48,
-                _ => 66,
-            };
-            let named = reader.string()? == curve.as_bytes();
-            let point = reader.string()?;
-            (named && point.len() == 1 + 2 * field_bytes && point.first() == Some(&4)).then_some(KeyRemark::Sound)
+        "sk-ssh-ed25519@openssh.com" => {
+            let fits = reader.string()?.len() == 32;
+            (fits && !reader.string()?.is_empty()).then_some(KeyRemark::Fido)
         }
+        "sk-ecdsa-sha2-nistp256@openssh.com" => {
+            let fits = is_point(reader, "nistp256")?;
+            (fits && !reader.string()?.is_empty()).then_some(KeyRemark::Fido)
+        }
+        _ => is_point(reader, algorithm.strip_prefix("ecdsa-sha2-")?)?.then_some(KeyRemark::Sound),
     }
+}
+
+/// Whether the name of a curve and an uncompressed point on it come next.
+fn is_point(reader: &mut Reader<'_>, curve: &str) -> Option<bool> {
+    let field_bytes = match curve {
+        "nistp256" => 32,
+        "nistp384" => 48,
+        _ => 66,
+    };
+    let named = reader.string()? == curve.as_bytes();
+    let point = reader.string()?;
+    Some(named && point.len() == 1 + 2 * field_bytes && point.first() == Some(&4))
 }
 
 /// Length-prefixed strings of the SSH wire format.
@@ -119,6 +162,12 @@ mod tests {
         for text in good {
             assert_eq!(check_public_key(&text), Ok(KeyRemark::Sound), "{text}");
         }
+        for text in [
+            key("sk-ssh-ed25519@openssh.com", &[&[9; 32], b"ssh:"]),
+            key("sk-ecdsa-sha2-nistp256@openssh.com", &[b"nistp256", &point(32), b"ssh:laptop"]),
+        ] {
+            assert_eq!(check_public_key(&text), Ok(KeyRemark::Fido), "{text}");
+        }
         let short = key("ssh-rsa", &[&[1, 0, 1], &[&[0, 0x80][..], &[3; 127]].concat()]);
         assert_eq!(check_public_key(&short), Ok(KeyRemark::ShortRsa { bits: 1024 }));
     }
@@ -130,9 +179,12 @@ mod tests {
             ("ssh-ed25519 AAAA".to_owned(), "cut or changed"),
             ("ssh-ed25519".to_owned(), "nothing after"),
             ("ssh-ed25519 !!".to_owned(), "not base64"),
-            ("ssh-dss AAAA".to_owned(), "must be of one line"),
-            ("from=\"10.0.0.1\" ssh-ed25519 AAAA".to_owned(), "must be of one line"),
+            ("nonsense".to_owned(), "must be of one line"),
+            ("ssh-dss AAAA".to_owned(), "ssh-dss"),
             ("-----BEGIN OPENSSH PRIVATE KEY-----".to_owned(), "private"),
+            (key("sk-ssh-ed25519@openssh.com", &[&[9; 31], b"ssh:"]), "cut or changed"),
+            (key("sk-ssh-ed25519@openssh.com", &[&[9; 32]]), "cut or changed"),
+            (key("sk-ecdsa-sha2-nistp256@openssh.com", &[b"nistp384", &[4; 65], b"ssh:"]), "cut or changed"),
             (swapped, "another type"),
             (key("ssh-ed25519", &[&[9; 31]]), "cut or changed"),
             (key("ssh-ed25519", &[&[9; 32], b"more"]), "cut or changed"),
@@ -142,5 +194,29 @@ mod tests {
             let reason = check_public_key(&text).unwrap_err();
             assert!(reason.contains(words), "{text}: {reason}");
         }
+    }
+
+    #[test]
+    fn t13_what_is_no_key_of_one_line_is_told_what_it_is() {
+        let good = key("ssh-ed25519", &[&[9; 32]]);
+        let cases = [
+            (format!("from=\"10.0.0.1\" {good}"), "options before it"),
+            (format!("no-pty,command=\"a b\" {good}"), "options before it"),
+            (format!("@cert-authority * {good}"), "options before it"),
+            (format!("# {good}"), "is a comment"),
+            (format!("# mine\n{good}"), "several lines"),
+            (format!("{good}\n{good}"), "several lines"),
+            (good.replace("ssh-ed25519 ", "ssh-ed25519-cert-v01@openssh.com "), "certificate"),
+            ("sk-ssh-ed25519-cert-v01@openssh.com AAAA".to_owned(), "certificate"),
+            (good.replace("ssh-ed25519 ", ""), "no type before its base64"),
+            ("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----".to_owned(), "ssh-keygen -i"),
+            ("-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----".to_owned(), "ssh-keygen -i"),
+            ("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none".to_owned(), "private"),
+        ];
+        for (text, words) in cases {
+            let reason = check_public_key(&text).unwrap_err();
+            assert!(reason.contains(words), "{text}: {reason}");
+        }
+        assert_eq!(check_public_key(&format!("{good}\n")), Ok(KeyRemark::Sound), "pasted with its line break");
     }
 }

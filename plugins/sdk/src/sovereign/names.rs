@@ -76,15 +76,27 @@ pub fn check_worker_count(placement: &Placement, findings: &mut Findings) {
     }
 }
 
-/// Adds a finding when a public key is not one that every cloud takes.
-pub fn check_ssh_key(key: &str, findings: &mut Findings) {
+/// Whether a cloud takes keys whose private half is in a FIDO security key (`sk-ssh-ed25519@openssh.com` and its like).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FidoKeys {
+    /// It does.
+    Taken,
+    /// It does not; the sentence says why, and what to give.
+    NotTaken(&'static str),
+}
+
+/// Adds a finding when a public key is not one that the cloud takes.
+pub fn check_ssh_key(key: &str, fido: FidoKeys, findings: &mut Findings) {
     if key.trim().is_empty() {
         return;
     }
-    let reason = match checks::check_public_key(key) {
-        Ok(KeyRemark::Sound) => return,
-        Ok(KeyRemark::ShortRsa { bits }) => format!("the SSH public key is RSA with {bits} bits; 2048 are the least"),
-        Err(reason) => reason,
+    let (code, reason) = match (checks::check_public_key(key), fido) {
+        (Ok(KeyRemark::Sound), _) | (Ok(KeyRemark::Fido), FidoKeys::Taken) => return,
+        (Ok(KeyRemark::Fido), FidoKeys::NotTaken(why)) => ("ssh-fido-key", why.to_owned()),
+        (Ok(KeyRemark::ShortRsa { bits }), _) => {
+            ("ssh-public-key", format!("the SSH public key is RSA with {bits} bits; 2048 are the least"))
+        }
+        (Err(reason), _) => ("ssh-public-key", reason),
     };
-    findings.error(&Pointer::to("sshPublicKey"), "ssh-public-key", reason);
+    findings.error(&Pointer::to("sshPublicKey"), code, reason);
 }

@@ -1,5 +1,6 @@
 //! Request keys about what runs on the nodes.
 
+use super::versions::{is_cilium_version, is_flux_version, is_k3s_version, numbers};
 use crate::bundle::ModuleVariables;
 use crate::checks::{CidrError, check_cidr};
 use crate::{Findings, Pointer, Settings};
@@ -45,9 +46,7 @@ pub fn read_settings(settings: &Settings, max_cidrs: usize, findings: &mut Findi
     let k3s_version = version("k3sVersion", "v1.31.4+k3s1", is_k3s_version);
     let helm_version = version("helmVersion", "v3.16.4", |text| numbers(text.strip_prefix('v')).is_some());
     let cilium_version = version("ciliumVersion", "1.16.5 and be 1.16 or later", is_cilium_version);
-    let flux_version = version("fluxVersion", "v2.4.0", |text| {
-        numbers(text.strip_prefix('v')).is_some_and(|[major, ..]| major == "2")
-    });
+    let flux_version = version("fluxVersion", "v2.4.0", is_flux_version);
     NodeSettings {
         ssh_allowed_cidrs: cidrs(settings, max_cidrs, findings),
         unattended_upgrades: settings.flag("enableUnattendedUpgrades", findings),
@@ -108,37 +107,4 @@ fn gitops_path(settings: &Settings, findings: &mut Findings) -> Option<String> {
         findings.error(&Pointer::to(KEY), "path", message);
     }
     Some(path)
-}
-
-/// Three numbers with dots between them, as they are written: to the modules' patterns 016 is not 16.
-fn numbers(text: Option<&str>) -> Option<[&str; 3]> {
-    let parts: Vec<&str> = text?.split('.').collect();
-    let digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    if parts.iter().all(digits) { parts.try_into().ok() } else { None }
-}
-
-fn is_k3s_version(text: &str) -> bool {
-    let Some((kubernetes, k3s)) = text.split_once("+k3s") else { return false };
-    numbers(kubernetes.strip_prefix('v')).is_some() && !k3s.is_empty() && k3s.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn is_cilium_version(text: &str) -> bool {
-    numbers(Some(text)).is_some_and(|[major, minor, _]| major == "1" && minor.len() == 2 && minor >= "16")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_have_the_form_of_the_modules() {
-        assert!(is_k3s_version("v1.31.4+k3s1"));
-        for bad in ["1.31.4+k3s1", "v1.31+k3s1", "v1.31.4", "v1.31.4+k3s", "v1.31.4+rke2r1", "v1.31.4+k3s1 "] {
-            assert!(!is_k3s_version(bad), "{bad}");
-        }
-        assert!(is_cilium_version("1.16.5") && is_cilium_version("1.99.0"));
-        for bad in ["1.15.9", "v1.16.5", "1.016.5", "01.16.5", "1.100.0", "1.2.0", "1.16.5.0"] {
-            assert!(!is_cilium_version(bad), "{bad}");
-        }
-    }
 }

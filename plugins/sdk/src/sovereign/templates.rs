@@ -3,6 +3,7 @@
 
 use super::names::pool_names;
 use super::settings::NodeSettings;
+use super::versions::{DEFAULT_FLUX, DEFAULT_K3S};
 use super::{BEARER, GHCR_TOKEN};
 use crate::bundle::{self, BundleError};
 use crate::template::{Filled, Variables};
@@ -34,7 +35,7 @@ pub struct Templates {
     pub base: Compiled,
     /// The first server.
     pub control_plane: Compiled,
-    /// Servers 2 and 3.
+    /// Servers that join: 2 and 3, and whichever is made when the cluster exists already.
     pub control_plane_join: Compiled,
     /// Workers.
     pub worker: Compiled,
@@ -92,7 +93,7 @@ impl Cluster<'_> {
     }
 
     fn k3s_version(&self) -> &str {
-        self.settings.k3s_version.as_deref().unwrap_or("v1.31.4+k3s1")
+        self.settings.k3s_version.as_deref().unwrap_or(DEFAULT_K3S)
     }
 
     /// Fills the templates.
@@ -143,7 +144,6 @@ impl Cluster<'_> {
             .with("base_files", base)
             .with("enable_fail2ban", self.settings.fail2ban.unwrap_or(true))
             .with("enable_unattended_upgrades", self.settings.unattended_upgrades.unwrap_or(true))
-            .with("first_private_ip", FIRST_PRIVATE_IP)
             .with_hole("k3s_agent_token", MINTED)
     }
 
@@ -168,7 +168,8 @@ impl Cluster<'_> {
             .with("cloud_credentials_enabled", self.credentials.enabled)
             .with("cloud_credentials_key", self.credentials.key)
             .with("cloud_credentials_name", self.credentials.name)
-            .with("flux_version", settings.flux_version.as_deref().unwrap_or("v2.4.0"))
+            .with("first_private_ip", FIRST_PRIVATE_IP)
+            .with("flux_version", settings.flux_version.as_deref().unwrap_or(DEFAULT_FLUX))
             .with("ghcr_enabled", self.has(GHCR_TOKEN))
             .with("gitops_branch", or_default(&host.gitops_branch, "main"))
             .with("gitops_path", path)
@@ -189,12 +190,13 @@ impl Cluster<'_> {
             .with_hole("kubeconfig_bearer_token", MINTED)
     }
 
+    /// The first server takes this template too, when the cluster that it joins exists already.
     fn join(&self, base: &str) -> Variables {
-        self.server(base).with_hole("node_private_ip", IPV4)
+        self.server(base).with_hole("join_private_ip", IPV4).with_hole("node_private_ip", IPV4)
     }
 
     fn worker(&self, base: &str) -> Variables {
-        self.node(base).with_hole("node_private_ip", IPV4)
+        self.node(base).with("first_private_ip", FIRST_PRIVATE_IP).with_hole("node_private_ip", IPV4)
     }
 }
 

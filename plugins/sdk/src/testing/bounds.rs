@@ -136,6 +136,13 @@ pub fn ssh_keys() -> Vec<Value> {
         keys.push(key(&name, &[curve.as_bytes(), &point(length)]));
         keys.push(key(&name, &[curve.as_bytes(), &point(length - 2)]));
     }
+    for (bytes, application) in [(32, &b"ssh:"[..]), (32, b"ssh:a laptop"), (31, b"ssh:")] {
+        keys.push(key("sk-ssh-ed25519@openssh.com", &[&vec![7; bytes], application]));
+    }
+    for length in [64, 62] {
+        keys.push(key("sk-ecdsa-sha2-nistp256@openssh.com", &[b"nistp256", &point(length), b"ssh:"]));
+    }
+    keys.push(format!("no-pty {}", keys[0]));
     keys.extend([2048, 3072, 4096, 1024].map(|bits| key("ssh-rsa", &[&[1, 0, 1], &modulus(bits)])));
     keys.push(format!("{} me@example.test", keys[0]));
     keys.extend(["ssh-ed25519 AAAA", "nonsense", "-----BEGIN OPENSSH PRIVATE KEY-----"].map(str::to_owned));
@@ -242,7 +249,19 @@ pub fn versions() -> Vec<Field> {
         Field {
             variable: "flux_version",
             put: |r, v| set(r, "fluxVersion", v),
-            values: texts(["v2.5.0", "v1.5.0", "2.5.0", "v2.5", "v02.5.0", "v2.05.0", "v2.5.99999999999"]),
+            values: texts([
+                "v2.5.0",
+                "v1.5.0",
+                "2.5.0",
+                "v2.5",
+                "v02.5.0",
+                "v2.05.0",
+                "v2.5.99999999999",
+                "v2.0.0",
+                "v2.2.3",
+                "v2.3.0",
+                "v2.10.0",
+            ]),
         },
     ]
 }

@@ -66,7 +66,8 @@ fn summary(bundle: &Rendered) -> Result<String, String> {
     let variables: Json = serde_json::from_str(&bundle.variables).map_err(|error| error.to_string())?;
     let modes: BTreeMap<&str, String> =
         bundle.files.iter().map(|file| (file.path.as_str(), format!("{:04o}", file.mode))).collect();
-    let json = serde_json::json!({
+    #[cfg_attr(not(feature = "contract-1-1"), expect(unused_mut, reason = "the contract 1.0 has no more"))]
+    let mut json = serde_json::json!({
         "variables": variables,
         "secretVariables": bundle.secret_variables,
         "deploymentIdVariable": bundle.deployment_id_variable,
@@ -74,6 +75,11 @@ fn summary(bundle: &Rendered) -> Result<String, String> {
         "warnings": bundle.warnings,
         "modes": modes,
     });
+    #[cfg(feature = "contract-1-1")]
+    {
+        json["clusterExistsVariable"] = serde_json::json!(bundle.cluster_exists_variable);
+        json["nodes"] = serde_json::json!(bundle.nodes);
+    }
     serde_json::to_string_pretty(&json).map(|text| text + "\n").map_err(|error| error.to_string())
 }
 

@@ -2,7 +2,7 @@
 # names of variables and outputs; then the templates and src/ need few changes.
 
 locals {
-  name             = "catalyst-${replace(var.sovereign_fqdn, ".", "-")}"
+  name             = "catalyst-${replace(var.sovereign_fqdn, ".", "-")}-${substr(sha256(var.sovereign_fqdn), 0, 8)}"
   control_plane_ip = "127.0.0.1"
   load_balancer_ip = terraform_data.load_balancer.output.ipv4
   ghcr_auth_b64    = base64encode("openova-bot:${var.ghcr_pull_token}")

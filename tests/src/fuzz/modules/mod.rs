@@ -52,6 +52,8 @@ pub fn bundle(input: &[u8]) -> Bundle {
         variables: serde_json::Map::new(),
         secret_variables: Vec::new(),
         deployment_id_variable: None,
+        cluster_exists_variable: None,
+        nodes: Vec::new(),
         user_data: Vec::new(),
         warnings: Vec::new(),
     }

@@ -39,6 +39,13 @@ fn other_types() -> Vec<u8> {
     )
 }
 
+/// A plugin with a settings schema of its own.
+fn of_schema(schema: &str) -> Vec<u8> {
+    let mut raw = Raw::new();
+    raw.schema = schema.to_owned();
+    raw.build()
+}
+
 pub const FEARS: &[Fear] = &[
     fear("text format", Guest::Made(|| b"(component)".to_vec()), End::Refused, "is not a binary WebAssembly component"),
     fear("an empty file", Guest::Made(Vec::new), End::Refused, "is not a binary WebAssembly component"),
@@ -114,13 +121,45 @@ pub const FEARS: &[Fear] = &[
     ),
     fear(
         "a schema of brackets",
-        Guest::Made(|| {
-            let mut raw = Raw::new();
-            raw.schema = format!("{{\"a\":{}1{}}}", "[".repeat(20_000), "]".repeat(20_000));
-            raw.build()
-        }),
+        Guest::Made(|| of_schema(&format!("{{\"a\":{}1{}}}", "[".repeat(20_000), "]".repeat(20_000)))),
         End::Refused,
         "describes itself wrongly: the settings schema is not a JSON object",
+    ),
+    fear(
+        "a schema that is none",
+        Guest::Made(|| of_schema(r#"{"properties":{"size":{"type":"strnig"}}}"#)),
+        End::Refused,
+        "describes itself wrongly: the settings schema is no JSON Schema 2020-12: ",
+    ),
+    fear(
+        "a schema from elsewhere",
+        Guest::Made(|| of_schema(r#"{"$ref":"http://127.0.0.1:1/schema"}"#)),
+        End::Refused,
+        "describes itself wrongly: a $ref of the settings schema is not to a place in it",
+    ),
+    fear(
+        "a schema that refers to itself",
+        Guest::Made(|| of_schema(r##"{"properties":{"size":{"$ref":"#"}}}"##)),
+        End::Refused,
+        "describes itself wrongly: the settings schema refers to itself",
+    ),
+    fear(
+        "a schema that doubles with each reference",
+        Guest::Made(|| {
+            let twice = |n: usize| {
+                format!(r##""d{n}":{{"allOf":[{{"$ref":"#/$defs/d{0}"}},{{"$ref":"#/$defs/d{0}"}}]}},"##, n + 1)
+            };
+            let all: String = (0..25).map(twice).collect();
+            of_schema(&format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{all}"d25":true}}}}"##))
+        }),
+        End::Refused,
+        "describes itself wrongly: the settings schema has more than 2000 subschemas",
+    ),
+    fear(
+        "a pattern that compiles to gigabytes",
+        Guest::Made(|| of_schema(r#"{"properties":{"size":{"pattern":"((a{1,999}){1,999}){1,999}"}}}"#)),
+        End::Refused,
+        "describes itself wrongly: the settings schema is no JSON Schema 2020-12: ",
     ),
     fear(
         "memories of 64 bits",

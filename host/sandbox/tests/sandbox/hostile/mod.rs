@@ -66,5 +66,6 @@ pub async fn ask(provider: &Provider, function: Function) -> Result<String, Call
         Function::Estimate => format!("{:?}", provider.estimate(&request).await?),
         Function::CredentialProbe => format!("{:?}", provider.credential_probe(&serde_json::Map::new()).await?),
         Function::JudgeCredentials => format!("{:?}", provider.judge_credentials(&[]).await?),
+        Function::LeftoverProbe | Function::JudgeLeftovers => panic!("these guests are of contract 1.0"),
     })
 }

@@ -55,6 +55,7 @@ fn parameters(function: Function) -> &'static str {
         Function::Validate | Function::Render | Function::Estimate => "(param i32)",
         Function::ReadOutputs | Function::CredentialProbe | Function::JudgeCredentials => "(param i32 i32)",
         Function::Diagnose => "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32)",
+        Function::LeftoverProbe | Function::JudgeLeftovers => panic!("contract 1.0 has no such export"),
     }
 }
 
@@ -113,7 +114,7 @@ impl Raw {
     /// A second module of the component, instantiated several times behind the first.
     pub fn beside(mut self, module: &str, instances: u8) -> Self {
         let module = wat::parse_str(module).expect("a module");
-        // Each instance: of the module with index 1, without arguments (component-model Binary.md, core instances).
+        // Each instance: of the module with index 1, without arguments (core instances in the binary format of the component model).
         let each = [0, 1, 0].repeat(usize::from(instances));
         self.beside = [section(1, &module), section(2, &[&[instances], each.as_slice()].concat())].concat();
         self

@@ -16,7 +16,7 @@ use wit::catalyst::provisioner::descriptor::{
 use wit::catalyst::provisioner::findings::{Finding, Severity};
 use wit::catalyst::provisioner::log::{Level, write};
 use wit::catalyst::provisioner::outcome::{
-    Advice, Alternative, Asked, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate,
+    Advice, Alternative, Asked, CostLine, Diagnostic, DiagnosticKind, Endpoints, Estimate, Node, NodeRole,
 };
 use wit::catalyst::provisioner::request::{DeploymentRequest, DomainMode};
 use wit::exports::catalyst::provisioner::cloud::Guest;
@@ -60,7 +60,7 @@ impl Guest for Cloud {
         }
     }
 
-    fn validate(request: DeploymentRequest) -> Vec<Finding> {
+    fn validate(request: DeploymentRequest, left_out: Vec<String>) -> Vec<Finding> {
         write(Level::Info, "looks at a request");
         let mode = match request.domain_mode {
             DomainMode::Pool => "pool",
@@ -72,12 +72,15 @@ impl Guest for Cloud {
         if request.region == "nowhere" {
             findings.push(finding("/region", "unknown-region", "there is only r1".into(), Severity::Error));
         }
+        if !left_out.is_empty() {
+            findings.push(finding("", "left-out", left_out.join(" "), Severity::Warning));
+        }
         findings
     }
 
     fn render(request: DeploymentRequest, context: RenderContext) -> Result<Rendered, Vec<Finding>> {
         if request.region == "nowhere" {
-            return Err(Self::validate(request));
+            return Err(Self::validate(request, Vec::new()));
         }
         let main = "terraform {\n  required_providers {\n    latest = {\n      source  = \"acme/latest\"\n      version = \"1.2.3\"\n    }\n  }\n}\n\n\
                     variable \"region\" {\n  type = string\n}\n";
@@ -86,6 +89,11 @@ impl Guest for Cloud {
             variables: format!(r#"{{"region":"{}","url":"{}"}}"#, request.region, context.public_url),
             secret_variables: vec![SecretVariable { secret: "token".into(), variable: "cloud_token".into() }],
             deployment_id_variable: Some("deployment_id".into()),
+            cluster_exists_variable: Some("cluster_exists".into()),
+            nodes: vec![
+                node("first", NodeRole::ControlPlane, "latest_server.first[0]"),
+                node("worker", NodeRole::Worker, "latest_server.worker[\"a\"]"),
+            ],
             user_data: vec![UserDataSize { node: "server".into(), bytes: 900, limit: 16_384 }],
             warnings: context.present_secrets,
         })
@@ -142,6 +150,10 @@ fn secret(name: &str, source: SecretSource, role: SecretRole, min_length: u32) -
         label: format!("the {name}"),
         refused_prefixes: vec!["demo".into()],
     }
+}
+
+fn node(name: &str, role: NodeRole, address: &str) -> Node {
+    Node { name: name.into(), role, address: address.into() }
 }
 
 fn setting(argument: &str, source: SettingSource, address: bool) -> ProviderSetting {

@@ -124,6 +124,8 @@ mod tests {
             variables: serde_json::Map::new(),
             secret_variables: Vec::new(),
             deployment_id_variable: None,
+            cluster_exists_variable: None,
+            nodes: Vec::new(),
             user_data: Vec::new(),
             warnings: Vec::new(),
         }

@@ -1,59 +1,57 @@
 //! The walk through the rules: which calls are made, and what must hold of the answers.
 
 use super::super::asked;
-use super::files;
 use super::ledger::Rule;
 use super::samples::{self, Sample};
 use super::twins::Twins;
-use catalyst_domain::provider::{Asked, Bundle, Descriptor, Diagnostic, ProbeResponse, RenderContext, SecretRole};
-use catalyst_domain::{Finding, Request, finding};
+use super::{files, outputs, settings};
+use catalyst_domain::provider::{
+    Asked, Bundle, Descriptor, Diagnostic, LeftoverQuery, MadeResource, ProbeResponse, RenderContext, SecretRole,
+};
+use catalyst_domain::{Finding, RemainingResource, Request, finding};
+use catalyst_sandbox::{Function, Provider, module_outputs};
 use serde_json::{Map, json};
 
 /// Longest text of a diagnostic that a host hands on, in bytes.
 const DIAGNOSTIC: usize = 16 * 1024;
 
-/// Holds the twins to every rule but that of loading. `given` is a request that must be accepted, in the place of those that
-/// are made from the descriptor.
-pub(super) async fn walk(twins: &mut Twins, given: Option<Sample>) {
+/// Holds the twins to every rule but those of loading and of OpenTofu. `given` is a request that must be accepted, in the place of
+/// those that are made from the descriptor. Gives the module of the first request, where there is one.
+///
+/// What costs little and tells most comes first: where the time ends early, the end is what was not tried.
+pub(super) async fn walk(twins: &mut Twins<'_>, given: Option<Sample>) -> Option<Bundle> {
     let provider = twins.provider();
     let descriptor = provider.descriptor();
-    schema(twins, descriptor);
+    settings::schema(twins, descriptor).await;
     let accepted = match given {
         Some(sample) => vec![sample],
         None => samples::accepted(descriptor),
     };
+    let (mut first, mut seen) = (None, Vec::new());
     for sample in &accepted {
-        accepts(twins, descriptor, sample).await;
+        let Some(bundle) = accepts(twins, descriptor, sample).await else { continue };
+        let declared = module_outputs::outputs(&bundle);
+        if !seen.contains(&declared) {
+            outputs::module(twins, &sample.name, &bundle).await;
+            seen.push(declared);
+        }
+        first.get_or_insert(bundle);
     }
     let base =
         accepted.into_iter().next().map_or_else(|| samples::default_request(descriptor), |sample| sample.request);
-    settings(twins, descriptor, &base).await;
+    broken_outputs(twins).await;
+    settings::given(twins, descriptor, &base).await;
+    settings::wrong(twins, descriptor, &base).await;
+    diagnoses(twins, &base).await;
+    credentials(twins, descriptor, &base).await;
+    leftovers(twins, &base).await;
     for sample in samples::hostile(&base, descriptor) {
         hostile(twins, descriptor, &sample).await;
     }
-    outputs(twins).await;
-    diagnoses(twins, &base).await;
-    credentials(twins, descriptor, &base).await;
+    first
 }
 
-fn schema(twins: &mut Twins, descriptor: &Descriptor) {
-    let schema = samples::schema(descriptor);
-    let properties = schema.get("properties").is_none_or(serde_json::Value::is_object);
-    let ledger = &mut twins.ledger;
-    ledger.expect(Rule::Schema, properties, || "`properties` is no object".to_owned());
-    let kind = schema.get("type").is_none_or(|kind| kind == "object");
-    ledger.expect(Rule::Schema, kind, || "`type` is not `object`".to_owned());
-    for (key, value) in samples::required_settings(descriptor) {
-        ledger.expect(Rule::Schema, value.is_some(), || {
-            format!("{key} is required, and no value can be told: give it `examples`, or check with --request")
-        });
-    }
-    for (key, schema) in samples::properties(descriptor) {
-        ledger.expect(Rule::Schema, schema.is_object(), || format!("the schema of {key} is no object"));
-    }
-}
-
-async fn accepts(twins: &mut Twins, descriptor: &Descriptor, sample: &Sample) {
+async fn accepts(twins: &mut Twins<'_>, descriptor: &Descriptor, sample: &Sample) -> Option<Bundle> {
     let Sample { name, request } = sample;
     let findings = validate(twins, Rule::Accepts, name, request).await;
     let refused = |findings: &[Finding]| format!("{name}: refused: {}", finding::joined_errors(findings));
@@ -61,10 +59,12 @@ async fn accepts(twins: &mut Twins, descriptor: &Descriptor, sample: &Sample) {
         twins.ledger.expect(Rule::Accepts, !has_errors(findings), || refused(findings));
     }
     let everything = asked::context(descriptor);
+    let mut module = None;
     if let Some(rendered) = render(twins, Rule::Accepts, name, request, &everything).await {
         agree(twins, name, findings.as_deref(), &rendered);
-        if let Ok(bundle) = &rendered {
-            modules(twins, descriptor, &everything, name, bundle);
+        if let Ok(bundle) = rendered {
+            modules(twins, descriptor, &everything, name, &bundle);
+            module = Some(bundle);
         }
     }
     // As `catalyst render` asks: nothing of what a host adds is there.
@@ -73,11 +73,16 @@ async fn accepts(twins: &mut Twins, descriptor: &Descriptor, sample: &Sample) {
     if let Some(Ok(bundle)) = render(twins, Rule::Accepts, &what, request, &bare).await {
         modules(twins, descriptor, &bare, &what, &bundle);
     }
-    twins.ask(Rule::Answers, &format!("{name}: estimate"), async |provider| provider.estimate(request).await).await;
+    estimate(twins, Rule::Answers, name, request).await;
+    module
+}
+
+async fn estimate(twins: &mut Twins<'_>, rule: Rule, name: &str, request: &Request) {
+    twins.ask(rule, Function::Estimate, name, async |provider| provider.estimate(request).await).await;
 }
 
 /// What must hold of each module that a component renders.
-fn modules(twins: &mut Twins, descriptor: &Descriptor, context: &RenderContext, name: &str, bundle: &Bundle) {
+fn modules(twins: &mut Twins<'_>, descriptor: &Descriptor, context: &RenderContext, name: &str, bundle: &Bundle) {
     let ledger = &mut twins.ledger;
     ledger.hold(Rule::Bundle, Ok(()));
     for hole in &bundle.secret_variables {
@@ -94,9 +99,8 @@ fn modules(twins: &mut Twins, descriptor: &Descriptor, context: &RenderContext, 
             ledger.hold(Rule::Secrets, files::bearer(descriptor, bundle).map_err(|why| format!("{name}: {why}")));
         }
     }
-    for variable in
-        bundle.secret_variables.iter().map(|hole| &hole.variable).chain(bundle.deployment_id_variable.as_ref())
-    {
+    let of_the_host = bundle.deployment_id_variable.iter().chain(&bundle.cluster_exists_variable);
+    for variable in bundle.secret_variables.iter().map(|hole| &hole.variable).chain(of_the_host) {
         let declared = files::declares_variable(bundle, variable);
         ledger.expect(Rule::Secrets, declared, || format!("{name}: the module declares no variable {variable}"));
     }
@@ -118,18 +122,7 @@ fn modules(twins: &mut Twins, descriptor: &Descriptor, context: &RenderContext, 
     ledger.hold(Rule::TextStaysText, files::text_stays_text(bundle).map_err(|why| format!("{name}: {why}")));
 }
 
-async fn settings(twins: &mut Twins, descriptor: &Descriptor, base: &Request) {
-    for (key, request) in samples::wrong_settings(base, descriptor) {
-        let what = format!("{key} with a wrong type");
-        let Some(findings) = validate(twins, Rule::Settings, &what, &request).await else { continue };
-        let at = format!("/{key}");
-        let told =
-            findings.iter().any(|f| f.is_error() && (f.pointer == at || f.pointer.starts_with(&format!("{at}/"))));
-        twins.ledger.expect(Rule::Settings, told, || format!("{what}: no error finding at {at}"));
-    }
-}
-
-async fn hostile(twins: &mut Twins, descriptor: &Descriptor, sample: &Sample) {
+async fn hostile(twins: &mut Twins<'_>, descriptor: &Descriptor, sample: &Sample) {
     let Sample { name, request } = sample;
     let findings = validate(twins, Rule::Hostile, name, request).await;
     let context = asked::context(descriptor);
@@ -139,10 +132,10 @@ async fn hostile(twins: &mut Twins, descriptor: &Descriptor, sample: &Sample) {
             modules(twins, descriptor, &context, name, bundle);
         }
     }
-    twins.ask(Rule::Hostile, &format!("{name}: estimate"), async |provider| provider.estimate(request).await).await;
+    estimate(twins, Rule::Hostile, name, request).await;
 }
 
-fn agree(twins: &mut Twins, name: &str, findings: Option<&[Finding]>, rendered: &Result<Bundle, Vec<Finding>>) {
+fn agree(twins: &mut Twins<'_>, name: &str, findings: Option<&[Finding]>, rendered: &Result<Bundle, Vec<Finding>>) {
     let Some(findings) = findings else { return };
     let (refused, rendered_it) = (has_errors(findings), rendered.is_ok());
     twins.ledger.expect(Rule::Agreement, refused != rendered_it, || match rendered {
@@ -153,18 +146,18 @@ fn agree(twins: &mut Twins, name: &str, findings: Option<&[Finding]>, rendered: 
     });
 }
 
-async fn validate(twins: &mut Twins, rule: Rule, name: &str, request: &Request) -> Option<Vec<Finding>> {
-    twins.ask(rule, &format!("{name}: validate"), async |provider| provider.validate(request).await).await
+async fn validate(twins: &mut Twins<'_>, rule: Rule, name: &str, request: &Request) -> Option<Vec<Finding>> {
+    twins.ask(rule, Function::Validate, name, async |provider| provider.validate(request).await).await
 }
 
 async fn render(
-    twins: &mut Twins,
+    twins: &mut Twins<'_>,
     rule: Rule,
     name: &str,
     request: &Request,
     context: &RenderContext,
 ) -> Option<Result<Bundle, Vec<Finding>>> {
-    twins.ask(rule, &format!("{name}: render"), async |provider| provider.render(request, context).await).await
+    twins.ask(rule, Function::Render, name, async |provider| provider.render(request, context).await).await
 }
 
 fn has_errors(findings: &[Finding]) -> bool {
@@ -172,7 +165,7 @@ fn has_errors(findings: &[Finding]) -> bool {
 }
 
 /// What a run may leave behind when it went wrong.
-async fn outputs(twins: &mut Twins) {
+async fn broken_outputs(twins: &mut Twins<'_>) {
     for (what, text) in [
         ("no outputs", "{}"),
         ("an unknown output", r#"{"nothing_known": {"value": "x", "type": "string", "sensitive": false}}"#),
@@ -180,8 +173,8 @@ async fn outputs(twins: &mut Twins) {
         ("outputs that are no JSON", "Error: no state\n"),
         ("no text", ""),
     ] {
-        let read = twins.ask(Rule::Outputs, what, async |provider| provider.read_outputs(text).await).await;
-        if let Some(read) = read {
+        let read = async |provider: &Provider| provider.read_outputs(text).await;
+        if let Some(read) = twins.ask(Rule::Outputs, Function::ReadOutputs, what, read).await {
             twins.ledger.expect(Rule::Outputs, read.is_err(), || format!("{what}: endpoints are made up"));
             let words = read.err().is_none_or(|reason| !reason.trim().is_empty());
             twins.ledger.expect(Rule::Outputs, words, || format!("{what}: the reason is blank"));
@@ -189,7 +182,7 @@ async fn outputs(twins: &mut Twins) {
     }
 }
 
-async fn diagnoses(twins: &mut Twins, base: &Request) {
+async fn diagnoses(twins: &mut Twins<'_>, base: &Request) {
     let asked = Asked::of(base);
     let long = "E".repeat(DIAGNOSTIC);
     for (what, summary, detail, address) in [
@@ -200,30 +193,55 @@ async fn diagnoses(twins: &mut Twins, base: &Request) {
     ] {
         let diagnostic =
             Diagnostic { summary: summary.into(), detail: detail.into(), address: address.map(str::to_owned) };
-        let advice =
-            twins.ask(Rule::Answers, what, async |provider| provider.diagnose(&diagnostic, &asked).await).await;
-        if let Some(advice) = advice {
+        let diagnose = async |provider: &Provider| provider.diagnose(&diagnostic, &asked).await;
+        if let Some(advice) = twins.ask(Rule::Answers, Function::Diagnose, what, diagnose).await {
             let said = !advice.what_to_do.trim().is_empty();
             twins.ledger.expect(Rule::Answers, said, || format!("{what}: it does not say what to do"));
         }
     }
 }
 
-async fn credentials(twins: &mut Twins, descriptor: &Descriptor, base: &Request) {
+async fn credentials(twins: &mut Twins<'_>, descriptor: &Descriptor, base: &Request) {
     let odd = samples::properties(descriptor).into_iter().map(|(key, _)| (key, json!([null]))).collect();
     let mut count = 1;
     for (what, settings) in [("of a wrong type", odd), ("left out", Map::new()), ("as accepted", base.extra.clone())] {
-        let what = format!("credential-probe with settings {what}");
-        let probes = twins.ask(Rule::Answers, &what, async |provider| provider.credential_probe(&settings).await).await;
+        let what = format!("settings {what}");
+        let probe = async |provider: &Provider| provider.credential_probe(&settings).await;
+        let probes = twins.ask(Rule::Answers, Function::CredentialProbe, &what, probe).await;
         count = probes.and_then(Result::ok).map_or(count, |probes| probes.len());
     }
     for (status, body) in [(200, "{}"), (401, "{\"error\":\"unauthorized\"}"), (403, ""), (500, "<html>"), (0, "\u{0}")]
     {
         let responses = vec![ProbeResponse { status, body: body.into() }; count];
-        let what = format!("judge-credentials of status {status}");
-        twins.ask(Rule::Answers, &what, async |provider| provider.judge_credentials(&responses).await).await;
+        judged(twins, &format!("answers of status {status}"), &responses).await;
     }
-    twins
-        .ask(Rule::Answers, "judge-credentials of no answer", async |provider| provider.judge_credentials(&[]).await)
-        .await;
+    judged(twins, "no answer", &[]).await;
+}
+
+/// Of a component that searches its cloud.
+async fn leftovers(twins: &mut Twins<'_>, base: &Request) {
+    if !twins.provider().searches_leftovers() {
+        return;
+    }
+    let query = LeftoverQuery {
+        deployment_id: "00112233aabbccdd".into(),
+        sovereign_fqdn: base.sovereign_fqdn.clone(),
+        settings: base.extra.clone(),
+        made: vec![MadeResource { address: "cloud_server.first[0]".into(), id: "\u{202e}".into() }],
+        known: vec![RemainingResource::new("volume", "a volume", "42", "it was seen before")],
+    };
+    let probe = async |provider: &Provider| provider.leftover_probe(&query).await;
+    let probes = twins.ask(Rule::Answers, Function::LeftoverProbe, "a search", probe).await;
+    let count = probes.and_then(Result::ok).map_or(1, |probes| probes.len());
+    for (status, body) in [(200, "{}"), (200, "[7]"), (401, ""), (404, "{}"), (500, "<html>"), (0, "\u{0}")] {
+        let responses = vec![ProbeResponse { status, body: body.into() }; count];
+        let judge = async |provider: &Provider| provider.judge_leftovers(&query, &responses).await;
+        let what = format!("answers of status {status} to a search");
+        twins.ask(Rule::Answers, Function::JudgeLeftovers, &what, judge).await;
+    }
+}
+
+async fn judged(twins: &mut Twins<'_>, what: &str, responses: &[ProbeResponse]) {
+    let judge = async |provider: &Provider| provider.judge_credentials(responses).await;
+    twins.ask(Rule::Answers, Function::JudgeCredentials, what, judge).await;
 }

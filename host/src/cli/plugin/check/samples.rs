@@ -10,6 +10,9 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICvNPhTcqP2xjKPU6Vi7HE3wA
 /// What a template would evaluate, and a text must not become.
 pub(super) const LIVE: &str = "${upper(\"catalyst-check\")}";
 
+/// Examples of one schema that are tried.
+const EXAMPLES: usize = 10;
+
 /// A request with a name to tell it by.
 #[derive(Debug, Clone)]
 pub(super) struct Sample {
@@ -175,6 +178,33 @@ pub(super) fn required_settings(descriptor: &Descriptor) -> Vec<(String, Option<
     keys.map(|key| (key.to_owned(), properties.get(key).and_then(value_of))).collect()
 }
 
+/// A value that the schema itself gives a setting.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Given {
+    pub key: String,
+    /// `default` or `example`.
+    pub what: &'static str,
+    pub value: Value,
+}
+
+/// The default of each setting, and its examples.
+pub(super) fn given_values(descriptor: &Descriptor) -> Vec<Given> {
+    let mut given = Vec::new();
+    for (key, schema) in properties(descriptor) {
+        let value = |what, value: &Value| Given { key: key.clone(), what, value: value.clone() };
+        given.extend(schema.get("default").map(|default| value("default", default)));
+        let examples = schema.get("examples").and_then(Value::as_array).into_iter().flatten();
+        given.extend(examples.take(EXAMPLES).map(|example| value("example", example)));
+    }
+    given
+}
+
+/// Examples of the settings as a whole.
+pub(super) fn whole_examples(descriptor: &Descriptor) -> Vec<Value> {
+    let schema = schema(descriptor);
+    schema.get("examples").and_then(Value::as_array).into_iter().flatten().take(EXAMPLES).cloned().collect()
+}
+
 /// The component's schema, which is a JSON object: the sandbox made sure of it.
 pub(super) fn schema(descriptor: &Descriptor) -> Value {
     serde_json::from_str(&descriptor.settings_schema).unwrap_or_default()
@@ -240,6 +270,38 @@ mod tests {
             (json!({"description": "anything"}), None),
         ] {
             assert_eq!(value_of(&schema), expect, "{schema}");
+        }
+    }
+
+    #[test]
+    fn the_schema_gives_defaults_and_examples() {
+        let schema = json!({"properties": {"a": {"default": 1, "examples": [2, 3]}, "b": {"examples": "none"}}, "examples": [{"a": 4}]});
+        let mut descriptor = descriptor();
+        descriptor.settings_schema = schema.to_string();
+        let given: Vec<_> = given_values(&descriptor).into_iter().map(|g| (g.key, g.what, g.value)).collect();
+        let one = |what, value| ("a".to_owned(), what, json!(value));
+        assert_eq!(given, [one("default", 1), one("example", 2), one("example", 3)]);
+        assert_eq!(whole_examples(&descriptor), [json!({"a": 4})]);
+    }
+
+    fn descriptor() -> Descriptor {
+        let catalogue = catalyst_domain::provider::Catalogue {
+            as_of: "2026-01-01".into(),
+            currency: "EUR".into(),
+            regions: Vec::new(),
+            machine_types: Vec::new(),
+        };
+        Descriptor {
+            id: "a".into(),
+            display_name: "A".into(),
+            version: "1.0.0".into(),
+            secrets: Vec::new(),
+            tofu_providers: Vec::new(),
+            bearer_resource: None,
+            catalogue,
+            user_data_limit: 1,
+            settings_schema: "{}".into(),
+            api_hosts: Vec::new(),
         }
     }
 

@@ -26,6 +26,11 @@ const FORMAT: &str = include_str!("../../../../../rustfmt.toml");
 const WORD: &str = "mycloud";
 /// How the template's manifest names the copied SDK.
 const COPIED: &str = "path = \"catalyst/plugins/sdk\"";
+/// How its README names the copy, and what it says where there is none.
+const COPIED_WORDS: [&str; 2] = [
+    "`catalyst/` is the SDK and the contract (`catalyst/wit`) as they were when this folder was made.",
+    "The SDK, and the contract with it, is the one that `Cargo.toml` names.",
+];
 
 /// Every file with its path, sorted.
 ///
@@ -45,6 +50,9 @@ pub(super) fn files(name: &str, language: Language, sdk: &Sdk) -> anyhow::Result
         }
         if path == "Cargo.toml" {
             *text = text.replace(COPIED, &dependency(sdk));
+        }
+        if path == "README.md" && !matches!(sdk, Sdk::Copied) {
+            *text = text.replace(COPIED_WORDS[0], COPIED_WORDS[1]);
         }
         *text = text.replace(WORD, name);
     }
@@ -161,6 +169,21 @@ mod tests {
         let manifest = &files.iter().find(|(path, _)| path == "Cargo.toml").unwrap().1;
         assert_eq!(manifest.matches("git = \"https://git.example/catalyst\"").count(), 3);
         assert!(!files.iter().any(|(path, _)| path.starts_with("catalyst/plugins") || path == "Cargo.lock"));
+        let readme = &files.iter().find(|(path, _)| path == "README.md").unwrap().1;
+        assert!(readme.contains(COPIED_WORDS[1]) && !readme.contains("catalyst/"), "{readme}");
+    }
+
+    #[test]
+    fn every_readme_copies_beside_and_renames() {
+        for language in [Language::Rust, Language::Python, Language::Js] {
+            let files = files("acme", language, &Sdk::Copied).unwrap();
+            let readme = &files.iter().find(|(path, _)| path == "README.md").unwrap().1;
+            let into = |word: &str| readme.lines().filter(|line| line.starts_with(word)).collect::<Vec<_>>();
+            assert_eq!(into("mv "), ["mv /plugins/acme.wasm.new /plugins/acme.wasm"]);
+            let copies = into("cp ");
+            assert!(copies.len() == 1 && copies[0].ends_with("plugin.wasm /plugins/acme.wasm.new"), "{copies:?}");
+            assert_eq!(readme.matches("/plugins/acme.wasm").count(), 3, "nothing else leads there: {readme}");
+        }
     }
 
     #[test]

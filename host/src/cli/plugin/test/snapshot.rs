@@ -56,7 +56,7 @@ impl Snapshot {
         if let Some(bundle) = &answer.bundle {
             let modes: BTreeMap<&str, String> =
                 bundle.files.iter().map(|file| (file.path.as_str(), format!("{:04o}", file.mode))).collect();
-            let rest = json!({
+            let mut rest = json!({
                 "variables": bundle.variables,
                 "secretVariables": bundle.secret_variables,
                 "deploymentIdVariable": bundle.deployment_id_variable,
@@ -64,6 +64,13 @@ impl Snapshot {
                 "warnings": bundle.warnings,
                 "modes": modes,
             });
+            // What contract 1.0 cannot say leaves no trace in the snapshots of its plugins.
+            if let Some(variable) = &bundle.cluster_exists_variable {
+                rest["clusterExistsVariable"] = json!(variable);
+            }
+            if !bundle.nodes.is_empty() {
+                rest["nodes"] = json!(bundle.nodes);
+            }
             files.insert("bundle.json".to_owned(), pretty(&rest)?);
             for file in &bundle.files {
                 files.insert(format!("module/{}", file.path), file.content.clone());

@@ -1,0 +1,196 @@
+//! What a settings schema may be: JSON Schema 2020-12 whose cost is known before it is compiled.
+//!
+//! The host asks it about every request, so a schema that refers to itself, that grows when its references are written out, or
+//! that looks elsewhere would make its component's requests the host's work. Each is refused here, before the compiler sees it.
+
+use serde_json::{Map, Value};
+
+use super::Checked;
+
+/// The one dialect, as `$schema` names it.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// Subschemas, each reference written out. The largest of this repository has 35.
+const SUBSCHEMAS: usize = 2_000;
+/// Subschemas within each other, references followed.
+const DEPTH: usize = 64;
+/// Regular expressions, each of which is compiled.
+const PATTERNS: usize = 64;
+/// Bytes of one regular expression.
+const PATTERN: usize = 1_024;
+
+/// Checks a schema.
+///
+/// # Errors
+/// The rule that it breaks; else the number of its subschemas, references written out.
+pub(crate) fn schema(root: &Value) -> Result<usize, String> {
+    let Value::Object(object) = root else { return Err("the settings schema is not a JSON object".into()) };
+    match object.get("$schema") {
+        None => {}
+        Some(Value::String(dialect)) if dialect.trim_end_matches('#') == DIALECT => {}
+        Some(_) => return Err(format!("the settings schema is of another dialect than {DIALECT}")),
+    }
+    let mut walk = Walk { root, subschemas: 0, patterns: 0, open: Vec::new() };
+    walk.schema(root, 0)?;
+    Ok(walk.subschemas)
+}
+
+struct Walk<'a> {
+    root: &'a Value,
+    subschemas: usize,
+    patterns: usize,
+    /// References that are being followed.
+    open: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn schema(&mut self, schema: &Value, depth: usize) -> Checked {
+        self.subschemas += 1;
+        if self.subschemas > SUBSCHEMAS {
+            return Err(format!("the settings schema has more than {SUBSCHEMAS} subschemas, references written out"));
+        }
+        if depth > DEPTH {
+            return Err(format!("the settings schema has more than {DEPTH} subschemas within each other"));
+        }
+        // `true` and `false`; what is neither, the meta-schema refuses.
+        let Value::Object(keywords) = schema else { return Ok(()) };
+        keywords.iter().try_for_each(|(keyword, value)| self.keyword(keyword, value, depth))
+    }
+
+    fn keyword(&mut self, keyword: &str, value: &Value, depth: usize) -> Checked {
+        match (keyword, value) {
+            ("$ref", Value::String(reference)) => self.reference(reference, depth),
+            ("$dynamicRef" | "$dynamicAnchor" | "$recursiveRef", _) => {
+                Err(format!("the settings schema has {keyword}; a $ref to a place in it is what is taken"))
+            }
+            ("$id", _) if depth > 0 => Err("the settings schema has an $id below its root".into()),
+            ("pattern", Value::String(pattern)) => self.pattern(pattern),
+            ("patternProperties", Value::Object(schemas)) => {
+                schemas.keys().try_for_each(|pattern| self.pattern(pattern))?;
+                self.each(schemas, depth)
+            }
+            // "dependencies" and "additionalItems" are of earlier dialects, and compiled all the same.
+            ("properties" | "dependentSchemas" | "dependencies" | "$defs" | "definitions", Value::Object(schemas)) => {
+                self.each(schemas, depth)
+            }
+            ("allOf" | "anyOf" | "oneOf" | "prefixItems", Value::Array(schemas)) => {
+                schemas.iter().try_for_each(|schema| self.schema(schema, depth + 1))
+            }
+            (
+                "items"
+                | "additionalItems"
+                | "contains"
+                | "additionalProperties"
+                | "unevaluatedItems"
+                | "unevaluatedProperties"
+                | "propertyNames"
+                | "not"
+                | "if"
+                | "then"
+                | "else"
+                | "contentSchema",
+                schema,
+            ) => self.schema(schema, depth + 1),
+            _ => Ok(()),
+        }
+    }
+
+    fn each(&mut self, schemas: &Map<String, Value>, depth: usize) -> Checked {
+        schemas.values().try_for_each(|schema| self.schema(schema, depth + 1))
+    }
+
+    fn pattern(&mut self, pattern: &str) -> Checked {
+        self.patterns += 1;
+        if pattern.len() > PATTERN {
+            return Err(format!("a pattern of the settings schema is longer than {PATTERN} bytes"));
+        }
+        if self.patterns > PATTERNS {
+            return Err(format!("the settings schema has more than {PATTERNS} patterns, references written out"));
+        }
+        Ok(())
+    }
+
+    fn reference(&mut self, reference: &str, depth: usize) -> Checked {
+        let Some(place) = reference.strip_prefix('#').filter(|place| place.is_empty() || place.starts_with('/')) else {
+            return Err("a $ref of the settings schema is not to a place in it, such as #/$defs/name".into());
+        };
+        if place.is_empty() || self.open.iter().any(|open| open == place) {
+            return Err("the settings schema refers to itself".into());
+        }
+        // `%` would have two readings.
+        let root = self.root;
+        let Some(target) = root.pointer(place).filter(|_| !place.contains('%')) else {
+            return Err("a $ref of the settings schema leads to nothing in it".into());
+        };
+        self.open.push(place.to_owned());
+        self.schema(target, depth + 1)?;
+        self.open.pop();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_schema_of_known_cost_passes() {
+        for (good, subschemas) in [
+            (json!({}), 1),
+            (json!({"$schema": DIALECT, "properties": {"a": {"type": "string"}, "b": true}}), 3),
+            (
+                json!({"$id": "https://acme.example/settings", "$defs": {"s": {"type": "string"}},
+                    "properties": {"a": {"$ref": "#/$defs/s"}, "b": {"$ref": "#/$defs/s"}}}),
+                6,
+            ),
+            // Names of properties, and values, are no keywords.
+            (json!({"properties": {"$ref": {"type": "string"}, "$id": {}}, "default": {"$ref": "#"}}), 3),
+        ] {
+            assert_eq!(schema(&good), Ok(subschemas), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_would_cost_without_end_or_look_elsewhere_is_refused() {
+        let doubling: Map<String, Value> = (0..20)
+            .map(|n| {
+                let next = json!({"$ref": format!("#/$defs/d{}", n + 1)});
+                (format!("d{n}"), json!({"allOf": [next, next]}))
+            })
+            .chain([("d20".to_owned(), json!({}))])
+            .collect();
+        let mut deep = json!({});
+        for _ in 0..80 {
+            deep = json!({"items": deep});
+        }
+        let patterns = |count: usize| -> Value {
+            (0..count).map(|n| (format!("p{n}"), json!({"pattern": "^a$"}))).collect::<Map<_, _>>().into()
+        };
+        for (bad, rule) in [
+            (json!([]), "not a JSON object"),
+            (json!({"$schema": "http://json-schema.org/draft-07/schema#"}), "another dialect"),
+            (json!({"$ref": "#"}), "refers to itself"),
+            (json!({"properties": {"a": {"$ref": "#/properties/a"}}}), "refers to itself"),
+            (
+                json!({"$defs": {"a": {"items": {"$ref": "#/$defs/b"}}, "b": {"not": {"$ref": "#/$defs/a"}}}}),
+                "refers to itself",
+            ),
+            (json!({"$defs": doubling, "$ref": "#/$defs/d0"}), "more than 2000 subschemas"),
+            (deep, "within each other"),
+            (json!({"$ref": "https://evil.example/schema"}), "not to a place in it"),
+            (json!({"items": {"$ref": "file:///etc/passwd"}}), "not to a place in it"),
+            (json!({"$ref": "#name"}), "not to a place in it"),
+            (json!({"$ref": "#/$defs/none"}), "leads to nothing"),
+            (json!({"dependencies": {"a": {"$ref": "#"}}}), "refers to itself"),
+            (json!({"additionalItems": {"$ref": "#"}}), "refers to itself"),
+            (json!({"$dynamicRef": "#a"}), "has $dynamicRef"),
+            (json!({"properties": {"a": {"$id": "https://evil.example/"}}}), "an $id below its root"),
+            (json!({"pattern": "a".repeat(1_025)}), "longer than 1024 bytes"),
+            (json!({"properties": patterns(65)}), "more than 64 patterns"),
+        ] {
+            let why = schema(&bad).expect_err(rule);
+            assert!(why.contains(rule), "{why} lacks {rule}");
+        }
+        assert!(schema(&json!({"properties": patterns(64)})).is_ok());
+    }
+}

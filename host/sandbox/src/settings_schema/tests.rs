@@ -1,0 +1,134 @@
+//! What a schema says of settings, and which schemas are none.
+
+use super::*;
+use serde_json::json;
+
+fn schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "required": ["project", "network"],
+        "$defs": {"port": {"type": "integer", "minimum": 1, "maximum": 65535}},
+        "properties": {
+            "project": {"type": "string", "minLength": 1, "maxLength": 8},
+            "network": {"type": "string"},
+            "address": {"type": "string", "format": "uri"},
+            "version": {"type": "string", "pattern": "^v[0-9]+\\.[0-9]+$", "default": "v1.2"},
+            "tier": {"enum": ["", "small", "large"]},
+            "ports": {"type": "array", "maxItems": 3, "items": {"$ref": "#/$defs/port"}},
+            "flavours": {"type": "array", "items": {
+                "type": "object", "required": ["name"],
+                "properties": {"name": {"type": "string"}, "memoryGiB": {"type": ["integer", "null"]}}
+            }},
+            "closed": {"type": "object", "properties": {"image": {}}, "additionalProperties": false},
+            "open": {"type": "object", "properties": {"image": {}}, "additionalProperties": {"type": "string"}}
+        }
+    })
+}
+
+fn judge(settings: Value) -> JudgedSettings {
+    let Value::Object(settings) = settings else { panic!("an object") };
+    SettingsSchema::compile(&schema().to_string()).unwrap().judge(&settings)
+}
+
+/// `pointer code` of each finding.
+fn short(findings: &[Finding]) -> Vec<String> {
+    let mut all: Vec<String> = findings.iter().map(|f| format!("{} {}", f.pointer, f.code)).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn settings_that_fit_pass_and_what_is_not_given_is_missing() {
+    let good = json!({"project": " p-1 ", "network": "n", "address": "none", "version": "\tv10.0\n", "tier": " ", "ports": [1, 65535],
+        "flavours": [{"name": "a", "memoryGiB": null}], "open": {"x": "y"}, "closed": null});
+    assert_eq!(judge(good), JudgedSettings::default());
+    let nothing = judge(json!({"project": "  ", "network": null}));
+    assert_eq!(short(&nothing.missing), ["/network required", "/project required"]);
+    assert!(nothing.findings.is_empty() && nothing.unfit.is_empty(), "{nothing:?}");
+}
+
+#[test]
+fn everything_that_does_not_fit_is_named_at_once_with_its_rule_and_without_its_value() {
+    let judged = judge(json!({"project": "s3ntinel-and-more", "network": 7, "version": "s3ntinel", "tier": "s3ntinel",
+        "ports": [0, "s3ntinel", 3, 4], "flavours": [{"memoryGiB": 1.5}, {"name": "a", "memoryGib": "s3ntinel"}],
+        "closed": {"imgae": "s3ntinel"}}));
+    assert_eq!(
+        short(&judged.findings),
+        [
+            "/closed/imgae unknown-key",
+            "/flavours/0/memoryGiB wrong-type",
+            "/flavours/0/name required",
+            "/flavours/1/memoryGib unknown-key",
+            "/network wrong-type",
+            "/ports too-many",
+            "/ports/0 out-of-range",
+            "/ports/1 wrong-type",
+            "/project too-long",
+            "/tier choice",
+            "/version pattern",
+        ]
+    );
+    let unfit = ["closed", "flavours", "network", "ports", "project", "tier", "version"].map(str::to_owned);
+    assert_eq!(judged.unfit, BTreeSet::from(unfit));
+    let words = |pointer: &str| {
+        let of = judged.findings.iter().find(|finding| finding.pointer == pointer);
+        of.map(|finding| finding.message.clone()).unwrap_or_default()
+    };
+    assert_eq!(words("/project"), "project: must have at most 8 characters");
+    assert_eq!(words("/network"), "network: must be a string");
+    assert_eq!(words("/version"), r"version: must match the pattern ^v[0-9]+\.[0-9]+$, such as v1.2");
+    assert_eq!(words("/tier"), "tier: must be one of small, large");
+    assert_eq!(words("/flavours/0/memoryGiB"), "flavours/0/memoryGiB: must be a whole number or null");
+    assert!(words("/closed/imgae").ends_with("the nearest one is image"), "{}", words("/closed/imgae"));
+    assert!(words("/flavours/1/memoryGib").contains("the nearest one is memoryGiB"));
+    let warned: Vec<&str> = judged.findings.iter().filter(|f| !f.is_error()).map(|f| f.pointer.as_str()).collect();
+    assert_eq!(warned, ["/flavours/1/memoryGib"], "an open object's unknown key is a remark");
+    assert!(!format!("{judged:?}").contains("s3ntinel"), "{judged:?}");
+}
+
+#[test]
+fn more_values_than_can_be_judged_are_one_finding_and_the_rest_is_judged() {
+    let many: Vec<Value> = (0..100_000).map(|_| json!("s3ntinel")).collect();
+    let judged = judge(json!({"project": "p", "network": 7, "ports": many}));
+    assert_eq!(short(&judged.findings), ["/network wrong-type", "/ports too-many"]);
+    let several: Vec<Value> = (0..5_000).map(|_| json!("s3ntinel")).collect();
+    let judged = judge(json!({"project": "p", "network": "n", "ports": several}));
+    assert!(judged.findings.len() <= 2 * MAX_FINDINGS && judged.unfit.contains("ports"), "{}", judged.findings.len());
+}
+
+#[test]
+fn a_pattern_that_goes_back_for_ever_costs_little_and_refuses_nothing() {
+    let schema = json!({"properties": {"a": {"type": "string", "pattern": "^(?=(a+)+$)(a|aa)+b\\1$"}}});
+    let schema = SettingsSchema::compile(&schema.to_string()).unwrap();
+    let begun = std::time::Instant::now();
+    let judged = schema.judge(&Settings::from_iter([("a".to_owned(), json!("a".repeat(5_000)))]));
+    assert!(judged.findings.len() <= 1, "{judged:?}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_rule_on_all_settings_leaves_none_to_rely_on() {
+    let schema = json!({"properties": {"a": {}, "b": {}}, "dependentRequired": {"a": ["b"]}, "maxProperties": 1});
+    let schema = SettingsSchema::compile(&schema.to_string()).unwrap();
+    let judged = schema.judge(&Settings::from_iter([("a".to_owned(), json!(1)), ("b".to_owned(), json!(1))]));
+    assert_eq!(short(&judged.findings), [" too-many"]);
+    assert_eq!(judged.unfit.len(), 2);
+}
+
+#[test]
+fn what_is_no_schema_is_told_why() {
+    for (text, rule) in [
+        ("", "is not a JSON object"),
+        ("[]", "is not a JSON object"),
+        (r#"{"type":"strnig"}"#, "is no JSON Schema 2020-12: "),
+        (r#"{"properties":[]}"#, "is no JSON Schema 2020-12: "),
+        (r#"{"properties":{"a":{"minLength":"1"}}}"#, "is no JSON Schema 2020-12: "),
+        (r#"{"properties":{"a":{"pattern":"("}}}"#, "is no JSON Schema 2020-12: "),
+        (r#"{"properties":{"a":{"pattern":"((a{1,999}){1,999}){1,999}"}}}"#, "is no JSON Schema 2020-12: "),
+        (r##"{"$ref":"#"}"##, "refers to itself"),
+    ] {
+        let why = SettingsSchema::compile(text).map(|_| ()).expect_err(rule);
+        assert!(why.contains(rule) && why.len() < 2_100, "{text}: {why}");
+    }
+}

@@ -1,0 +1,17 @@
+//! A disk that fills in the middle of a run. `make soak` plays a hundred rounds and more.
+
+use catalyst_tests::full_disk::{Full, FullDisk};
+use catalyst_tests::fuzz::Random;
+use catalyst_tests::tofu::given;
+
+const ROUNDS: usize = 5;
+
+#[test]
+fn a_disk_that_fills_in_any_step_of_a_run_is_no_dead_end_and_nothing_made_is_forgotten() {
+    // As a failure prints it.
+    let seed = given("FULL_DISK_SEED").and_then(|seed| seed.parse().ok()).unwrap_or_else(Random::any_seed);
+    let mut disk = FullDisk::start(seed);
+    for _ in 0..ROUNDS {
+        disk.round(Full::UntilItIsSeen);
+    }
+}
