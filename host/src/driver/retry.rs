@@ -41,6 +41,8 @@ pub enum RetryError {
     Pool(PoolFault),
     /// The cluster's data would be lost, and the body does not say that this is accepted.
     DataLoss(String),
+    /// The body accepts that the cluster's data is lost, and who asks may not destroy.
+    NotAllowed,
     /// What is wrong with the body.
     Body(Finding),
     /// The deployment cannot be taken up.
@@ -54,7 +56,8 @@ impl<T: Into<TakeUpFault>> From<T> for RetryError {
 }
 
 impl Driver {
-    /// Retries a phase. The body may give credentials by the create's own keys.
+    /// Retries a phase. The body may give credentials by the create's own keys, and may accept a loss of data where `may_lose_data` is
+    /// set.
     ///
     /// # Errors
     /// [`RetryError`]; nothing changed.
@@ -63,8 +66,12 @@ impl Driver {
         id: DeploymentId,
         phase: String,
         body: Bytes,
+        may_lose_data: bool,
         at: Timestamp,
     ) -> Result<Retried, RetryError> {
+        if !may_lose_data && accepts_data_loss(&body)? {
+            return Err(RetryError::NotAllowed);
+        }
         // In a task of its own: a caller that leaves must part neither a claim from its task nor a name from its owner.
         let driver = self.clone();
         let whole = async move { driver.retry_now(&id, &phase, &body, at).await };
