@@ -9,6 +9,8 @@ pub const DELETE_VOLUMES: &str = "deleteVolumes";
 
 /// Resources that a record names; the log names all.
 const NAMED: usize = 100;
+/// Resources of a list that are merged with those of another: each is held against all.
+const MERGED: usize = 1_000;
 /// Longest text of one in bytes. Names and ids of clouds have some dozens, a reason is a sentence.
 const TEXT_BYTES: usize = 256;
 
@@ -28,6 +30,7 @@ pub struct RemainingResource {
 
 impl RemainingResource {
     /// One with these texts, cut to 256 bytes each.
+    /// Control characters, and such as change the direction of a text, are left out: they come from strangers.
     pub fn new(kind: &str, name: &str, id: &str, reason: &str) -> Self {
         Self { kind: cut(kind), name: cut(name), id: cut(id), reason: cut(reason) }
     }
@@ -53,8 +56,8 @@ impl fmt::Display for RemainingResource {
 
 /// Both lists as one. Of what stands in both, the first list's words count.
 pub fn merged(first: &[RemainingResource], second: &[RemainingResource]) -> Vec<RemainingResource> {
-    let mut all = first.to_vec();
-    for resource in second {
+    let mut all: Vec<RemainingResource> = first.iter().take(MERGED).cloned().collect();
+    for resource in second.iter().take(MERGED) {
         if !all.iter().any(|known| known.is(resource)) {
             all.push(resource.clone());
         }
@@ -71,7 +74,11 @@ pub(crate) fn bounded(resources: &[RemainingResource]) -> Vec<RemainingResource>
 }
 
 fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(TEXT_BYTES)].to_owned()
+    let is_plain = |c: &char| {
+        !c.is_control() && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
+    text.chars().filter(is_plain).collect()
 }
 
 #[cfg(test)]
@@ -86,6 +93,7 @@ mod tests {
     fn t6_what_remains_is_named_with_its_id_and_reason_within_bounds() {
         assert_eq!(one("volume", "pvc-1", "42", "no yes").to_string(), "volume pvc-1 (42): no yes");
         assert_eq!(one("server", "a", "", "").to_string(), "server a");
+        assert_eq!(one("server", "a\n2026 INFO\u{202e}b\u{1b}[2J", "", "").to_string(), "server a2026 INFOb[2J");
         assert_eq!(one("volume", &"ü".repeat(TEXT_BYTES), "", "").name.len(), TEXT_BYTES);
         let many: Vec<_> = (0..NAMED + 5).map(|n| one("volume", "v", &n.to_string(), "")).collect();
         assert_eq!(bounded(&many).len(), NAMED);

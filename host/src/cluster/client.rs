@@ -20,7 +20,7 @@ use tower::util::MapResponseLayer;
 
 /// Largest answer in bytes, streams included. A list of a kit is below 1 MiB; a follower of logs takes up a new stream
 /// where the old one ended.
-const MAX_ANSWER: usize = 64 * 1024 * 1024;
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
 /// Chooses the proxy for an address: `None` goes straight. An `https` proxy is checked against the cluster's own
 /// certificate authority, so one with a public certificate needs an `http` address.

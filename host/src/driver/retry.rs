@@ -41,6 +41,8 @@ pub enum RetryError {
     Pool(PoolFault),
     /// The cluster's data would be lost, and the body does not say that this is accepted.
     DataLoss(String),
+    /// The body accepts that the cluster's data is lost, and who asks may not destroy.
+    NotAllowed,
     /// What is wrong with the body.
     Body(Finding),
     /// The deployment cannot be taken up.
@@ -53,8 +55,13 @@ impl<T: Into<TakeUpFault>> From<T> for RetryError {
     }
 }
 
+/// What a destroy that did not come to its end may have left on the cluster, so that nothing is made again by itself.
+const DESTROY_LEFT: &str = "the destroy before this may have suspended Flux on the cluster, and keeps new Services and claims out by ResourceQuotas \
+                            (catalyst-destroy-*): where the cluster is to go on, resume its Kustomizations and HelmReleases and delete these quotas";
+
 impl Driver {
-    /// Retries a phase. The body may give credentials by the create's own keys.
+    /// Retries a phase. The body may give credentials by the create's own keys, and may accept a loss of data where `may_lose_data` is
+    /// set.
     ///
     /// # Errors
     /// [`RetryError`]; nothing changed.
@@ -63,8 +70,12 @@ impl Driver {
         id: DeploymentId,
         phase: String,
         body: Bytes,
+        may_lose_data: bool,
         at: Timestamp,
     ) -> Result<Retried, RetryError> {
+        if !may_lose_data && accepts_data_loss(&body)? {
+            return Err(RetryError::NotAllowed);
+        }
         // In a task of its own: a caller that leaves must part neither a claim from its task nor a name from its owner.
         let driver = self.clone();
         let whole = async move { driver.retry_now(&id, &phase, &body, at).await };
@@ -164,6 +175,9 @@ impl Driver {
             false => "retry asked for: Phase 0 goes on from the kept state",
         };
         self.note(&record.id, phase, text, at).await;
+        if record.destroy_begun && record.has_kubeconfig() {
+            self.warn(&record.id, DESTROY_LEFT.to_owned()).await;
+        }
         self.wake(&record.id);
         Ok(Retried::Infrastructure)
     }

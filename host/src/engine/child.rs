@@ -276,7 +276,7 @@ impl Watched<'_> {
             Event::LeftoversKilled => {
                 hearing.remark("OpenTofu has ended, but not what it started; killing that".to_owned());
             }
-            Event::Dropped(lines) => hearing.outlet().dropped(*lines),
+            Event::Dropped(lines) => hearing.lost_lines(*lines),
             Event::ConnectionRefused(refusal) => hearing.refused(refusal),
             Event::Ready(_) | Event::Refused(_) | Event::Started | Event::NotStarted(_) | Event::Ended(_) => {}
         }

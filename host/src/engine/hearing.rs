@@ -44,6 +44,8 @@ pub(super) struct Hearing<'a> {
     last_text: Option<String>,
     refused: Vec<Refusal>,
     planned: Vec<PlannedChange>,
+    /// Whether no line was dropped and no change left out.
+    is_whole: bool,
 }
 
 /// What a command said that is of use after its end. All but the changes of a plan is masked.
@@ -58,6 +60,8 @@ pub(super) struct Explanation {
     pub(super) refused: Vec<Refusal>,
     /// Changes of a plan. They are not masked: an address is compared, never shown.
     pub(super) planned: Vec<PlannedChange>,
+    /// Whether nothing that the command wrote is missing in them.
+    pub(super) is_whole: bool,
 }
 
 impl<'a> Hearing<'a> {
@@ -77,6 +81,7 @@ impl<'a> Hearing<'a> {
             last_text: None,
             refused: Vec::new(),
             planned: Vec::new(),
+            is_whole: true,
         }
     }
 
@@ -96,8 +101,10 @@ impl<'a> Hearing<'a> {
         if is_about_settings(&said) || is_about_lock_file(&said.text) {
             return;
         }
-        if self.planned.len() < CHANGES_KEPT {
-            self.planned.extend(said.planned.take());
+        match said.planned.take() {
+            Some(change) if self.planned.len() < CHANGES_KEPT => self.planned.push(change),
+            Some(_) => self.is_whole = false,
+            None => {}
         }
         let shown = shown(&said.text, self.masker);
         if shown.is_empty() {
@@ -148,10 +155,16 @@ impl<'a> Hearing<'a> {
     }
 
     /// Ends the listening.
+    /// Lines of the command are lost.
+    pub(super) fn lost_lines(&mut self, lines: u64) {
+        self.is_whole = false;
+        self.outlet.dropped(lines);
+    }
+
     pub(super) fn explanation(self) -> Explanation {
         let text = self.block.or(self.last_text).map(|text| one_line(&text));
-        let Self { diagnostics, made, refused, planned, .. } = self;
-        Explanation { diagnostics, text, made, refused, planned }
+        let Self { diagnostics, made, refused, planned, is_whole, .. } = self;
+        Explanation { diagnostics, text, made, refused, planned, is_whole }
     }
 
     fn keep(&mut self, said: Said, shown: &str) {

@@ -52,6 +52,8 @@ pub(super) struct Going<'a> {
     made: BTreeMap<String, String>,
     /// Changes of the plan.
     planned: Vec<PlannedChange>,
+    /// Whether these are all of its changes.
+    plan_is_whole: bool,
 }
 
 /// What the commands of a run are for.
@@ -136,6 +138,7 @@ pub(super) async fn run(
         supervised,
         made,
         planned,
+        plan_is_whole: true,
     };
     going.finish(aim).await
 }
@@ -237,6 +240,10 @@ impl Going<'_> {
     async fn plan(&mut self) -> Result<(), RunError> {
         self.step(RunStep::Plan, &[]).await?;
         let Some(reviewer) = self.run.plan.reviewer.clone() else { return Ok(()) };
+        if !self.plan_is_whole {
+            let why = "OpenTofu wrote more than could be read, so it is not known what becomes of the servers; nothing was applied";
+            return Err(RunError::new(RunStep::Plan, RunErrorKind::Failed, why));
+        }
         let reviewed = tokio::select! {
             reviewed = reviewer.review(&self.planned) => reviewed,
             () = self.limits.over() => return Err(self.cut_off(RunStep::Plan)),
@@ -313,7 +320,7 @@ impl Going<'_> {
         if !end.how.is_success() {
             return Err(self.failed(step, &end, said));
         }
-        self.planned = said.planned;
+        (self.planned, self.plan_is_whole) = (said.planned, said.is_whole);
         Ok(end)
     }
 

@@ -9,6 +9,7 @@ use super::environment::{self, Proxied};
 use super::ground::Ground;
 use super::hearing::one_line;
 use super::run_folder::RunFolder;
+use super::stage::WorkFolder;
 use super::supervise::{CommandSpec, Event, ProcessEnd, RunEvent, Setup, Supervised, deadline_ms};
 use crate::egress::{Reach, RunHosts, StepReach};
 use catalyst_domain::DeploymentId;
@@ -80,6 +81,8 @@ async fn ask(mut settings: Settings, bundle: &Bundle, end: Instant) -> Result<Va
     let mut init = vec!["-backend=false", "-input=false", "-no-color"];
     init.extend(ground.version.reports_init().then_some("-json"));
     let initialised = asking.run(&ground, INIT, &init).await.map_err(broken)?;
+    // From here on code of providers runs: the operator's own settings are not there for it.
+    asking.folder.remove_install_settings().map_err(broken)?;
     let validated = match initialised.success {
         true => Some(asking.run(&ground, "validate", &["-json", "-no-color"]).await.map_err(broken)?),
         false => None,
@@ -106,6 +109,7 @@ struct Asking {
     environment: Vec<(OsString, OsString)>,
     own: Vec<PathBuf>,
     settings: CliSettings,
+    folder: WorkFolder,
     /// Removed at the end.
     run_folder: RunFolder,
 }
@@ -142,7 +146,7 @@ impl Asking {
         environment::add(&mut environment, supervised.proxy().iter().flat_map(|proxy| proxy.environment.clone()));
         environment::add(&mut environment, written.environment());
         environment::add(&mut environment, run_folder.environment());
-        Ok(Self { supervised, environment, own, settings: written, run_folder })
+        Ok(Self { supervised, environment, own, settings: written, folder, run_folder })
     }
 
     async fn run(&mut self, ground: &Ground, step: &'static str, arguments: &[&str]) -> io::Result<Ended> {

@@ -75,6 +75,7 @@ pub async fn guard(served: &Served, request: Request, next: Next) -> Response {
         return limited(served, rule, &caller, sender, limit);
     }
     parts.extensions.insert(subject);
+    parts.extensions.insert(MayDestroy(caller.may(Scope::Admin)));
     parts.extensions.insert(Whoever(Arc::new(caller.clone())));
     parts.extensions.insert(authority);
     parts.extensions.insert(sender);
@@ -92,6 +93,10 @@ pub async fn guard(served: &Served, request: Request, next: Next) -> Response {
     in_flight.map(|in_flight| response.extensions_mut().insert(in_flight));
     response
 }
+
+/// Whether the caller may destroy: where that depends on the body, the handler asks.
+#[derive(Debug, Clone, Copy)]
+pub struct MayDestroy(pub bool);
 
 /// Whether the handler itself looks at a credential, or nothing is asked for that could hold a place for long.
 fn is_judged_later(rule: &Rule) -> bool {

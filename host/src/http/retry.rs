@@ -1,17 +1,20 @@
 //! `POST /api/v1/deployments/{id}/phases/{phase}/retry`.
 
+use super::access::MayDestroy;
 use super::body;
 use super::error::ApiError;
 use super::health::accepting;
 use super::path::{Id, Phase};
+use super::routes::Needs;
 use super::wire::stream_url;
 use crate::app::App;
+use crate::auth::Scope;
 use crate::driver::credentials::CredentialsFault;
 use crate::driver::retry::{Retried, RetryError};
 use crate::driver::take_up::TakeUpFault;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
+use axum::{Extension, Json};
 use catalyst_domain::DeploymentId;
 use serde::Serialize;
 use std::sync::Arc;
@@ -22,6 +25,7 @@ pub async fn retry(
     State(app): State<Arc<App>>,
     Id(id): Id,
     phase: Result<Phase, ApiError>,
+    Extension(MayDestroy(may_lose_data)): Extension<MayDestroy>,
     body: Body,
 ) -> Result<Json<RetryAnswer>, ApiError> {
     app.store.get(&id).ok_or(ApiError::UnknownDeployment)?;
@@ -31,7 +35,7 @@ pub async fn retry(
     body::refuse_duplicates(&body)?;
     // The body may have taken long.
     accepting(&app)?;
-    let retried = app.driver.retry(id.clone(), phase.clone(), body, jiff::Timestamp::now()).await?;
+    let retried = app.driver.retry(id.clone(), phase.clone(), body, may_lose_data, jiff::Timestamp::now()).await?;
     Ok(Json(answer(&id, phase, &retried)))
 }
 
@@ -78,6 +82,7 @@ impl From<RetryError> for ApiError {
             RetryError::UnknownPhase(phase) => Self::UnknownPhase(phase),
             RetryError::Pool(fault) => fault.into(),
             RetryError::DataLoss(words) => Self::DataLoss(words),
+            RetryError::NotAllowed => Self::Forbidden(Needs::Scope(Scope::Admin)),
             RetryError::Body(finding) => Self::Findings(vec![finding]),
             RetryError::TakeUp(fault) => fault.into(),
         }

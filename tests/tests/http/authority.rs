@@ -48,6 +48,26 @@ async fn last_event(stream: &mut TcpStream) -> (String, Value) {
     (name.to_owned(), serde_json::from_str(data.lines().next().unwrap()).unwrap())
 }
 
+/// Who may create may retry; to give a cluster's data up takes who may destroy it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_of_data_is_accepted_by_who_may_destroy_alone() {
+    let scene = scene(vec![record(1, Status::Failed)]).await;
+    let path = format!("/api/v1/deployments/{}/phases/tofu-apply/retry", id(1));
+    let asked = async |scope: &str, body: &[u8]| {
+        let headers = [("authorization", scene.bearer(scope)), ("content-type", "application/json".to_owned())];
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        scene.server.ask("POST", &path, &headers, body).await
+    };
+    for accepts in [&br#"{"acceptDataLoss": true}"#[..], br#"{"ACCEPTDATALOSS":true}"#] {
+        let refused = asked("create", accepts).await;
+        assert!(refused.status == 403 && refused.text().contains("admin"), "{} {}", refused.status, refused.text());
+        assert_ne!(asked("admin", accepts).await.status, 403);
+    }
+    for other in [&b""[..], br#"{"acceptDataLoss": false}"#, br#"{"acceptDataLoss": null}"#] {
+        assert_ne!(asked("create", other).await.status, 403);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_a_reason_soon_after_its_token_was_taken_out_and_others_go_on() {
     let scene = scene(vec![running()]).await;

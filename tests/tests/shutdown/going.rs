@@ -45,7 +45,7 @@ pub fn record_on_disk(host: &Host, id: &str) -> Value {
 pub fn plant(host: &Host, number: u8, status: &str) -> String {
     let id = format!("{number:016x}");
     host.plant(&json!({
-        "schema": 1, "id": id, "status": status, "startedAt": format!("2026-04-29T10:00:{number:02}Z"),
+        "schema": 1, "id": id, "status": status, "startedAt": format!("2026-04-29T10:{:02}:{:02}Z", number / 60, number % 60),
         "request": request(&format!("planted-{number}.example"), 0),
         "provider": {"id": "rehearsal", "version": "0.1.0", "digest": "d"},
     }));

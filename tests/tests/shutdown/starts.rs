@@ -145,6 +145,9 @@ fn a_start_that_waits_says_for_what() {
     host.down();
 }
 
+/// Deployments of which a start takes up only some before it is asked to end.
+const MANY: u8 = 250;
+
 #[test]
 fn a_term_while_deployments_are_taken_up_is_heard_at_once_and_the_next_start_takes_up_the_others() {
     let mut host = Host::start(&[]);
@@ -152,11 +155,11 @@ fn a_term_while_deployments_are_taken_up_is_heard_at_once_and_the_next_start_tak
     until(&host, &waits, "flux-bootstrapping");
     let before = events(&host, &waits);
     host.down();
-    // In the order of the start: one that it takes up, one whose log does not open, and the one that waits for its node.
-    let (first, second) = (plant(&host, 1, "provisioning"), plant(&host, 2, "pending"));
-    let log = host.folder().join("deployments").join(format!("{second}.log.jsonl"));
-    pipe(&log);
-    let held = begin_and_stick(&mut host, &log);
+    // In the order of the start. Each is written to disk, so that all of them take some seconds.
+    let planted: Vec<String> = (1..=MANY).map(|number| plant(&host, number, "pending")).collect();
+    let (first, second) = (planted[0].clone(), planted[planted.len() - 1].clone());
+    host.begin();
+    wait_for("the first one", LIMIT, || (record_on_disk(&host, &first)["status"] == "failed").then_some(()));
     host.signal("TERM");
     let took = ends_well(&mut host, Instant::now());
     println!("SIGTERM while deployments are taken up: down after {took:?}");
@@ -165,8 +168,6 @@ fn a_term_while_deployments_are_taken_up_is_heard_at_once_and_the_next_start_tak
     let on_disk = |id: &str| record_on_disk(&host, id)["status"].clone();
     assert_eq!([on_disk(&first), on_disk(&second), on_disk(&waits)], ["failed", "pending", "flux-bootstrapping"]);
 
-    drop(held);
-    std::fs::remove_file(&log).unwrap();
     host.up();
     for id in [&first, &second] {
         let error = taken_up_as_restarted(&host, id);

@@ -2,7 +2,7 @@
 //! because something else is wrong.
 
 use super::Request;
-use crate::finding::{Finding, limit, mask, sort_by_contract};
+use crate::finding::{Finding, MAX_FINDINGS, limit, mask, sort_by_contract};
 use crate::secrets::Secrets;
 
 /// Keys that stand for a key of the first region where a request names no regions.
@@ -12,6 +12,9 @@ const SINGULAR: [(&str, &str); 4] = [
     ("/workerSize", "/regions/0/workerSize"),
     ("/workerCount", "/regions/0/workerCount"),
 ];
+
+/// Findings that are gathered; an answer has far fewer, and each is held against all others.
+const MOST_GATHERED: usize = 1_000;
 
 /// Findings on one request, gathered from the host's rules and from its provider.
 #[derive(Debug, Default)]
@@ -25,13 +28,16 @@ pub struct GatheredFindings {
 impl GatheredFindings {
     /// Begins with the fields that could not be read. Of these nothing else is said.
     pub fn new(wrong_types: Vec<Finding>) -> Self {
+        // No answer names more, and each is held against all others.
+        let wrong_types = wrong_types.into_iter().take(MAX_FINDINGS).collect();
         Self { wrong_types, rest: Vec::new() }
     }
 
     /// Adds what the host found. What rests on a field that could not be read is left out.
     pub fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
         let Self { wrong_types, rest } = self;
-        rest.extend(findings.into_iter().filter(|finding| !is_unread(wrong_types, &finding.pointer)));
+        let room = MOST_GATHERED.saturating_sub(rest.len());
+        rest.extend(findings.into_iter().filter(|finding| !is_unread(wrong_types, &finding.pointer)).take(room));
     }
 
     /// Adds what the host's own rules say of a request.

@@ -62,6 +62,10 @@ impl Walk<'_> {
             ("$dynamicRef" | "$dynamicAnchor" | "$recursiveRef", _) => {
                 Err(format!("the settings schema has {keyword}; a $ref to a place in it is what is taken"))
             }
+            // Each asks again what is below it, so within each other they would cost without bound.
+            ("unevaluatedItems" | "unevaluatedProperties", _) if depth > 0 => Err(format!(
+                "the settings schema has {keyword} below its root; additionalProperties and items are what is taken there"
+            )),
             ("$id", _) if depth > 0 => Err("the settings schema has an $id below its root".into()),
             ("pattern", Value::String(pattern)) => self.pattern(pattern),
             ("patternProperties", Value::Object(schemas)) => {
@@ -177,6 +181,7 @@ mod tests {
             ),
             (json!({"$defs": doubling, "$ref": "#/$defs/d0"}), "more than 2000 subschemas"),
             (deep, "within each other"),
+            (json!({"allOf": [{"unevaluatedProperties": {}}]}), "unevaluatedProperties below its root"),
             (json!({"$ref": "https://evil.example/schema"}), "not to a place in it"),
             (json!({"items": {"$ref": "file:///etc/passwd"}}), "not to a place in it"),
             (json!({"$ref": "#name"}), "not to a place in it"),

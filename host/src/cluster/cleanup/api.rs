@@ -66,6 +66,10 @@ impl ClusterApi {
         let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
         for _ in 0..MAX_PAGES {
             let Some(page) = self.ask(api.list(&params), &[]).await? else { break };
+            if page.items.len() > PAGE as usize {
+                let why = format!("the cluster gives more objects of the kind {} than it was asked for", kind.kind);
+                return Err(Trouble { kind: Kind::Unreachable, why });
+            }
             objects.extend(page.items);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),

@@ -129,6 +129,9 @@ impl Hand {
             known: known.to_vec(),
         };
         let probes = provider.leftover_probe(&query).await.map_err(|error| error.to_string())??;
+        if let Some(probe) = probes.iter().find(|probe| !["GET", "HEAD"].contains(&probe.method.as_str())) {
+            return Err(format!("its plugin asked for {}, and a search may only read (GET, HEAD)", probe.method));
+        }
         let outbound = self.driver.settings.outbound.with_fixed(provider.rights().addresses());
         let secrets = of_request(&basis.secrets, provider.descriptor());
         let hosts = provider.probe_hosts(&probes);

@@ -268,6 +268,12 @@ fn user_data_is_as_large_as_the_readme_says_usually_plain_and_never_over_the_lim
     for (index, row) in rows.iter().enumerate() {
         assert_eq!(*row, [usual[index], fewest[index], most[index]], "role {index}: usual, least, longest");
     }
+    let left = format!(
+        "{} bytes are left of the 24,576 in the usual case, and {} of the 32,768",
+        24 * 1024 - usual[0],
+        32_768 - most[0]
+    );
+    assert!(readme.contains(&left), "{left}");
 }
 
 /// No hole is left out of the sum: OpenTofu's text with the longest values is not longer.
