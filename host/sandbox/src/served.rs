@@ -149,7 +149,7 @@ impl Provider {
     }
 
     /// What to ask the cloud about what a destroy left there, only https to the declared hosts; or why that is not possible. Only of
-    /// a plugin that searches ([`Plugin::searches_leftovers`]).
+    /// a plugin that searches (see `searches_leftovers`).
     pub async fn leftover_probe(&self, query: &LeftoverQuery) -> Result<Result<Vec<Probe>, String>, CallError> {
         let asked = self.caller().ask(Function::LeftoverProbe, query);
         let call = |plugin: Arc<Plugin>| {
