@@ -82,7 +82,7 @@ pub(super) async fn check(config: &Config, arguments: &Arguments, guest: &GuestO
     let twin = match twin {
         Some(Opened::Loaded(twin)) => {
             let same = component.provider.descriptor() == twin.provider.descriptor();
-            ledger.expect(Rule::Deterministic, same, || "describe: two calls gave two answers".to_owned());
+            ledger.require(Rule::Deterministic, same, || "describe: two calls gave two answers".to_owned());
             Some(twin.provider)
         }
         // A host would not load it either, that time: perhaps its compiler ran out of time.

@@ -166,7 +166,7 @@ impl Ledger {
     }
 
     /// Notes a condition, and why it has to be.
-    pub(super) fn expect(&mut self, rule: Rule, condition: bool, reason: impl FnOnce() -> String) {
+    pub(super) fn require(&mut self, rule: Rule, condition: bool, reason: impl FnOnce() -> String) {
         self.hold(rule, if condition { Ok(()) } else { Err(reason()) });
     }
 
@@ -223,8 +223,8 @@ mod tests {
     fn a_rule_that_nothing_was_held_to_did_not_pass() {
         let mut ledger = Ledger::default();
         ledger.hold(Rule::Load, Ok(()));
-        ledger.expect(Rule::Bundle, false, || "why".to_owned());
-        ledger.expect(Rule::Bundle, true, String::new);
+        ledger.require(Rule::Bundle, false, || "why".to_owned());
+        ledger.require(Rule::Bundle, true, String::new);
         assert_eq!(ledger.overall(), Overall::Fail);
         let lines = ledger.into_lines();
         assert_eq!(lines.len(), Rule::ALL.len());

@@ -132,13 +132,13 @@ fn unsettled(twins: &mut Twins<'_>, what: &str, declared: &[ModuleOutput], reaso
 
 fn judge(twins: &mut Twins<'_>, what: &str, endpoints: &Endpoints, given: &str) {
     let ledger = &mut twins.ledger;
-    ledger.expect(Rule::Outputs, !endpoints.kubeconfig_hosts.is_empty(), || {
+    ledger.require(Rule::Outputs, !endpoints.kubeconfig_hosts.is_empty(), || {
         format!("{what}: read-outputs names no `kubeconfig-hosts`, so no kubeconfig would be accepted")
     });
     for (field, address) in
         [("control-plane-ip", &endpoints.control_plane_ip), ("load-balancer-ip", &endpoints.load_balancer_ip)]
     {
-        ledger.expect(Rule::Outputs, given.contains(address.as_str()), || {
+        ledger.require(Rule::Outputs, given.contains(address.as_str()), || {
             format!("{what}: the `{field}` {address} is in no output")
         });
     }

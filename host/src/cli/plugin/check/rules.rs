@@ -56,7 +56,7 @@ async fn accepts(twins: &mut Twins<'_>, descriptor: &Descriptor, sample: &Sample
     let findings = validate(twins, Rule::Accepts, name, request).await;
     let refused = |findings: &[Finding]| format!("{name}: refused: {}", finding::joined_errors(findings));
     if let Some(findings) = &findings {
-        twins.ledger.expect(Rule::Accepts, !has_errors(findings), || refused(findings));
+        twins.ledger.require(Rule::Accepts, !has_errors(findings), || refused(findings));
     }
     let everything = asked::context(descriptor);
     let mut module = None;
@@ -87,14 +87,14 @@ fn modules(twins: &mut Twins<'_>, descriptor: &Descriptor, context: &RenderConte
     ledger.hold(Rule::Bundle, Ok(()));
     for hole in &bundle.secret_variables {
         let there = context.present_secrets.contains(&hole.secret);
-        ledger.expect(Rule::Secrets, there, || {
+        ledger.require(Rule::Secrets, there, || {
             format!("{name}: {} is filled from {}, which is not there", hole.variable, hole.secret)
         });
     }
     for spec in descriptor.secrets.iter().filter(|spec| context.present_secrets.contains(&spec.name)) {
         // What is optional may be for another request.
         let used = !spec.required || bundle.secret_variables.iter().any(|hole| hole.secret == spec.name);
-        ledger.expect(Rule::Secrets, used, || format!("{name}: the required secret {} fills no variable", spec.name));
+        ledger.require(Rule::Secrets, used, || format!("{name}: the required secret {} fills no variable", spec.name));
         if spec.role == SecretRole::KubeconfigBearer {
             ledger.hold(Rule::Secrets, files::bearer(descriptor, bundle).map_err(|why| format!("{name}: {why}")));
         }
@@ -102,14 +102,15 @@ fn modules(twins: &mut Twins<'_>, descriptor: &Descriptor, context: &RenderConte
     let of_the_host = bundle.deployment_id_variable.iter().chain(&bundle.cluster_exists_variable);
     for variable in bundle.secret_variables.iter().map(|hole| &hole.variable).chain(of_the_host) {
         let declared = files::declares_variable(bundle, variable);
-        ledger.expect(Rule::Secrets, declared, || format!("{name}: the module declares no variable {variable}"));
+        ledger.require(Rule::Secrets, declared, || format!("{name}: the module declares no variable {variable}"));
     }
     if descriptor.bearer().is_some() {
-        ledger.expect(Rule::UserData, !bundle.user_data.is_empty(), || format!("{name}: no size of user data is told"));
+        ledger
+            .require(Rule::UserData, !bundle.user_data.is_empty(), || format!("{name}: no size of user data is told"));
     }
     for size in &bundle.user_data {
         let within = size.bytes <= size.limit && size.limit <= descriptor.user_data_limit;
-        ledger.expect(Rule::UserData, within, || {
+        ledger.require(Rule::UserData, within, || {
             format!(
                 "{name}: {} has {} bytes, its limit is {}, the cloud's {}",
                 size.node, size.bytes, size.limit, descriptor.user_data_limit
@@ -138,7 +139,7 @@ async fn hostile(twins: &mut Twins<'_>, descriptor: &Descriptor, sample: &Sample
 fn agree(twins: &mut Twins<'_>, name: &str, findings: Option<&[Finding]>, rendered: &Result<Bundle, Vec<Finding>>) {
     let Some(findings) = findings else { return };
     let (refused, rendered_it) = (has_errors(findings), rendered.is_ok());
-    twins.ledger.expect(Rule::Agreement, refused != rendered_it, || match rendered {
+    twins.ledger.require(Rule::Agreement, refused != rendered_it, || match rendered {
         Ok(_) => format!("{name}: validate refuses it, and render makes a module"),
         Err(findings) => {
             format!("{name}: validate passes it, and render refuses: {}", finding::joined_errors(findings))
@@ -175,9 +176,9 @@ async fn broken_outputs(twins: &mut Twins<'_>) {
     ] {
         let read = async |provider: &Provider| provider.read_outputs(text).await;
         if let Some(read) = twins.ask(Rule::Outputs, Function::ReadOutputs, what, read).await {
-            twins.ledger.expect(Rule::Outputs, read.is_err(), || format!("{what}: endpoints are made up"));
+            twins.ledger.require(Rule::Outputs, read.is_err(), || format!("{what}: endpoints are made up"));
             let words = read.err().is_none_or(|reason| !reason.trim().is_empty());
-            twins.ledger.expect(Rule::Outputs, words, || format!("{what}: the reason is blank"));
+            twins.ledger.require(Rule::Outputs, words, || format!("{what}: the reason is blank"));
         }
     }
 }
@@ -196,7 +197,7 @@ async fn diagnoses(twins: &mut Twins<'_>, base: &Request) {
         let diagnose = async |provider: &Provider| provider.diagnose(&diagnostic, &asked).await;
         if let Some(advice) = twins.ask(Rule::Answers, Function::Diagnose, what, diagnose).await {
             let said = !advice.what_to_do.trim().is_empty();
-            twins.ledger.expect(Rule::Answers, said, || format!("{what}: it does not say what to do"));
+            twins.ledger.require(Rule::Answers, said, || format!("{what}: it does not say what to do"));
         }
     }
 }

@@ -20,16 +20,16 @@ pub(super) async fn schema(twins: &mut Twins<'_>, descriptor: &Descriptor) {
     let ledger = &mut twins.ledger;
     let whole = samples::schema(descriptor);
     let properties = whole.get("properties").is_none_or(Value::is_object);
-    ledger.expect(Rule::Schema, properties, || "`properties` is no object".to_owned());
+    ledger.require(Rule::Schema, properties, || "`properties` is no object".to_owned());
     let kind = whole.get("type").is_none_or(|kind| kind == "object");
-    ledger.expect(Rule::Schema, kind, || "`type` is not `object`".to_owned());
+    ledger.require(Rule::Schema, kind, || "`type` is not `object`".to_owned());
     for (key, value) in samples::required_settings(descriptor) {
-        ledger.expect(Rule::Schema, value.is_some(), || {
+        ledger.require(Rule::Schema, value.is_some(), || {
             format!("{key} is required, and no value can be told: give it `examples`, or check with --request")
         });
     }
     for (key, schema) in samples::properties(descriptor) {
-        ledger.expect(Rule::Schema, schema.is_object(), || format!("the schema of {key} is no object"));
+        ledger.require(Rule::Schema, schema.is_object(), || format!("the schema of {key} is no object"));
     }
     let text = descriptor.settings_schema.clone();
     let (values, examples) = (samples::given_values(descriptor), samples::whole_examples(descriptor));
@@ -96,7 +96,7 @@ pub(super) async fn wrong(twins: &mut Twins<'_>, descriptor: &Descriptor, base: 
         let name = format!("{key} with a wrong type");
         let Some(findings) = validate(twins, &name, &request).await else { continue };
         let told = findings.iter().any(|finding| finding.is_error() && is_at(&finding.pointer, &key));
-        twins.ledger.expect(Rule::Settings, told, || format!("{name}: no error finding at /{key}"));
+        twins.ledger.require(Rule::Settings, told, || format!("{name}: no error finding at /{key}"));
     }
 }
 

@@ -202,7 +202,7 @@ impl<'a> Twins<'a> {
         };
         self.calls += 1;
         let same = first == second.as_ref().ok();
-        self.ledger.expect(Rule::Deterministic, same, || format!("{name}: two calls gave two answers"));
+        self.ledger.require(Rule::Deterministic, same, || format!("{name}: two calls gave two answers"));
     }
 
     /// What cannot be held to an answer that is not there.
