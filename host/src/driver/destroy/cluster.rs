@@ -54,8 +54,7 @@ impl Hand {
     /// next start begins it anew.
     pub(super) async fn clean_up_cluster(&self, record: &Record, budget: &DestroyBudget) -> Option<ClusterLook> {
         if !record.has_cluster() {
-            let why = "no kubeconfig of it was accepted".to_owned();
-            return Some(self.not_asked(Level::Info, why).await);
+            return Some(self.not_asked(Level::Info, without_cluster(record).to_owned()).await);
         }
         let (out, seen) = mpsc::channel(QUEUE);
         let log = tokio::spawn(self.clone().log_cleanup(seen).in_current_span());
@@ -114,6 +113,15 @@ impl Hand {
     }
 }
 
+/// Why the cluster of such a deployment is not asked.
+fn without_cluster(record: &Record) -> &'static str {
+    if record.has_kubeconfig() {
+        "its kubeconfig was accepted before the outputs of OpenTofu, which failed, so its server could not be checked"
+    } else {
+        "no kubeconfig of it was accepted"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +134,17 @@ mod tests {
         tokio::time::sleep(minutes(10)).await;
         assert!(usual.left() > minutes(45), "a provider tries that long: {:?}", usual.left());
         assert_eq!(DestroyBudget::begin(minutes(4)).of_cluster(), minutes(1));
+    }
+
+    #[test]
+    fn t6_a_kubeconfig_that_could_not_be_checked_is_told_from_none() {
+        let mut record: Record = serde_json::from_value(serde_json::json!({
+            "id": "0101010101010101", "status": "failed", "startedAt": "2026-04-29T10:00:00Z",
+            "request": {"sovereignFQDN": "a.example"}, "result": {"sovereignFQDN": "a.example"},
+        }))
+        .unwrap();
+        assert_eq!(without_cluster(&record), "no kubeconfig of it was accepted");
+        record.result.as_mut().unwrap().kubeconfig_path = "f.yaml".to_owned();
+        assert!(without_cluster(&record).contains("could not be checked"));
     }
 }
