@@ -127,6 +127,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_gathered_is_bounded_and_still_refuses() {
+        let many = |start: usize, end: usize| -> Vec<Finding> {
+            (start..end).map(|index| Finding::error(format!("/regions/{index}"), "x", "x")).collect()
+        };
+        let mut gathered = GatheredFindings::new(many(0, 65_000));
+        gathered.add(many(70_000, 77_000));
+        assert_eq!((gathered.wrong_types.len(), gathered.rest.len()), (MAX_FINDINGS, MOST_GATHERED));
+        assert!(gathered.has_errors() && gathered.finish(&Secrets::default()).len() <= MAX_FINDINGS);
+    }
+
+    #[test]
     fn host_and_provider_are_named_at_once_and_each_fault_once() {
         let mut gathered = GatheredFindings::new(errors(&["/orgName"]));
         gathered.add(errors(&["/sovereignFQDN", "/orgName"]));
