@@ -100,7 +100,8 @@ pub struct Settings {
     pub workdir: PathBuf,
     /// What children get of the host's environment: the engine takes out what must not pass, and adds what is a run's own.
     pub pass_env: Vec<(OsString, OsString)>,
-    /// Providers that are shared between runs; `TF_PLUGIN_CACHE_DIR` of `pass_env` wins.
+    /// Providers that are shared between runs; `TF_PLUGIN_CACHE_DIR` of `pass_env` wins. None where providers come from a folder of this
+    /// machine: `init` would put a link into the cache anew, while another run looks for the provider behind it.
     pub plugin_cache_dir: Option<PathBuf>,
     /// Filesystem mirror: providers come from here only.
     pub provider_mirror: Option<PathBuf>,

@@ -341,7 +341,9 @@ pub(super) fn engine_settings(config: &Config, cache_dir: Option<PathBuf>) -> en
         workdir: config.tofu.workdir.clone(),
         pass_env: config.tofu.env.clone(),
         provider_mirror: config.tofu.provider_mirror.clone(),
-        plugin_cache_dir: cache_dir.map(|dir| dir.join("tofu-providers")),
+        plugin_cache_dir: cache_dir
+            .filter(|_| config.tofu.provider_mirror.is_none())
+            .map(|dir| dir.join("tofu-providers")),
         max_runs: config.tofu.max_runs,
         apply_timeout: config.tofu.apply_timeout,
         stop_grace: STOP_GRACE,
@@ -372,5 +374,20 @@ fn driver_settings(config: &Config, outbound: Outbound) -> driver::Settings {
         outbound,
         secrets_ttl: config.secrets_ttl,
         limits: config.limits,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_share_a_cache_of_providers_only_where_these_come_from_registries() {
+        let cache = |pairs: &[(&str, &str)]| {
+            let map = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            engine_settings(&Config::from_map(&map).unwrap(), Some("/cache".into())).plugin_cache_dir
+        };
+        assert_eq!(cache(&[]), Some("/cache/tofu-providers".into()));
+        assert_eq!(cache(&[("CATALYST_PROVIDER_MIRROR", "/mirror")]), None);
     }
 }

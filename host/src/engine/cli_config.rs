@@ -20,6 +20,9 @@ const LIMIT: u64 = 1024 * 1024;
 /// The blocks around `dev_overrides`.
 const OVERRIDES: [&str; 2] = ["provider_installation", "dev_overrides"];
 
+/// The block that names a folder of packages.
+const FOLDER_MIRROR: &str = "filesystem_mirror";
+
 /// The file's text, as it is now.
 pub(super) struct CliConfig(Zeroizing<String>);
 
@@ -52,6 +55,11 @@ impl CliConfig {
         &self.0
     }
 
+    /// Whether it names a folder of packages. Links into such a folder are not shared between runs ([`Settings::plugin_cache_dir`]).
+    fn has_folder_mirror(&self) -> bool {
+        tokens(&self.0).is_none_or(|tokens| tokens.iter().any(|token| token.name() == Some(FOLDER_MIRROR)))
+    }
+
     /// The providers that it takes from folders.
     pub(super) fn dev_overrides(&self) -> Vec<DevOverride> {
         dev_overrides(&self.0).unwrap_or_default()
@@ -65,6 +73,8 @@ pub(super) struct CliSettings {
     of_every_command: PathBuf,
     /// The operator's, where there are some that count: for the command that installs providers.
     of_install: Option<PathBuf>,
+    /// Whether the host's cache of providers counts.
+    shares_cache: bool,
 }
 
 impl CliSettings {
@@ -78,8 +88,9 @@ impl CliSettings {
         let overrides = config.as_ref().map(CliConfig::dev_overrides).unwrap_or_default();
         let mirror = settings.provider_mirror.as_deref();
         let of_every_command = folder.write_settings(mirror, &overrides).map_err(|why| unwritten(&why))?;
+        let shares_cache = !config.as_ref().is_some_and(CliConfig::has_folder_mirror);
         let of_install = config.map(|config| folder.write_install_settings(config.text())).transpose();
-        Ok(Self { of_every_command, of_install: of_install.map_err(|why| unwritten(&why))? })
+        Ok(Self { of_every_command, of_install: of_install.map_err(|why| unwritten(&why))?, shares_cache })
     }
 
     /// What leads each command to them.
@@ -97,7 +108,7 @@ impl CliSettings {
         environment: &mut Vec<(OsString, OsString)>,
     ) {
         environment::add(environment, self.of_install.iter().map(|path| (CLI_CONFIG.into(), path.into())));
-        let cache = settings.plugin_cache_dir.as_ref();
+        let cache = settings.plugin_cache_dir.as_ref().filter(|_| self.shares_cache);
         own.extend(cache.cloned());
         // The variable wins over a cache of the operator's settings, which is not the run's to write.
         let cache = cache.cloned().or_else(|| self.of_install.as_ref().map(|_| run_folder.cache()));
@@ -141,14 +152,20 @@ impl<'a> Token<'a> {
     }
 }
 
-/// `None` where the text ends within something.
-fn dev_overrides(text: &str) -> Option<Vec<DevOverride>> {
+/// Without comments; `None` where the text ends within something.
+fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
     let (mut rest, mut tokens) = (text.trim_start(), Vec::new());
     while !rest.is_empty() {
         let (token, length) = token(rest)?;
         tokens.extend(token);
         rest = rest[length..].trim_start();
     }
+    Some(tokens)
+}
+
+/// `None` where the text ends within something.
+fn dev_overrides(text: &str) -> Option<Vec<DevOverride>> {
+    let tokens = tokens(text)?;
     let (mut blocks, mut last, mut found) = (Vec::new(), "", Vec::new());
     for (index, token) in tokens.iter().enumerate() {
         match token {

@@ -18,8 +18,14 @@ const NO_HOME: &str = "/nonexistent";
 
 /// Takes out of the settings what must not pass, and says so of what was named on purpose.
 pub(super) fn keep_what_may_pass(settings: &mut Settings) {
-    if let Some(cache) = variable(&settings.pass_env, PROVIDER_CACHE) {
-        settings.plugin_cache_dir = Some(PathBuf::from(cache));
+    match variable(&settings.pass_env, PROVIDER_CACHE) {
+        Some(_) if settings.provider_mirror.is_some() => {
+            tracing::warn!(
+                "{PROVIDER_CACHE} does not count: providers come from CATALYST_PROVIDER_MIRROR, which needs no cache"
+            );
+        }
+        Some(cache) => settings.plugin_cache_dir = Some(PathBuf::from(cache)),
+        None => {}
     }
     settings.pass_env.retain(|(name, value)| name != PROVIDER_CACHE && !refused(name) && !leads_nowhere(name, value));
 }

@@ -41,12 +41,9 @@ impl Site {
     fn host(&self, more: &[(&str, &str)]) -> Host {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let (plugins, mirror, trust) = (path("plugins"), path("mirror"), self.trust.display().to_string());
-        // In the usual one lie links into the mirrors of other tests.
-        let cache = path("cache");
         let mut env = vec![
             ("CATALYST_PLUGINS_DIR", plugins.as_str()),
             ("CATALYST_PROVIDER_MIRROR", mirror.as_str()),
-            ("TF_PLUGIN_CACHE_DIR", cache.as_str()),
             ("SSL_CERT_FILE", trust.as_str()),
             ("CATALYST_TOFU_CONFINE", "require"),
         ];
@@ -122,7 +119,8 @@ fn hetzner_request() -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_of_the_lock_leads_probe_and_run_to_their_cloud() {
     let (project, front, site) = hetzner_site().await;
-    let mut host = site.host(&[]);
+    let cache = site.folder.path().join("cache");
+    let mut host = site.host(&[("TF_PLUGIN_CACHE_DIR", cache.to_str().unwrap())]);
     let probe = json!({"provider": "hetzner", "token": hetzner::TOKEN});
     let answer = host.api.post("/api/v1/credentials/validate", &probe.to_string());
     assert!(answer.status == 200 && answer.json()["valid"] == true, "{}", answer.body);
@@ -137,6 +135,7 @@ async fn a_line_of_the_lock_leads_probe_and_run_to_their_cloud() {
     assert_eq!(project.everything(), Vec::<Value>::new());
     let events = host.api.get(&format!("/api/v1/deployments/{id}/events")).body;
     assert!(!events.contains("was not let through"), "{events}");
+    assert!(!cache.exists(), "a link into a mirror is not shared between runs");
     host.down();
 }
 

@@ -174,13 +174,13 @@ esac
 
 const REGISTRY_TOKEN: &str = "t0ken-of-a-registry";
 
-/// Settings of an operator with a password, a cache that is not there, and a provider of their own, which lies in `folder`.
-fn operators_settings(folder: &Path) -> PathBuf {
+/// Settings of an operator with a password, a cache that is not there, a provider of their own, which lies in `folder`, and one more block.
+fn operators_settings(folder: &Path, more: &str) -> PathBuf {
     let build = folder.join("build");
     let text = format!(
         "plugin_cache_dir = \"/nowhere\"\ncredentials \"registry.example\" {{\n  token = \"{REGISTRY_TOKEN}\"\n}}\n\
          provider_installation {{\n  dev_overrides {{\n    \"acme/spy\" = \"{build}\"\n  }}\n  \
-         filesystem_mirror {{\n    path = \"{build}/mirror\"\n  }}\n}}\n",
+         {more}\n}}\n",
         build = build.display()
     );
     let file = folder.join("operator.tofurc");
@@ -199,8 +199,15 @@ async fn the_operators_settings_of_opentofu_are_there_for_init_alone() {
     );
     std::fs::write(&script, text).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-    for (cache, named) in [(None, "cache"), (Some("of-the-host"), "of-the-host")] {
-        let file = operators_settings(folder.path());
+    let (registries, mirror) = ("direct {}", "filesystem_mirror {\n    path = \"/mirror\"\n  }");
+    // What another run links anew is shared by none: two runs with a folder of packages would meet in the cache.
+    let caches = [
+        (None, registries, "cache"),
+        (Some("of-the-host"), registries, "of-the-host"),
+        (Some("of-the-host"), mirror, "cache"),
+    ];
+    for (cache, more, named) in caches {
+        let file = operators_settings(folder.path(), more);
         let bench = Bench::new(&script, |s| {
             s.pass_env.push(("TF_CLI_CONFIG_FILE".into(), file.clone().into()));
             s.plugin_cache_dir = cache.map(|name| s.workdir.with_file_name(name));
@@ -225,7 +232,8 @@ async fn a_provider_finds_no_password_of_the_operators_settings_and_is_taken_fro
     let mut settings_file = PathBuf::new();
     let bench = Bench::new(&tofu(), |s| {
         let folder = s.workdir.parent().unwrap();
-        settings_file = operators_settings(folder);
+        let mirror = format!("filesystem_mirror {{\n    path = \"{}/build/mirror\"\n  }}", folder.display());
+        settings_file = operators_settings(folder, &mirror);
         s.pass_env.push(("TF_CLI_CONFIG_FILE".into(), settings_file.clone().into()));
         let package = folder.join("build/mirror/registry.opentofu.org/acme/spy/1.0.0").join(ARCH);
         std::fs::create_dir_all(&package).unwrap();
