@@ -3,6 +3,7 @@
 
 use crate::clouds::{address_of, hcloud};
 use crate::kit::{Package, mirror_of};
+use catalyst_tests::api::Api;
 use catalyst_tests::components::lock;
 use catalyst_tests::hetzner::{Pace, Project, module as hetzner};
 use catalyst_tests::host::{Host, built, hostile_guests, wait_for};
@@ -229,6 +230,44 @@ async fn what_was_revoked_between_create_and_destroy_counts_after_a_restart() {
     until(&host, &id, "destroyed");
     // A call that was on its way at the interrupt may have made what no state knows.
     assert!(project.everything().len() < left.len() && front.connections() > connections);
+    host.down();
+}
+
+/// OpenTofu makes all there is, and then waits for an answer to its state until its time is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_run_made_while_its_host_was_stopped_is_in_the_state_or_in_the_log() {
+    let (project, _front, site) = hetzner_site().await;
+    let mut host = site.host(&[("CATALYST_APPLY_TIMEOUT", "8s")]);
+    project.pace(Pace::Polled);
+    let id = create(&host, &hetzner_request());
+    wait_for("the first resource", LIMIT, || (!project.everything().is_empty()).then_some(()));
+    host.signal("STOP");
+    let work = host.folder().join("tofu").join(&id);
+    // Its supervisor stays, until the host has read what it heard.
+    let is_tofu = |process: PathBuf| {
+        std::fs::read_link(process.join("cwd")).is_ok_and(|folder| folder == work)
+            && std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == "tofu")
+    };
+    let runs = || std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(|process| is_tofu(process.path()));
+    assert!(runs());
+    wait_for("the end of OpenTofu", LIMIT, || (!runs()).then_some(()));
+    assert!(!project.all("servers").is_empty(), "it went on without its host");
+    host.signal("CONT");
+    // The host closes what was idle for too long.
+    host.api = Api::new(host.address());
+    let failed = until(&host, &id, "failed");
+    let events = || host.api.get(&format!("/api/v1/deployments/{id}/events")).body;
+    let unknown = |known: &str| -> Vec<Value> {
+        let names = |made: &Value| {
+            known.contains(&format!("({})", made["id"])) || known.contains(&format!("\"{}\"", made["id"]))
+        };
+        project.everything().into_iter().filter(|made| !names(made)).collect()
+    };
+    assert_eq!(unknown(&(failed["left"].to_string() + &events())), Vec::<Value>::new());
+    // No state came of it, so a destroy removes nothing, and says of each what it knows.
+    destroy(&host, &id);
+    let destroyed = until(&host, &id, "destroyed");
+    assert_eq!(unknown(&destroyed["left"].to_string()), Vec::<Value>::new(), "{destroyed}");
     host.down();
 }
 
