@@ -1,7 +1,8 @@
 //! A host whose disk is a small file system that fills in the middle of a run, and what must be true when there is room again: each
 //! deployment can be retried or destroyed, and nothing that OpenTofu made is unknown to its state, to the record or to the log.
 //!
-//! What was made is known from OpenTofu's own words, which a script in front of it writes down on another disk.
+//! What was made is known from OpenTofu's own words, which a script in front of it writes down on another disk. A disk that fills and is
+//! not met shows nothing, so such a round is played again with less room, and it is counted in which step each full disk was met.
 
 use crate::api::Answer;
 use crate::fuzz::Random;
@@ -15,10 +16,21 @@ use std::process::Command;
 
 /// Room for the records and logs of a hundred deployments.
 const SIZE: &str = "32m";
-/// Most bytes that are left free where the disk fills: a state has some 40 KiB, so some writes pass and some do not.
-const MOST_LEFT: usize = 96 * 1024;
-/// Where the disk fills: right before the create, or before this command of OpenTofu.
-const STEPS: [&str; 6] = ["apply", "destroy", "output", "create", "plan", "init"];
+/// Where the disk fills: right before the create, or before this command of OpenTofu; and most bytes that are left free there. A state has
+/// some 40 KiB, so of what follows some writes pass and some do not. What `init` and `output` write themselves has some hundred bytes.
+const STEPS: [(&str, usize); 6] = [
+    ("apply", 96 * 1024),
+    ("init", PAGE),
+    ("destroy", 96 * 1024),
+    ("output", 2 * PAGE),
+    ("create", 96 * 1024),
+    ("plan", 96 * 1024),
+];
+const PAGE: usize = 4096;
+/// How often a round is played until its full disk is met. The last time nothing is left free.
+const TRIES: usize = 4;
+/// How OpenTofu and the host say that a disk is full.
+const NO_SPACE: &str = "no space left on device";
 
 /// How long a disk stays full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +50,8 @@ pub struct FullDisk {
     seed: u64,
     random: Random,
     rounds: usize,
+    deployments: usize,
+    met: BTreeMap<String, usize>,
 }
 
 impl FullDisk {
@@ -59,54 +73,86 @@ impl FullDisk {
             host.set(variable, disk.0.join(name).to_str().unwrap());
         }
         host.up();
-        Self { disk, host, gates, seed, random: Random::new(seed), rounds: 0 }
+        let (random, met) = (Random::new(seed), BTreeMap::new());
+        Self { disk, host, gates, seed, random, rounds: 0, deployments: 0, met }
     }
 
-    /// One deployment from its create to its destroy, in which the disk fills once.
+    /// Rounds so far in which the host or OpenTofu met the full disk.
+    pub fn rounds_met(&self) -> usize {
+        self.met.values().sum()
+    }
+
+    /// In which commands of OpenTofu it was met, and how often; `create` where it was before the first of them.
+    pub fn met(&self) -> &BTreeMap<String, usize> {
+        &self.met
+    }
+
+    /// A deployment from its create to its destroy, in which the disk fills once. Where that was not met, another one with less room.
     ///
     /// # Panics
     /// Something is lost, or stands still.
     pub fn round(&mut self, full: Full) {
-        let step = STEPS[self.rounds % STEPS.len()];
-        let left = self.random.below(MOST_LEFT);
-        let waits = full == Full::AtTimesUntilTheRunHasEnded && self.random.one_in(3);
+        let (step, mut most) = STEPS[self.rounds % STEPS.len()];
         self.rounds += 1;
+        for attempt in 1..=TRIES {
+            let left = if attempt == TRIES { 0 } else { self.random.below(most) };
+            most = (most / 8).max(1);
+            let waits = full == Full::AtTimesUntilTheRunHasEnded && self.random.one_in(3);
+            if let Some(step) = self.plays(step, left, waits) {
+                *self.met.entry(step).or_default() += 1;
+                return;
+            }
+        }
+    }
+
+    /// One deployment. The command in which the full disk was met.
+    fn plays(&mut self, step: &str, left: usize, waits: bool) -> Option<String> {
+        self.deployments += 1;
         let (seed, round) = (self.seed, self.rounds);
         let context = format!("FULL_DISK_SEED={seed}, round {round}: {left} bytes left before {step}, {waits}");
-        let id = self.meets_a_full_disk(step, left, waits, &context);
+        let (id, seen) = self.meets_a_full_disk(step, left, waits, &context);
         let state = self.settles(&id, &context);
+        let met = seen.or_else(|| self.said_to_be_full(&id, &state));
         self.everything_is_known(&id, &state, &context);
+        self.comes_to_its_end(step, &id, &state, &context);
+        met
+    }
+
+    /// By a retry and a destroy, or by a destroy alone.
+    fn comes_to_its_end(&mut self, step: &str, id: &str, state: &Value, context: &str) {
         if state["status"] == "destroyed" {
-            return self.nothing_is_left(&id, &context);
+            return self.nothing_is_left(id, context);
         }
         // Either way out must be open; both lead to the same end here.
         if state["status"] == "failed" && (step != "destroy" || self.random.one_in(2)) {
-            taken(&self.retry(&id), 200, &context);
-            let state = self.settles(&id, &context);
+            taken(&self.retry(id), 200, context);
+            let state = self.settles(id, context);
             assert_eq!(state["status"], "flux-bootstrapping", "{context}: {state}");
-            self.everything_is_known(&id, &state, &context);
+            self.everything_is_known(id, &state, context);
         }
-        taken(&self.destroy(&id), 202, &context);
-        let state = self.settles(&id, &context);
+        taken(&self.destroy(id), 202, context);
+        let state = self.settles(id, context);
         assert_eq!(state["status"], "destroyed", "{context}: {state}");
-        self.nothing_is_left(&id, &context);
+        self.nothing_is_left(id, context);
     }
 
-    /// Begins a run that meets the full disk, and makes room again. Its deployment.
-    fn meets_a_full_disk(&self, step: &str, left: usize, waits: bool, context: &str) -> String {
-        let body = request(&format!("disk-{}.example", self.rounds));
+    /// Begins a run on a disk that fills, and makes room again. Its deployment, and the command in which the host said that its disk is
+    /// full.
+    fn meets_a_full_disk(&self, step: &str, left: usize, waits: bool, context: &str) -> (String, Option<String>) {
+        let body = request(&format!("disk-{}.example", self.deployments));
         if step == "create" {
             self.disk.fill(left);
             let answer = self.host.api.post("/api/v1/deployments", &body);
             if answer.status != 201 {
                 assert_eq!(answer.status, 503, "{context}: {}", answer.body);
                 self.room(context);
-                return created(&self.host.api.post("/api/v1/deployments", &body), context);
+                let id = created(&self.host.api.post("/api/v1/deployments", &body), context);
+                return (id, Some(step.to_owned()));
             }
             let id = created(&answer, context);
-            self.is_seen(&id, context);
+            let seen = self.is_seen(&id, context);
             self.room(context);
-            return id;
+            return (id, seen);
         }
         let id = if step == "destroy" {
             let id = created(&self.host.api.post("/api/v1/deployments", &body), context);
@@ -122,7 +168,7 @@ impl FullDisk {
         wait_for(&format!("{context}: the gate"), LIMIT, || self.gate(step, ".waiting").exists().then_some(()));
         self.disk.fill(left);
         std::fs::remove_file(self.gate(step, "")).unwrap();
-        self.is_seen(&id, context);
+        let seen = self.is_seen(&id, context);
         if waits {
             wait_for(&format!("{context}: OpenTofu to end"), LIMIT, || {
                 let done = std::fs::read_to_string(self.gates.path().join(format!("{id}.done"))).unwrap_or_default();
@@ -131,14 +177,30 @@ impl FullDisk {
             });
         }
         self.room(context);
-        id
+        (id, seen)
     }
 
-    /// Waits until the host says that its disk is full, or the run came to its end all the same.
-    fn is_seen(&self, id: &str, context: &str) {
+    /// Waits until the host says that its disk is full, or the run came to its end all the same. The command in which it says so.
+    fn is_seen(&self, id: &str, context: &str) -> Option<String> {
         wait_for(&format!("{context}: the disk to be met"), LIMIT, || {
-            (self.host.api.get("/readyz").status != 200 || is_settled(&self.state(id))).then_some(())
-        });
+            let ready = self.host.api.get("/readyz");
+            if ready.status != 200 {
+                return Some(says_full(&ready.body).then(|| self.command(id)));
+            }
+            is_settled(&self.state(id)).then_some(None)
+        })
+    }
+
+    /// The command in which OpenTofu, or the error of its run, says that the disk is full.
+    fn said_to_be_full(&self, id: &str, state: &Value) -> Option<String> {
+        let said = std::fs::read_to_string(self.gates.path().join(format!("{id}.said"))).unwrap_or_default();
+        (says_full(&said) || says_full(&state["error"].to_string())).then(|| self.command(id))
+    }
+
+    /// The command of OpenTofu that began last.
+    fn command(&self, id: &str) -> String {
+        let begun = std::fs::read_to_string(self.gates.path().join(format!("{id}.begun"))).unwrap_or_default();
+        begun.lines().last().unwrap_or("create").to_owned()
     }
 
     fn room(&self, context: &str) {
@@ -213,6 +275,10 @@ impl FullDisk {
     }
 }
 
+fn says_full(text: &str) -> bool {
+    text.to_lowercase().contains(NO_SPACE)
+}
+
 fn taken(answer: &Answer, status: u16, context: &str) {
     assert_eq!(answer.status, status, "{context}: {}", answer.body);
 }
@@ -244,7 +310,7 @@ fn request(fqdn: &str) -> String {
 }
 
 /// The real OpenTofu behind a script: it waits before a command whose name lies as a file in `gates`, and writes down there what
-/// the commands say that make and remove things, and how each ended.
+/// the commands say, when each begins and how it ended.
 fn script(gates: &Path) -> PathBuf {
     let tofu = tofu_into(gates);
     let text = format!(
@@ -256,10 +322,8 @@ if [ -e "$gates/$1" ]; then
     while [ -e "$gates/$1" ]; do sleep 0.05; done
     rm -f "$gates/$1.waiting"
 fi
-case "$1" in
-apply|destroy) '{tofu}' "$@" | tee -a "$gates/$id.said"; status=${{PIPESTATUS[0]}} ;;
-*) '{tofu}' "$@"; status=$? ;;
-esac
+echo "$1" >> "$gates/$id.begun"
+'{tofu}' "$@" | tee -a "$gates/$id.said"; status=${{PIPESTATUS[0]}}
 echo "$1 $status" >> "$gates/$id.done"
 exit "$status"
 "#,

@@ -1,21 +1,32 @@
 //! What OpenTofu's state says is there, and which of two states is the newer. Data sources, which are read and not made, are left out
 //! everywhere.
 
+mod text;
+
 use crate::bearer::SeenServer;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use text::{Instance, Resource, Scalar};
 
-/// Mode of what a module reads and does not make.
-const DATA: &str = "data";
 /// Type of a value that stands in the state and nowhere else.
 const VALUE: &str = "terraform_data";
 /// Types whose id may be the very value that they make up.
 const SECRET_IDS: &str = "random_";
 
+/// Why it is not known what a state names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StateFault {
+    /// It cannot be read, as of a later format or encrypted by OpenTofu.
+    #[error("it is no state that can be read")]
+    Unread,
+    /// It names more than the host keeps in memory.
+    #[error("it has more than {} resource instances, or longer addresses than the host reads", text::MOST_INSTANCES)]
+    TooMany,
+}
+
 /// The head of a state, which says whose it is and how new.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The same in all states that were made one from the other.
     pub lineage: String,
@@ -29,84 +40,54 @@ impl Head {
     /// # Errors
     /// What is wrong with the text, in words that go behind "it is". They hold nothing of it.
     pub fn of(state: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Outline {
+            lineage: Option<String>,
+            serial: Option<u64>,
+            #[serde(default)]
+            version: Present,
+            #[serde(default)]
+            resources: Present,
+            #[serde(default)]
+            encrypted_data: Present,
+        }
         if state.trim_ascii().is_empty() {
             return Err("empty".to_owned());
         }
-        // The parser's own words may repeat a value.
-        let keys: BTreeMap<String, IgnoredAny> =
-            serde_json::from_slice(state).map_err(|why| format!("cut or no JSON, from line {} on", why.line()))?;
-        let has = |key: &str| keys.contains_key(key);
-        let is_state = (has("version") && has("resources")) || has("encrypted_data");
-        let head = serde_json::from_slice(state).ok().filter(|_| is_state);
-        head.ok_or_else(|| "no state of OpenTofu".to_owned())
+        let no_state = || "no state of OpenTofu".to_owned();
+        let outline: Outline = serde_json::from_slice(state).map_err(|why| match why.classify() {
+            serde_json::error::Category::Data => no_state(),
+            // The parser's own words may repeat a value.
+            _ => format!("cut or no JSON, from line {} on", why.line()),
+        })?;
+        let is_object = state.trim_ascii_start().starts_with(b"{");
+        let is_state = (outline.version.0 && outline.resources.0) || outline.encrypted_data.0;
+        let head = outline.lineage.zip(outline.serial).filter(|_| is_object && is_state);
+        head.map(|(lineage, serial)| Self { lineage, serial }).ok_or_else(no_state)
     }
 }
 
-#[derive(Deserialize)]
-struct Text {
-    resources: Vec<Resource>,
-}
+/// Whether a key is there, whatever its value is.
+#[derive(Default)]
+struct Present(bool);
 
-/// A resource of the state, with all of its instances.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Resource {
-    /// Address of its module; `None` in the root module.
-    #[serde(default)]
-    pub module: Option<String>,
-    #[serde(default)]
-    mode: String,
-    /// Its type, such as `some_server`.
-    #[serde(default, rename = "type")]
-    pub kind: String,
-    /// Its name in the module.
-    #[serde(default)]
-    pub name: String,
-    /// What there is of it: one without `count` or `for_each`, else any number.
-    #[serde(default)]
-    pub instances: Vec<Instance>,
-}
-
-/// An instance of a resource.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Instance {
-    /// A number by `count`, a text by `for_each`, else null.
-    #[serde(default)]
-    index_key: Value,
-    #[serde(default)]
-    status: String,
-    /// Key of an object that is to go after its successor was made.
-    #[serde(default)]
-    deposed: String,
-    #[serde(default)]
-    attributes: Option<Attributes>,
-    /// Paths into the attributes.
-    #[serde(default)]
-    sensitive_attributes: Value,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Attributes {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    name: Value,
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self(true))
+    }
 }
 
 impl Instance {
     fn id(&self) -> String {
-        let is_secret = |path: &Value| path[0]["value"] == "id";
-        if self.sensitive_attributes.as_array().is_some_and(|paths| paths.iter().any(is_secret)) {
-            return String::new();
-        }
         match self.attributes.as_ref().map(|attributes| &attributes.id) {
-            Some(Value::String(id)) => id.clone(),
-            Some(Value::Number(id)) => id.to_string(),
+            Some(Scalar::Text(id)) if !self.hides_id => id.clone(),
+            Some(Scalar::Number(id)) if !self.hides_id => id.to_string(),
             _ => String::new(),
         }
     }
 
     fn server(&self, address: String) -> SeenServer {
-        let name = self.attributes.as_ref().and_then(|attributes| attributes.name.as_str());
+        let name = self.attributes.as_ref().and_then(|attributes| attributes.name.text());
         SeenServer {
             address,
             id: self.id(),
@@ -126,52 +107,56 @@ pub struct Object {
     pub id: String,
 }
 
-/// The resources of a state. An empty text has none; `None` for one that cannot be read, as of a later format or encrypted by OpenTofu.
-pub fn resources(state: &[u8]) -> Option<Vec<Resource>> {
-    if state.is_empty() {
-        return Some(Vec::new());
-    }
-    let Text { mut resources } = serde_json::from_slice(state).ok()?;
-    resources.retain(|resource| resource.mode != DATA);
-    Some(resources)
-}
-
 /// Each instance of each resource, with the address that OpenTofu writes.
 fn instances(resources: &[Resource]) -> impl Iterator<Item = (String, &Resource, &Instance)> {
     resources.iter().flat_map(|resource| {
         let module = resource.module.as_ref().map(|module| format!("{module}.")).unwrap_or_default();
         let address = format!("{module}{}.{}", resource.kind, resource.name);
-        resource.instances.iter().map(move |instance| match &instance.index_key {
-            Value::Null => (address.clone(), resource, instance),
-            key => (format!("{address}[{key}]"), resource, instance),
+        resource.instances.iter().map(move |instance| {
+            let address = match &instance.index_key {
+                Scalar::None => address.clone(),
+                Scalar::Number(number) => format!("{address}[{number}]"),
+                Scalar::Text(key) => format!("{address}[{}]", Value::from(key.as_str())),
+                Scalar::Other => format!("{address}[?]"),
+            };
+            (address, resource, instance)
         })
     })
 }
 
-/// Everything that is there, sorted by address. An object that is to go after its successor has the same address. `None` for a state that
-/// cannot be read.
-pub fn objects(state: &[u8]) -> Option<Vec<Object>> {
-    let resources = resources(state)?;
+/// Everything that is there, sorted by address. An object that is to go after its successor has the same address. An empty text has
+/// nothing.
+///
+/// # Errors
+/// [`StateFault`]
+pub fn objects(state: &[u8]) -> Result<Vec<Object>, StateFault> {
+    let resources = text::resources(state)?;
     let object = |(address, resource, instance): (String, &Resource, &Instance)| {
         let has_secret_id = resource.kind.starts_with(SECRET_IDS);
         Object { address, id: if has_secret_id { String::new() } else { instance.id() } }
     };
     let mut all: Vec<Object> = instances(&resources).map(object).collect();
     all.sort();
-    Some(all)
+    Ok(all)
 }
 
-/// What is there as servers are looked at, in the state's order. `None` for a state that cannot be read.
-pub fn servers(state: &[u8]) -> Option<Vec<SeenServer>> {
-    let resources = resources(state)?;
-    Some(instances(&resources).map(|(address, _, instance)| instance.server(address)).collect())
+/// What is there as servers are looked at, in the state's order.
+///
+/// # Errors
+/// [`StateFault`]
+pub fn servers(state: &[u8]) -> Result<Vec<SeenServer>, StateFault> {
+    let resources = text::resources(state)?;
+    Ok(instances(&resources).map(|(address, _, instance)| instance.server(address)).collect())
 }
 
-/// The addresses of everything that is there, sorted, each once. `None` for a state that cannot be read.
-pub fn addresses(state: &[u8]) -> Option<Vec<String>> {
+/// The addresses of everything that is there, sorted, each once.
+///
+/// # Errors
+/// [`StateFault`]
+pub fn addresses(state: &[u8]) -> Result<Vec<String>, StateFault> {
     let mut all: Vec<String> = objects(state)?.into_iter().map(|object| object.address).collect();
     all.dedup();
-    Some(all)
+    Ok(all)
 }
 
 /// Whether what has this address is a value that stands in the state and nowhere else: where that is lost, there is nothing to look for.
@@ -179,9 +164,9 @@ pub fn is_value(address: &str) -> bool {
     address.split('.').any(|part| part == VALUE)
 }
 
-/// Whether a state names no resource. One that cannot be read may name anything.
+/// Whether a state names no resource, however large it is. One that cannot be read may name anything.
 pub fn is_empty(state: &[u8]) -> bool {
-    resources(state).is_some_and(|resources| resources.is_empty())
+    text::names_any(state).is_ok_and(|any| !any)
 }
 
 #[cfg(test)]
@@ -199,7 +184,7 @@ mod tests {
     fn everything_that_is_there_is_named_by_its_address() {
         let expect = ["module.m[0].n.one", "of_a_later.mode", "t.cp[\"a\"]", "t.cp[0]"];
         assert_eq!(addresses(STATE).unwrap(), expect);
-        assert_eq!(addresses(b""), Some(Vec::new()));
+        assert_eq!(addresses(b""), Ok(Vec::new()));
         let with_deposed = br#"{"resources":[{"type":"t","name":"a","instances":[{},{"deposed":"1234abcd"}]}]}"#;
         assert_eq!((addresses(with_deposed).unwrap().len(), objects(with_deposed).unwrap().len()), (1, 2));
     }
@@ -243,7 +228,7 @@ mod tests {
             seen("t.cp[2]", "", false, false),
         ];
         assert_eq!(servers(state).unwrap(), expect);
-        assert_eq!((servers(b""), servers(b"broken")), (Some(Vec::new()), None));
+        assert_eq!((servers(b""), servers(b"broken")), (Ok(Vec::new()), Err(StateFault::Unread)));
     }
 
     #[test]
@@ -275,6 +260,51 @@ mod tests {
             assert_eq!(is_empty(state.as_bytes()), empty, "{state}");
         }
         assert!(!is_empty(STATE));
-        assert_eq!((addresses(b"broken"), addresses(b"{}")), (None, None));
+        assert_eq!((addresses(b"broken"), addresses(b"{}")), (Err(StateFault::Unread), Err(StateFault::Unread)));
+    }
+
+    #[test]
+    fn a_state_with_a_million_things_is_refused_before_it_takes_memory() {
+        let with =
+            |things: &str| format!(r#"{{"version":4,"lineage":"a","serial":7,"resources":[{things}]}}"#).into_bytes();
+        let million = |one: &str| vec![one; 1_000_000].join(",");
+        let instances = format!(r#"{{"mode":"managed","type":"t","name":"n","instances":[{}]}}"#, million("{}"));
+        // An address of a megabyte, a hundred times.
+        let long = format!(
+            r#"{{"mode":"managed","type":"t","name":"{}","instances":[{}]}}"#,
+            "n".repeat(1024 * 1024),
+            ["{}"; 100].join(",")
+        );
+        for state in [with(&instances), with(&million("{}")), with(&long)] {
+            assert_eq!(objects(&state), Err(StateFault::TooMany));
+            let too_many = Some(StateFault::TooMany);
+            assert_eq!((servers(&state).err(), addresses(&state).err()), (too_many, too_many));
+            assert!(!is_empty(&state));
+            assert_eq!(Head::of(&state).unwrap().serial, 7);
+        }
+        assert!(is_empty(&with(&million(r#"{"mode":"data"}"#))));
+        assert!(StateFault::TooMany.to_string().contains("more than 100000 resource instances"));
+        // What is large and not needed is passed over.
+        let nested =
+            format!(r#"{{"type":"t","name":"n","instances":[{{"attributes":{{"x":[{}]}}}}]}}"#, million("[0]"));
+        assert_eq!(addresses(&with(&nested)).unwrap(), ["t.n"]);
+        let keys = format!(r#"{{"version":4,"lineage":"a","serial":7,"resources":[],{}}}"#, million(r#""k":0"#));
+        assert_eq!(Head::of(keys.as_bytes()).unwrap().serial, 7);
+    }
+
+    #[test]
+    fn values_of_another_form_than_the_usual_one_are_passed_over() {
+        for (rest, address, id) in [
+            (r#""index_key":[1,{"a":2}],"attributes":{"id":{"a":[1]},"name":true}"#, "t.n[?]", ""),
+            (r#""index_key":1.5,"attributes":{"id":-3,"name":null}"#, "t.n[1.5]", "-3"),
+            (r#""index_key":"a\"b","attributes":{"id":"x"},"sensitive_attributes":{"a":[1]}"#, r#"t.n["a\"b"]"#, "x"),
+            (r#""attributes":{"id":"x"},"sensitive_attributes":[1,[],[2],[[3]],"id",["id"]]"#, "t.n", "x"),
+            (r#""attributes":{"id":"x"},"sensitive_attributes":[[{"value":["id"]},{"value":"id"}]]"#, "t.n", "x"),
+            (r#""attributes":{"id":"x"},"sensitive_attributes":[[],[{"a":1,"value":"id","b":2},1],[]]"#, "t.n", ""),
+        ] {
+            let state = format!(r#"{{"resources":[{{"type":"t","name":"n","instances":[{{{rest}}}]}}]}}"#);
+            let expect = Object { address: address.to_owned(), id: id.to_owned() };
+            assert_eq!(objects(state.as_bytes()), Ok(vec![expect]), "{rest}");
+        }
     }
 }

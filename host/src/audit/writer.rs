@@ -211,13 +211,16 @@ pub(super) struct Log {
     torn: bool,
     /// A sync failed: what is on disk is unknown, and a second sync would not tell.
     unknown: bool,
+    /// What the next syncs fail with.
+    #[cfg(test)]
+    sync_faults: Vec<io::ErrorKind>,
 }
 
 impl Log {
     /// Over a file that is open already.
     #[cfg(test)]
     pub(super) fn over(file: File) -> Self {
-        Self { file, torn: false, unknown: false }
+        Self { file, torn: false, unknown: false, sync_faults: Vec::new() }
     }
 
     fn open(path: &Path) -> io::Result<Self> {
@@ -230,7 +233,13 @@ impl Log {
         if let Some(folder) = folder {
             File::open(folder)?.sync_all()?;
         }
-        Ok(Self { file, torn, unknown: false })
+        Ok(Self {
+            file,
+            torn,
+            unknown: false,
+            #[cfg(test)]
+            sync_faults: Vec::new(),
+        })
     }
 
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
@@ -242,14 +251,36 @@ impl Log {
             whole.push(b'\n');
         }
         whole.extend_from_slice(text);
+        let (acknowledged, was_torn) = (self.file.metadata()?.len(), self.torn);
         self.torn = true;
         self.file.write_all(&whole)?;
         self.torn = false;
-        self.file.sync_data().map_err(|error| {
-            self.unknown = true;
-            io::Error::other(format!("a sync failed ({error}); restart the host once the disk is in order"))
-        })
+        let Err(error) = self.sync() else { return Ok(()) };
+        if is_full(&error) && self.cut_back(acknowledged).is_ok() {
+            self.torn = was_torn;
+            return Err(error);
+        }
+        self.unknown = true;
+        Err(io::Error::other(format!("a sync failed ({error}); restart the host once the disk is in order")))
     }
+
+    /// Takes back lines that there was no room to sync. What is before them was synced with an earlier line.
+    fn cut_back(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        self.sync()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(fault) = self.sync_faults.pop() {
+            return Err(fault.into());
+        }
+        self.file.sync_data()
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Makes a folder that is not there, for its user only, so that it is there after a crash, too.
@@ -323,5 +354,28 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "half\na\nb\n");
         log.unknown = true;
         assert!(log.append(b"c\n").is_err());
+    }
+
+    #[test]
+    fn lines_that_there_is_no_room_to_sync_are_taken_back_and_others_are_written_when_there_is() {
+        use io::ErrorKind::{Other, QuotaExceeded, StorageFull};
+        for (faults, heals) in [
+            (vec![StorageFull], true),
+            (vec![QuotaExceeded], true),
+            (vec![StorageFull, StorageFull], false),
+            (vec![Other], false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("log");
+            let mut log = Log::open(&path).unwrap();
+            log.append(b"a\n").unwrap();
+            log.sync_faults.clone_from(&faults);
+            let error = log.append(b"b\n").unwrap_err();
+            assert_eq!(error.to_string().contains("restart"), !heals, "{faults:?}: {error}");
+            assert_eq!(log.append(b"c\n").is_ok(), heals, "{faults:?}");
+            if heals {
+                assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\nc\n", "{faults:?}");
+            }
+        }
     }
 }

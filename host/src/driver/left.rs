@@ -13,12 +13,13 @@ const NAMES_BYTES: usize = 16 * 1024;
 impl Driver {
     /// All of it. `made` is what a run made beyond what the record knows, ids by address.
     pub(super) async fn left(&self, record: &Record, made: &BTreeMap<String, String>) -> Vec<LeftResource> {
-        let Ok(state) = self.engine.newest_state(&record.id).await else {
+        let state = self.engine.newest_state(&record.id).await;
+        let kept = state.ok().and_then(|state| tofu_state::objects(state.as_deref()).ok());
+        let Some(kept) = kept else {
             // What is not known to be lost stays as it was known.
             let more = made.iter().map(|(address, id)| LeftResource::new(address, id, false));
             return record.left.iter().cloned().chain(more).collect();
         };
-        let kept = tofu_state::objects(state.as_deref());
         let mut lost: BTreeSet<(String, String)> = BTreeSet::new();
         // What a state had when the last run ended, and has no more although none ran since, is lost as well.
         lost.extend(record.left.iter().map(|left| (left.address.clone(), left.id.clone())));
@@ -63,7 +64,7 @@ impl Driver {
     pub(super) async fn tell_set_aside(&self, id: &DeploymentId, notices: Vec<String>) {
         let state = self.engine.newest_state(id).await.ok().flatten();
         let created = created::by_log(&*self.store, id).await;
-        let kept = tofu_state::objects(state.as_deref());
+        let kept = tofu_state::objects(state.as_deref()).unwrap_or_default();
         let entry = |text: String| Entry::new(Timestamp::now(), phase::HOST, Level::Warn, text);
         let entries = notices.into_iter().chain([created_words(created.as_ref(), &kept)]).map(entry).collect();
         if let Err(error) = self.store.append(id, entries).await {
@@ -178,7 +179,7 @@ mod tests {
             [("t.a", "1"), ("t.b", "2"), ("terraform_data.c", "3")].map(|(a, i)| (a.to_owned(), i.to_owned())).into();
         let state =
             br#"{"resources":[{"mode":"managed","type":"t","name":"a","instances":[{"attributes":{"id":"1"}}]}]}"#;
-        let text = created_words(Ok(&created), &tofu_state::objects(Some(state)));
+        let text = created_words(Ok(&created), &tofu_state::objects(Some(state)).unwrap());
         assert!(text.contains("t.a (1), t.b (2), terraform_data.c (3); not in the kept state: t.b (2)"), "{text}");
         assert!(created_words(Ok(&BTreeMap::new()), &[]).contains("nothing"));
         assert!(created_words(Err(&"line 3".to_owned()), &[]).ends_with("line 3"));

@@ -36,7 +36,7 @@ impl Driver {
     /// What a retry can tell before its run. A server that is missing in the cloud alone shows in the run's plan only.
     pub(super) async fn outlook(&self, record: &Record, provider: &Provider) -> Result<Outlook, StorageError> {
         let state = self.state(&record.id).await?;
-        let Some(state) = tofu_state::servers(state.as_deref()) else { return Ok(Outlook::default()) };
+        let Ok(state) = tofu_state::servers(state.as_deref()) else { return Ok(Outlook::default()) };
         // One that cannot be read is set aside by the run, which renders another and decides by its plan.
         let kept = self.store.bundle(&record.id).await.ok().flatten();
         let Some(bundle) = kept.and_then(|bytes| serde_json::from_slice::<Bundle>(&bytes).ok()) else {
@@ -104,7 +104,7 @@ impl Driver {
         let declared = provider.as_ref().and_then(|provider| first_server(provider.descriptor()).map(str::to_owned));
         let first = replaced.or(declared)?;
         let state = match self.state(id).await {
-            Ok(state) => tofu_state::servers(state.as_deref())?,
+            Ok(state) => tofu_state::servers(state.as_deref()).ok()?,
             Err(error) => {
                 tracing::warn!(deployment.id = %id, %error, "it is not known which servers there are");
                 return None;
@@ -199,8 +199,9 @@ impl PlanReviewer for ServerReview {
     async fn review(&self, plan: &[PlannedChange]) -> Result<Reviewed, String> {
         let record = self.hand.record().ok_or("the deployment is gone")?;
         let state = self.hand.driver.state(&self.hand.id).await.map_err(|error| error.to_string())?;
-        let state = tofu_state::servers(state.as_deref())
-            .ok_or("the state cannot be read, so it is not known which servers stay")?;
+        let state = tofu_state::servers(state.as_deref()).map_err(|fault| {
+            format!("it is not known which servers stay, for what the state names cannot be read: {fault}")
+        })?;
         let decision = decide(&Evidence {
             record: &record,
             first: self.first.as_deref(),

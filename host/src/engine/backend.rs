@@ -11,7 +11,7 @@
 
 mod outage;
 
-use super::held::HeldStates;
+use super::held::{HeldStates, STATE_LIMIT};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Path, Query, State};
@@ -27,6 +27,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use outage::Outage;
 pub(super) use outage::{LONGEST_WAIT, MAKE_ROOM, Patience};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
@@ -40,9 +41,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use zeroize::Zeroizing;
-
-/// Largest state that is taken. A cluster's state is some hundred KiB; this is far above and still fits in memory.
-pub(super) const STATE_LIMIT: usize = 32 * 1024 * 1024;
 
 /// Longest time for a body: its sender is on this machine.
 const BODY_TIME: Duration = Duration::from_secs(60);
@@ -196,7 +194,7 @@ impl Shared {
     async fn put(&self, state: Bytes, lock: Option<&str>) -> Result<(), StateError> {
         let mut pause = PAUSES.0;
         loop {
-            let error = match self.store.put_state(&self.id, &state, lock).await {
+            let mut error = match self.store.put_state(&self.id, &state, lock).await {
                 Ok(()) => {
                     self.held.forget(&self.id);
                     return Ok(());
@@ -204,8 +202,12 @@ impl Shared {
                 Err(StateError::Storage(error)) => error,
                 Err(other) => return Err(other),
             };
-            let waits = self.held.hold(&self.id, state.clone()) && !self.store.is_shut();
-            let until = self.outage.began(&error).filter(|_| waits);
+            if let Err(fault) = self.held.hold(&self.id, state.clone()) {
+                // OpenTofu writes a copy of its own, and the run's error says why there is none here.
+                error.why = format!("{}; {fault}", error.why);
+                return Err(StateError::Storage(error));
+            }
+            let until = self.outage.began(&error).filter(|_| !self.store.is_shut());
             let Some(until) = until else { return Err(StateError::Storage(error)) };
             tokio::select! {
                 () = self.end.cancelled() => return Err(StateError::Storage(error)),
@@ -279,6 +281,10 @@ async fn read(shared: &Shared) -> Result<Response, StateError> {
 
 /// The id in a lock's info; `tofu force-unlock` sends none.
 fn holder(info: &Bytes) -> Option<String> {
-    let info: serde_json::Value = serde_json::from_slice(info).ok()?;
-    info.get("ID")?.as_str().map(str::to_owned)
+    #[derive(Deserialize)]
+    struct LockInfo {
+        #[serde(rename = "ID")]
+        id: String,
+    }
+    serde_json::from_slice(info).ok().map(|LockInfo { id }| id)
 }

@@ -13,10 +13,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// Largest state that is taken, and so the most that is held of a deployment. A cluster's state is some hundred KiB; this is far above and
+/// still fits in memory.
+pub(super) const STATE_LIMIT: usize = 32 * 1024 * 1024;
 /// Bytes of all states that are held. There is one for each run that went on when the disk failed; a usual one has some 100 kB.
 const ROOM: usize = 256 * 1024 * 1024;
+/// Bytes up to which a state is a usual one.
+const USUAL: usize = 1024 * 1024;
+/// Bytes that only usual states may take, so that a few large ones do not keep the others out.
+const FOR_USUAL: usize = 64 * 1024 * 1024;
 /// First pause between two tries to write, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// Why a state is not held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotHeld {
+    #[error("it cannot be held in memory either: it has {bytes} bytes, and one state may have {STATE_LIMIT}")]
+    TooLarge { bytes: usize },
+    #[error(
+        "it cannot be held in memory either: states of {others} other deployments that are not written take {taken} bytes, and {room} \
+         are there for all that are as large as this one"
+    )]
+    NoRoom { others: usize, taken: usize, room: usize },
+}
 
 /// The newest state of each deployment that is not on disk.
 #[derive(Default)]
@@ -27,16 +46,27 @@ pub(super) struct HeldStates {
 }
 
 impl HeldStates {
-    /// Holds the state in place of an older one of the deployment; `false` where there is no room for it.
-    pub(super) fn hold(&self, id: &DeploymentId, state: Bytes) -> bool {
+    /// Holds the state in place of an older one of the deployment.
+    ///
+    /// # Errors
+    /// There is no room for it. An older one of the deployment stays: it is better than none.
+    pub(super) fn hold(&self, id: &DeploymentId, state: Bytes) -> Result<(), NotHeld> {
+        let bytes = state.len();
+        if bytes > STATE_LIMIT {
+            return Err(NotHeld::TooLarge { bytes });
+        }
         let mut all = self.all();
-        // An older one is better than none.
-        let taken: usize = all.iter().filter(|(other, _)| *other != id).map(|(_, state)| state.len()).sum();
-        if taken + state.len() > ROOM {
-            return false;
+        let is_large = |bytes: usize| bytes > USUAL;
+        // A large one counts the large ones, which leave room for the others; a usual one counts all.
+        let sizes = all.iter().filter(|(other, _)| *other != id).map(|(_, state)| state.len());
+        let sizes: Vec<usize> = sizes.filter(|size| is_large(*size) || !is_large(bytes)).collect();
+        let room = if is_large(bytes) { ROOM - FOR_USUAL } else { ROOM };
+        let taken: usize = sizes.iter().sum();
+        if taken + bytes > room {
+            return Err(NotHeld::NoRoom { others: sizes.len(), taken, room });
         }
         all.insert(id.clone(), state);
-        true
+        Ok(())
     }
 
     /// The deployment's newest state is on disk.
@@ -99,16 +129,43 @@ impl HeldStates {
 mod tests {
     use super::*;
 
+    fn id(number: usize) -> DeploymentId {
+        DeploymentId::from_bytes((number as u64).to_be_bytes())
+    }
+
+    fn of(bytes: usize) -> Bytes {
+        Bytes::from(vec![0; bytes])
+    }
+
     #[test]
     fn what_is_held_is_bounded_and_the_newest_counts() {
-        let (held, ids) = (HeldStates::default(), [1, 2].map(|number| DeploymentId::from_bytes([number; 8])));
-        assert!(held.hold(&ids[0], Bytes::from_static(b"old")) && held.hold(&ids[0], Bytes::from_static(b"new")));
-        assert_eq!(held.get(&ids[0]).unwrap(), "new");
-        let large = Bytes::from(vec![0; ROOM - 2]);
-        assert!(!held.hold(&ids[1], large.clone()), "three bytes are taken");
-        assert!(held.get(&ids[1]).is_none() && held.get(&ids[0]).is_some());
-        held.forget(&ids[0]);
-        assert!(held.hold(&ids[1], large));
-        assert_eq!(held.deployments(), [ids[1].clone()]);
+        let held = HeldStates::default();
+        for state in ["old", "new"] {
+            held.hold(&id(1), Bytes::from(state)).unwrap();
+        }
+        assert_eq!(held.get(&id(1)).unwrap(), "new");
+        let refused = held.hold(&id(1), of(STATE_LIMIT + 1)).unwrap_err();
+        assert_eq!(refused, NotHeld::TooLarge { bytes: STATE_LIMIT + 1 });
+        assert!(refused.to_string().contains("one state may have 33554432"), "{refused}");
+        assert_eq!(held.get(&id(1)).unwrap(), "new", "an older one is better than none");
+        held.forget(&id(1));
+        assert!(held.deployments().is_empty());
+    }
+
+    #[test]
+    fn large_states_leave_room_for_usual_ones() {
+        let (held, all) = (HeldStates::default(), of(STATE_LIMIT));
+        let large = (ROOM - FOR_USUAL) / STATE_LIMIT;
+        (0..large).for_each(|number| held.hold(&id(number), all.clone()).unwrap());
+        // The newest of one that is there takes the place of the older.
+        held.hold(&id(0), all.clone()).unwrap();
+        let refused = held.hold(&id(large), all.clone()).unwrap_err();
+        assert!(refused.to_string().contains(&format!("states of {large} other deployments")), "{refused}");
+        let usual = FOR_USUAL / USUAL;
+        (0..usual).for_each(|number| held.hold(&id(100 + number), all.slice(..USUAL)).unwrap());
+        let refused = held.hold(&id(99), all.slice(..1)).unwrap_err();
+        assert_eq!(refused, NotHeld::NoRoom { others: large + usual, taken: ROOM, room: ROOM });
+        held.forget(&id(100));
+        held.hold(&id(99), all.slice(..1)).unwrap();
     }
 }

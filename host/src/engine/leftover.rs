@@ -87,7 +87,7 @@ fn set_aside(id: &DeploymentId, folder: &WorkFolder, why: &str) -> Result<String
     let aside = aside.map_err(|fault| format!("the left-over state cannot be set aside: {fault}"))?;
     tracing::error!(deployment.id = %id, aside, why, "a state that a run left cannot be used and is set aside");
     Ok(format!(
-        "the state that a run left cannot be used ({why}) and is set aside as {id}/{aside} in the folder of work folders \
+        "the state that a run left cannot be used ({why}) and is set aside as {aside} in the folder of work folders \
          (CATALYST_TOFU_WORKDIR); the deployment goes on from the state that is kept"
     ))
 }

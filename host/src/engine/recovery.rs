@@ -71,7 +71,7 @@ impl Engine {
 
     /// Whether a left-over state of the deployment was set aside, so that what is kept may lack what it told of.
     pub fn has_state_aside(&self, id: &DeploymentId) -> bool {
-        self.folders.existing(id).ok().flatten().is_some_and(|folder| folder.has_aside().unwrap_or_default())
+        self.folders.has_aside(id).unwrap_or_default()
     }
 
     /// Before the process ends: writes the states that are held in memory, as far as the disk lets it.

@@ -7,6 +7,7 @@ mod leftovers;
 mod lock_file;
 mod removal;
 mod spool;
+mod variables;
 
 use super::cli_config::DevOverride;
 use aside::make_folder_in_any_case;
@@ -14,7 +15,7 @@ use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use catalyst_domain::provider::{Bundle, BundleFile, SecretVariable};
-use catalyst_domain::{DeploymentId, SecretValue, Secrets};
+use catalyst_domain::{DeploymentId, Secrets};
 pub(super) use removal::remove_folder_at;
 use removal::{open, remove};
 use rustix::fs::OFlags;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use variables::{secrets_of, variables};
 use zeroize::Zeroizing;
 
 /// Variables and secrets of a run. The name makes OpenTofu read it by itself.
@@ -55,7 +57,7 @@ const REMEMBERED_BACKEND: &str = ".terraform/terraform.tfstate";
 /// A module and its templates are some dozens of files; a bundle beyond this is a fault of its plugin.
 const MOST_FILES: usize = 2_000;
 /// Limit of what is read back: variables and a left-over state. As in the state backend.
-const MOST_BYTES: u64 = super::backend::STATE_LIMIT as u64;
+const MOST_BYTES: u64 = super::held::STATE_LIMIT as u64;
 
 /// The folder of all work folders.
 pub(super) struct WorkRoot {
@@ -67,6 +69,9 @@ pub(super) struct WorkRoot {
 pub(super) struct WorkFolder {
     dir: Dir,
     path: PathBuf,
+    /// The folder of all of them, and the name in it.
+    above: Dir,
+    id: String,
 }
 
 impl WorkRoot {
@@ -84,32 +89,34 @@ impl WorkRoot {
         make_folder_in_any_case(&self.dir, id.as_str())?;
         let dir = open(&self.dir, Path::new(id.as_str()))?;
         dir.set_permissions(".", Permissions::from_mode(0o700))?;
-        Ok(WorkFolder { dir, path: self.path.join(id.as_str()) })
+        self.work_folder(id, dir)
     }
 
     /// The work folder of a deployment, if there is one.
     pub(super) fn existing(&self, id: &DeploymentId) -> io::Result<Option<WorkFolder>> {
         match open(&self.dir, Path::new(id.as_str())) {
-            Ok(dir) => Ok(Some(WorkFolder { dir, path: self.path.join(id.as_str()) })),
+            Ok(dir) => self.work_folder(id, dir).map(Some),
             Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(why) => Err(why),
         }
     }
 
-    /// Removes a work folder with everything in it, but for states that were set aside.
+    fn work_folder(&self, id: &DeploymentId, dir: Dir) -> io::Result<WorkFolder> {
+        let (path, id) = (self.path.join(id.as_str()), id.to_string());
+        Ok(WorkFolder { dir, path, above: self.dir.try_clone()?, id })
+    }
+
+    /// Removes a work folder with everything in it. States that were set aside stay.
     pub(super) fn remove(&self, id: &DeploymentId) -> io::Result<()> {
         self.remove_run_folder(id)?;
         self.remove_spool(id)?;
-        match self.existing(id)? {
-            Some(folder) if folder.has_aside()? => folder.remove_all_but_aside(),
-            _ => remove(&self.dir, id.as_str()),
-        }
+        remove(&self.dir, id.as_str())
     }
 
     /// Removes it with states that were set aside as well.
     pub(super) fn remove_whole(&self, id: &DeploymentId) -> io::Result<()> {
         self.remove(id)?;
-        remove(&self.dir, id.as_str())
+        self.remove_aside(id)
     }
 
     /// The folder of a deployment's run, new and with these folders in it. One that is there is removed.
@@ -208,14 +215,7 @@ impl WorkFolder {
     /// The secrets that an interrupted run left; `None` when it left no variables.
     pub(super) fn leftover(&self, filled: &[SecretVariable]) -> io::Result<Option<Secrets>> {
         let Some(text) = self.read(VARIABLES_FILE)? else { return Ok(None) };
-        let mut values: serde_json::Map<String, Value> = serde_json::from_slice(&text)?;
-        let mut secrets = Secrets::default();
-        for hole in filled {
-            if let Some(Value::String(value)) = values.remove(&hole.variable) {
-                secrets.insert(hole.secret.clone(), SecretValue::new(value));
-            }
-        }
-        Ok(Some(secrets))
+        secrets_of(&text, filled).map(Some)
     }
 
     /// Removes variables, plan, the operator's settings and OpenTofu's data folder, or whatever stands in their place.
@@ -300,43 +300,6 @@ impl Drop for SecretsOnDisk {
             tracing::error!(error = %why, "cannot remove a run's variables and plan from its work folder");
         }
     }
-}
-
-/// The document that OpenTofu reads. A secret without a value is left out, so that the module's default holds.
-fn variables(
-    id: &DeploymentId,
-    bundle: &Bundle,
-    secrets: &Secrets,
-    cluster_exists: bool,
-) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut parts: Vec<(&str, Zeroizing<String>)> = Vec::new();
-    let mut add = |name, text: Zeroizing<String>| {
-        parts.retain(|(known, _)| *known != name);
-        parts.push((name, text));
-    };
-    for (name, value) in &bundle.variables {
-        add(name.as_str(), Zeroizing::new(value.to_string()));
-    }
-    for hole in &bundle.secret_variables {
-        if let Some(value) = secrets.get(&hole.secret) {
-            add(hole.variable.as_str(), Zeroizing::new(serde_json::to_string(value.expose())?));
-        }
-    }
-    if let Some(name) = &bundle.deployment_id_variable {
-        add(name, Zeroizing::new(Value::from(id.as_str()).to_string()));
-    }
-    if let Some(name) = &bundle.cluster_exists_variable {
-        add(name, Zeroizing::new(cluster_exists.to_string()));
-    }
-    // One buffer of the right size: growing would leave copies of secrets in freed memory.
-    let size = parts.iter().map(|(name, text)| name.len() * 6 + text.len() + 8).sum::<usize>() + 8;
-    let mut document = Zeroizing::new(Vec::with_capacity(size));
-    for (index, (name, text)) in parts.iter().enumerate() {
-        document.write_all(if index == 0 { b"{" } else { b",\n" })?;
-        write!(document, "{}:{}", Value::from(*name), text.as_str())?;
-    }
-    document.write_all(if parts.is_empty() { b"{}\n" } else { b"}\n" })?;
-    Ok(document)
 }
 
 /// A path of a bundle as it may be written: relative, plain, and none of the names that the engine or OpenTofu owns.

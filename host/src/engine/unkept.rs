@@ -13,7 +13,8 @@ const NAMED: usize = 5;
 pub(super) fn not_in(state: Option<&[u8]>, mut made: BTreeMap<String, String>) -> BTreeMap<String, String> {
     made.retain(|address, _| !is_value(address));
     if !made.is_empty() {
-        let kept: HashSet<String> = state.and_then(addresses).unwrap_or_default().into_iter().collect();
+        let kept: HashSet<String> =
+            state.and_then(|state| addresses(state).ok()).unwrap_or_default().into_iter().collect();
         made.retain(|address, _| !kept.contains(address));
     }
     made

@@ -3,6 +3,7 @@
 //! Whoever comes first writes for all that are waiting. An entry is shown to readers when it is on disk, not before.
 
 mod damage;
+mod unsynced;
 
 use crate::StorageError;
 use crate::folder::{WriteFault, is_of_the_file};
@@ -12,7 +13,7 @@ use crate::inner::Inner;
 use catalyst_domain::{DeploymentId, Entry};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -26,6 +27,8 @@ pub(crate) struct Log {
     before: u64,
     index: Mutex<Known>,
     queue: Mutex<Queue>,
+    // A sync failed for want of room, and the file was not brought back to what was acknowledged yet.
+    unsynced: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -53,7 +56,7 @@ struct Draining<'a>(&'a Log);
 impl Log {
     pub(crate) fn new(id: &DeploymentId, before: usize) -> Self {
         let (index, queue) = (Mutex::new(Known::Unread), Mutex::default());
-        Self { id: id.clone(), before: before as u64, index, queue }
+        Self { id: id.clone(), before: before as u64, index, queue, unsynced: AtomicBool::new(false) }
     }
 
     fn name(&self) -> String {
@@ -134,7 +137,7 @@ impl Log {
     fn write(&self, store: &Inner, batch: &[Vec<Entry>]) -> Result<Vec<u64>, StorageError> {
         store.health.check()?;
         let mut tail = self.with_index(store, Index::tail)?;
-        let length = tail.bytes();
+        let acknowledged = (tail.bytes(), tail.last());
         let mut text = Vec::new();
         let mut numbers = Vec::with_capacity(batch.len());
         for entries in batch {
@@ -144,7 +147,7 @@ impl Log {
             numbers.push(tail.last());
         }
         if !text.is_empty() {
-            self.extend_file(store, length, &text)?;
+            self.extend_file(store, acknowledged, &text)?;
         }
         if let Known::Good(index) = &mut *self.index() {
             index.extend(tail);
@@ -152,7 +155,8 @@ impl Log {
         Ok(numbers)
     }
 
-    fn extend_file(&self, store: &Inner, length: u64, text: &[u8]) -> Result<(), StorageError> {
+    fn extend_file(&self, store: &Inner, acknowledged: (u64, u64), text: &[u8]) -> Result<(), StorageError> {
+        let (length, _) = acknowledged;
         let file = match store.records.open_to_write(&self.name()) {
             Ok(file) => file,
             // This file is what cannot be written, and not the disk.
@@ -163,7 +167,7 @@ impl Log {
             *self.index() = Known::Damaged(changed());
             return Err(changed());
         }
-        store.health.judge(APPEND, write_at_end(&file, length, text))?;
+        self.write_at_end(store, &file, acknowledged, text)?;
         if length > 0 {
             return Ok(());
         }
@@ -190,9 +194,7 @@ impl Log {
             None => 0,
         };
         // Whoever was killed before its sync left entries that must not be shown until they are sure to stay.
-        if let Some(Err(error)) = file.as_ref().filter(|_| length > 0).map(File::sync_data) {
-            return Err(store.health.fault("read the log", &WriteFault::Unknown(error)));
-        }
+        file.as_ref().filter(|_| length > 0).map_or(Ok(()), |file| self.sync_found(store, file))?;
         match Index::scan(file, self.before) {
             Ok(index) => {
                 if length > index.bytes() {
@@ -242,17 +244,4 @@ impl Drop for Draining<'_> {
         // Dropping their channels tells them.
         queue.waiting.clear();
     }
-}
-
-// What lies behind `length` was never acknowledged: the rest of an append that failed.
-fn write_at_end(file: &File, length: u64, text: &[u8]) -> Result<(), WriteFault> {
-    if file.metadata().map_err(WriteFault::Unchanged)?.len() > length {
-        file.set_len(length).map_err(WriteFault::Unchanged)?;
-    }
-    if let Err(error) = file.write_all_at(text, length) {
-        // Should this fail as well, the next append finds the file too long and cuts it first.
-        let _cut_later = file.set_len(length);
-        return Err(WriteFault::Unchanged(error));
-    }
-    file.sync_data().map_err(WriteFault::Unknown)
 }

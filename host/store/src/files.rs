@@ -27,6 +27,11 @@ impl FileStore {
         Self(inner)
     }
 
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
     fn find(&self, id: &DeploymentId) -> Result<Arc<Deployment>, RecordError> {
         self.0.find(id).ok_or(RecordError::Unknown)
     }

@@ -55,7 +55,13 @@ pub(crate) struct Folder {
     node: File,
     syncs: Mutex<Syncs>,
     synced: Condvar,
+    #[cfg(test)]
+    sync_faults: Mutex<std::collections::VecDeque<SyncFault>>,
 }
+
+/// What the next sync of a file fails with, and the length to which the disk has it then.
+#[cfg(test)]
+pub(crate) type SyncFault = (Errno, Option<u64>);
 
 #[derive(Debug, Default)]
 struct Syncs {
@@ -68,7 +74,14 @@ struct Syncs {
 impl Folder {
     pub(crate) fn new(dir: Dir) -> io::Result<Self> {
         let node = dir.open(".")?;
-        Ok(Self { dir, node, syncs: Mutex::default(), synced: Condvar::new() })
+        Ok(Self {
+            dir,
+            node,
+            syncs: Mutex::default(),
+            synced: Condvar::new(),
+            #[cfg(test)]
+            sync_faults: Mutex::default(),
+        })
     }
 
     /// Opens a folder inside `parent`; it is created where it is missing.
@@ -265,6 +278,16 @@ impl Folder {
         }
     }
 
+    /// Makes the content of a file of this folder durable.
+    pub(crate) fn sync_file(&self, file: &std::fs::File) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some((errno, length)) = self.sync_faults.lock().unwrap().pop_front() {
+            length.map_or(Ok(()), |length| file.set_len(length))?;
+            return Err(errno.into());
+        }
+        file.sync_data()
+    }
+
     /// Makes names durable. Callers that wait at the same time share one sync: only one that began after the call counts.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let mut syncs = self.syncs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -334,7 +357,13 @@ impl Folder {
     pub(crate) fn that_cannot_sync(dir: Dir) -> Self {
         // The null device refuses fsync with EINVAL: a real failure of the system call.
         let node = File::from_std(std::fs::File::open("/dev/null").unwrap());
-        Self { dir, node, syncs: Mutex::default(), synced: Condvar::new() }
+        Self { dir, node, syncs: Mutex::default(), synced: Condvar::new(), sync_faults: Mutex::default() }
+    }
+
+    /// The next syncs of files fail like this, one after the other.
+    #[cfg(test)]
+    pub(crate) fn fail_syncs(&self, faults: &[SyncFault]) {
+        self.sync_faults.lock().unwrap().extend(faults);
     }
 
     #[cfg(test)]

@@ -82,7 +82,10 @@ impl Health {
                 error
             }
             WriteFault::Unknown(error) => {
-                let why = format!("a sync failed ({error}); what is on disk is unknown, restart to look into it");
+                let why = format!(
+                    "a sync failed ({error}): the system may have dropped what it did not write, and a second sync would not tell, so \
+                     what is on disk is unknown; mend the disk and restart to look into it"
+                );
                 tracing::error!(doing, %error, "the store is shut: a sync failed and its outcome is unknown");
                 let error = StorageError { doing, why };
                 *state = State::Shut(error.clone());

@@ -5,7 +5,7 @@
 
 mod damage;
 
-use crate::folder::{Folder, WriteFault};
+use crate::folder::{Folder, WriteFault, is_of_the_file};
 use crate::health::{Health, failed};
 use crate::sealing::{self, Kind, SealFault, Sealer, StateKey};
 use crate::{StateError, StorageError};
@@ -60,12 +60,13 @@ impl<'a> States<'a> {
         let known = versions(&folder).map_err(failed)?;
         let Some((newest, older)) = known.split_last() else { return Ok(None) };
         let limit = BLOB_BYTES + sealing::ADDED_BYTES;
-        let Some(bytes) = folder.read(&version_name(*newest), limit).map_err(failed)? else { return Ok(None) };
+        let read = folder.read(&version_name(*newest), limit);
+        let Some(bytes) = read.map_err(|error| self.unread(READ_STATE, *newest, &error))? else { return Ok(None) };
         if self.sealer.key().is_some() && !sealing::is_sealed(&bytes) {
             self.plain_is_genuine(&folder, *newest, &bytes, older)?;
         }
         let opened = self.sealer.opened(Kind::State(*newest), self.id, bytes);
-        opened.map(Some).map_err(|fault| sealed_off(READ_STATE, *newest, fault))
+        opened.map(Some).map_err(|fault| self.sealed_off(READ_STATE, *newest, fault))
     }
 
     /// Whether nothing is in the state and nobody is about to change that.
@@ -131,7 +132,7 @@ impl<'a> States<'a> {
         };
         let Some(bytes) = read().map_err(|error| failed(READ_BUNDLE, &error))? else { return Ok(None) };
         let opened = self.sealer.opened(Kind::Bundle, self.id, bytes);
-        opened.map(Some).map_err(|fault| StorageError { doing: READ_BUNDLE, why: fault.to_string() })
+        opened.map(Some).map_err(|fault| self.closed_off(READ_BUNDLE, BUNDLE, fault))
     }
 
     fn write_state(&self, state: &[u8]) -> Result<(), StorageError> {
@@ -144,7 +145,7 @@ impl<'a> States<'a> {
         }
         let next = known.last().map_or(1, |newest| newest + 1);
         let sealed = self.sealer.key().map(|key| key.seal(Kind::State(next), self.id, state)).transpose();
-        let sealed = sealed.map_err(|fault| sealed_off(WRITE_STATE, next, fault))?;
+        let sealed = sealed.map_err(|fault| self.sealed_off(WRITE_STATE, next, fault))?;
         let bytes = sealed.as_deref().unwrap_or(state);
         self.health.judge(WRITE_STATE, folder.replace(&version_name(next), bytes))?;
         for old in known.iter().filter(|old| **old + VERSIONS_KEPT <= next) {
@@ -235,31 +236,36 @@ impl<'a> States<'a> {
         match folder.read(&version_name(version), BLOB_BYTES + sealing::ADDED_BYTES) {
             Ok(Some(bytes)) if !sealing::is_sealed(&bytes) => self.plain_is_genuine(folder, version, &bytes, older),
             Ok(_) => Ok(()),
-            Err(error) => Err(failed(READ_STATE, &error)),
+            Err(error) => Err(self.unread(READ_STATE, version, &error)),
         }
     }
 
     // A sealed state is never followed by a plain one or by one under another key: who has no key could not have read it.
     fn goes_on(&self, folder: &Folder, newest: u64) -> Result<(), StorageError> {
-        let sealed_with = folder.seal_of(&version_name(newest)).map_err(|error| failed(WRITE_STATE, &error))?;
+        let sealed_with = folder.seal_of(&version_name(newest));
+        let sealed_with = sealed_with.map_err(|error| self.unread(WRITE_STATE, newest, &error))?;
         let fault = match (sealed_with, self.sealer.key()) {
             (None, _) => return Ok(()),
             (Some(mark), Some(key)) if mark == key.mark() => return Ok(()),
             (Some(_), Some(_)) => SealFault::OtherKey,
             (Some(_), None) => SealFault::NoKey,
         };
-        Err(sealed_off(WRITE_STATE, newest, fault))
+        Err(self.sealed_off(WRITE_STATE, newest, fault))
     }
 
     // Plain versions are from before the key, so none can come after a sealed one, and all are JSON.
     fn plain_is_genuine(&self, folder: &Folder, newest: u64, bytes: &[u8], older: &[u64]) -> Result<(), StorageError> {
         let text = bytes.trim_ascii_start();
         if !text.is_empty() && !text.starts_with(b"{") {
-            return Err(sealed_off(READ_STATE, newest, SealFault::Broken));
+            return Err(self.sealed_off(READ_STATE, newest, SealFault::Broken));
         }
         for version in older {
-            if folder.seal_of(&version_name(*version)).map_err(|error| failed(READ_STATE, &error))?.is_some() {
-                return Err(sealed_off(READ_STATE, newest, SealFault::Broken));
+            match folder.seal_of(&version_name(*version)) {
+                Ok(None) => {}
+                Ok(Some(_)) => return Err(self.sealed_off(READ_STATE, newest, SealFault::Broken)),
+                // What cannot be read says nothing of the newest, which would be refused for ever.
+                Err(error) if is_of_the_file(&error) => {}
+                Err(error) => return Err(self.unread(READ_STATE, *version, &error)),
             }
         }
         Ok(())
@@ -297,6 +303,32 @@ impl<'a> States<'a> {
         Folder::inside(self.root.dir(), self.id.as_str()).map_err(|fault| self.health.fault(doing, &fault))
     }
 
+    /// A version that cannot be read, by its name where the fault is its own.
+    fn unread(&self, doing: &'static str, version: u64, error: &io::Error) -> StorageError {
+        let StorageError { why, .. } = failed(doing, error);
+        let name = version_name(version);
+        let why = if is_of_the_file(error) { format!("{}: {why}", self.file(&name)) } else { why };
+        StorageError { doing, why }
+    }
+
+    fn sealed_off(&self, doing: &'static str, version: u64, fault: SealFault) -> StorageError {
+        self.closed_off(doing, &version_name(version), fault)
+    }
+
+    /// A file whose seal does not open, with what helps.
+    fn closed_off(&self, doing: &'static str, name: &str, fault: SealFault) -> StorageError {
+        let advice = match fault {
+            SealFault::NoKey | SealFault::OtherKey => "; start the host with the key that it was encrypted with",
+            SealFault::Broken => "; look at it and move it away, then what was kept before it counts",
+            SealFault::NoRandomness => "",
+        };
+        StorageError { doing, why: format!("{}: {fault}{advice}", self.file(name)) }
+    }
+
+    fn file(&self, name: &str) -> String {
+        format!("{}/{name} in the folder of states (CATALYST_STATE_DIR)", self.id)
+    }
+
     fn existing(&self) -> io::Result<Option<Folder>> {
         match self.root.dir().open_dir(self.id.as_str()) {
             Ok(dir) => Folder::new(dir).map(Some),
@@ -311,14 +343,6 @@ fn check_length(doing: &'static str, bytes: &[u8]) -> Result<(), StorageError> {
         return Ok(());
     }
     Err(StorageError { doing, why: format!("it has more than {BLOB_BYTES} bytes") })
-}
-
-fn sealed_off(doing: &'static str, version: u64, fault: SealFault) -> StorageError {
-    let advice = match fault {
-        SealFault::Broken => "; whoever trusts the version before it gives this file another name",
-        _ => "",
-    };
-    StorageError { doing, why: format!("version {version} cannot be used: {fault}{advice}") }
 }
 
 /// The deployments whose newest state or whose bundle is sealed with a key that is not `key`.

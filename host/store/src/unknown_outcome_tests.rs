@@ -1,4 +1,4 @@
-//! A sync that fails: the one failure after which nothing may be acknowledged.
+//! A sync that fails: the one failure after which nothing may be acknowledged, but where there was only no room for one log.
 //!
 //! Inside the crate, because only here a folder can be given a descriptor that the kernel refuses to sync.
 
@@ -10,6 +10,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use catalyst_domain::record::{NewRecord, ProviderRef};
 use catalyst_domain::{DeploymentId, Entry, Fact, Level, Record, Request, Status, Timestamp};
+use rustix::io::Errno;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,4 +112,106 @@ fn threads_that_wait_share_syncs() {
     }
     assert_eq!(folder.names().unwrap().len(), 32);
     assert!(folder.syncs_done() < 320, "{}", folder.syncs_done());
+}
+
+/// A store whose log has one entry, and its folder of records.
+async fn with_a_log(root: &std::path::Path) -> Arc<FileStore> {
+    let store = FileStore::open(settings(root)).unwrap();
+    store.create(record()).await.unwrap();
+    store.append(&id(), line("one")).await.unwrap();
+    store
+}
+
+fn line(message: &str) -> Vec<Entry> {
+    vec![Entry::new(now(), "tofu", Level::Info, message)]
+}
+
+fn log(root: &std::path::Path) -> std::path::PathBuf {
+    root.join("deployments").join(format!("{}.log.jsonl", id()))
+}
+
+async fn messages(store: &FileStore) -> Vec<String> {
+    store.read(&id(), 0, 9).await.unwrap().into_iter().map(|numbered| numbered.entry.message).collect()
+}
+
+#[tokio::test]
+async fn a_sync_that_finds_no_room_refuses_the_entry_and_nothing_else() {
+    for errno in [Errno::NOSPC, Errno::DQUOT] {
+        // The second number: syncs that fail while the file is brought back.
+        for again in 0..3 {
+            let root = tempfile::tempdir().unwrap();
+            let store = with_a_log(root.path()).await;
+            let before = std::fs::read(log(root.path())).unwrap();
+            store.inner().records.fail_syncs(&vec![(errno, None); 1 + again]);
+            for _ in 0..again.max(1) {
+                let refused = store.append(&id(), line("refused")).await.unwrap_err();
+                assert!(refused.to_string().contains("make room"), "{refused}");
+                assert!(!store.is_shut(), "{errno} {again}");
+                assert_eq!(messages(&store).await, ["one"]);
+                assert_eq!(
+                    std::fs::read(log(root.path())).unwrap(),
+                    before,
+                    "{errno} {again}: what was refused is cut off"
+                );
+            }
+            assert_eq!(store.append(&id(), line("two")).await.unwrap(), 2, "{errno} {again}");
+            assert!(store.unusable().is_none());
+            assert_eq!(messages(&store).await, ["one", "two"]);
+            drop(store);
+            assert_eq!(messages(&FileStore::open(settings(root.path())).unwrap()).await, ["one", "two"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_first_entry_that_finds_no_room_leaves_an_empty_log() {
+    let root = tempfile::tempdir().unwrap();
+    let store = FileStore::open(settings(root.path())).unwrap();
+    store.create(record()).await.unwrap();
+    store.inner().records.fail_syncs(&[(Errno::NOSPC, None)]);
+    store.append(&id(), line("refused")).await.unwrap_err();
+    assert_eq!(store.append(&id(), line("one")).await.unwrap(), 1);
+    assert_eq!(messages(&store).await, ["one"]);
+}
+
+#[tokio::test]
+async fn a_log_that_lost_what_was_acknowledged_shuts_the_store() {
+    // Within the first entry, and all of it.
+    for length in [10, 0] {
+        let root = tempfile::tempdir().unwrap();
+        let store = with_a_log(root.path()).await;
+        store.inner().records.fail_syncs(&[(Errno::NOSPC, Some(length))]);
+        store.append(&id(), line("refused")).await.unwrap_err();
+        assert!(store.is_shut(), "{length}");
+        let why = store.unusable().unwrap().why;
+        assert!(why.contains("does not hold what it held before") && why.contains("restart"), "{length}: {why}");
+        assert!(why.contains(&format!("{}.log.jsonl", id())), "{length}: {why}");
+        assert!(store.append(&id(), line("x")).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_otherwise_shuts_the_store_also_while_a_log_is_brought_back() {
+    for faults in [&[(Errno::IO, None)][..], &[(Errno::NOSPC, None), (Errno::IO, None)]] {
+        let root = tempfile::tempdir().unwrap();
+        let store = with_a_log(root.path()).await;
+        store.inner().records.fail_syncs(faults);
+        store.append(&id(), line("refused")).await.unwrap_err();
+        let why = store.unusable().unwrap().why;
+        assert!(store.is_shut() && why.contains("a second sync would not tell") && why.contains("restart"), "{why}");
+        assert!(store.append(&id(), line("x")).await.is_err());
+        assert_eq!(messages(&store).await, ["one"]);
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_an_earlier_process_is_shown_when_there_is_room_to_sync_it() {
+    let root = tempfile::tempdir().unwrap();
+    drop(with_a_log(root.path()).await);
+    let store = FileStore::open(settings(root.path())).unwrap();
+    store.inner().records.fail_syncs(&[(Errno::NOSPC, None)]);
+    assert!(store.read(&id(), 0, 9).await.unwrap_err().to_string().contains("make room"));
+    assert!(!store.is_shut());
+    assert_eq!(messages(&store).await, ["one"]);
+    assert_eq!(store.append(&id(), line("two")).await.unwrap(), 2);
 }

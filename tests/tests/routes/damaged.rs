@@ -3,14 +3,18 @@
 //! one host meets them all in one start.
 
 use crate::kit::*;
+use catalyst_domain::DeploymentId;
+use catalyst_store::{FileStore, Settings, StateKey, Store};
 use catalyst_tests::host::wait_for;
-use catalyst_tests::storage::copy;
+use catalyst_tests::storage::{copy, plain_settings};
 use catalyst_tests::world::{LIMIT, TOKEN};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// What OpenTofu says of a resource that is in no state.
 const MADE: &str = r#"{"@level":"info","@message":"made_thing.x: Creation complete after 0s [id=m-1]","type":"apply_complete","hook":{"resource":{"addr":"made_thing.x"},"action":"create","id_key":"id","id_value":"m-1","elapsed_seconds":0}}"#;
+const LOCK_INFO: &str = r#"{"ID":"of-a-dead-run","Operation":"OperationTypeApply"}"#;
+const KEY: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
 const LOCK: &str =
     "provider \"registry.opentofu.org/acme/spy\" {\n  version = \"1.0.0\"\n  hashes = [\n    \"h1:abc=\",\n  ]\n}\n";
 
@@ -125,9 +129,33 @@ impl Template<'_> {
         write(File::Variables, &json!({"rehearsal_token": TOKEN, "region": "local-1"}).to_string());
         write(File::Lock, LOCK);
         write(File::Spool, &format!("{MADE}\n"));
-        std::fs::write(&self.paths(&id, File::Lock)[1], r#"{"ID":"of-a-dead-run","Operation":"OperationTypeApply"}"#)
-            .unwrap();
+        std::fs::write(&self.paths(&id, File::Lock)[1], LOCK_INFO).unwrap();
         id
+    }
+
+    /// One for each damage of the newest kept state, all of whose versions are sealed. Without a left-over one it is the version before
+    /// it that counts.
+    async fn sealed_cases(&self, first: usize, has_errored: bool) -> Vec<Case> {
+        let ids: Vec<String> = (first..first + DAMAGES.len()).map(|number| self.copy(number)).collect();
+        let settings = Settings { state_key: Some(StateKey::parse(KEY).unwrap()), ..plain_settings(self.root) };
+        let store = FileStore::open(settings).unwrap();
+        let mut cases = Vec::new();
+        for (id, damage) in ids.into_iter().zip(DAMAGES) {
+            let of = DeploymentId::parse(&id).unwrap();
+            let newest = store.state(&of).await.unwrap().unwrap();
+            store.unlock_state(&of, None).await.unwrap();
+            // The next one that is written seals those that are kept.
+            store.put_state(&of, &newest, None).await.unwrap();
+            store.lock_state(&of, LOCK_INFO.as_bytes()).await.unwrap();
+            let newest = self.newest_state(&id);
+            assert!(catalyst_store::is_sealed(&std::fs::read(&newest).unwrap()), "else nothing is shown");
+            damage.does(&newest);
+            if !has_errored {
+                std::fs::remove_file(self.paths(&id, File::Errored).remove(0)).unwrap();
+            }
+            cases.push(Case { id, file: File::Kept, damage });
+        }
+        cases
     }
 
     /// One for each file and damage.
@@ -193,6 +221,11 @@ fn check_taken_up(scene: &Scene, case: &Case) {
     assert_eq!(said.contains("not in the kept state: made_thing.x (m-1)"), *file != File::Spool, "{context}: {said}");
 }
 
+/// Where a left-over state is that could not be used.
+fn aside(root: &Path, id: &str) -> PathBuf {
+    root.join(format!("tofu/.set-aside/{id}.errored.tfstate.1"))
+}
+
 /// Nothing in plain stays where a person would have to remove it, and evidence does.
 fn check_tidy(scene: &Scene, case: &Case) {
     let work = scene.host.folder().join("tofu").join(&case.id);
@@ -202,7 +235,8 @@ fn check_tidy(scene: &Scene, case: &Case) {
             std::fs::symlink_metadata(&path).is_err().then_some(())
         });
     }
-    assert_eq!(std::fs::symlink_metadata(work.join("errored.tfstate.1")).is_ok(), case.file == File::Errored);
+    let aside = aside(scene.host.folder(), &case.id);
+    assert_eq!(std::fs::symlink_metadata(aside).is_ok(), case.file == File::Errored);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,6 +277,36 @@ async fn whatever_is_damaged_of_what_a_crash_leaves_the_start_the_retry_and_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_damaged_of_an_encrypted_state_the_start_the_retry_and_the_destroy_work() {
+    let _some = SOME.acquire().await.unwrap();
+    let mut scene = Scene::start(&[]);
+    let template = scene.template();
+    let mut cases = Vec::new();
+    for (first, has_errored) in [(0x4000, true), (0x5000, false)] {
+        cases.extend(template.sealed_cases(first, has_errored).await);
+        cases.extend(template.sealed_cases(first + 0x100, has_errored).await);
+    }
+    scene.host.set("CATALYST_STATE_KEY", KEY);
+    scene.host.up();
+    cases.iter().for_each(|case| check_taken_up(&scene, case));
+    assert_eq!(scene.api().get("/readyz").status, 200);
+    let (to_retry, to_destroy): (Vec<_>, Vec<_>) =
+        cases.chunks(DAMAGES.len()).enumerate().partition(|(n, _)| n % 2 == 0);
+    let (to_retry, to_destroy) = (to_retry.iter().flat_map(|(_, c)| *c), to_destroy.iter().flat_map(|(_, c)| *c));
+    to_retry.clone().for_each(|case| scene.retried(&case.id));
+    to_destroy.clone().for_each(|case| check(&scene.destroy(&case.id, ""), 202, "destroying"));
+    for Case { id, damage, .. } in to_retry {
+        let state = scene.until(id, "flux-bootstrapping");
+        assert!(state.get("left").is_none(), "{damage:?}: {state}");
+    }
+    for Case { id, damage, .. } in to_destroy {
+        let state = scene.until(id, "destroyed");
+        assert_eq!(state["left"][0]["address"], "made_thing.x", "{damage:?}: {state}");
+    }
+    assert_eq!(scene.api().get("/readyz").status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_left_over_state_of_another_lineage_and_a_deployment_without_any_state_are_no_dead_ends() {
     let _some = SOME.acquire().await.unwrap();
     let mut scene = Scene::start(&[]);
@@ -278,7 +342,7 @@ async fn a_left_over_state_of_another_lineage_and_a_deployment_without_any_state
     check(&scene.destroy(&foreign, ""), 202, "destroying");
     scene.until(&foreign, "destroyed");
     // What may still tell of something stays, and its name is said.
-    assert!(errored.with_file_name("errored.tfstate.1").exists());
+    assert!(aside(scene.host.folder(), &foreign).exists());
     check(&scene.destroy(&stateless, ""), 202, "destroying");
     let state = scene.until(&stateless, "destroyed");
     assert_eq!(names(&state), ["made_thing.x"]);

@@ -28,7 +28,8 @@ impl Driver {
     /// What a search of this destroy goes by: the state before its run, and the credentials.
     pub(super) async fn search_basis(&self, id: &DeploymentId) -> SearchBasis {
         let state = self.engine.newest_state(id).await.ok().flatten();
-        let objects = tofu_state::objects(state.as_deref()).into_iter().filter(|object| !is_value(&object.address));
+        let objects = tofu_state::objects(state.as_deref()).unwrap_or_default();
+        let objects = objects.into_iter().filter(|object| !is_value(&object.address));
         let made = objects.take(MADE).map(|object| MadeResource { address: object.address, id: object.id });
         SearchBasis { made: made.collect(), secrets: self.vault.get(id).unwrap_or_default() }
     }

@@ -1,7 +1,6 @@
 //! What a run leaves in its work folder: the module, and after a kill variables, plan and temporary files. All of it may hold
 //! secrets, also where a provider gave it another name, and no later run needs any of it.
 
-use super::aside::is_aside;
 use super::removal::remove;
 use super::{
     ERRORED_STATE, KEPT_FILES, PLAN_FILE, REMEMBERED_BACKEND, RUN_FOLDERS, SPOOLS, VARIABLES_FILE, WorkFolder,
@@ -80,7 +79,7 @@ impl WorkFolder {
         times.map(cap_std::time::SystemTime::into_std).max()
     }
 
-    /// Removes all but the lock file and states that were not taken in; the next run is staged anew. When this returns, the files are
+    /// Removes all but the lock file and a state that was not taken in; the next run is staged anew. When this returns, the files are
     /// gone also after a power loss.
     pub(in crate::engine) fn remove_leftovers(&self) -> io::Result<()> {
         // First what is known to hold secrets, whatever becomes of the rest.
@@ -95,7 +94,7 @@ impl WorkFolder {
     }
 
     /// Removes what lies in the folder and is one of those.
-    pub(super) fn remove_those(&self, is_one: impl Fn(&DirEntry) -> io::Result<bool>) -> io::Result<()> {
+    fn remove_those(&self, is_one: impl Fn(&DirEntry) -> io::Result<bool>) -> io::Result<()> {
         for entry in self.dir.entries()? {
             let entry = entry?;
             if is_one(&entry)? {
@@ -118,8 +117,8 @@ fn is_leftover(entry: &DirEntry) -> io::Result<bool> {
     Ok(entry.file_name() != ERRORED_STATE && !is_kept(entry)?)
 }
 
-/// Whether it stays when a run is staged. A state that was set aside stays, file or not.
+/// Whether it stays when a run is staged.
 fn is_kept(entry: &DirEntry) -> io::Result<bool> {
     let name = entry.file_name();
-    Ok(is_aside(&name) || (KEPT_FILES.iter().any(|kept| name == *kept) && entry.file_type()?.is_file()))
+    Ok(KEPT_FILES.iter().any(|kept| name == *kept) && entry.file_type()?.is_file())
 }

@@ -76,7 +76,7 @@ async fn whoever_waits_no_longer_is_told_that_it_failed_and_the_newest_state_sta
     assert_eq!(store.with(|s| s.states[&id].clone()), newer.as_bytes());
     assert!(held.get(&id).is_none());
     // What is older than what is kept is never written over it.
-    held.hold(&id, STATE.into());
+    held.hold(&id, STATE.into()).unwrap();
     held.write(&*store, &id).await.unwrap();
     assert_eq!((store.with(|s| s.states[&id].clone()), held.get(&id)), (newer.into_bytes(), None));
 }
@@ -177,4 +177,26 @@ async fn what_is_in_memory_when_a_run_ends_is_written_when_the_disk_is_well_and_
     let (result, seen) = bench.apply(&body).await;
     result.unwrap();
     assert!(has_line(&seen, "Resources: 0 added, 0 changed, 0 destroyed"), "made twice: {seen:?}");
+}
+
+#[tokio::test]
+async fn a_state_that_there_is_no_room_for_in_memory_is_not_waited_for_and_the_bound_is_named() {
+    let ((store, id), held, stop) = (bench(), Arc::<HeldStates>::default(), CancellationToken::new());
+    let (log, _said) = mpsc::channel(16);
+    let access = serve_with(&store, &held, &id, patience(Duration::from_secs(600), &stop, &log));
+    let wire = Wire::of(&access);
+    // What others have taken before.
+    let all = axum::body::Bytes::from(vec![0; crate::engine::held::STATE_LIMIT]);
+    let of_others = (1..=u8::MAX).take_while(|n| held.hold(&DeploymentId::from_bytes([*n; 8]), all.clone()).is_ok());
+    let others = of_others.count();
+    store.with(|s| s.full = true);
+    let large = STATE.replace("\"a\"", &format!("\"{}\"", "a".repeat(2 * 1024 * 1024)));
+    assert_eq!(wire.ask("POST", "", &large).await.0, 503);
+    assert!(held.get(&id).is_none());
+    let why = access.failure().unwrap();
+    assert!(why.contains("no space left on device") && why.contains(&format!("states of {others} other")), "{why}");
+    // A usual one has its room all the same.
+    stop.cancel();
+    assert_eq!(wire.ask("POST", "", STATE).await.0, 503);
+    assert!(held.get(&id).is_some());
 }

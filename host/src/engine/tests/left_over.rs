@@ -10,8 +10,21 @@ fn state(lineage: &str, serial: u64) -> String {
 struct TakenIn {
     result: Result<Vec<String>, String>,
     kept: Option<String>,
-    /// Names of what is left of the left-over state, sorted.
+    /// Names of what is left of the left-over state in its work folder, and of what was set aside.
     left: Vec<String>,
+}
+
+const ASIDE: &str = ".set-aside/0707070707070707.errored.tfstate.1";
+
+/// Names of the files in a work folder, and of those that were set aside, sorted.
+fn left_in(folder: &Path, id: &DeploymentId) -> Vec<String> {
+    let names = |inside: &str, before: &'static str| {
+        let entries = std::fs::read_dir(folder.join(inside)).into_iter().flatten();
+        entries.map(move |entry| format!("{before}{}", entry.unwrap().file_name().into_string().unwrap()))
+    };
+    let mut all: Vec<String> = names(id.as_str(), "").chain(names(".set-aside", ".set-aside/")).collect();
+    all.sort();
+    all
 }
 
 /// Takes in what `leave` leaves over `kept`.
@@ -25,10 +38,7 @@ async fn take_in(leave: impl FnOnce(&Path), kept: Option<&str>) -> TakenIn {
     }
     let result = leftover::tidy(&store, &HeldStates::default(), &id, Some(&work)).await;
     let kept = store.with(|s| s.states.get(&id).map(|state| String::from_utf8(state.clone()).unwrap()));
-    let names = std::fs::read_dir(work.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let mut left: Vec<String> = names.collect();
-    left.sort();
-    TakenIn { result, kept, left }
+    TakenIn { result, kept, left: left_in(folder.path(), &id) }
 }
 
 async fn taken_in(left: &str, kept: Option<&str>) -> TakenIn {
@@ -79,9 +89,9 @@ async fn a_left_over_state_that_cannot_be_used_is_set_aside_and_stops_nothing() 
     for (why, leave) in damages {
         let TakenIn { result, kept: now, left } = take_in(leave, Some(&kept)).await;
         let notices = result.unwrap();
-        assert_eq!((now.as_ref(), left), (Some(&kept), vec!["errored.tfstate.1".to_owned()]), "{why}");
+        assert_eq!((now.as_ref(), left), (Some(&kept), vec![ASIDE.to_owned()]), "{why}");
         let [notice] = notices.as_slice() else { panic!("{why}: {notices:?}") };
-        assert!(notice.contains(why) && notice.contains("0707070707070707/errored.tfstate.1"), "{why}: {notice}");
+        assert!(notice.contains(why) && notice.contains(ASIDE), "{why}: {notice}");
         assert!(notice.contains("CATALYST_TOFU_WORKDIR"), "{notice}");
     }
 }
@@ -95,7 +105,7 @@ async fn a_damaged_kept_state_is_set_aside_and_the_left_over_one_takes_its_place
     assert!(notices[0].contains("00000001.tfstate.1") && notices[0].contains("CATALYST_STATE_DIR"), "{notices:?}");
     // Both are damaged: the deployment goes on from nothing, and both are named.
     let TakenIn { result, kept, left } = taken_in("{\"serial\":", Some("{")).await;
-    assert_eq!((kept, left, result.unwrap().len()), (None, vec!["errored.tfstate.1".to_owned()], 2));
+    assert_eq!((kept, left, result.unwrap().len()), (None, vec![ASIDE.to_owned()], 2));
 }
 
 #[tokio::test]
@@ -110,13 +120,58 @@ async fn nothing_that_was_set_aside_is_overwritten_or_cleared_away_by_a_run() {
         work.stage(&bundle(&[("main.tf", "1")])).unwrap();
         work.remove_leftovers().unwrap();
     }
-    let read = |number| std::fs::read_to_string(work.path().join(format!("errored.tfstate.{number}"))).unwrap();
+    let aside = |number: u32| folder.path().join(format!(".set-aside/{id}.errored.tfstate.{number}"));
+    let read = |number| std::fs::read_to_string(aside(number)).unwrap();
     assert_eq!([1, 2, 3].map(read), ["damaged 1", "damaged 2", "damaged 3"]);
-    assert!(!work.has_leftovers().unwrap() && work.has_aside().unwrap());
+    assert!(!work.has_leftovers().unwrap() && root.has_aside(&id).unwrap());
+    let other = DeploymentId::from_bytes([8; 8]);
+    assert!(!root.has_aside(&other).unwrap());
+    root.remove_whole(&other).unwrap();
     root.remove(&id).unwrap();
-    assert_eq!(std::fs::read_dir(work.path()).unwrap().count(), 3);
-    root.remove_whole(&id).unwrap();
     assert!(!work.path().exists());
+    assert_eq!([1, 2, 3].map(read), ["damaged 1", "damaged 2", "damaged 3"]);
+    root.remove_whole(&id).unwrap();
+    assert!(!root.has_aside(&id).unwrap() && !aside(1).exists());
+}
+
+#[tokio::test]
+async fn what_a_run_writes_under_such_a_name_is_never_taken_for_a_state_that_was_set_aside() {
+    let (store, id) = (StateStore::default(), DeploymentId::from_bytes([7; 8]));
+    let folder = tempfile::tempdir().unwrap();
+    let root = WorkRoot::open(folder.path()).unwrap();
+    let work = root.folder(&id).unwrap();
+    let plant = || {
+        for name in ["errored.tfstate.1", "errored.tfstate.1000", ".set-aside"] {
+            std::fs::write(work.path().join(name), "a token in plain").unwrap();
+        }
+        std::fs::create_dir(work.path().join("errored.tfstate.2")).unwrap();
+    };
+    plant();
+    assert!(!root.has_aside(&id).unwrap() && work.has_leftovers().unwrap());
+    work.remove_leftovers().unwrap();
+    assert_eq!(left_in(folder.path(), &id), Vec::<String>::new());
+    plant();
+    // One that is set aside for good takes no notice of them, and goes out of the run's reach.
+    std::fs::write(work.path().join("errored.tfstate"), "damaged").unwrap();
+    leftover::tidy(&store, &HeldStates::default(), &id, Some(&work)).await.unwrap();
+    work.stage(&bundle(&[("main.tf", "1")])).unwrap();
+    assert_eq!(left_in(folder.path(), &id), [ASIDE, "catalyst_backend_override.tf", "main.tf"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join(ASIDE)).unwrap(), "damaged");
+}
+
+#[test]
+fn a_folder_that_a_run_closed_is_set_aside_as_well() {
+    let place = tempfile::tempdir().unwrap();
+    as_a_user(place.path(), || {
+        let id = DeploymentId::from_bytes([7; 8]);
+        let root = WorkRoot::open(&place.path().join("work")).unwrap();
+        let work = root.folder(&id).unwrap();
+        let closed = work.path().join("errored.tfstate");
+        std::fs::create_dir_all(closed.join("deep")).unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o500)).unwrap();
+        assert_eq!(work.set_errored_state_aside().unwrap(), ASIDE);
+        assert!(root.has_aside(&id).unwrap() && !work.has_errored_state());
+    });
 }
 
 #[test]

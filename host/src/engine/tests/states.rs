@@ -156,13 +156,13 @@ async fn a_state_beyond_the_limit_is_refused() {
     let (store, id) = bench();
     let access = serve(&store, &id);
     let wire = Wire::of(&access);
-    assert_eq!(wire.ask("POST", "", &"x".repeat(backend::STATE_LIMIT)).await.0, 200);
+    assert_eq!(wire.ask("POST", "", &"x".repeat(crate::engine::held::STATE_LIMIT)).await.0, 200);
     store.with(|s| s.states.clear());
     let request = format!(
         "POST {} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {}\r\ncontent-length: {}\r\n\r\n",
         wire.path,
         wire.basic,
-        backend::STATE_LIMIT + 1
+        crate::engine::held::STATE_LIMIT + 1
     );
     let mut stream = TcpStream::connect(&wire.address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -2,7 +2,9 @@
 //! right to read it. They are evidence and no gate, so they get a name under which nothing reads them, and what is kept
 //! beside them counts.
 //!
-//! What another key would open, and what may be forged, is not damaged: that is refused where it is read.
+//! A state whose seal is broken is damaged as well: who could have changed the file could as well have removed it, so nothing is
+//! gained by a refusal that only a person can end. What another key would open is not damaged, and neither is a plain state that
+//! stands above encrypted ones, which no crash leaves: those are refused where they are read.
 
 use super::{BLOB_BYTES, BUNDLE, READ_BUNDLE, READ_STATE, SUFFIX, States, version_name, versions};
 use crate::folder::{Folder, is_of_the_file};
@@ -66,11 +68,9 @@ impl States<'_> {
             Err(error) if is_of_the_file(&error) => return Ok(ReadKept::Damaged(error.to_string())),
             Err(error) => return Err(error),
         };
-        let is_bundle = matches!(kind, Kind::Bundle);
         Ok(match self.sealer.opened(kind, self.id, bytes) {
             Ok(text) => ReadKept::Text(text),
-            // A bundle can be rendered anew. Behind a state whose seal is broken may be somebody who wants an older one to count.
-            Err(fault @ SealFault::Broken) if is_bundle => ReadKept::Damaged(fault.to_string()),
+            Err(fault @ SealFault::Broken) => ReadKept::Damaged(fault.to_string()),
             Err(_) => ReadKept::Closed,
         })
     }
@@ -79,7 +79,7 @@ impl States<'_> {
 enum ReadKept {
     /// It is not there.
     None,
-    /// Its seal does not open: that is refused where it is read.
+    /// The key for its seal is not here: that is refused where it is read.
     Closed,
     Text(Vec<u8>),
     Damaged(String),

@@ -29,6 +29,10 @@ fn bundle() -> Vec<u8> {
     serde_json::to_vec(&empty).unwrap()
 }
 
+fn key(byte: &str) -> StateKey {
+    StateKey::parse(&byte.repeat(32)).unwrap()
+}
+
 /// A way to damage a file, with a word of what is said of it.
 type Damage = (&'static str, fn(&Path));
 
@@ -63,25 +67,63 @@ async fn with_states(volume: &Volume, serials: u64) -> Arc<FileStore> {
     store
 }
 
+async fn sets_a_damaged_state_aside(context: &str, volume: Volume, word: &str, damage: fn(&Path)) {
+    let store = with_states(&volume, 3).await;
+    assert!(store.set_damaged_aside(&id(1), Part::States).await.unwrap().is_empty());
+    assert!(!store.has_state_aside(&id(1)).await.unwrap());
+    damage(&in_states(&volume, "00000003.tfstate"));
+    let aside = store.set_damaged_aside(&id(1), Part::States).await.unwrap();
+    assert_eq!(aside.len(), 1, "{context}: {aside:?}");
+    assert_eq!(aside[0].file, format!("{}/00000003.tfstate.1", id(1)), "{context}");
+    assert!(aside[0].why.contains(word), "{context}: {aside:?}");
+    assert_eq!(store.state(&id(1)).await.unwrap().unwrap(), state(2), "{context}");
+    assert!(store.has_state_aside(&id(1)).await.unwrap() && store.unusable().is_none(), "{context}");
+    // The same again: nothing that was set aside is overwritten, and a state can be written.
+    store.put_state(&id(1), &state(3), None).await.unwrap();
+    damage(&in_states(&volume, "00000003.tfstate"));
+    let again = store.set_damaged_aside(&id(1), Part::States).await.unwrap();
+    assert_eq!(again[0].file, format!("{}/00000003.tfstate.2", id(1)), "{context}");
+    store.put_state(&id(1), &state(4), None).await.unwrap();
+    assert_eq!(store.state(&id(1)).await.unwrap().unwrap(), state(4), "{context}");
+}
+
 #[tokio::test]
 async fn a_damaged_state_is_set_aside_and_the_one_before_it_counts() {
     for (number, (word, damage)) in damages().into_iter().enumerate() {
-        let volume = Volume::new();
-        let store = with_states(&volume, 3).await;
-        assert!(store.set_damaged_aside(&id(1), Part::States).await.unwrap().is_empty());
-        assert!(!store.has_state_aside(&id(1)).await.unwrap());
-        damage(&in_states(&volume, "00000003.tfstate"));
-        let aside = store.set_damaged_aside(&id(1), Part::States).await.unwrap();
-        assert_eq!(aside.len(), 1, "{number}: {aside:?}");
-        assert_eq!(aside[0].file, format!("{}/00000003.tfstate.1", id(1)), "{number}");
-        assert!(aside[0].why.contains(word), "{number}: {aside:?}");
-        assert_eq!(store.state(&id(1)).await.unwrap().unwrap(), state(2), "{number}");
-        assert!(store.has_state_aside(&id(1)).await.unwrap() && store.unusable().is_none(), "{number}");
-        // The same again: nothing that was set aside is overwritten, and a state can be written.
-        store.put_state(&id(1), &state(3), None).await.unwrap();
-        damage(&in_states(&volume, "00000003.tfstate"));
-        let again = store.set_damaged_aside(&id(1), Part::States).await.unwrap();
-        assert_eq!(again[0].file, format!("{}/00000003.tfstate.2", id(1)), "{number}");
+        sets_a_damaged_state_aside(&format!("{number}"), Volume::new(), word, damage).await;
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_state_under_a_key_is_set_aside_as_well_wherever_it_is_cut_or_changed() {
+    let mut all = damages();
+    // The cut of a sealed file leaves its head.
+    all[1].0 = "its seal is broken";
+    all.push(("its seal is broken", |path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }));
+    all.push(("its seal is broken", |path| {
+        let older = std::fs::read(path.with_file_name("00000002.tfstate")).unwrap();
+        std::fs::write(path, older).unwrap();
+    }));
+    for (number, (word, damage)) in all.into_iter().enumerate() {
+        sets_a_damaged_state_aside(&format!("{number}"), Volume::with_key(key("1a")), word, damage).await;
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_version_before_the_newest_hides_nothing() {
+    for (number, (_, damage)) in damages().into_iter().enumerate() {
+        let mut volume = Volume::new();
+        drop(with_states(&volume, 3).await);
+        damage(&in_states(&volume, "00000002.tfstate"));
+        // The key came later: plain states above are what they were.
+        volume.state_key = Some(key("1a"));
+        let store = volume.open();
+        assert!(store.set_damaged_aside(&id(1), Part::States).await.unwrap().is_empty(), "{number}");
+        assert_eq!(store.state(&id(1)).await.unwrap().unwrap(), state(3), "{number}");
         store.put_state(&id(1), &state(4), None).await.unwrap();
         assert_eq!(store.state(&id(1)).await.unwrap().unwrap(), state(4), "{number}");
     }
@@ -145,25 +187,26 @@ async fn a_damaged_bundle_is_set_aside_and_another_one_can_be_kept() {
     }
 }
 
+/// The words of a refusal name the file and what to do.
+fn check_refused(result: Result<impl std::fmt::Debug, StateError>, words: &[&str]) {
+    let refused = result.unwrap_err();
+    let StateError::Storage(error) = &refused else { panic!("{refused:?}") };
+    let file = format!("{}/00000002.tfstate in the folder of states (CATALYST_STATE_DIR)", id(1));
+    let all = [file.as_str()].into_iter().chain(words.iter().copied());
+    all.for_each(|word| assert!(error.why.contains(word), "{word} is not in {error}"));
+}
+
 #[tokio::test]
-async fn what_another_key_opens_or_somebody_may_have_forged_is_not_set_aside() {
-    let key = |byte: &str| StateKey::parse(&byte.repeat(32)).unwrap();
+async fn what_another_key_opens_or_somebody_put_there_is_refused_by_its_name_and_not_set_aside() {
     let mut volume = Volume::with_key(key("1a"));
     volume.seal = Seal::All;
     let store = with_states(&volume, 2).await;
     store.put_bundle(&id(1), &bundle()).await.unwrap();
     let sealed = std::fs::read(in_states(&volume, "00000002.tfstate")).unwrap();
-    let mut changed = sealed.clone();
-    *changed.last_mut().unwrap() ^= 1;
-    std::fs::write(in_states(&volume, "00000002.tfstate"), &changed).unwrap();
+    // A whole plain state above encrypted ones is none that a crash leaves.
+    std::fs::write(in_states(&volume, "00000002.tfstate"), state(2)).unwrap();
     assert!(store.set_damaged_aside(&id(1), Part::States).await.unwrap().is_empty());
-    let why = store.state(&id(1)).await.unwrap_err();
-    assert!(
-        matches!(&why, StateError::Storage(error) if error.why.contains("gives this file another name")),
-        "{why:?}"
-    );
-    // A bundle is rendered anew, so a broken one is in nobody's way.
-    let mut bundle = std::fs::read(in_states(&volume, "bundle.json")).unwrap();
+    check_refused(store.state(&id(1)).await, &["its seal is broken", "move it away"]);
     std::fs::write(in_states(&volume, "00000002.tfstate"), &sealed).unwrap();
     drop(store);
     volume.state_key = None;
@@ -172,10 +215,20 @@ async fn what_another_key_opens_or_somebody_may_have_forged_is_not_set_aside() {
     for part in [Part::States, Part::Bundle] {
         assert!(store.set_damaged_aside(&id(1), part).await.unwrap().is_empty(), "{part:?}");
     }
-    drop(store);
-    volume.state_key = Some(key("1a"));
+    let words = ["CATALYST_STATE_KEY is not set", "start the host with the key"];
+    check_refused(store.state(&id(1)).await, &words);
+    check_refused(store.put_state(&id(1), &state(3), None).await, &words);
+    let bundle = store.bundle(&id(1)).await.unwrap_err().to_string();
+    assert!(bundle.contains(&format!("{}/bundle.json in the folder of states", id(1))), "{bundle}");
+}
+
+#[tokio::test]
+async fn a_bundle_whose_seal_is_broken_is_rendered_anew_so_it_is_set_aside() {
+    let mut volume = Volume::with_key(key("1a"));
     volume.seal = Seal::All;
-    let store = volume.open();
+    let store = with_states(&volume, 1).await;
+    store.put_bundle(&id(1), &bundle()).await.unwrap();
+    let mut bundle = std::fs::read(in_states(&volume, "bundle.json")).unwrap();
     *bundle.last_mut().unwrap() ^= 1;
     std::fs::write(in_states(&volume, "bundle.json"), bundle).unwrap();
     assert_eq!(store.set_damaged_aside(&id(1), Part::Bundle).await.unwrap().len(), 1);
@@ -183,7 +236,7 @@ async fn what_another_key_opens_or_somebody_may_have_forged_is_not_set_aside() {
 
 #[tokio::test]
 async fn a_folder_in_the_place_of_a_file_fails_neither_the_store_nor_a_start() {
-    let mut volume = Volume::with_key(StateKey::parse(&"1a".repeat(32)).unwrap());
+    let mut volume = Volume::with_key(key("1a"));
     let store = with_states(&volume, 1).await;
     store.put_bundle(&id(1), &bundle()).await.unwrap();
     std::fs::create_dir_all(in_states(&volume, "lock.json/deep")).unwrap();
