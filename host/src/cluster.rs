@@ -9,6 +9,7 @@
 //! (`release`, `state`, `component`, `flux_object`, `fault`, `flux_state`, `inventory`, `judge`, `summary`, `log_line`,
 //! `cleanup/objects`); what talks to the cluster only feeds them.
 
+mod answers;
 mod cleanup;
 mod client;
 mod component;
@@ -22,6 +23,7 @@ mod judge;
 mod log_line;
 mod log_tail;
 mod nodes;
+mod object;
 mod release;
 mod run;
 mod state;

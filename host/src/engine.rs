@@ -61,7 +61,7 @@ pub use supervise::{
 };
 pub use tally::Load;
 pub use unkept::sentence as unkept_sentence;
-pub use validate::{ModuleFault, Validation, validate};
+pub use validate::{ModuleFault, ProviderRun, Validated, Validation, WithoutConfinement, validate};
 
 use crate::egress::{self, RunHosts};
 use crate::telemetry;

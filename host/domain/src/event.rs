@@ -15,6 +15,18 @@ pub enum Level {
     Error,
 }
 
+/// What an entry may take of the room that a full log has beside its limit. It is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogReserve {
+    /// What its phase may.
+    #[default]
+    OfPhase,
+    /// Nothing: its text comes from a cluster or a cloud, which may go on for ever.
+    Nothing,
+    /// What a marker may: it is this host's last word on what was under way.
+    LastWord,
+}
+
 /// One log entry, as it is sent. Its number is its place in the log and stands outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Entry {
@@ -41,6 +53,9 @@ pub struct Entry {
     /// Version of the chart.
     #[serde(default, rename = "chartVersion", skip_serializing_if = "Option::is_none")]
     pub chart_version: Option<String>,
+    /// What it may take of the reserve of a full log.
+    #[serde(skip)]
+    pub reserve: LogReserve,
 }
 
 impl Entry {
@@ -56,7 +71,13 @@ impl Entry {
             helm_release: None,
             namespace: None,
             chart_version: None,
+            reserve: LogReserve::OfPhase,
         }
+    }
+
+    /// The same, with a use of the reserve of its own.
+    pub fn with_reserve(self, reserve: LogReserve) -> Self {
+        Self { reserve, ..self }
     }
 }
 

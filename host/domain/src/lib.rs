@@ -33,7 +33,7 @@ pub mod tofu_state;
 pub mod transition;
 
 pub use creator::{Creator, MOST_GROUPS};
-pub use event::{Entry, Level};
+pub use event::{Entry, Level, LogReserve};
 pub use fact::{Fact, Outcome};
 pub use finding::{Finding, Severity};
 pub use id::DeploymentId;

@@ -12,7 +12,7 @@ pub(crate) use bundle::{bundle, files};
 pub(crate) use descriptor::descriptor;
 #[cfg(test)]
 pub(crate) use descriptor::tests::{sample, secret};
-pub(crate) use schema::schema;
+pub(crate) use schema::{SchemaCost, schema};
 
 use catalyst_domain::Finding;
 use catalyst_domain::host_name::covers;
@@ -34,6 +34,8 @@ const NAME: usize = 256;
 
 /// Probes of one credential check.
 const PROBES: usize = 8;
+/// Probes of one search for leftovers: lists of a project, page by page.
+const SEARCH_PROBES: usize = 16;
 
 /// A rule that an answer breaks.
 pub(crate) type Checked = Result<(), String>;
@@ -102,10 +104,24 @@ pub(crate) fn estimate(estimate: &Estimate) -> Checked {
 /// (`descriptor::api_hosts`), and who holds the secret is proven by the certificate of the name.
 pub(crate) fn probes(probes: &[Probe], descriptor: &Descriptor) -> Checked {
     at_most("probes", probes.len(), PROBES)?;
+    if !probes.iter().all(|probe| ["GET", "HEAD", "POST"].contains(&probe.method.as_str())) {
+        return Err("a probe's method is none of GET, HEAD and POST".into());
+    }
+    targets(probes, descriptor)
+}
+
+/// Probes of a search: it changes nothing, so it may only read.
+pub(crate) fn search_probes(probes: &[Probe], descriptor: &Descriptor) -> Checked {
+    at_most("probes", probes.len(), SEARCH_PROBES)?;
+    if !probes.iter().all(|probe| ["GET", "HEAD"].contains(&probe.method.as_str())) {
+        return Err("a search may only read, and a probe's method is none of GET and HEAD".into());
+    }
+    targets(probes, descriptor)
+}
+
+/// Where probes go, and with what.
+fn targets(probes: &[Probe], descriptor: &Descriptor) -> Checked {
     for probe in probes {
-        if !["GET", "HEAD", "POST"].contains(&probe.method.as_str()) {
-            return Err("a probe's method is none of GET, HEAD and POST".into());
-        }
         short("a probe's URL", &probe.url, TEXT)?;
         let host =
             probe.url.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
@@ -239,6 +255,30 @@ mod tests {
         ] {
             assert!(probes(&[with(name, value, body)], &descriptor).is_err(), "{name} {value} {body:?}");
         }
+    }
+
+    #[test]
+    fn a_search_may_only_read_and_asks_for_more_than_the_proof_of_a_credential() {
+        let descriptor = sample();
+        let with = |method: &str| Probe { method: method.into(), ..probe("https://api.cloud.example/v1") };
+        for (method, proves, searches) in [
+            ("GET", true, true),
+            ("HEAD", true, true),
+            ("POST", true, false),
+            ("DELETE", false, false),
+            ("PUT", false, false),
+            ("PATCH", false, false),
+            ("get", false, false),
+        ] {
+            assert_eq!(probes(&[with(method)], &descriptor).is_ok(), proves, "{method}");
+            let found = search_probes(&[with("GET"), with(method)], &descriptor);
+            assert_eq!(found.is_ok(), searches, "{method}");
+            assert!(searches || found.unwrap_err().contains("may only read"), "{method}");
+        }
+        assert!(search_probes(&vec![with("GET"); SEARCH_PROBES], &descriptor).is_ok());
+        assert!(search_probes(&vec![with("GET"); SEARCH_PROBES + 1], &descriptor).is_err());
+        assert!(probes(&vec![with("GET"); PROBES + 1], &descriptor).is_err());
+        assert!(search_probes(&[probe("https://evil.example/")], &descriptor).is_err());
     }
 
     #[test]

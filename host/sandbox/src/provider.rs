@@ -313,7 +313,7 @@ impl Plugin {
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(leftovers.leftover_probe(&mut call.store, query)).await;
         self.caller
-            .close(call, called, |probes| value_or_reason(probes, |probes| check::probes(probes, &self.descriptor)))
+            .close(call, called, |probes| value_or_reason(probes, |probes| check::search_probes(probes, &self.descriptor)))
     }
 
     pub(crate) async fn judge_leftovers(

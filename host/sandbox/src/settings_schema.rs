@@ -15,13 +15,16 @@ use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::bind::Settings;
-use crate::check;
+use crate::check::{self, SchemaCost};
 use crate::words;
 
-/// Steps back of one regular expression on one text; what needs more is not judged.
-const BACKTRACKS: usize = 100_000;
-/// Bytes of one compiled regular expression.
-const PATTERN_BYTES: usize = 1024 * 1024;
+/// Bytes of one compiled regular expression. Each byte of a text costs time that grows with it; one of a host name has some 20 KiB.
+const PATTERN_BYTES: usize = 64 * 1024;
+/// Bytes of the states that one regular expression remembers while it is matched, which makes it fast.
+const PATTERN_STATES: usize = 1024 * 1024;
+/// Bytes of text times regular expressions that are judged in one go, about a second of work at the worst. It leaves 128 KiB of text to
+/// a schema of 4.
+const MOST_TEXT_WORK: usize = 512 * 1024;
 /// Subschemas times values that are judged in one go, a few milliseconds of work. It leaves 10,000 values to a schema of 50.
 const MOST_WORK: usize = 500_000;
 /// Bytes of the text of one fault: it quotes the value.
@@ -55,7 +58,7 @@ pub struct ValueFault {
 #[derive(Debug)]
 pub struct SettingsSchema {
     schema: Value,
-    subschemas: usize,
+    cost: SchemaCost,
     validator: Validator,
 }
 
@@ -67,11 +70,9 @@ impl SettingsSchema {
     pub fn compile(text: &str) -> Result<Self, String> {
         let schema: Value =
             serde_json::from_str(text).map_err(|_| "the settings schema is not a JSON object".to_owned())?;
-        let subschemas = check::schema(&schema)?;
-        let patterns = PatternOptions::fancy_regex()
-            .backtrack_limit(BACKTRACKS)
-            .size_limit(PATTERN_BYTES)
-            .dfa_size_limit(PATTERN_BYTES);
+        let cost = check::schema(&schema)?;
+        // The engine whose time grows with the text, and not with the ways to match it.
+        let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_STATES);
         let built = jsonschema::options().with_draft(Draft::Draft202012).with_pattern_options(patterns).build(&schema);
         let validator = built.map_err(|error| {
             let ValueFault { pointer, message } = fault(&error);
@@ -80,7 +81,7 @@ impl SettingsSchema {
             let place = if place.is_empty() { place } else { format!("{place}: ") };
             format!("the settings schema is no JSON Schema 2020-12: {place}{message}")
         })?;
-        Ok(Self { schema, subschemas, validator })
+        Ok(Self { schema, cost, validator })
     }
 
     /// Everything that a value breaks, in words that hold the value: for values of the plugin's author.
@@ -104,15 +105,17 @@ impl SettingsSchema {
     }
 
     fn take_out_what_is_too_much(&self, given: &mut Settings, judged: &mut JudgedSettings) {
-        let most = MOST_WORK / self.subschemas;
-        while given.values().map(values_in).sum::<usize>() > most {
-            let largest = given.iter().max_by_key(|(_, value)| values_in(value)).map(|(key, _)| key.clone());
-            let Some(key) = largest else { return };
-            let message = format!("{key}: has too many values: all settings together may have {most}");
-            judged.findings.push(Finding::error(pointer_to("", &key), "too-many", message));
-            given.remove(&key);
-            judged.unfit.insert(key);
+        let most = MOST_WORK / self.cost.subschemas;
+        take_out(given, judged, values_in, most, "too-many", |key| {
+            format!("{key}: has too many values: all settings together may have {most}")
+        });
+        if self.cost.patterns == 0 {
+            return;
         }
+        let most = MOST_TEXT_WORK / self.cost.patterns;
+        take_out(given, judged, text_in, most, "too-long", |key| {
+            format!("{key}: is too long: the texts of all settings together may have {most} bytes")
+        });
     }
 
     fn add(&self, error: &ValidationError<'_>, judged: &mut JudgedSettings) {
@@ -123,7 +126,7 @@ impl SettingsSchema {
             if at.len() > POINTER { top.as_deref().map_or_else(String::new, |key| pointer_to("", key)) } else { at };
         let findings = match error.kind() {
             // Not the request's fault.
-            Kind::BacktrackLimitExceeded { .. } | Kind::RegexEngineFailure { .. } => return,
+            Kind::RegexEngineFailure { .. } => return,
             Kind::Required { property } => {
                 let key = property.as_str().unwrap_or_default();
                 let finding =
@@ -242,6 +245,34 @@ fn values_in(value: &Value) -> usize {
         Value::Array(items) => 1 + items.iter().map(values_in).sum::<usize>(),
         Value::Object(object) => 1 + object.values().map(|inner| 1 + values_in(inner)).sum::<usize>(),
         _ => 1,
+    }
+}
+
+/// Bytes of the texts in a value, keys counted.
+fn text_in(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_in).sum(),
+        Value::Object(object) => object.iter().map(|(key, inner)| key.len() + text_in(inner)).sum(),
+        _ => 0,
+    }
+}
+
+/// Takes the largest settings out until `most` is left of what `measure` counts, each with a finding.
+fn take_out(
+    given: &mut Settings,
+    judged: &mut JudgedSettings,
+    measure: impl Fn(&Value) -> usize,
+    most: usize,
+    code: &str,
+    message: impl Fn(&str) -> String,
+) {
+    while given.values().map(&measure).sum::<usize>() > most {
+        let largest = given.iter().max_by_key(|(_, value)| measure(value)).map(|(key, _)| key.clone());
+        let Some(key) = largest else { return };
+        judged.findings.push(Finding::error(pointer_to("", &key), code, message(&key)));
+        given.remove(&key);
+        judged.unfit.insert(key);
     }
 }
 

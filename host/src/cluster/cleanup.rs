@@ -80,7 +80,7 @@ async fn run(api: &ClusterApi, options: CleanupOptions, log: &CleanupLog) -> Res
 /// Waits until the cluster answers.
 async fn answers(api: &ClusterApi, until: Instant) -> Result<(), Trouble> {
     loop {
-        match api.list(&objects::services(), None).await {
+        match api.list(&objects::services(), None, &objects::SERVICE).await {
             Ok(_) => return Ok(()),
             Err(trouble) if trouble.kind == Kind::Forbidden || Instant::now() >= until => return Err(trouble),
             Err(_) => sleep(PAUSE).await,

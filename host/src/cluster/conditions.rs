@@ -3,8 +3,28 @@
 //! Read leniently: an object that lacks a field, or has one of an odd type, is one of which less is known, never an error. A
 //! cluster must not be able to end its watch by one strange object.
 
+use super::object::Shape;
 use catalyst_domain::Timestamp;
 use serde_json::Value;
+
+/// The generation that a controller has worked off.
+pub(super) const OBSERVED_GENERATION: (&str, Shape) = ("observedGeneration", Shape::Plain);
+
+/// What is kept of the conditions. Controllers of Flux write some five.
+pub(super) const CONDITIONS: (&str, Shape) = (
+    "conditions",
+    Shape::Each(
+        32,
+        &Shape::Keys(&[
+            ("type", Shape::Plain),
+            ("status", Shape::Plain),
+            ("reason", Shape::Plain),
+            ("message", Shape::Plain),
+            OBSERVED_GENERATION,
+            ("lastTransitionTime", Shape::Plain),
+        ]),
+    ),
+);
 
 /// One entry of `status.conditions`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,10 +4,13 @@
 //! version or a silently dead connection can hide nothing for longer, and that "the cluster is in sight" is always
 //! known.
 
-use super::flux_object::FluxKind;
+use super::NAMESPACE;
+use super::answers::{self, Listing, WatchedEvent};
+use super::flux_object::{FLUX_OBJECT, FluxKind};
+use super::object::{ClusterObject, Shape};
+use super::release::RELEASE;
 use super::trouble::{Kind, Trouble};
-use futures::StreamExt as _;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::api::{ApiResource, WatchParams};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -22,6 +25,9 @@ const PAGE: u32 = 100;
 
 /// Pages of one list: more objects than are ever watched.
 const MAX_PAGES: usize = 20;
+
+/// Longest event of a watch, in bytes: an object is at most 1.5 MiB in a cluster's own store.
+const MAX_EVENT: usize = 2 * 1024 * 1024;
 
 /// Between a watch and the next list, so that a server that ends watches at once is not hammered.
 const BREATH: Duration = Duration::from_millis(250);
@@ -67,6 +73,14 @@ impl Topic {
         }
     }
 
+    /// What is kept of its objects.
+    fn shape(self) -> &'static Shape {
+        match self {
+            Self::Releases => &RELEASE,
+            Self::Flux(_) => &FLUX_OBJECT,
+        }
+    }
+
     fn longest_pause(self) -> Duration {
         match self {
             Self::Flux(FluxKind::HelmRepository | FluxKind::HelmChart | FluxKind::OciRepository) => BACKOFF_OF_CHARTS,
@@ -79,9 +93,9 @@ impl Topic {
 #[derive(Debug)]
 pub(super) enum News {
     /// All there are.
-    Listed(Vec<DynamicObject>),
+    Listed(Vec<ClusterObject>),
     /// A new or changed one.
-    Applied(Box<DynamicObject>),
+    Applied(ClusterObject),
     /// One that is gone.
     Deleted(String),
     /// The watch was cut; the next list tells whether that matters.
@@ -94,26 +108,36 @@ fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource
     ApiResource::from_gvk_with_plural(&kube::api::GroupVersionKind::gvk(group, version, kind), plural)
 }
 
-/// Follows one topic until the receiver is gone. `apis` are those of its kinds; one that is absent makes way for the next.
+/// Follows one topic until the receiver is gone. A kind that is absent makes way for the next under which it may be there.
 /// Cancelled by dropping.
 pub(super) async fn follow(
+    client: kube::Client,
     topic: Topic,
-    apis: Vec<Api<DynamicObject>>,
     request_timeout: Duration,
     out: mpsc::Sender<(Topic, News)>,
 ) {
+    let listing = |kind| Listing {
+        kind,
+        namespace: Some(NAMESPACE.to_owned()),
+        labels: "",
+        shape: topic.shape(),
+        page: PAGE,
+        max_pages: MAX_PAGES,
+    };
+    let listings: Vec<Listing> = topic.kinds().into_iter().map(listing).collect();
     let mut pause = BACKOFF.0;
     let mut served = 0_usize;
     loop {
-        let Some(api) = apis.get(served) else { return };
-        let listed = tokio::time::timeout(request_timeout, list(api)).await;
+        let Some(listing) = listings.get(served) else { return };
+        let listed = answers::list(&client, listing, request_timeout);
+        let listed = tokio::time::timeout(request_timeout, listed).await;
         let news = match listed {
             Ok(Ok((objects, version))) => {
                 if out.send((topic, News::Listed(objects))).await.is_err() {
                     return;
                 }
                 pause = BACKOFF.0;
-                match stream(topic, api, &version, &out).await {
+                match stream(&client, topic, listing, &version, &out).await {
                     Ended::InOrder => None,
                     Ended::Cut => Some(News::Cut),
                     Ended::Unheard => return,
@@ -129,7 +153,7 @@ pub(super) async fn follow(
                 pause = pause.saturating_mul(2).min(topic.longest_pause());
                 if trouble.kind == Kind::Absent {
                     served = served.saturating_add(1);
-                    if served < apis.len() {
+                    if served < listings.len() {
                         continue;
                     }
                     served = 0;
@@ -143,22 +167,6 @@ pub(super) async fn follow(
     }
 }
 
-async fn list(api: &Api<DynamicObject>) -> Result<(Vec<DynamicObject>, String), Trouble> {
-    let mut objects = Vec::new();
-    let mut params = ListParams { limit: Some(PAGE), ..Default::default() };
-    for _ in 0..MAX_PAGES {
-        let page = api.list(&params).await.map_err(|error| Trouble::from(&error))?;
-        objects.extend(page.items);
-        let version = page.metadata.resource_version.unwrap_or_default();
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok((objects, version)),
-        }
-    }
-    let why = format!("the cluster lists more than {} objects", u64::from(PAGE).saturating_mul(MAX_PAGES as u64));
-    Err(Trouble { kind: Kind::Unreachable, why })
-}
-
 enum Ended {
     /// By the server at its time, or because the version expired.
     InOrder,
@@ -167,27 +175,38 @@ enum Ended {
     Unheard,
 }
 
-async fn stream(topic: Topic, api: &Api<DynamicObject>, version: &str, out: &mpsc::Sender<(Topic, News)>) -> Ended {
+async fn stream(
+    client: &kube::Client,
+    topic: Topic,
+    listing: &Listing,
+    version: &str,
+    out: &mpsc::Sender<(Topic, News)>,
+) -> Ended {
     let params = WatchParams { timeout: Some(WATCH_SECONDS), bookmarks: true, ..Default::default() };
+    let request = answers::path(&listing.kind, listing.namespace.as_deref()).watch(&params, version);
     let watched = async {
-        let Ok(stream) = api.watch(&params, version).await else { return Ended::Cut };
-        let mut stream = std::pin::pin!(stream);
-        while let Some(event) = stream.next().await {
-            let news = match event {
-                Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => News::Applied(Box::new(object)),
-                Ok(WatchEvent::Deleted(object)) => News::Deleted(object.metadata.name.unwrap_or_default()),
-                Ok(WatchEvent::Bookmark(_)) => continue,
-                Ok(WatchEvent::Error(status)) => {
-                    let expired = Trouble::from_status(status.code, "").kind == Kind::Expired;
+        let Ok(mut stream) = answers::lines(client, request).await else { return Ended::Cut };
+        let mut line = Vec::new();
+        loop {
+            match answers::read_line(&mut stream, &mut line, MAX_EVENT).await {
+                Ok(Some(())) => {}
+                Ok(None) => return Ended::InOrder,
+                Err(_) => return Ended::Cut,
+            }
+            let news = match WatchedEvent::read(&line, listing.shape) {
+                Some(WatchedEvent::Applied(object)) => News::Applied(object),
+                Some(WatchedEvent::Deleted(object)) => News::Deleted(object.name().to_owned()),
+                Some(WatchedEvent::Bookmark) => continue,
+                Some(WatchedEvent::Failed(status)) => {
+                    let expired = Trouble::from_status(status, "").kind == Kind::Expired;
                     return if expired { Ended::InOrder } else { Ended::Cut };
                 }
-                Err(_) => return Ended::Cut,
+                None => return Ended::Cut,
             };
             if out.send((topic, news)).await.is_err() {
                 return Ended::Unheard;
             }
         }
-        Ended::InOrder
     };
     let limit = Duration::from_secs(u64::from(WATCH_SECONDS)).saturating_add(WATCH_GRACE);
     tokio::time::timeout(limit, watched).await.unwrap_or(Ended::Cut)

@@ -3,13 +3,53 @@
 //! Pure, and read as leniently as releases are.
 
 use super::NAMESPACE;
-use super::conditions::Conditions;
+use super::conditions::{CONDITIONS, Conditions, OBSERVED_GENERATION};
 use super::fault::without_credentials;
+use super::inventory::INVENTORY;
+use super::object::{METADATA, Shape};
 use super::{MAX_TEXT, shorten};
 use serde_json::Value;
 
 /// Longest address, path or name that a sentence repeats, in bytes.
 const MAX_NAME: usize = 300;
+
+/// What is kept of a reference to another object.
+pub(super) const OBJECT_REF: Shape =
+    Shape::Keys(&[("kind", Shape::Plain), ("name", Shape::Plain), ("namespace", Shape::Plain)]);
+
+/// What is kept of a Kustomization or a source.
+pub(super) const FLUX_OBJECT: Shape = Shape::Keys(&[
+    METADATA,
+    (
+        "spec",
+        Shape::Keys(&[
+            ("suspend", Shape::Plain),
+            ("path", Shape::Plain),
+            ("url", Shape::Plain),
+            ("sourceRef", OBJECT_REF),
+            (
+                "ref",
+                Shape::Keys(&[
+                    ("commit", Shape::Plain),
+                    ("name", Shape::Plain),
+                    ("semver", Shape::Plain),
+                    ("digest", Shape::Plain),
+                    ("tag", Shape::Plain),
+                    ("branch", Shape::Plain),
+                ]),
+            ),
+        ]),
+    ),
+    (
+        "status",
+        Shape::Keys(&[
+            OBSERVED_GENERATION,
+            CONDITIONS,
+            INVENTORY,
+            ("artifact", Shape::Keys(&[("revision", Shape::Plain)])),
+        ]),
+    ),
+]);
 
 /// A kind that is followed beside HelmRelease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,6 +2,7 @@
 //!
 //! Pure. The inventory is what kustomize-controller applied last, so it is the cluster's own word for "all of them".
 
+use super::object::Shape;
 use super::{NAMESPACE, PREFIX};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -12,6 +13,10 @@ pub(super) const KUSTOMIZATION: &str = "bootstrap-kit";
 /// Inventory entries that are looked at. A kit has dozens; Flux itself stays below a few thousand because the inventory
 /// lives in one object.
 const MAX_ENTRIES: usize = 10_000;
+
+/// What is kept of an inventory.
+pub(super) const INVENTORY: (&str, Shape) =
+    ("inventory", Shape::Keys(&[("entries", Shape::Each(MAX_ENTRIES, &Shape::Keys(&[("id", Shape::Plain)])))]));
 
 /// What the cluster tells about the expected releases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,9 +3,24 @@
 //! Pure. Flux prints JSON; its versions name the release as an object, as one string, or by `name` and `namespace`
 //! (C-4). Lines that are no JSON are read as `key=value` text.
 
+use super::object::{Room, Shape, read};
 use super::{NAMESPACE, PREFIX};
 use catalyst_domain::Level;
 use serde_json::Value;
+
+/// What names an object.
+const NAMED: Shape = Shape::Keys(&[("namespace", Shape::Plain), ("name", Shape::Plain)]);
+/// What is kept of a line.
+const LINE: Shape = Shape::Keys(&[
+    ("level", Shape::Plain),
+    ("controller", Shape::Plain),
+    ("namespace", Shape::Plain),
+    ("name", Shape::Plain),
+    // As an object, or as one text.
+    ("HelmRelease", Shape::PlainOr(&NAMED)),
+    ("helmRelease", Shape::PlainOr(&NAMED)),
+    ("helmrelease", Shape::PlainOr(&NAMED)),
+]);
 
 /// What a line is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +33,7 @@ pub(super) struct Line {
 
 /// Reads a line; `None` when it is about no component.
 pub(super) fn parse(line: &str) -> Option<Line> {
-    match serde_json::from_str::<Value>(line) {
+    match read(line.as_bytes(), &LINE, &Room::new()) {
         Ok(value @ Value::Object(_)) => {
             let component = of_json(&value)?;
             let level = value.get("level").and_then(Value::as_str).unwrap_or_default();

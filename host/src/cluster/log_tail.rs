@@ -3,17 +3,24 @@
 //! The log is a kindness to viewers, never evidence: whatever goes wrong here is tried again later and ends nothing. A
 //! quiet stream is normal; the tail is cancelled by dropping it.
 
+use super::answers::{self, Listing, read_line};
+use super::object::{METADATA, Shape};
 use super::{MAX_TEXT, NAMESPACE, Observation, log_line, shorten};
 use catalyst_domain::{Level, Timestamp};
-use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ListParams, LogParams};
+use futures::io::AsyncBufRead;
+use kube::api::{ApiResource, GroupVersionKind, LogParams};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// How the controller's pods are labelled by Flux's own manifests.
 const LABEL: &str = "app=helm-controller";
+
+/// What is kept of a pod.
+const POD: Shape = Shape::Keys(&[METADATA, ("status", Shape::Keys(&[("phase", Shape::Plain)]))]);
+
+/// Pods that are looked at: a controller has one, and for a while those that ended.
+const MAX_PODS: u32 = 20;
 
 /// Pause before the pod is looked for again, and after a stream that ended, well or not (C-8).
 const PAUSE_NO_POD: Duration = Duration::from_secs(5);
@@ -69,18 +76,25 @@ pub(super) struct Unheard;
 
 /// Follows the log until the receiver is gone.
 pub(super) async fn follow(client: kube::Client, request_timeout: Duration, out: mpsc::Sender<Observation>) {
-    let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
+    let pods = Listing {
+        kind: ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Pod"), "pods"),
+        namespace: Some(NAMESPACE.to_owned()),
+        labels: LABEL,
+        shape: &POD,
+        page: MAX_PODS,
+        max_pages: 1,
+    };
     let mut cursor = Cursor::new(Timestamp::now());
     loop {
-        let pod = tokio::time::timeout(request_timeout, running_pod(&pods)).await.ok().flatten();
-        let Some(pod) = pod else {
+        let Some(pod) = running_pod(&client, &pods, request_timeout).await else {
             tokio::time::sleep(PAUSE_NO_POD).await;
             continue;
         };
         let since = cursor.since;
         let params = LogParams { follow: true, timestamps: true, since_time: Some(since), ..Default::default() };
-        if let Ok(Ok(stream)) = tokio::time::timeout(request_timeout, pods.log_stream(&pod, &params)).await
-            && pump(std::pin::pin!(stream), &mut cursor, &out).await.is_err()
+        let request = answers::path(&pods.kind, pods.namespace.as_deref()).logs(&pod, &params);
+        if let Ok(Ok(stream)) = tokio::time::timeout(request_timeout, answers::lines(&client, request)).await
+            && pump(stream, &mut cursor, &out).await.is_err()
         {
             return;
         }
@@ -88,11 +102,10 @@ pub(super) async fn follow(client: kube::Client, request_timeout: Duration, out:
     }
 }
 
-async fn running_pod(pods: &Api<Pod>) -> Option<String> {
-    let params = ListParams::default().labels(LABEL).limit(20);
-    let list = pods.list(&params).await.ok()?;
-    let running = |pod: &Pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
-    list.items.into_iter().find(running).and_then(|pod| pod.metadata.name)
+async fn running_pod(client: &kube::Client, pods: &Listing, request_timeout: Duration) -> Option<String> {
+    let (listed, _) = answers::list(client, pods, request_timeout).await.ok()?;
+    let running = listed.iter().find(|pod| pod.body()["status"]["phase"] == "Running")?;
+    Some(running.name().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// Reads a stream to its end. Lines up to the cursor were read before and are passed over.
@@ -105,7 +118,7 @@ pub(super) async fn pump<R: AsyncBufRead + Unpin>(
     out: &mpsc::Sender<Observation>,
 ) -> Result<(), Unheard> {
     let mut bytes = Vec::new();
-    while let Ok(Some(())) = read_line(&mut stream, &mut bytes).await {
+    while let Ok(Some(())) = read_line(&mut stream, &mut bytes, MAX_LINE).await {
         let text = String::from_utf8_lossy(&bytes);
         let (at, line) = stamped(text.trim());
         match at {
@@ -137,29 +150,6 @@ fn stamped(text: &str) -> (Option<Timestamp>, &str) {
             Err(_) => (None, text),
         },
         None => (None, text),
-    }
-}
-
-/// Reads up to the next line's end into `line`, of which at most [`MAX_LINE`] bytes are kept. `None` at the end.
-async fn read_line<R: AsyncBufRead + Unpin>(stream: &mut R, line: &mut Vec<u8>) -> std::io::Result<Option<()>> {
-    line.clear();
-    let mut begun = false;
-    loop {
-        let chunk = stream.fill_buf().await?;
-        if chunk.is_empty() {
-            return Ok(begun.then_some(()));
-        }
-        begun = true;
-        let (part, used, done) = match chunk.iter().position(|b| *b == b'\n') {
-            Some(end) => (chunk.get(..end), end.saturating_add(1), true),
-            None => (Some(chunk), chunk.len(), false),
-        };
-        let room = MAX_LINE.saturating_sub(line.len());
-        line.extend(part.unwrap_or_default().iter().take(room));
-        stream.consume_unpin(used);
-        if done {
-            return Ok(Some(()));
-        }
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! A node is known by the label that it was started with, else by its name: servers that a release before made have no label.
 
+use super::answers::{self, Listing};
+use super::object::{ClusterObject, Shape};
 use super::trouble::Trouble;
 use super::{Observation, WatchSettings, client};
 use catalyst_domain::Level;
 use catalyst_domain::kubeconfig::Kubeconfig;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{ApiResource, DeleteParams, GroupVersionKind};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -24,6 +26,29 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// Between two looks for nodes that are missing.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// Nodes in one answer, of some 10 KiB each, and answers of one list: k3s is made for fewer.
+const PAGE: u32 = 250;
+const MAX_PAGES: usize = 8;
+
+/// What is kept of a node.
+const NODE: Shape = Shape::Keys(&[
+    (
+        "metadata",
+        Shape::Keys(&[
+            ("name", Shape::Plain),
+            ("deletionTimestamp", Shape::Plain),
+            ("labels", Shape::Keys(&[(SERVER, Shape::Plain)])),
+        ]),
+    ),
+    (
+        "status",
+        Shape::Keys(&[(
+            "conditions",
+            Shape::Each(32, &Shape::Keys(&[("type", Shape::Plain), ("status", Shape::Plain)])),
+        )]),
+    ),
+]);
 
 /// Removes the nodes of these servers, and waits until each is gone. k3s lets a node of the control plane go only once its member has
 /// left etcd (a finalizer of its own), so a node that is gone is no member any more. Gives the names of the nodes.
@@ -46,11 +71,10 @@ async fn leave(
     servers: &[String],
     budget: Duration,
 ) -> Result<Vec<String>, String> {
-    let nodes = Api::all_with(client.clone(), &kind("Node", "nodes"));
     let until = Instant::now() + budget;
     let mut leaving = BTreeSet::new();
     loop {
-        let why = match remove(&nodes, servers, limit, &mut leaving).await {
+        let why = match remove(&client, servers, limit, &mut leaving).await {
             Ok(left) if left.is_empty() => break,
             Ok(left) => format!("{} is still there, since k3s has not let it go", left.join(", ")),
             Err(trouble) => trouble.why,
@@ -60,33 +84,34 @@ async fn leave(
         }
         sleep(PAUSE).await;
     }
-    let secrets: Api<DynamicObject> = Api::namespaced_with(client, PASSWORDS, &kind("Secret", "secrets"));
+    let secrets = answers::path(&kind("Secret", "secrets"), Some(PASSWORDS));
     for node in &leaving {
         // k3s removes it with the node. Where it did not, the name is used no more, so it is in nobody's way.
         let (name, how) = (format!("{node}.node-password.k3s"), DeleteParams::default());
-        let _ = timeout(limit, secrets.delete(&name, &how)).await;
+        let _ = timeout(limit, answers::ask(&client, secrets.delete(&name, &how))).await;
     }
     Ok(leaving.into_iter().collect())
 }
 
 /// One pass; gives the nodes that are still there.
 async fn remove(
-    nodes: &Api<DynamicObject>,
+    client: &kube::Client,
     servers: &[String],
     limit: Duration,
     leaving: &mut BTreeSet<String>,
 ) -> Result<Vec<String>, Trouble> {
-    let listed = list(nodes, limit).await?;
+    let listed = list(client, limit).await?;
+    let place = answers::path(&kind("Node", "nodes"), None);
     let mut left = Vec::new();
     for node in listed.iter().filter(|node| servers.iter().any(|server| runs_on(node, server))) {
-        let Some(name) = node.metadata.name.clone() else { continue };
+        let name = node.name().to_owned();
         leaving.insert(name.clone());
-        if node.metadata.deletion_timestamp.is_none() {
-            let removed = timeout(limit, nodes.delete(&name, &DeleteParams::default())).await;
-            match removed.map_err(|_| Trouble::timeout(limit.as_secs()))? {
-                Ok(_) => {}
-                Err(kube::Error::Api(status)) if status.code == 404 => continue,
-                Err(error) => return Err(Trouble::from(&error)),
+        if !node.is_leaving() {
+            let removed = answers::ask(client, place.delete(&name, &DeleteParams::default()));
+            match timeout(limit, removed).await.map_err(|_| Trouble::timeout(limit.as_secs()))? {
+                Ok(()) => {}
+                Err(refusal) if refusal.status == Some(404) => continue,
+                Err(refusal) => return Err(refusal.trouble),
             }
         }
         left.push(name);
@@ -96,11 +121,10 @@ async fn remove(
 
 /// Tells, once they had their time, which servers have no node, and when all have one.
 pub(super) async fn follow(client: kube::Client, settings: WatchSettings, out: mpsc::Sender<Observation>) {
-    let nodes = Api::all_with(client, &kind("Node", "nodes"));
     sleep(PATIENCE).await;
     let mut told = false;
     loop {
-        match missing(&nodes, &settings).await {
+        match missing(&client, &settings).await {
             // The feeds tell of a cluster that does not answer.
             Err(_) => {}
             Ok(Some(words)) if !std::mem::replace(&mut told, true) => {
@@ -123,22 +147,21 @@ pub(super) async fn follow(client: kube::Client, settings: WatchSettings, out: m
 
 /// Tells which servers have no node in a cluster that is ready.
 pub(super) async fn tell_missing(client: kube::Client, settings: &WatchSettings, out: &mpsc::Sender<Observation>) {
-    let nodes = Api::all_with(client, &kind("Node", "nodes"));
-    if let Ok(Some(words)) = missing(&nodes, settings).await {
+    if let Ok(Some(words)) = missing(&client, settings).await {
         let message = format!("{words}, and the cluster is ready without them.");
         let _ = out.send(Observation::Remark { level: Level::Warn, message }).await;
     }
 }
 
 /// What is missing, in words without an end.
-async fn missing(nodes: &Api<DynamicObject>, settings: &WatchSettings) -> Result<Option<String>, Trouble> {
+async fn missing(client: &kube::Client, settings: &WatchSettings) -> Result<Option<String>, Trouble> {
     if settings.servers.is_empty() {
         return Ok(None);
     }
-    Ok(words_of(&list(nodes, settings.request_timeout).await?, &settings.servers))
+    Ok(words_of(&list(client, settings.request_timeout).await?, &settings.servers))
 }
 
-fn words_of(nodes: &[DynamicObject], servers: &[String]) -> Option<String> {
+fn words_of(nodes: &[ClusterObject], servers: &[String]) -> Option<String> {
     let of = |server: &String| nodes.iter().filter(|node| runs_on(node, server)).collect::<Vec<_>>();
     let (mut absent, mut silent) = (Vec::new(), Vec::new());
     for server in servers {
@@ -162,17 +185,19 @@ fn words_of(nodes: &[DynamicObject], servers: &[String]) -> Option<String> {
 }
 
 /// Whether the node says, or others say of it, that it is not ready. One without a word is new.
-fn is_silent(node: &DynamicObject) -> bool {
-    let conditions = node.data["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+fn is_silent(node: &ClusterObject) -> bool {
+    let conditions = node.body()["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
     conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] != "True")
 }
 
-fn runs_on(node: &DynamicObject, server: &str) -> bool {
-    let labels = node.metadata.labels.as_ref();
-    if let Some(label) = labels.and_then(|labels| labels.get(SERVER)) {
+fn runs_on(node: &ClusterObject, server: &str) -> bool {
+    if let Some(label) = node.body()["metadata"]["labels"][SERVER].as_str() {
         return label == server;
     }
-    let name = node.metadata.name.as_deref().unwrap_or_default();
+    let name = node.name();
+    if name.is_empty() {
+        return false;
+    }
     let is_suffix = |rest: &str| {
         let digits = rest.strip_prefix('-').unwrap_or_default();
         digits.len() == SUFFIX && digits.bytes().all(|b| b.is_ascii_hexdigit())
@@ -180,12 +205,16 @@ fn runs_on(node: &DynamicObject, server: &str) -> bool {
     name.strip_prefix(server).is_some_and(|rest| rest.is_empty() || is_suffix(rest))
 }
 
-async fn list(nodes: &Api<DynamicObject>, limit: Duration) -> Result<Vec<DynamicObject>, Trouble> {
-    match timeout(limit, nodes.list(&ListParams::default())).await {
-        Ok(Ok(listed)) => Ok(listed.items),
-        Ok(Err(error)) => Err(Trouble::from(&error)),
-        Err(_) => Err(Trouble::timeout(limit.as_secs())),
-    }
+async fn list(client: &kube::Client, limit: Duration) -> Result<Vec<ClusterObject>, Trouble> {
+    let listing = Listing {
+        kind: kind("Node", "nodes"),
+        namespace: None,
+        labels: "",
+        shape: &NODE,
+        page: PAGE,
+        max_pages: MAX_PAGES,
+    };
+    answers::list(client, &listing, limit).await.map(|(nodes, _)| nodes)
 }
 
 fn kind(name: &str, plural: &str) -> ApiResource {

@@ -11,8 +11,8 @@ fn object(name: &str, server: Option<&str>, status: &Value) -> Value {
     json!({"metadata": {"name": name, "labels": labels}, "status": status})
 }
 
-fn node(name: &str, server: Option<&str>, status: &Value) -> DynamicObject {
-    serde_json::from_value(object(name, server, status)).unwrap()
+fn node(name: &str, server: Option<&str>, status: &Value) -> ClusterObject {
+    ClusterObject::of(&object(name, server, status), &NODE)
 }
 
 fn ready(status: &str) -> Value {

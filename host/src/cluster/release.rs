@@ -3,13 +3,41 @@
 //! Read leniently, as its [`Conditions`] are.
 
 use super::NAMESPACE;
-use super::conditions::Conditions;
-use super::flux_object::{FluxKind, ObjectRef};
+use super::conditions::{CONDITIONS, Conditions, OBSERVED_GENERATION};
+use super::flux_object::{FluxKind, OBJECT_REF, ObjectRef};
+use super::object::{METADATA, Shape};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Dependencies that are read of one release. A kit's have a handful.
 const MAX_DEPENDENCIES: usize = 100;
+
+/// What is kept of a HelmRelease.
+pub(super) const RELEASE: Shape = Shape::Keys(&[
+    METADATA,
+    (
+        "spec",
+        Shape::Keys(&[
+            ("suspend", Shape::Plain),
+            ("chart", Shape::Keys(&[("spec", Shape::Keys(&[("version", Shape::Plain), ("sourceRef", OBJECT_REF)]))])),
+            ("chartRef", OBJECT_REF),
+            (
+                "dependsOn",
+                Shape::Each(MAX_DEPENDENCIES, &Shape::Keys(&[("name", Shape::Plain), ("namespace", Shape::Plain)])),
+            ),
+        ]),
+    ),
+    (
+        "status",
+        Shape::Keys(&[
+            OBSERVED_GENERATION,
+            CONDITIONS,
+            ("history", Shape::Each(1, &Shape::Keys(&[("chartVersion", Shape::Plain)]))),
+            ("lastAttemptedRevision", Shape::Plain),
+            ("helmChart", Shape::Plain),
+        ]),
+    ),
+]);
 
 /// A HelmRelease.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

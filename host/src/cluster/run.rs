@@ -6,20 +6,21 @@ use super::flux_object::{FluxKind, FluxObject};
 use super::flux_state::Patience;
 use super::inventory::{self, Inventory};
 use super::judge::{Change, Verdict, WatchState, id};
+use super::object::ClusterObject;
 use super::release::Release;
 use super::trouble::{Kind, Trouble};
 use super::{Ended, NAMESPACE, Observation, Remark, Stopped, WatchSettings, client, feed, log_tail, nodes};
 use catalyst_domain::kubeconfig::Kubeconfig;
 use catalyst_domain::{Level, Outcome, Timestamp};
-use kube::api::{Api, DynamicObject};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// News on their way to the state. When it is full the feeds wait, and with them the API server.
-const QUEUE: usize = 64;
+/// News on their way to the state. When it is full the feeds wait, and with them the API server: the state takes news at once, and an
+/// event may hold some megabytes.
+const QUEUE: usize = 8;
 
 /// How often a lasting trouble is told again. Silence for an hour was C-5.
 const REMIND: Duration = Duration::from_secs(60);
@@ -51,8 +52,7 @@ pub async fn watch(
     // Dropped with this call, and the tasks with it.
     let mut tasks = JoinSet::new();
     for topic in Topic::all() {
-        let apis = topic.kinds().iter().map(|kind| Api::namespaced_with(client.clone(), NAMESPACE, kind)).collect();
-        tasks.spawn(feed::follow(topic, apis, settings.request_timeout, send.clone()));
+        tasks.spawn(feed::follow(client.clone(), topic, settings.request_timeout, send.clone()));
     }
     drop(send);
     tasks.spawn(log_tail::follow(client.clone(), settings.request_timeout, out.clone()));
@@ -160,18 +160,18 @@ impl Watch {
     /// What the releases come from. Nothing about it is a trouble of the watch: a cluster may not have it, or not tell.
     async fn objects(&mut self, kind: FluxKind, news: News) -> Result<(), Stopped> {
         let now = self.started.elapsed();
-        let of_kit = |object: &DynamicObject| object.metadata.name.as_deref() == Some(inventory::KUSTOMIZATION);
+        let of_kit = |object: &ClusterObject| object.name() == inventory::KUSTOMIZATION;
         let (changes, inventory) = match news {
             News::Listed(objects) => {
                 objects.iter().for_each(|object| self.state.note_time(newest_time(object)));
                 let kit = objects.iter().find(|object| of_kit(object));
-                let inventory = kit.map_or(Inventory::Absent, |kit| inventory::read(&kit.data));
+                let inventory = kit.map_or(Inventory::Absent, |kit| inventory::read(kit.body()));
                 let objects = objects.iter().map(|object| flux_object(kind, object)).collect();
                 (self.state.list_objects(kind, objects, now), Some(inventory))
             }
             News::Applied(object) => {
                 self.state.note_time(newest_time(&object));
-                let inventory = of_kit(&object).then(|| inventory::read(&object.data));
+                let inventory = of_kit(&object).then(|| inventory::read(object.body()));
                 (self.state.update_object(flux_object(kind, &object), now), inventory)
             }
             News::Deleted(name) => {
@@ -303,23 +303,16 @@ impl Watch {
     }
 }
 
-fn release(object: &DynamicObject) -> Release {
-    let metadata = &object.metadata;
-    let name = metadata.name.as_deref().unwrap_or_default();
-    let namespace = metadata.namespace.as_deref().unwrap_or(NAMESPACE);
-    Release::read(name, namespace, metadata.generation, &object.data)
+fn release(object: &ClusterObject) -> Release {
+    Release::read(object.name(), object.namespace().unwrap_or(NAMESPACE), object.generation(), object.body())
 }
 
-fn flux_object(kind: FluxKind, object: &DynamicObject) -> FluxObject {
-    let name = object.metadata.name.as_deref().unwrap_or_default();
-    FluxObject::read(kind, name, object.metadata.generation, &object.data)
+fn flux_object(kind: FluxKind, object: &ClusterObject) -> FluxObject {
+    FluxObject::read(kind, object.name(), object.generation(), object.body())
 }
 
 /// The newest time of the cluster's clock in an object.
-fn newest_time(object: &DynamicObject) -> Option<Timestamp> {
-    let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    let written =
-        object.metadata.managed_fields.iter().flatten().filter_map(|entry| entry.time.as_ref()).map(|time| time.0);
-    let told = Conditions::read(None, &object.data).list.into_iter().filter_map(|condition| condition.since);
-    created.into_iter().chain(written).chain(told).max()
+fn newest_time(object: &ClusterObject) -> Option<Timestamp> {
+    let told = Conditions::read(None, object.body()).list.into_iter().filter_map(|condition| condition.since);
+    object.times().chain(told).max()
 }

@@ -8,6 +8,9 @@ use super::shorten;
 /// The server's own words inside a sentence, in bytes.
 const MAX_QUOTE: usize = 240;
 
+/// What is said of an answer that cannot be read.
+const NOT_KUBERNETES: &str = "the answer is not one of a Kubernetes API server";
+
 /// What kind of trouble, for those who act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -34,6 +37,11 @@ impl Trouble {
         Self { kind: Kind::Unreachable, why: format!("the API server gave no answer within {seconds} s") }
     }
 
+    /// An answer that is none of an API server.
+    pub(super) fn not_kubernetes() -> Self {
+        Self { kind: Kind::Unreachable, why: NOT_KUBERNETES.to_owned() }
+    }
+
     /// What the API server answered.
     pub(super) fn from_status(code: u16, message: &str) -> Self {
         let said = shorten(message.trim(), MAX_QUOTE);
@@ -56,7 +64,7 @@ impl From<&kube::Error> for Trouble {
             E::Service(source) => connection(source.as_ref()),
             E::HyperError(source) => connection(source),
             E::ReadEvents(source) => connection(source),
-            E::SerdeError(_) | E::FromUtf8(_) => "the answer is not one of a Kubernetes API server".to_owned(),
+            E::SerdeError(_) | E::FromUtf8(_) => NOT_KUBERNETES.to_owned(),
             _ => "the request could not be made".to_owned(),
         };
         Self { kind: Kind::Unreachable, why }

@@ -2,7 +2,7 @@
 //! while, and OpenTofu is never held up by it.
 
 use super::Hand;
-use catalyst_domain::{Entry, Fact, Level, Timestamp, phase};
+use catalyst_domain::{Entry, Fact, Level, LogReserve, Timestamp, phase};
 use catalyst_store::RecordError;
 use std::time::Duration;
 
@@ -51,6 +51,18 @@ impl Hand {
     /// Logs one entry.
     pub(super) async fn say(&self, phase: &str, level: Level, message: impl Into<String>) {
         self.log(vec![Entry::new(Timestamp::now(), phase, level, message)]).await;
+    }
+
+    /// Logs one entry whose text comes from a cluster or a cloud: it takes nothing of what a full log keeps for this host's own.
+    pub(super) async fn say_of_others(&self, phase: &str, level: Level, message: impl Into<String>) {
+        let entry = Entry::new(Timestamp::now(), phase, level, message);
+        self.log(vec![entry.with_reserve(LogReserve::Nothing)]).await;
+    }
+
+    /// Logs the last word on what was under way, which a full log takes all the same.
+    pub(super) async fn say_last(&self, phase: &str, level: Level, message: impl Into<String>) {
+        let entry = Entry::new(Timestamp::now(), phase, level, message);
+        self.log(vec![entry.with_reserve(LogReserve::LastWord)]).await;
     }
 
     /// Logs entries. While the store cannot write, plain lines are counted and dropped, and one entry says so later.

@@ -91,9 +91,9 @@ impl Hand {
         match &outcome {
             Outcome::Ready => {
                 let text = format!("the cluster is ready: {} releases are installed", components.len());
-                self.say(phase::MONITOR, Level::Info, text).await;
+                self.say_last(phase::MONITOR, Level::Info, text).await;
             }
-            Outcome::Failed(why) => self.say(phase::MONITOR, Level::Error, why.clone()).await,
+            Outcome::Failed(why) => self.say_last(phase::MONITOR, Level::Error, why.clone()).await,
         }
         self.fact(Fact::Phase1Ended { outcome, components }).await;
     }

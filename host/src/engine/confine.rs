@@ -72,6 +72,15 @@ impl Confinement {
         }
     }
 
+    /// What is missing of the confinement that [`Confine::Require`] asks for; `None` where all of it holds.
+    pub(super) fn lack(&self, asked: Confine) -> Option<String> {
+        if asked == Confine::Off {
+            return Some("CATALYST_TOFU_CONFINE is off".to_owned());
+        }
+        let missing = missing(&self.states, |layer| REQUIRED_LAYERS.contains(&layer));
+        (!missing.is_empty()).then(|| format!("these layers do not hold here: {missing}"))
+    }
+
     /// Each layer that was tried.
     pub(super) fn states(&self) -> &[LayerState] {
         &self.states

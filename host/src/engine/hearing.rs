@@ -154,13 +154,13 @@ impl<'a> Hearing<'a> {
         self.refused.push(refusal);
     }
 
-    /// Ends the listening.
     /// Lines of the command are lost.
     pub(super) fn lost_lines(&mut self, lines: u64) {
         self.is_whole = false;
         self.outlet.dropped(lines);
     }
 
+    /// Ends the listening.
     pub(super) fn explanation(self) -> Explanation {
         let text = self.block.or(self.last_text).map(|text| one_line(&text));
         let Self { diagnostics, made, refused, planned, is_whole, .. } = self;
@@ -249,3 +249,23 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// How long a silence may last before the host says that the command still goes on.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    #[test]
+    fn a_plan_is_whole_only_where_no_line_of_it_was_dropped() {
+        let masker = Masker::new(&Secrets::default()).unwrap();
+        for (lost, whole) in [(0, true), (1, false)] {
+            let (sender, _receiver) = mpsc::channel(16);
+            let mut outlet = Outlet::new(sender);
+            let mut hearing = Hearing::new(RunStep::Plan, &masker, &mut outlet);
+            if lost > 0 {
+                hearing.lost_lines(lost);
+            }
+            assert_eq!(hearing.explanation().is_whole, whole, "{lost}");
+        }
+    }
+}

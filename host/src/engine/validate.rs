@@ -43,6 +43,44 @@ pub enum Validation {
     Invalid(Vec<ModuleFault>),
     /// OpenTofu could not be asked, and why.
     NotTried(String),
+    /// OpenTofu was not asked, because nothing would confine the module's providers, and what is missing.
+    NotConfined(String),
+}
+
+/// What is done where the layers of the confinement do not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutConfinement {
+    /// The module is not asked about: its providers are programs of strangers.
+    Refuse,
+    /// It is all the same, as somebody said.
+    Run,
+}
+
+/// Whether providers of a module were run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderRun {
+    /// None was started, as far as was seen.
+    NotRun,
+    /// Behind the layers of a run.
+    Confined,
+    /// As any program of this user.
+    Unconfined,
+}
+
+/// What came of asking OpenTofu about a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validated {
+    /// What it said.
+    pub validation: Validation,
+    /// Whether the module's providers were run for that.
+    pub providers: ProviderRun,
+}
+
+impl From<Validation> for Validated {
+    /// Without a run of providers.
+    fn from(validation: Validation) -> Self {
+        Self { validation, providers: ProviderRun::NotRun }
+    }
 }
 
 /// One error of OpenTofu about a module.
@@ -54,15 +92,20 @@ pub struct ModuleFault {
     pub text: String,
 }
 
-/// Asks OpenTofu about a module, within the budget. The folders of `settings` are not used; its cache of providers is.
-pub async fn validate(mut settings: Settings, bundle: &Bundle, budget: Duration) -> Validation {
+/// Asks OpenTofu about a module, within the budget. Where the layers of the confinement do not hold, `without` says what is done. The folders of `settings` are not used; its cache of providers is.
+pub async fn validate(
+    mut settings: Settings,
+    bundle: &Bundle,
+    budget: Duration,
+    without: WithoutConfinement,
+) -> Validated {
     environment::keep_what_may_pass(&mut settings);
     let end = Instant::now() + budget;
     let late = end + GRACE * 2 + SUPERVISOR_LATE;
-    match timeout_at(late, ask(settings, bundle, end)).await {
-        Ok(Ok(validation)) => validation,
-        Ok(Err(why)) => Validation::NotTried(why),
-        Err(_) => Validation::NotTried(too_long(budget)),
+    match timeout_at(late, ask(settings, bundle, end, without)).await {
+        Ok(Ok(validated)) => validated,
+        Ok(Err(why)) => Validation::NotTried(why).into(),
+        Err(_) => Validation::NotTried(too_long(budget)).into(),
     }
 }
 
@@ -70,11 +113,22 @@ fn too_long(budget: Duration) -> String {
     format!("OpenTofu was not done within {} s", budget.as_secs())
 }
 
-async fn ask(mut settings: Settings, bundle: &Bundle, end: Instant) -> Result<Validation, String> {
+async fn ask(
+    mut settings: Settings,
+    bundle: &Bundle,
+    end: Instant,
+    without: WithoutConfinement,
+) -> Result<Validated, String> {
     let budget = end.saturating_duration_since(Instant::now());
     let folder = tempfile::tempdir().map_err(|why| format!("there is no folder for the module: {why}"))?;
     settings.workdir = folder.path().join("work");
     let ground = Ground::find(settings).await.map_err(|error| one_line(&with_causes(&error)))?;
+    let lack = ground.confinement.lack(ground.settings.confine);
+    let providers = match (&lack, without) {
+        (None, _) => ProviderRun::Confined,
+        (Some(lack), WithoutConfinement::Refuse) => return Ok(Validation::NotConfined(lack.clone()).into()),
+        (Some(_), WithoutConfinement::Run) => ProviderRun::Unconfined,
+    };
     let id = DeploymentId::from_bytes([0; 8]);
     let broken = |why: io::Error| format!("OpenTofu could not be run: {why}");
     let mut asking = Asking::begin(&ground, &id, bundle, end).await.map_err(broken)?;
@@ -90,12 +144,15 @@ async fn ask(mut settings: Settings, bundle: &Bundle, end: Instant) -> Result<Va
     if let Err(error) = asking.supervised.end().await {
         tracing::warn!(%error, "a check of a module did not end as it should");
     }
-    Ok(match validated {
+    // Installing runs none of them.
+    let providers = if validated.is_some() { providers } else { ProviderRun::NotRun };
+    let validation = match validated {
         Some(Ended { cut: true, .. }) => Validation::NotTried(too_long(budget)),
         Some(validated) => judge_validate(&validated),
         None if initialised.cut => Validation::NotTried(too_long(budget)),
         None => judge_init(&initialised),
-    })
+    };
+    Ok(Validated { validation, providers })
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

@@ -8,12 +8,13 @@ use catalyst_domain::provider::{Probe, ProbeResponse};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Proving a credential takes one or two requests, a search one for each kind; more is a flood.
-const MAX_PROBES: usize = 8;
-
 /// Bounds of one round of probes.
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeLimits {
+    /// How many there may be; more is a flood.
+    pub probes: usize,
+    /// What they may do.
+    pub methods: &'static [Method],
     /// Time that all of them share.
     pub budget: Duration,
     /// What a provider is given of each answer, in bytes (`wit/`).
@@ -21,10 +22,22 @@ pub struct ProbeLimits {
 }
 
 /// Of the proof of a credential: the wizard waits for it.
-const CREDENTIAL: ProbeLimits = ProbeLimits { budget: Duration::from_secs(10), answer_bytes: 64 * 1024 };
+/// Some clouds give a token for a POST.
+const CREDENTIAL: ProbeLimits = ProbeLimits {
+    probes: 8,
+    methods: &[Method::GET, Method::HEAD, Method::POST],
+    budget: Duration::from_secs(10),
+    answer_bytes: 64 * 1024,
+};
 
 /// Of a search for what a destroy left: lists of a project, for which nobody waits at a screen.
-pub const LEFTOVER_SEARCH: ProbeLimits = ProbeLimits { budget: Duration::from_secs(30), answer_bytes: 256 * 1024 };
+/// It changes nothing, so whatever its plugin asks for, only reads are sent.
+pub const LEFTOVER_SEARCH: ProbeLimits = ProbeLimits {
+    probes: 16,
+    methods: &[Method::GET, Method::HEAD],
+    budget: Duration::from_secs(60),
+    answer_bytes: 256 * 1024,
+};
 
 /// A token request is far smaller.
 const MAX_BODY: usize = 64 * 1024;
@@ -91,13 +104,16 @@ pub async fn probe_within(
     secrets: &Secrets,
     limits: ProbeLimits,
 ) -> Result<Vec<ProbeResponse>, ProbeError> {
-    let ProbeLimits { budget, answer_bytes } = limits;
-    if probes.len() > MAX_PROBES {
-        return Err(ProbeError::Refused { index: MAX_PROBES, rule: format!("at most {MAX_PROBES} may be sent") });
+    let ProbeLimits { probes: most, budget, answer_bytes, .. } = limits;
+    if probes.len() > most {
+        return Err(ProbeError::Refused { index: most, rule: format!("at most {most} may be sent") });
     }
     let deadline = Instant::now() + budget;
     let longest = secrets.values().map(|s| s.expose().len()).max().unwrap_or(0);
-    let calls = probes.iter().enumerate().map(|(index, p)| prepare(index, p, hosts, secrets, answer_bytes + longest));
+    let calls = probes
+        .iter()
+        .enumerate()
+        .map(|(index, p)| prepare(index, p, hosts, secrets, limits.methods, answer_bytes + longest));
     let mut answers = Vec::with_capacity(probes.len());
     for mut call in calls.collect::<Result<Vec<_>, _>>()? {
         call.timeout = deadline.saturating_duration_since(Instant::now());
@@ -116,15 +132,14 @@ fn prepare(
     probe: &Probe,
     hosts: &[String],
     secrets: &Secrets,
+    methods: &[Method],
     body_limit: usize,
 ) -> Result<Call, ProbeError> {
     let refused = |rule: &str| ProbeError::Refused { index, rule: rule.to_owned() };
     let url = target(&probe.url, hosts).map_err(|rule| refused(&rule))?;
-    let method = match probe.method.as_str() {
-        "GET" => Method::GET,
-        "HEAD" => Method::HEAD,
-        "POST" => Method::POST,
-        _ => return Err(refused("its method must be GET, HEAD or POST")),
+    let Some(method) = methods.iter().find(|method| method.as_str() == probe.method) else {
+        let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        return Err(refused(&format!("its method must be one of {}", names.join(", "))));
     };
     let mut headers = HeaderMap::new();
     for (name, value) in &probe.headers {
@@ -146,7 +161,7 @@ fn prepare(
     }
     // Each call gets what is left of the budget when it is sent.
     let timeout = Duration::ZERO;
-    Ok(Call { named_by: NamedBy::Stranger, method, url, headers, body, timeout, body_limit })
+    Ok(Call { named_by: NamedBy::Stranger, method: method.clone(), url, headers, body, timeout, body_limit })
 }
 
 /// The URL, if it may be called.

@@ -116,6 +116,24 @@ async fn a_probe_may_not_decide_framing_or_method() {
 }
 
 #[tokio::test]
+async fn a_search_only_reads_and_one_that_would_do_more_sends_nothing() {
+    let cloud = cloud([say(200, "a"), say(200, "b")]).await;
+    let search = async |probes: &[Probe]| {
+        probe_within(&cloud.outbound, probes, &[HOST.to_owned()], &secrets(), LEFTOVER_SEARCH).await
+    };
+    for method in ["POST", "DELETE", "PUT", "PATCH", "get", "GET ", ""] {
+        let other = Probe { method: method.to_owned(), ..get("/v1/volumes/41") };
+        let refused = search(&[get("/v1/volumes"), other]).await;
+        let Err(ProbeError::Refused { index: 1, rule }) = refused else { panic!("{method}: {refused:?}") };
+        assert!(rule.contains("GET, HEAD") && !rule.contains("POST"), "{rule}");
+    }
+    assert!(cloud.server.seen().is_empty(), "what comes before it is not sent either");
+    let head = Probe { method: "HEAD".to_owned(), ..get("/v1/volumes") };
+    assert_eq!(search(&[get("/v1/volumes"), head]).await.expect("answers").len(), 2);
+    assert!(matches!(search(&vec![get("/"); 17]).await, Err(ProbeError::Refused { index: 16, .. })));
+}
+
+#[tokio::test]
 async fn a_secret_that_is_missing_or_unfit_is_named_not_shown() {
     let cloud = cloud([]).await;
     for (name, problem) in [("absent", "has no value"), ("broken", "can't stand in a header")] {

@@ -3,7 +3,7 @@
 //! Only offsets are kept in memory, one for every few entries. This knows one open file and no deployment.
 
 use crate::{Numbered, StorageError};
-use catalyst_domain::{Entry, Level, phase};
+use catalyst_domain::{Entry, Level, LogReserve, phase};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -12,6 +12,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 const STRIDE: u64 = 64;
 /// Longest message of an entry in bytes: a line of a log that people read, even with a diagnosis in it.
 const MESSAGE_BYTES: usize = 64 * 1024;
+/// Longest message of an entry in the reserve: a handful of long ones must not use it up.
+const RESERVE_MESSAGE_BYTES: usize = 4 * 1024;
 /// A read ends after so many bytes, whatever its limit of entries: a viewer holds one page in memory.
 const PAGE_BYTES: usize = 512 * 1024;
 /// Room for component states in a full log: about a thousand changes.
@@ -164,21 +166,26 @@ impl Tail {
 
     /// Adds an entry to the text, or drops it when the log is full.
     pub(crate) fn add(&mut self, entry: &Entry, cap_bytes: u64, text: &mut Vec<u8>) -> Result<(), StorageError> {
-        let mark = text.len();
-        self.encode(entry, text)?;
-        let bytes = (text.len() - mark) as u64;
-        if self.bytes + bytes <= cap_bytes.saturating_add(reserve(entry)) {
-            self.push(bytes);
-            self.told_full &= reserve(entry) != 0;
-            return Ok(());
+        let (mark, reserve) = (text.len(), reserve(entry));
+        for (most, limit) in [(MESSAGE_BYTES, cap_bytes), (RESERVE_MESSAGE_BYTES, cap_bytes.saturating_add(reserve))] {
+            self.encode(entry, most, text)?;
+            let bytes = (text.len() - mark) as u64;
+            if self.bytes + bytes <= limit {
+                self.push(bytes);
+                self.told_full &= reserve != 0;
+                return Ok(());
+            }
+            text.truncate(mark);
+            if reserve == 0 {
+                break;
+            }
         }
-        text.truncate(mark);
         if !self.told_full {
             self.told_full = true;
             let message =
                 format!("{FULL} ({cap_bytes} bytes): from here on only phase markers and component states are kept");
             let notice = Entry { phase: phase::HOST.to_owned(), level: Level::Warn, message, ..bare(&entry.time) };
-            self.encode(&notice, text)?;
+            self.encode(&notice, MESSAGE_BYTES, text)?;
             self.push((text.len() - mark) as u64);
         }
         Ok(())
@@ -192,10 +199,11 @@ impl Tail {
         self.bytes += bytes;
     }
 
-    fn encode(&self, entry: &Entry, text: &mut Vec<u8>) -> Result<(), StorageError> {
+    /// Writes an entry with at most so many bytes of its message.
+    fn encode(&self, entry: &Entry, most: usize, text: &mut Vec<u8>) -> Result<(), StorageError> {
         let n = self.last() + 1;
-        let result = if entry.message.len() > MESSAGE_BYTES {
-            let cut = (0..=MESSAGE_BYTES).rev().find(|at| entry.message.is_char_boundary(*at)).unwrap_or(0);
+        let result = if entry.message.len() > most {
+            let cut = entry.message.floor_char_boundary(most);
             let message = format!("{} … ({} bytes in all)", &entry.message[..cut], entry.message.len());
             serde_json::to_writer(&mut *text, &LineOut { n, entry: &Entry { message, ..entry.clone() } })
         } else {
@@ -229,8 +237,14 @@ impl Span {
     }
 }
 
-/// How far an entry may reach beyond the limit of the log.
+/// How far an entry may reach beyond the limit of the log. The part of markers is this host's own: no text of a cluster or a cloud
+/// takes of it.
 fn reserve(entry: &Entry) -> u64 {
+    match entry.reserve {
+        LogReserve::Nothing => return 0,
+        LogReserve::LastWord => return COMPONENT_RESERVE_BYTES + MARKER_RESERVE_BYTES,
+        LogReserve::OfPhase => {}
+    }
     match entry.phase.as_str() {
         phase::TOFU_INIT
         | phase::TOFU_PLAN

@@ -153,6 +153,28 @@ fn without_a_mistake_every_rule_passes_and_without_opentofu_that_is_said() {
 }
 
 #[test]
+fn providers_are_started_behind_the_confinement_or_where_a_person_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = author(folder.path(), "none");
+    let checked = |confine: &str, more: &[&str]| {
+        let mut check = command();
+        check.env("CATALYST_TOFU_BIN", tofu()).env("CATALYST_TOFU_CONFINE", confine);
+        let ran = ran(&check.args(["check", &file, "--json"]).args(more).output().unwrap());
+        let report = ran.ended(0).json();
+        let line = rule(&report, "tofu-validate").clone();
+        (report["providers"].clone(), line["verdict"].clone(), line["notTried"][0]["why"].clone())
+    };
+    let (providers, verdict, _) = checked("require", &[]);
+    assert_eq!((providers, verdict), (json!("confined"), json!("pass")));
+    let (providers, verdict, why) = checked("off", &[]);
+    assert_eq!((providers, verdict), (json!("not-run"), json!("not-run")));
+    let why = why.as_str().unwrap();
+    assert!(why.contains("CATALYST_TOFU_CONFINE is off") && why.contains("--run-providers"), "{why}");
+    let (providers, verdict, _) = checked("off", &["--run-providers"]);
+    assert_eq!((providers, verdict), (json!("unconfined"), json!("pass")));
+}
+
+#[test]
 fn providers_that_cannot_be_had_are_told_and_are_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let mut check = command();

@@ -213,7 +213,7 @@ async fn t6_what_is_attached_in_the_cloud_is_searched_for_with_the_token_alone_a
     assert_eq!(events.matches("found in the cloud, and not OpenTofu's to remove").count(), 1, "{events}");
     let seen = cloud.seen();
     let searches: Vec<&Seen> = seen.iter().filter(|seen| seen.path.starts_with("/v1/")).collect();
-    assert_eq!(searches.len(), 14, "before the run and after it: {:?}", searches);
+    assert_eq!(searches.len(), 28, "before the run and after it: {:?}", searches);
     let bearer = format!("Bearer {}", "u".repeat(64));
     assert!(
         searches.iter().all(|seen| seen.method == "GET" && seen.headers.iter().any(|line| line.ends_with(&bearer)))

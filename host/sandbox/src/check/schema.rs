@@ -18,11 +18,20 @@ const PATTERNS: usize = 64;
 /// Bytes of one regular expression.
 const PATTERN: usize = 1_024;
 
+/// What a schema costs, references written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SchemaCost {
+    /// Subschemas; at least one.
+    pub(crate) subschemas: usize,
+    /// Regular expressions.
+    pub(crate) patterns: usize,
+}
+
 /// Checks a schema.
 ///
 /// # Errors
-/// The rule that it breaks; else the number of its subschemas, references written out.
-pub(crate) fn schema(root: &Value) -> Result<usize, String> {
+/// The rule that it breaks; else what it costs.
+pub(crate) fn schema(root: &Value) -> Result<SchemaCost, String> {
     let Value::Object(object) = root else { return Err("the settings schema is not a JSON object".into()) };
     match object.get("$schema") {
         None => {}
@@ -31,7 +40,7 @@ pub(crate) fn schema(root: &Value) -> Result<usize, String> {
     }
     let mut walk = Walk { root, subschemas: 0, patterns: 0, open: Vec::new() };
     walk.schema(root, 0)?;
-    Ok(walk.subschemas)
+    Ok(SchemaCost { subschemas: walk.subschemas, patterns: walk.patterns })
 }
 
 struct Walk<'a> {
@@ -110,6 +119,11 @@ impl Walk<'_> {
         if self.patterns > PATTERNS {
             return Err(format!("the settings schema has more than {PATTERNS} patterns, references written out"));
         }
+        if let Some(part) = part_without_bound(pattern) {
+            return Err(format!(
+                "a pattern of the settings schema has {part}, for which there is no engine whose time grows with the text alone"
+            ));
+        }
         Ok(())
     }
 
@@ -132,10 +146,55 @@ impl Walk<'_> {
     }
 }
 
+/// The part of a regular expression that can only be matched by trying. The compiler refuses what this does not see; it only has no
+/// words for it.
+fn part_without_bound(pattern: &str) -> Option<&'static str> {
+    let mut rest = pattern;
+    let mut in_class = false;
+    while let Some(c) = rest.chars().next() {
+        let after = rest.get(c.len_utf8()..).unwrap_or_default();
+        match c {
+            '\\' => {
+                let escaped = after.chars().next();
+                if !in_class && escaped.is_some_and(|c| matches!(c, '1'..='9' | 'k')) {
+                    return Some("a back-reference");
+                }
+                rest = after.get(escaped.map_or(0, char::len_utf8)..).unwrap_or_default();
+                continue;
+            }
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '(' if !in_class && ["?=", "?!", "?<=", "?<!"].iter().any(|look| after.starts_with(look)) => {
+                return Some("a look-around");
+            }
+            _ => {}
+        }
+        rest = after;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_can_only_be_matched_by_trying_is_refused_by_its_name() {
+        for (pattern, part) in [
+            ("^(?=a)a$", Some("a look-around")),
+            ("(?<!a)b", Some("a look-around")),
+            (r"(a|aa)+\1", Some("a back-reference")),
+            (r"(?<n>a)\k<n>", Some("a back-reference")),
+            (r"^\\1\(?=$", None),
+            (r"^[(?=\1]+$", None),
+            (r"^(?:a)(?<n>b)\]$", None),
+        ] {
+            assert_eq!(part_without_bound(pattern), part, "{pattern}");
+            assert_eq!(schema(&json!({"pattern": pattern})).is_err(), part.is_some(), "{pattern}");
+            assert_eq!(schema(&json!({"patternProperties": {pattern: {}}})).is_err(), part.is_some(), "{pattern}");
+        }
+    }
 
     #[test]
     fn a_schema_of_known_cost_passes() {
@@ -150,7 +209,7 @@ mod tests {
             // Names of properties, and values, are no keywords.
             (json!({"properties": {"$ref": {"type": "string"}, "$id": {}}, "default": {"$ref": "#"}}), 3),
         ] {
-            assert_eq!(schema(&good), Ok(subschemas), "{good}");
+            assert_eq!(schema(&good).map(|cost| cost.subschemas), Ok(subschemas), "{good}");
         }
     }
 

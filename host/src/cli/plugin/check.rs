@@ -20,6 +20,7 @@ use super::page::{Page, Tone};
 use super::permissions::Permissions;
 use super::{Report, asked, example, inspect};
 use crate::config::Config;
+use crate::engine::{ProviderRun, WithoutConfinement};
 use budget::Budget;
 use catalyst_domain::Request;
 use catalyst_domain::provider::Descriptor;
@@ -40,10 +41,11 @@ pub(super) const HELP: &str = concat!(
      A check ends within a minute, or the time of --seconds. A function that did not end is named with what it was asked, and is not \
      called again; neither is one that ran out of memory three times.\n\
      `tofu validate` needs OpenTofu (CATALYST_TOFU_BIN, or `tofu` on PATH) and the module's providers (CATALYST_PROVIDER_MIRROR, or \
-     their registry); where it cannot be run that is said, and is no failure.\n\
+     their registry); where it cannot be run that is said, and is no failure. It starts the module's providers behind the confinement \
+     of a run (docs/confinement.md); where that does not hold they are not started, unless --run-providers is given.\n\
      JSON: file, verdict (pass, fail or incomplete), seconds, rules (rule, verdict, meaning, held, reasons, notTried with why and \
      calls), and of a component that loads: id, version, interface, digest, bytes, calls, slowestCallMilliseconds, loops (function, \
-     call, within, skipped; the first is the first), permissions.",
+     call, within, skipped; the first is the first), permissions, providers (confined, unconfined or not-run).",
 );
 
 /// Arguments of `catalyst plugin check`.
@@ -57,6 +59,9 @@ pub(super) struct Arguments {
     /// Seconds that the check may take; what there is no time for is told as not tried.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..=3600))]
     seconds: u64,
+    /// Start the module's providers, programs of strangers, also where this machine does not confine them.
+    #[arg(long)]
+    run_providers: bool,
 }
 
 pub(super) async fn check(config: &Config, arguments: &Arguments, guest: &GuestOutput) -> anyhow::Result<Report> {
@@ -98,8 +103,9 @@ pub(super) async fn check(config: &Config, arguments: &Arguments, guest: &GuestO
     let given = given(arguments, &component)?;
     let mut twins = Twins::new(Arc::clone(&component.provider), twin, guest, budget, ledger);
     let module = rules::walk(&mut twins, given).await;
-    tofu::validate(config, &mut twins.ledger, budget, module.as_ref()).await;
-    Ok(report(arguments, &component, twins))
+    let without = if arguments.run_providers { WithoutConfinement::Run } else { WithoutConfinement::Refuse };
+    let providers = tofu::validate(config, &mut twins.ledger, budget, module.as_ref(), without).await;
+    Ok(report(arguments, &component, twins, providers))
 }
 
 /// A plain request of a component's first region.
@@ -131,7 +137,7 @@ fn seconds(budget: Budget) -> f64 {
     (budget.spent().as_secs_f64() * 10.0).round() / 10.0
 }
 
-fn report(arguments: &Arguments, component: &Component, twins: Twins<'_>) -> Report {
+fn report(arguments: &Arguments, component: &Component, twins: Twins<'_>, providers: ProviderRun) -> Report {
     let (provider, descriptor) = (&component.provider, component.provider.descriptor());
     let permissions = Permissions::of(provider);
     let overall = twins.ledger.overall();
@@ -146,6 +152,8 @@ fn report(arguments: &Arguments, component: &Component, twins: Twins<'_>) -> Rep
     list(&mut page, &lines);
     page.gap();
     loops(&mut page, &twins.loops);
+    let tone = if providers == ProviderRun::Unconfined { Tone::Warn } else { Tone::Dim };
+    page.line(tone, tofu::words(providers));
     let calls = format!("{} calls in {seconds} s; the slowest took {milliseconds:.1} ms", twins.calls);
     page.line(Tone::Dim, &format!("{calls} ({})", twins.slowest.1));
     let (tone, verdict) = closing(overall, &lines);
@@ -164,6 +172,7 @@ fn report(arguments: &Arguments, component: &Component, twins: Twins<'_>) -> Rep
         "slowestCallMilliseconds": milliseconds,
         "loops": twins.loops,
         "permissions": permissions,
+        "providers": tofu::word(providers),
     });
     Report { page, json, good: overall == Overall::Pass, aside: Page::default() }
 }

@@ -1,9 +1,9 @@
 //! The requests of a cleanup: each has a limit of its own, and its trouble is told in words.
 
-use crate::cluster::trouble::{Kind, Trouble};
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
-};
+use crate::cluster::answers::{self, Listing, Refusal};
+use crate::cluster::object::{ClusterObject, Shape};
+use crate::cluster::trouble::Trouble;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
@@ -28,9 +28,8 @@ impl ObjectName {
         Self { namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    pub(super) fn of(object: &DynamicObject) -> Self {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        Self { namespace: text(&object.metadata.namespace), name: text(&object.metadata.name) }
+    pub(super) fn of(object: &ClusterObject) -> Self {
+        Self::new(object.namespace().unwrap_or_default(), object.name())
     }
 }
 
@@ -55,37 +54,29 @@ impl ClusterApi {
         Self { client, limit }
     }
 
-    /// All objects of a kind, in one namespace or in all.
+    /// All objects of a kind, in one namespace or in all, of each of which so much is kept.
     pub(super) async fn list(
         &self,
         kind: &ApiResource,
         namespace: Option<&str>,
-    ) -> Result<Vec<DynamicObject>, Trouble> {
-        let api = self.api(kind, namespace.unwrap_or_default());
-        let mut objects = Vec::new();
-        let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
-        for _ in 0..MAX_PAGES {
-            let Some(page) = self.ask(api.list(&params), &[]).await? else { break };
-            if page.items.len() > PAGE as usize {
-                let why = format!("the cluster gives more objects of the kind {} than it was asked for", kind.kind);
-                return Err(Trouble { kind: Kind::Unreachable, why });
-            }
-            objects.extend(page.items);
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params.continue_token = Some(token),
-                None => return Ok(objects),
-            }
-        }
-        let most = u64::from(PAGE).saturating_mul(MAX_PAGES as u64);
-        let why = format!("the cluster lists more than {most} objects of the kind {}", kind.kind);
-        Err(Trouble { kind: Kind::Unreachable, why })
+        shape: &'static Shape,
+    ) -> Result<Vec<ClusterObject>, Trouble> {
+        let listing = Listing {
+            kind: kind.clone(),
+            namespace: namespace.map(str::to_owned),
+            labels: "",
+            shape,
+            page: PAGE,
+            max_pages: MAX_PAGES,
+        };
+        answers::list(&self.client, &listing, self.limit).await.map(|(objects, _)| objects)
     }
 
     /// Merges `patch` into an object; one that is gone needs none.
     pub(super) async fn merge(&self, kind: &ApiResource, object: &ObjectName, patch: &Value) -> Result<(), Trouble> {
-        let api = self.api(kind, &object.namespace);
+        let place = answers::path(kind, Some(&object.namespace));
         let (how, patch) = (PatchParams::default(), Patch::Merge(patch));
-        self.ask(api.patch(&object.name, &how, &patch), &GONE[..1]).await.map(drop)
+        self.ask(place.patch(&object.name, &how, &patch), &GONE[..1]).await
     }
 
     /// Asks for the deletion of an object; of another one that has its name by now it is not asked. What has finalizers goes later.
@@ -95,10 +86,10 @@ impl ClusterApi {
         object: &ObjectName,
         uid: Option<&str>,
     ) -> Result<(), Trouble> {
-        let api = self.api(kind, &object.namespace);
+        let place = answers::path(kind, Some(&object.namespace));
         let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
         let how = DeleteParams { preconditions, ..DeleteParams::background() };
-        self.ask(api.delete(&object.name, &how), &GONE).await.map(drop)
+        self.ask(place.delete(&object.name, &how), &GONE).await
     }
 
     /// Creates an object in a namespace, where there is none of its name.
@@ -108,27 +99,21 @@ impl ClusterApi {
         namespace: &str,
         object: &DynamicObject,
     ) -> Result<(), Trouble> {
-        let api = self.api(kind, namespace);
-        self.ask(api.create(&PostParams::default(), object), &GONE).await.map(drop)
+        let place = answers::path(kind, Some(namespace));
+        let request = serde_json::to_vec(object).map_err(kube::core::request::Error::SerializeBody);
+        self.ask(request.and_then(|body| place.create(&PostParams::default(), body)), &GONE).await
     }
 
-    fn api(&self, kind: &ApiResource, namespace: &str) -> Api<DynamicObject> {
-        match namespace {
-            "" => Api::all_with(self.client.clone(), kind),
-            namespace => Api::namespaced_with(self.client.clone(), namespace, kind),
-        }
-    }
-
-    /// The answer; none where its status is one of `tolerated`.
-    async fn ask<T>(
+    /// Asks for something to be done; an answer with one of the statuses `tolerated` is as good as done.
+    async fn ask(
         &self,
-        request: impl Future<Output = Result<T, kube::Error>>,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
         tolerated: &[u16],
-    ) -> Result<Option<T>, Trouble> {
-        match timeout(self.limit, request).await {
-            Ok(Ok(answer)) => Ok(Some(answer)),
-            Ok(Err(kube::Error::Api(status))) if tolerated.contains(&status.code) => Ok(None),
-            Ok(Err(error)) => Err(Trouble::from(&error)),
+    ) -> Result<(), Trouble> {
+        match timeout(self.limit, answers::ask(&self.client, request)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Refusal { status: Some(status), .. })) if tolerated.contains(&status) => Ok(()),
+            Ok(Err(refusal)) => Err(refusal.trouble),
             Err(_) => Err(Trouble::timeout(self.limit.as_secs())),
         }
     }

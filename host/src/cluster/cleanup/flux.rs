@@ -1,10 +1,12 @@
 //! Suspends Flux: it would make again what a cleanup deletes.
 
 use super::api::{ClusterApi, ObjectName};
+use super::objects::MAKER;
 use super::{CleanupLog, PAUSE};
+use crate::cluster::object::ClusterObject;
 use crate::cluster::trouble::{Kind, Trouble};
 use catalyst_domain::Level;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::{ApiResource, GroupVersionKind};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -51,7 +53,7 @@ pub(super) async fn suspend(api: &ClusterApi, log: &CleanupLog) {
 async fn suspend_kind(api: &ClusterApi, maker: &Maker, faults: &mut Vec<String>) -> Result<usize, Trouble> {
     let Some((kind, objects)) = served(api, maker).await? else { return Ok(0) };
     let mut count = 0_usize;
-    for object in objects.iter().filter(|object| object.data["spec"]["suspend"] != true) {
+    for object in objects.iter().filter(|object| object.body()["spec"]["suspend"] != true) {
         let name = ObjectName::of(object);
         match api.merge(&kind, &name, &json!({"spec": {"suspend": true}})).await {
             Ok(()) => count = count.saturating_add(1),
@@ -65,10 +67,10 @@ async fn suspend_kind(api: &ClusterApi, maker: &Maker, faults: &mut Vec<String>)
 async fn served(
     api: &ClusterApi,
     (group, versions, kind, plural): &Maker,
-) -> Result<Option<(ApiResource, Vec<DynamicObject>)>, Trouble> {
+) -> Result<Option<(ApiResource, Vec<ClusterObject>)>, Trouble> {
     for version in *versions {
         let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
-        match api.list(&kind, None).await {
+        match api.list(&kind, None, &MAKER).await {
             Ok(objects) => return Ok(Some((kind, objects))),
             Err(trouble) if trouble.kind == Kind::Absent => {}
             Err(trouble) => return Err(trouble),

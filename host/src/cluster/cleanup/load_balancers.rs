@@ -1,7 +1,7 @@
 //! Services of type LoadBalancer: deleted, and waited for until their controllers have removed the load balancers.
 
 use super::api::ClusterApi;
-use super::objects::{BalancedService, LOAD_BALANCER_FINALIZER, balanced_services, services};
+use super::objects::{BalancedService, LOAD_BALANCER_FINALIZER, SERVICE, balanced_services, services};
 use super::{CleanupLog, Progress, flux, pause, quota};
 use crate::cluster::trouble::Trouble;
 use catalyst_domain::{Level, RemainingResource};
@@ -49,7 +49,7 @@ async fn delete(
     asked: &mut BTreeSet<String>,
 ) -> Result<Vec<BalancedService>, Trouble> {
     let kind = services();
-    let found = balanced_services(&api.list(&kind, None).await?);
+    let found = balanced_services(&api.list(&kind, None, &SERVICE).await?);
     let new: Vec<BalancedService> = found.iter().filter(|service| !asked.contains(&service.uid)).cloned().collect();
     if !new.is_empty() {
         if !asked.is_empty() {

@@ -2,9 +2,10 @@
 //! are cut and made plain before anybody sees them.
 
 use super::api::ObjectName;
+use crate::cluster::object::{ClusterObject, METADATA, Shape};
 use crate::cluster::shorten;
 use catalyst_domain::RemainingResource;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 
 /// Finalizer of a Service by which a cloud controller says that its load balancer is not removed yet.
@@ -27,6 +28,62 @@ const ON_ITS_OWN_SERVERS: [&str; 9] = [
     "topolvm.io",
     "zfs.csi.openebs.io",
 ];
+
+/// What is kept of a Service.
+pub(super) const SERVICE: Shape = Shape::Keys(&[
+    METADATA,
+    ("spec", Shape::Keys(&[("type", Shape::Plain)])),
+    (
+        "status",
+        Shape::Keys(&[(
+            "loadBalancer",
+            Shape::Keys(&[(
+                "ingress",
+                Shape::Each(16, &Shape::Keys(&[("ip", Shape::Plain), ("hostname", Shape::Plain)])),
+            )]),
+        )]),
+    ),
+]);
+
+/// What is kept of a PersistentVolume.
+pub(super) const PERSISTENT_VOLUME: Shape = Shape::Keys(&[
+    METADATA,
+    (
+        "spec",
+        Shape::Keys(&[
+            ("csi", Shape::Keys(&[("driver", Shape::Plain), ("volumeHandle", Shape::Plain)])),
+            ("capacity", Shape::Keys(&[("storage", Shape::Plain)])),
+            ("persistentVolumeReclaimPolicy", Shape::Plain),
+            ("claimRef", Shape::Keys(&[("namespace", Shape::Plain), ("name", Shape::Plain), ("uid", Shape::Plain)])),
+        ]),
+    ),
+    ("status", Shape::Keys(&[("phase", Shape::Plain)])),
+]);
+
+/// What is kept of a Pod.
+pub(super) const POD: Shape = Shape::Keys(&[
+    ("metadata", Shape::Keys(&[("name", Shape::Plain), ("namespace", Shape::Plain), ("uid", Shape::Plain)])),
+    (
+        "spec",
+        Shape::Keys(&[(
+            "volumes",
+            Shape::Each(
+                256,
+                &Shape::Keys(&[
+                    ("name", Shape::Plain),
+                    ("persistentVolumeClaim", Shape::Keys(&[("claimName", Shape::Plain)])),
+                    ("ephemeral", Shape::Keys(&[])),
+                ]),
+            ),
+        )]),
+    ),
+]);
+
+/// What is kept of what Flux makes others of.
+pub(super) const MAKER: Shape = Shape::Keys(&[
+    ("metadata", Shape::Keys(&[("name", Shape::Plain), ("namespace", Shape::Plain)])),
+    ("spec", Shape::Keys(&[("suspend", Shape::Plain)])),
+]);
 
 pub(super) fn services() -> ApiResource {
     core("Service", "services")
@@ -85,19 +142,18 @@ impl BalancedService {
 }
 
 /// The Services of type LoadBalancer, and those whose controller has not let go of a load balancer yet.
-pub(super) fn balanced_services(objects: &[DynamicObject]) -> Vec<BalancedService> {
-    let is_balanced = |object: &&DynamicObject| {
-        let finalizers = object.metadata.finalizers.as_deref().unwrap_or_default();
-        object.data["spec"]["type"] == "LoadBalancer" || finalizers.iter().any(|name| name == LOAD_BALANCER_FINALIZER)
+pub(super) fn balanced_services(objects: &[ClusterObject]) -> Vec<BalancedService> {
+    let is_balanced = |object: &&ClusterObject| {
+        object.body()["spec"]["type"] == "LoadBalancer" || object.has_finalizer(LOAD_BALANCER_FINALIZER)
     };
-    let read = |object: &DynamicObject| {
-        let ingress = object.data["status"]["loadBalancer"]["ingress"].as_array();
+    let read = |object: &ClusterObject| {
+        let ingress = object.body()["status"]["loadBalancer"]["ingress"].as_array();
         let address = |entry: &Value| entry["ip"].as_str().or_else(|| entry["hostname"].as_str()).map(plain);
         BalancedService {
             object: ObjectName::of(object),
-            uid: object.metadata.uid.clone().unwrap_or_default(),
+            uid: object.uid().unwrap_or_default().to_owned(),
             addresses: ingress.into_iter().flatten().filter_map(address).collect(),
-            is_leaving: object.metadata.deletion_timestamp.is_some(),
+            is_leaving: object.is_leaving(),
         }
     };
     objects.iter().filter(is_balanced).map(read).collect()
@@ -152,9 +208,9 @@ impl CloudVolume {
 }
 
 /// The PersistentVolumes that a driver keeps in the cloud.
-pub(super) fn cloud_volumes(objects: &[DynamicObject]) -> Vec<CloudVolume> {
-    let read = |object: &DynamicObject| {
-        let spec = &object.data["spec"];
+pub(super) fn cloud_volumes(objects: &[ClusterObject]) -> Vec<CloudVolume> {
+    let read = |object: &ClusterObject| {
+        let spec = &object.body()["spec"];
         let driver = spec["csi"]["driver"].as_str().filter(|driver| !ON_ITS_OWN_SERVERS.contains(driver))?;
         let text = |value: &Value| value.as_str().map(plain).unwrap_or_default();
         let reference = &spec["claimRef"];
@@ -167,7 +223,7 @@ pub(super) fn cloud_volumes(objects: &[DynamicObject]) -> Vec<CloudVolume> {
             driver: plain(driver),
             handle: text(&spec["csi"]["volumeHandle"]),
             size: text(&spec["capacity"]["storage"]),
-            phase: text(&object.data["status"]["phase"]),
+            phase: text(&object.body()["status"]["phase"]),
             goes_with_claim: spec["persistentVolumeReclaimPolicy"] == DELETE,
             claim,
         })
@@ -181,9 +237,9 @@ pub(super) fn delete_with_claim() -> Value {
 }
 
 /// The claims that a Pod uses.
-pub(super) fn claims_of_pod(pod: &DynamicObject) -> Vec<ObjectName> {
+pub(super) fn claims_of_pod(pod: &ClusterObject) -> Vec<ObjectName> {
     let of = ObjectName::of(pod);
-    let volumes = pod.data["spec"]["volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let volumes = pod.body()["spec"]["volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let claim = |volume: &Value| match volume["persistentVolumeClaim"]["claimName"].as_str() {
         Some(name) => Some(name.to_owned()),
         // A claim that the cluster makes for this Pod alone has this name.
@@ -201,91 +257,5 @@ fn plain(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn object(value: Value) -> DynamicObject {
-        serde_json::from_value(value).unwrap()
-    }
-
-    #[test]
-    fn t6_services_with_a_load_balancer_are_known_by_their_type_or_by_their_finalizer() {
-        let services = [
-            object(
-                json!({"metadata": {"namespace": "shop", "name": "web", "uid": "u1"}, "spec": {"type": "LoadBalancer"},
-                "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}, {"hostname": "lb.cloud.example"}]}}}),
-            ),
-            object(
-                json!({"metadata": {"namespace": "shop", "name": "api", "uid": "u2"}, "spec": {"type": "ClusterIP"}}),
-            ),
-            object(
-                json!({"metadata": {"namespace": "old", "name": "web", "uid": "u3", "finalizers": [LOAD_BALANCER_FINALIZER],
-                "deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"type": "ClusterIP"}}),
-            ),
-        ];
-        let found = balanced_services(&services);
-        let shown: Vec<String> = found.iter().map(BalancedService::shown).collect();
-        assert_eq!(shown, ["shop/web (203.0.113.7, lb.cloud.example)", "old/web"]);
-        assert_eq!(found.iter().map(|service| service.is_leaving).collect::<Vec<_>>(), [false, true]);
-        let remaining = found[0].remaining("late").to_string();
-        assert_eq!(remaining, "load balancer of the Service shop/web (203.0.113.7, lb.cloud.example): late");
-    }
-
-    fn volume(source: Value, claim: Value) -> DynamicObject {
-        let mut volume = json!({"metadata": {"name": "pvc-1"}, "status": {"phase": "Bound"},
-            "spec": {"capacity": {"storage": "10Gi"}, "persistentVolumeReclaimPolicy": "Retain"}});
-        for (key, value) in source.as_object().unwrap() {
-            volume["spec"][key] = value.clone();
-        }
-        if !claim.is_null() {
-            volume["spec"]["claimRef"] = claim;
-        }
-        object(volume)
-    }
-
-    #[test]
-    fn t6_volumes_of_the_cloud_are_those_of_drivers_that_keep_them_there() {
-        let claim = json!({"namespace": "shop", "name": "data-0", "uid": "c1"});
-        let csi = |driver: &str| json!({"csi": {"driver": driver, "volumeHandle": "42"}});
-        let all = [
-            volume(csi("csi.cloud.example"), claim.clone()),
-            volume(csi("csi.cloud.example"), Value::Null),
-            volume(csi("driver.longhorn.io"), claim.clone()),
-            volume(json!({"hostPath": {"path": "/x"}}), claim.clone()),
-            volume(json!({"local": {"path": "/x"}}), claim),
-        ];
-        let found = cloud_volumes(&all);
-        let shown: Vec<String> = found.iter().map(CloudVolume::shown).collect();
-        assert_eq!(
-            shown,
-            [
-                "pvc-1 (claim shop/data-0, 10Gi, driver csi.cloud.example, volume 42)",
-                "pvc-1 (no claim, 10Gi, driver csi.cloud.example, volume 42)",
-            ]
-        );
-        assert!(!found[0].goes_with_claim && found[0].claim.as_ref().unwrap().uid.as_deref() == Some("c1"));
-        assert_eq!(found[0].remaining("late").to_string(), "volume pvc-1 (claim shop/data-0, 10Gi) (42): late");
-        assert_eq!(
-            found[0].why_still_there(9),
-            "its driver csi.cloud.example did not delete it within 9 s (it is Bound)"
-        );
-    }
-
-    #[test]
-    fn t6_claims_of_a_pod_are_those_that_it_names_and_those_that_are_made_for_it() {
-        let pod = object(json!({"metadata": {"namespace": "shop", "name": "db-0"}, "spec": {"volumes": [
-            {"name": "data", "persistentVolumeClaim": {"claimName": "data-db-0"}},
-            {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}},
-            {"name": "config", "configMap": {"name": "x"}}]}}));
-        let claims: Vec<String> = claims_of_pod(&pod).iter().map(ToString::to_string).collect();
-        assert_eq!(claims, ["shop/data-db-0", "shop/db-0-scratch"]);
-        assert!(claims_of_pod(&object(json!({"metadata": {"name": "x"}, "spec": {}}))).is_empty());
-    }
-
-    #[test]
-    fn t6_texts_of_the_cluster_are_cut_and_made_plain() {
-        assert_eq!(plain("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
-        assert!(plain(&"x".repeat(5_000)).len() <= MAX_TEXT);
-    }
-}
+#[path = "objects_tests.rs"]
+mod tests;

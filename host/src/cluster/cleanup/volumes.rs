@@ -4,7 +4,10 @@
 //! deleted as well; others that their owners make are not scheduled while the claim is on its way out.
 
 use super::api::{ClusterApi, ObjectName};
-use super::objects::{CloudVolume, claims, claims_of_pod, cloud_volumes, delete_with_claim, persistent_volumes, pods};
+use super::objects::{
+    CloudVolume, PERSISTENT_VOLUME, POD, claims, claims_of_pod, cloud_volumes, delete_with_claim, persistent_volumes,
+    pods,
+};
 use super::{ANSWER_WITHIN, CleanupLog, Progress, VolumePolicy, pause, quota};
 use crate::cluster::trouble::Trouble;
 use catalyst_domain::remaining::DELETE_VOLUMES;
@@ -116,7 +119,7 @@ async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut BTreeSet<Str
         }
     }
     for namespace in namespaces {
-        let found = match api.list(&pods(), Some(namespace)).await {
+        let found = match api.list(&pods(), Some(namespace), &POD).await {
             Ok(found) => found,
             Err(trouble) => {
                 note(Err(trouble));
@@ -124,7 +127,7 @@ async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut BTreeSet<Str
             }
         };
         for pod in found.iter().filter(|pod| claims_of_pod(pod).iter().any(|claim| in_use.contains(claim))) {
-            let (object, uid) = (ObjectName::of(pod), pod.metadata.uid.as_deref());
+            let (object, uid) = (ObjectName::of(pod), pod.uid());
             let key = format!("pod {object} {}", uid.unwrap_or_default());
             if !asked.contains(&key) && note(api.delete(&pods(), &object, uid).await) {
                 asked.insert(key);
@@ -135,7 +138,7 @@ async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut BTreeSet<Str
 }
 
 async fn list(api: &ClusterApi) -> Result<Vec<CloudVolume>, Trouble> {
-    Ok(cloud_volumes(&api.list(&persistent_volumes(), None).await?))
+    Ok(cloud_volumes(&api.list(&persistent_volumes(), None, &PERSISTENT_VOLUME).await?))
 }
 
 async fn unknown(log: &CleanupLog, trouble: &Trouble) -> RemainingResource {

@@ -3,7 +3,7 @@
 use crate::cluster::{self, ANSWER_WITHIN, CleanupOptions, Observation, VolumePolicy, WatchSettings};
 use crate::driver::{Hand, proxy};
 use catalyst_domain::kubeconfig::Kubeconfig;
-use catalyst_domain::{Entry, Fact, Level, Record, RemainingResource, Timestamp, phase};
+use catalyst_domain::{Fact, Level, Record, RemainingResource, phase};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -107,7 +107,7 @@ impl Hand {
     async fn log_cleanup(self, mut seen: mpsc::Receiver<Observation>) {
         while let Some(observation) = seen.recv().await {
             if let Observation::Remark { level, message } = observation {
-                self.log(vec![Entry::new(Timestamp::now(), phase::TOFU_DESTROY, level, message)]).await;
+                self.say_of_others(phase::TOFU_DESTROY, level, message).await;
             }
         }
     }

@@ -4,6 +4,7 @@
 use super::cluster::ClusterLook;
 use super::outcome::Looked;
 use crate::driver::{Driver, Hand, tofu_state};
+use crate::engine::masking;
 use crate::outbound::{LEFTOVER_SEARCH, probe_within};
 use catalyst_domain::provider::{Descriptor, LeftoverQuery, LeftoverSearch, MadeResource};
 use catalyst_domain::remaining::merged;
@@ -20,7 +21,7 @@ const NAMES: usize = 20;
 pub(super) struct SearchBasis {
     /// What is OpenTofu's to remove.
     pub(super) made: Vec<MadeResource>,
-    /// Credentials as they were when the destroy began: what is remembered of them may end with the run.
+    /// All secrets of the deployment as they were when the destroy began: what is remembered of them may end with the run.
     pub(super) secrets: Secrets,
 }
 
@@ -81,16 +82,19 @@ impl Hand {
                 let names: Vec<String> = new.map(ToString::to_string).collect();
                 for names in names.chunks(NAMES) {
                     let text = format!("found in the cloud, and not OpenTofu's to remove: {}", names.join("; "));
-                    self.say(phase::TOFU_DESTROY, Level::Warn, text).await;
+                    self.say_of_others(phase::TOFU_DESTROY, Level::Warn, text).await;
                 }
                 search
             }
-            Err(why) => CloudSearch {
-                // What was known before may still be there.
-                found: known.to_vec(),
-                not_searched: vec![format!("its cloud ({why})")],
-                is_whole: false,
-            },
+            Err(why) => {
+                let mask = masking(&basis.secrets);
+                CloudSearch {
+                    // What was known before may still be there.
+                    found: known.to_vec(),
+                    not_searched: vec![format!("its cloud ({})", mask(&why))],
+                    is_whole: false,
+                }
+            }
         }
     }
 
@@ -130,22 +134,29 @@ impl Hand {
             known: known.to_vec(),
         };
         let probes = provider.leftover_probe(&query).await.map_err(|error| error.to_string())??;
-        if let Some(probe) = probes.iter().find(|probe| !["GET", "HEAD"].contains(&probe.method.as_str())) {
-            return Err(format!("its plugin asked for {}, and a search may only read (GET, HEAD)", probe.method));
-        }
         let outbound = self.driver.settings.outbound.with_fixed(provider.rights().addresses());
         let secrets = of_request(&basis.secrets, provider.descriptor());
         let hosts = provider.probe_hosts(&probes);
         let answers = probe_within(&outbound, &probes, &hosts, &secrets, LEFTOVER_SEARCH).await;
         let answers = answers.map_err(|error| error.to_string())?;
         let judged = provider.judge_leftovers(&query, &answers).await.map_err(|error| error.to_string())?;
-        let LeftoverSearch { found, not_searched } = judged;
-        let cut = |found: RemainingResource| RemainingResource::new(&found.kind, &found.name, &found.id, &found.reason);
-        Ok(CloudSearch {
-            found: found.into_iter().map(cut).collect(),
-            is_whole: !probes.is_empty() && not_searched.is_empty(),
-            not_searched: not_searched.into_iter().map(|words| format!("in its cloud: {words}")).collect(),
-        })
+        Ok(kept(judged, !probes.is_empty(), &basis.secrets))
+    }
+}
+
+/// What is kept of a search, without any secret of the deployment: a cloud, or what runs in it, may give back in an answer whatever it
+/// was given, such as the user data of a server.
+fn kept(judged: LeftoverSearch, has_asked: bool, secrets: &Secrets) -> CloudSearch {
+    let mask = masking(secrets);
+    let LeftoverSearch { found, not_searched } = judged;
+    // Masked first: of a secret that is cut, the beginning would stay.
+    let cut = |found: RemainingResource| {
+        RemainingResource::new(&mask(&found.kind), &mask(&found.name), &mask(&found.id), &mask(&found.reason))
+    };
+    CloudSearch {
+        found: found.into_iter().map(cut).collect(),
+        is_whole: has_asked && not_searched.is_empty(),
+        not_searched: not_searched.iter().map(|words| format!("in its cloud: {}", mask(words))).collect(),
     }
 }
 
@@ -215,6 +226,30 @@ mod tests {
         assert_eq!(gone.not_looked_at, ["what the cluster made by itself, in the cluster (no answer)"]);
         let unknown = looked(&record, dead(), search(Vec::new(), &["in its cloud: volumes"], false));
         assert_eq!((unknown.remaining.len(), unknown.not_looked_at.len()), (1, 2));
+    }
+
+    #[test]
+    fn what_a_search_shows_is_kept_without_any_secret_of_the_deployment() {
+        use catalyst_domain::SecretValue;
+        let mut secrets = Secrets::default();
+        for (name, value) in [("token", "s3ntinel-of-the-request"), ("bearer", "s3ntinel-that-was-minted")] {
+            secrets.insert(name, SecretValue::new(value));
+        }
+        let both = "a s3ntinel-of-the-request s3ntinel-that-was-minted";
+        // The beginning of a secret that stands where a text is cut would be shown.
+        let long = format!("{} s3ntinel-that-was-minted", "x".repeat(245));
+        let resource = |name: &str| RemainingResource {
+            kind: both.to_owned(),
+            name: name.to_owned(),
+            id: both.to_owned(),
+            reason: both.to_owned(),
+        };
+        let judged =
+            LeftoverSearch { found: vec![resource(both), resource(&long)], not_searched: vec![both.to_owned()] };
+        let search = kept(judged, true, &secrets);
+        assert_eq!(search.found[0].name, "a *** ***");
+        let all = format!("{:?}{:?}", search.found, search.not_searched);
+        assert!(!all.contains("s3ntinel") && !search.is_whole, "{all}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Hand {
                 Ok(removed) => removed,
                 Err(why) if role == NodeRole::Worker => {
                     let text = format!("the old nodes of {} stay in the cluster: {why}", names.join(", "));
-                    self.say(phase::TOFU_PLAN, Level::Warn, text).await;
+                    self.say_of_others(phase::TOFU_PLAN, Level::Warn, text).await;
                     continue;
                 }
                 Err(why) => {
@@ -51,7 +51,7 @@ impl Hand {
                     }
                     NodeRole::Worker => format!("the node {node} has left the cluster"),
                 };
-                self.say(phase::TOFU_PLAN, Level::Info, text).await;
+                self.say_of_others(phase::TOFU_PLAN, Level::Info, text).await;
             }
         }
         Ok(())

@@ -172,10 +172,10 @@ esac
     assert_eq!(lines(&seen), [(Level::Warn, "Warning: Deprecated")]);
 }
 
-const REGISTRY_TOKEN: &str = "t0ken-of-a-registry";
+pub(super) const REGISTRY_TOKEN: &str = "t0ken-of-a-registry";
 
 /// Settings of an operator with a password, a cache that is not there, a provider of their own, which lies in `folder`, and one more block.
-fn operators_settings(folder: &Path, more: &str) -> PathBuf {
+pub(super) fn operators_settings(folder: &Path, more: &str) -> PathBuf {
     let build = folder.join("build");
     let text = format!(
         "plugin_cache_dir = \"/nowhere\"\ncredentials \"registry.example\" {{\n  token = \"{REGISTRY_TOKEN}\"\n}}\n\

@@ -1,6 +1,7 @@
 //! Plans that are shown to somebody before they are applied, on the real OpenTofu.
 
 use super::real::{module, tofu};
+use super::scripted::Script;
 use super::*;
 use catalyst_domain::replace::{PlannedAction, PlannedChange};
 
@@ -87,4 +88,28 @@ async fn t1_a_plan_that_is_refused_changes_nothing() {
     assert_eq!(error.to_string(), "tofu plan: two would be lost");
     assert!(!heard.contains(&Progress::ApplyBegan) && state() == before);
     assert!(bench.store.with(|s| s.locks.is_empty()));
+}
+
+#[tokio::test]
+async fn a_plan_of_which_lines_are_missing_is_neither_shown_nor_applied() {
+    // One change more than is kept, so the last one is missing.
+    let change = r#"{"@level":"info","@message":"x: Plan to delete","type":"planned_change","change":{"resource":{"addr":"a.b"},"action":"delete"}}"#;
+    for (changes, refused) in [(20_001, true), (2, false)] {
+        let script = Script::new("plan", &format!("yes '{change}' | head -n {changes}"));
+        let bench = Bench::new(&script.path(), |_| {}).await;
+        let reviewer = Arc::new(Answer(Ok(Reviewed::Apply), Mutex::default()));
+        let mut run = bench.run("");
+        run.plan.reviewer = Some(reviewer.clone());
+        let (result, heard) = bench.apply_run(run, CancellationToken::new(), |_| false).await;
+        let shown: Vec<usize> = reviewer.1.lock().unwrap().iter().map(Vec::len).collect();
+        if refused {
+            let error = result.unwrap_err();
+            assert_eq!((error.step, error.kind), (RunStep::Plan, RunErrorKind::Failed), "{error}");
+            assert!(error.to_string().contains("more than could be read"), "{error}");
+            assert!(shown.is_empty() && !heard.contains(&Progress::ApplyBegan));
+        } else {
+            result.unwrap();
+            assert!(shown == [changes] && heard.contains(&Progress::ApplyBegan));
+        }
+    }
 }

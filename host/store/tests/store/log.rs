@@ -1,7 +1,7 @@
 //! The log file: torn ends, damage, the limit, imported entries, cost.
 
 use crate::kit::*;
-use catalyst_domain::phase;
+use catalyst_domain::{Entry, LogReserve, phase};
 use catalyst_store::Store;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -116,6 +116,36 @@ async fn a_full_log_says_so_and_keeps_markers_and_components() {
         store.append(&id(1), vec![marker(phase::COMPONENT), marker(phase::TOFU_INIT)]).await.unwrap(),
         before + 1
     );
+}
+
+#[tokio::test]
+async fn what_others_say_takes_nothing_of_the_reserve_and_the_hosts_last_words_fit() {
+    let mut volume = Volume::new();
+    volume.log_cap_bytes = 20_000;
+    let store = volume.open();
+    store.create(record(1)).await.unwrap();
+    let of_others = |phase: &str| marker(phase).with_reserve(LogReserve::Nothing);
+    // A cluster that goes on for ever, in phases whose markers have room in a full log.
+    for phase in [phase::TOFU_DESTROY, phase::TOFU_PLAN, phase::COMPONENT] {
+        store.append(&id(1), (0..4000).map(|_| of_others(phase)).collect()).await.unwrap();
+    }
+    let size = || std::fs::metadata(volume.log(&id(1))).unwrap().len();
+    // And one word that the log is full.
+    assert!(size() < 20_000 + 500, "{}", size());
+    // States of components have a part of their own, which is not that of the host.
+    store.append(&id(1), (0..9000).map(|_| marker(phase::COMPONENT)).collect()).await.unwrap();
+    let before = store.count(&id(1)).await.unwrap();
+    let long = |phase: &str| Entry { message: "x".repeat(64 * 1024), ..marker(phase) };
+    let last = |phase: &str| long(phase).with_reserve(LogReserve::LastWord);
+    store.append(&id(1), vec![entry("dropped"), of_others(phase::TOFU_DESTROY)]).await.unwrap();
+    // Neither are some long ones enough to use it up.
+    for _ in 0..8 {
+        let words = vec![last(phase::MONITOR), long(phase::TOFU_DESTROY), long(phase::TOFU_OUTPUT)];
+        store.append(&id(1), words).await.unwrap();
+    }
+    let kept = store.read(&id(1), before, 99).await.unwrap();
+    assert_eq!(kept.len(), 24);
+    assert!(kept.iter().all(|kept| kept.entry.message.ends_with("x … (65536 bytes in all)")));
 }
 
 #[tokio::test]

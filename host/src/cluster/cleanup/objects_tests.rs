@@ -1,0 +1,84 @@
+//! What is read of Services, volumes and Pods.
+
+use super::*;
+use serde_json::json;
+
+fn service(value: Value) -> ClusterObject {
+    ClusterObject::of(&value, &SERVICE)
+}
+
+#[test]
+fn t6_services_with_a_load_balancer_are_known_by_their_type_or_by_their_finalizer() {
+    let services = [
+        service(
+            json!({"metadata": {"namespace": "shop", "name": "web", "uid": "u1"}, "spec": {"type": "LoadBalancer"},
+            "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}, {"hostname": "lb.cloud.example"}]}}}),
+        ),
+        service(json!({"metadata": {"namespace": "shop", "name": "api", "uid": "u2"}, "spec": {"type": "ClusterIP"}})),
+        service(
+            json!({"metadata": {"namespace": "old", "name": "web", "uid": "u3", "finalizers": [LOAD_BALANCER_FINALIZER],
+            "deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"type": "ClusterIP"}}),
+        ),
+    ];
+    let found = balanced_services(&services);
+    let shown: Vec<String> = found.iter().map(BalancedService::shown).collect();
+    assert_eq!(shown, ["shop/web (203.0.113.7, lb.cloud.example)", "old/web"]);
+    assert_eq!(found.iter().map(|service| service.is_leaving).collect::<Vec<_>>(), [false, true]);
+    let remaining = found[0].remaining("late").to_string();
+    assert_eq!(remaining, "load balancer of the Service shop/web (203.0.113.7, lb.cloud.example): late");
+}
+
+fn volume(source: Value, claim: Value) -> ClusterObject {
+    let mut volume = json!({"metadata": {"name": "pvc-1"}, "status": {"phase": "Bound"},
+        "spec": {"capacity": {"storage": "10Gi"}, "persistentVolumeReclaimPolicy": "Retain"}});
+    for (key, value) in source.as_object().unwrap() {
+        volume["spec"][key] = value.clone();
+    }
+    if !claim.is_null() {
+        volume["spec"]["claimRef"] = claim;
+    }
+    ClusterObject::of(&volume, &PERSISTENT_VOLUME)
+}
+
+#[test]
+fn t6_volumes_of_the_cloud_are_those_of_drivers_that_keep_them_there() {
+    let claim = json!({"namespace": "shop", "name": "data-0", "uid": "c1"});
+    let csi = |driver: &str| json!({"csi": {"driver": driver, "volumeHandle": "42"}});
+    let all = [
+        volume(csi("csi.cloud.example"), claim.clone()),
+        volume(csi("csi.cloud.example"), Value::Null),
+        volume(csi("driver.longhorn.io"), claim.clone()),
+        volume(json!({"hostPath": {"path": "/x"}}), claim.clone()),
+        volume(json!({"local": {"path": "/x"}}), claim),
+    ];
+    let found = cloud_volumes(&all);
+    let shown: Vec<String> = found.iter().map(CloudVolume::shown).collect();
+    assert_eq!(
+        shown,
+        [
+            "pvc-1 (claim shop/data-0, 10Gi, driver csi.cloud.example, volume 42)",
+            "pvc-1 (no claim, 10Gi, driver csi.cloud.example, volume 42)",
+        ]
+    );
+    assert!(!found[0].goes_with_claim && found[0].claim.as_ref().unwrap().uid.as_deref() == Some("c1"));
+    assert_eq!(found[0].remaining("late").to_string(), "volume pvc-1 (claim shop/data-0, 10Gi) (42): late");
+    assert_eq!(found[0].why_still_there(9), "its driver csi.cloud.example did not delete it within 9 s (it is Bound)");
+}
+
+#[test]
+fn t6_claims_of_a_pod_are_those_that_it_names_and_those_that_are_made_for_it() {
+    let pod = |value: Value| ClusterObject::of(&value, &POD);
+    let db = pod(json!({"metadata": {"namespace": "shop", "name": "db-0"}, "spec": {"volumes": [
+        {"name": "data", "persistentVolumeClaim": {"claimName": "data-db-0"}},
+        {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}},
+        {"name": "config", "configMap": {"name": "x"}}]}}));
+    let claims: Vec<String> = claims_of_pod(&db).iter().map(ToString::to_string).collect();
+    assert_eq!(claims, ["shop/data-db-0", "shop/db-0-scratch"]);
+    assert!(claims_of_pod(&pod(json!({"metadata": {"name": "x"}, "spec": {}}))).is_empty());
+}
+
+#[test]
+fn t6_texts_of_the_cluster_are_cut_and_made_plain() {
+    assert_eq!(plain("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+    assert!(plain(&"x".repeat(5_000)).len() <= MAX_TEXT);
+}
