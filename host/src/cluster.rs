@@ -30,7 +30,7 @@ mod trouble;
 
 pub use cleanup::{ANSWER_WITHIN, CleanupOptions, VolumePolicy, clean_up};
 pub use client::{KubeconfigFault, ProxyChoice, client_config};
-pub use nodes::remove_nodes;
+pub use nodes::{RemovalFault, remove_nodes};
 pub use run::watch;
 pub use state::ComponentState;
 

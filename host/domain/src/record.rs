@@ -341,7 +341,8 @@ impl Record {
 
     /// Whether a node may hand in a kubeconfig: none that is being removed, and none without a bearer.
     pub fn takes_kubeconfig(&self) -> bool {
-        !self.is_leaving() && !self.kubeconfig_bearer_hash.is_empty()
+        let new = self.replacement.as_ref().and_then(|replacement| replacement.bearer_hash.as_ref());
+        !self.is_leaving() && (new.is_some() || !self.kubeconfig_bearer_hash.is_empty())
     }
 
     /// Whether its infrastructure is being removed, or is.

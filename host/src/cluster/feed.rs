@@ -156,7 +156,7 @@ async fn list(api: &Api<DynamicObject>) -> Result<(Vec<DynamicObject>, String), 
         }
     }
     let why = format!("the cluster lists more than {} objects", u64::from(PAGE).saturating_mul(MAX_PAGES as u64));
-    Err(Trouble { kind: Kind::Unreachable, why })
+    Err(Trouble::unreachable(why))
 }
 
 enum Ended {

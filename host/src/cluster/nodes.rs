@@ -1,6 +1,8 @@
 //! The nodes of a cluster: those whose servers are replaced leave it, and those that never came are named.
 //!
-//! A node is known by the label that it was started with, else by its name: servers that a release before made have no label.
+//! A node is known by its name, which is that of its server and a few random digits. Where the name is cut, the label that the node was
+//! started with says which of the servers it is. A kubelet can set that label on its own node, and cannot change the node's name, so a
+//! label that does not go with the name does not count. Servers that a release before made have no label.
 
 use super::trouble::Trouble;
 use super::{Observation, WatchSettings, client};
@@ -18,6 +20,11 @@ const SERVER: &str = "catalyst.openova.io/server";
 const PASSWORDS: &str = "kube-system";
 /// Random digits behind a server's name, in characters.
 const SUFFIX: usize = 8;
+/// Bytes of a server's name that the name of its node has: with the digits it is at most 63.
+const CUT: usize = 54;
+/// How long a cluster must be silent before that counts: k3s, or a whole server, that starts anew is back by then, and so is a load
+/// balancer that has to see it first.
+const SILENCE: Duration = Duration::from_secs(120);
 /// Between two looks at nodes that leave.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long after the begin of a watch a node may be missing before that is told: a server boots, downloads and joins within minutes.
@@ -25,18 +32,27 @@ const PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// Between two looks for nodes that are missing.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// Why a node did not leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemovalFault {
+    /// The cluster gave no answer to any request for two minutes, for this reason.
+    Silent(String),
+    /// It answered, or could not be asked; why.
+    NotRemoved(String),
+}
+
 /// Removes the nodes of these servers, and waits until each is gone. k3s lets a node of the control plane go only once its member has
 /// left etcd (a finalizer of its own), so a node that is gone is no member any more. Gives the names of the nodes.
 ///
 /// # Errors
-/// Why a node is still there when the budget is spent.
+/// Why a node is still there when the budget is spent, or the cluster is silent.
 pub async fn remove_nodes(
     kubeconfig: &Kubeconfig,
     settings: &WatchSettings,
     servers: &[String],
     budget: Duration,
-) -> Result<Vec<String>, String> {
-    let client = client::connect(kubeconfig, settings).map_err(|fault| fault.to_string())?;
+) -> Result<Vec<String>, RemovalFault> {
+    let client = client::connect(kubeconfig, settings).map_err(|fault| RemovalFault::NotRemoved(fault.to_string()))?;
     leave(client, settings.request_timeout, servers, budget).await
 }
 
@@ -45,18 +61,26 @@ async fn leave(
     limit: Duration,
     servers: &[String],
     budget: Duration,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, RemovalFault> {
     let nodes = Api::all_with(client.clone(), &kind("Node", "nodes"));
-    let until = Instant::now() + budget;
-    let mut leaving = BTreeSet::new();
+    let begun = Instant::now();
+    let (mut leaving, mut is_silent) = (BTreeSet::new(), true);
     loop {
         let why = match remove(&nodes, servers, limit, &mut leaving).await {
             Ok(left) if left.is_empty() => break,
             Ok(left) => format!("{} is still there, since k3s has not let it go", left.join(", ")),
-            Err(trouble) => trouble.why,
+            Err(trouble) => {
+                is_silent &= trouble.is_silence;
+                trouble.why
+            }
         };
-        if Instant::now() >= until {
-            return Err(why);
+        // One that listed its nodes has answered, whatever came then.
+        is_silent &= leaving.is_empty();
+        if is_silent && begun.elapsed() >= SILENCE {
+            return Err(RemovalFault::Silent(why));
+        }
+        if begun.elapsed() >= budget {
+            return Err(RemovalFault::NotRemoved(why));
         }
         sleep(PAUSE).await;
     }
@@ -168,16 +192,24 @@ fn is_silent(node: &DynamicObject) -> bool {
 }
 
 fn runs_on(node: &DynamicObject, server: &str) -> bool {
-    let labels = node.metadata.labels.as_ref();
-    if let Some(label) = labels.and_then(|labels| labels.get(SERVER)) {
-        return label == server;
-    }
     let name = node.metadata.name.as_deref().unwrap_or_default();
+    let labels = node.metadata.labels.as_ref();
+    match labels.and_then(|labels| labels.get(SERVER)).filter(|label| is_name_on(name, label)) {
+        Some(label) => label == server,
+        // A name that is cut may be that of several servers.
+        None => name == server || (server.len() <= CUT && is_name_on(name, server)),
+    }
+}
+
+/// Whether a node of this name may run on the server: it has the server's name, with a domain or with random digits behind it.
+fn is_name_on(name: &str, server: &str) -> bool {
+    let is_domain = |rest: &str| rest.is_empty() || rest.starts_with('.');
     let is_suffix = |rest: &str| {
         let digits = rest.strip_prefix('-').unwrap_or_default();
         digits.len() == SUFFIX && digits.bytes().all(|b| b.is_ascii_hexdigit())
     };
-    name.strip_prefix(server).is_some_and(|rest| rest.is_empty() || is_suffix(rest))
+    let cut = &server[..server.floor_char_boundary(CUT)];
+    name.strip_prefix(server).is_some_and(is_domain) || name.strip_prefix(cut).is_some_and(is_suffix)
 }
 
 async fn list(nodes: &Api<DynamicObject>, limit: Duration) -> Result<Vec<DynamicObject>, Trouble> {

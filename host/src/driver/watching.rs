@@ -38,7 +38,7 @@ impl Hand {
         let scribe = tokio::spawn(self.clone().observe(seen).in_current_span());
         // One budget for the name and for the cluster.
         let timeout = settings.timeout.saturating_sub(begun.elapsed());
-        let servers = self.driver.server_names(&self.id).await;
+        let servers = self.driver.server_names(&record).await;
         let settings = WatchSettings { address, timeout, servers, ..settings };
         let ended = cluster::watch(&kubeconfig, settings, out, self.stop.clone()).await;
         if let Err(error) = scribe.await {

@@ -1,6 +1,6 @@
 //! The requests of a cleanup: each has a limit of its own, and its trouble is told in words.
 
-use crate::cluster::trouble::{Kind, Trouble};
+use crate::cluster::trouble::Trouble;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
 };
@@ -68,7 +68,7 @@ impl ClusterApi {
             let Some(page) = self.ask(api.list(&params), &[]).await? else { break };
             if page.items.len() > PAGE as usize {
                 let why = format!("the cluster gives more objects of the kind {} than it was asked for", kind.kind);
-                return Err(Trouble { kind: Kind::Unreachable, why });
+                return Err(Trouble::unreachable(why));
             }
             objects.extend(page.items);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -78,7 +78,7 @@ impl ClusterApi {
         }
         let most = u64::from(PAGE).saturating_mul(MAX_PAGES as u64);
         let why = format!("the cluster lists more than {most} objects of the kind {}", kind.kind);
-        Err(Trouble { kind: Kind::Unreachable, why })
+        Err(Trouble::unreachable(why))
     }
 
     /// Merges `patch` into an object; one that is gone needs none.
