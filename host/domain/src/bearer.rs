@@ -124,6 +124,8 @@ fn replaced(next: &mut Record, holder: BearerHolder) {
         Some(hash) => {
             next.kubeconfig_bearer_hash = hash;
             next.forget_kubeconfig();
+            // It was about the cluster that is gone.
+            next.resume_flux = false;
         }
         // The server that joins gets none, so none is left that counts.
         None => next.kubeconfig_bearer_hash.clear(),

@@ -12,10 +12,13 @@ use tokio::time::sleep;
 const TRIES: u32 = 3;
 
 /// A kind whose objects make others: group, versions with the newest first, kind and plural.
-type Maker = (&'static str, &'static [&'static str], &'static str, &'static str);
+pub(super) type Maker = (&'static str, &'static [&'static str], &'static str, &'static str);
+
+/// Annotation of what a cleanup suspended: nothing else is resumed.
+pub(super) const MARK: &str = "catalyst.openova.io/suspended-by-destroy";
 
 /// Each version of Flux serves one of the versions or more. What sources only fetch makes nothing.
-const MAKERS: [Maker; 2] = [
+pub(super) const MAKERS: [Maker; 2] = [
     ("kustomize.toolkit.fluxcd.io", &["v1", "v1beta2"], "Kustomization", "kustomizations"),
     ("helm.toolkit.fluxcd.io", &["v2", "v2beta2", "v2beta1"], "HelmRelease", "helmreleases"),
 ];
@@ -53,7 +56,10 @@ async fn suspend_kind(api: &ClusterApi, maker: &Maker, faults: &mut Vec<String>)
     let mut count = 0_usize;
     for object in objects.iter().filter(|object| object.data["spec"]["suspend"] != true) {
         let name = ObjectName::of(object);
-        match api.merge(&kind, &name, &json!({"spec": {"suspend": true}})).await {
+        match api
+            .merge(&kind, &name, &json!({"metadata": {"annotations": {MARK: "true"}}, "spec": {"suspend": true}}))
+            .await
+        {
             Ok(()) => count = count.saturating_add(1),
             Err(trouble) => faults.push(format!("{} {name}: {}", maker.2, trouble.why)),
         }
@@ -62,7 +68,7 @@ async fn suspend_kind(api: &ClusterApi, maker: &Maker, faults: &mut Vec<String>)
 }
 
 /// The version that is served, with its objects; none where Flux is not there.
-async fn served(
+pub(super) async fn served(
     api: &ClusterApi,
     (group, versions, kind, plural): &Maker,
 ) -> Result<Option<(ApiResource, Vec<DynamicObject>)>, Trouble> {
