@@ -117,12 +117,18 @@ fn held_by(next: &mut Record, id: &str) {
     }
 }
 
-/// The old server is gone. Where the cluster went with it, so do its bearer and the kubeconfig that it handed in.
+/// The old server is gone, and its bearer with it. Where the cluster went as well, so does the kubeconfig that it handed in.
 fn replaced(next: &mut Record, holder: BearerHolder) {
     let Some(replacement) = next.replacement.take() else { return };
-    if let Some(hash) = replacement.bearer_hash {
-        next.kubeconfig_bearer_hash = hash;
-        next.forget_kubeconfig();
+    match replacement.bearer_hash {
+        Some(hash) => {
+            next.kubeconfig_bearer_hash = hash;
+            next.forget_kubeconfig();
+            // It was about the cluster that is gone.
+            next.resume_flux = false;
+        }
+        // The server that joins gets none, so none is left that counts.
+        None => next.kubeconfig_bearer_hash.clear(),
     }
     next.bearer_holder = Some(holder);
 }

@@ -104,6 +104,8 @@ pub enum Fact {
     DestroyWithVolumesRequested,
     /// A destroy looked in the cluster or in the cloud for what it does not remove; it takes the place of what was recorded.
     RemainingSeen(Vec<RemainingResource>),
+    /// What a destroy that did not come to its end had suspended on the cluster was resumed, as far as it has the mark of it.
+    FluxResumed,
     /// Nothing is left.
     DestroyFinished,
     /// Something could not be removed.

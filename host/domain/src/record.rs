@@ -87,6 +87,9 @@ pub struct Record {
     /// Whether who asked for the last destroy agrees that the volumes that the cluster made are deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub delete_volumes: bool,
+    /// Whether a destroy that did not come to its end may have suspended Flux on the cluster.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resume_flux: bool,
     /// What the last destroy saw in the cloud and did not remove: at most 100. Empty in records of releases before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<RemainingResource>,
@@ -261,6 +264,7 @@ impl Record {
             data_loss_accepted: false,
             destroy_begun: false,
             delete_volumes: false,
+            resume_flux: false,
             remaining: Vec::new(),
             data_loss: String::new(),
             kubeconfig_sha256: String::new(),
@@ -341,7 +345,8 @@ impl Record {
 
     /// Whether a node may hand in a kubeconfig: none that is being removed, and none without a bearer.
     pub fn takes_kubeconfig(&self) -> bool {
-        !self.is_leaving() && !self.kubeconfig_bearer_hash.is_empty()
+        let new = self.replacement.as_ref().and_then(|replacement| replacement.bearer_hash.as_ref());
+        !self.is_leaving() && (new.is_some() || !self.kubeconfig_bearer_hash.is_empty())
     }
 
     /// Whether its infrastructure is being removed, or is.

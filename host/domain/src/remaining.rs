@@ -14,6 +14,23 @@ const MERGED: usize = 1_000;
 /// Longest text of one in bytes. Names and ids of clouds have some dozens, a reason is a sentence.
 const TEXT_BYTES: usize = 256;
 
+/// Kind of a volume.
+pub const VOLUME: &str = "volume";
+/// Kind of a load balancer.
+pub const LOAD_BALANCER: &str = "load balancer";
+/// Name of what a cluster may have and could not be asked for.
+const NOT_LISTED: &str = "of the cluster";
+
+/// Who named a resource that remains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedBy {
+    /// The cluster, of what it made in its cloud.
+    Cluster,
+    /// A search of the cloud.
+    Cloud,
+}
+
 /// A resource that was in the cloud when it was looked for last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -26,13 +43,38 @@ pub struct RemainingResource {
     pub id: String,
     /// Why it belongs to the deployment, or why it was not removed.
     pub reason: String,
+    /// Who named it; absent in records of releases before, and in answers.
+    #[schema(ignore)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_by: Option<NamedBy>,
 }
 
 impl RemainingResource {
     /// One with these texts, cut to 256 bytes each.
     /// Control characters, and such as change the direction of a text, are left out: they come from strangers.
     pub fn new(kind: &str, name: &str, id: &str, reason: &str) -> Self {
-        Self { kind: cut(kind), name: cut(name), id: cut(id), reason: cut(reason) }
+        Self { kind: cut(kind), name: cut(name), id: cut(id), reason: cut(reason), named_by: None }
+    }
+
+    /// All of a kind that the cluster may have, which could not be listed for this reason.
+    pub fn not_listed(kind: &str, reason: &str) -> Self {
+        Self::new(kind, NOT_LISTED, "", reason).by(NamedBy::Cluster)
+    }
+
+    /// The same, with who named it.
+    #[must_use]
+    pub fn by(self, named_by: NamedBy) -> Self {
+        Self { named_by: Some(named_by), ..self }
+    }
+
+    /// As an answer has it.
+    #[must_use]
+    pub fn shown(&self) -> Self {
+        Self { named_by: None, ..self.clone() }
+    }
+
+    fn is_not_listed(&self) -> bool {
+        self.named_by == Some(NamedBy::Cluster) && self.name == NOT_LISTED
     }
 
     /// Whether both are one thing in the cloud, whatever is said of it.
@@ -63,6 +105,48 @@ pub fn merged(first: &[RemainingResource], second: &[RemainingResource]) -> Vec<
         }
     }
     all
+}
+
+/// What remains after a cluster named what it has now. Of what it named before, the rest is gone, where its kind could be listed. What
+/// another look found may still be there.
+pub fn after_cluster(before: &[RemainingResource], listed: &[RemainingResource]) -> Vec<RemainingResource> {
+    let could_be_listed = |kind: &str| !listed.iter().any(|now| now.is_not_listed() && now.kind == kind);
+    let is_gone = |known: &RemainingResource| {
+        known.named_by == Some(NamedBy::Cluster) && (could_be_listed(&known.kind) || known.is_not_listed())
+    };
+    let kept: Vec<RemainingResource> = before.iter().filter(|known| !is_gone(known)).cloned().collect();
+    merged(listed, &kept)
+}
+
+/// What remains after a search of the whole cloud found this. What a cluster named in this very destroy may not be the search's to
+/// find: a volume that was to stay is there still, and one whose id is not known cannot be looked up.
+pub fn after_whole_search(
+    known: &[RemainingResource],
+    found: &[RemainingResource],
+    cluster: ClusterVolumes,
+) -> Vec<RemainingResource> {
+    let stays = |known: &&RemainingResource| {
+        let of_cluster = known.named_by == Some(NamedBy::Cluster) && known.kind == VOLUME;
+        of_cluster
+            && match cluster {
+                ClusterVolumes::NotAsked => false,
+                ClusterVolumes::Kept => true,
+                ClusterVolumes::Deleted => known.id.is_empty(),
+            }
+    };
+    let kept: Vec<RemainingResource> = known.iter().filter(stays).cloned().collect();
+    merged(&kept, found)
+}
+
+/// What a destroy did with the volumes that the cluster made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterVolumes {
+    /// The cluster did not answer, or was not asked.
+    NotAsked,
+    /// It named them, and they were to stay.
+    Kept,
+    /// It was to delete them.
+    Deleted,
 }
 
 /// The first of them, each once.
@@ -97,6 +181,42 @@ mod tests {
         assert_eq!(one("volume", &"ü".repeat(TEXT_BYTES), "", "").name.len(), TEXT_BYTES);
         let many: Vec<_> = (0..NAMED + 5).map(|n| one("volume", "v", &n.to_string(), "")).collect();
         assert_eq!(bounded(&many).len(), NAMED);
+    }
+
+    fn by_cluster(kind: &str, id: &str) -> RemainingResource {
+        one(kind, &format!("{kind} {id}"), id, "late").by(NamedBy::Cluster)
+    }
+
+    #[test]
+    fn t6_what_the_cluster_named_is_struck_out_once_it_names_it_no_more_and_nothing_else_is() {
+        let (balancer, volume) = (by_cluster(LOAD_BALANCER, "203.0.113.7"), by_cluster(VOLUME, "42"));
+        let of_cloud = one("server", "lost", "29", "label").by(NamedBy::Cloud);
+        let of_old_release = one(VOLUME, "x", "7", "");
+        let before = [balancer.clone(), volume.clone(), of_cloud.clone(), of_old_release.clone()];
+        let others = [of_cloud, of_old_release];
+        assert_eq!(after_cluster(&before, &[]), others);
+        let seen = after_cluster(&before, std::slice::from_ref(&volume));
+        assert_eq!(seen, merged(std::slice::from_ref(&volume), &others), "a volume stays that is named again");
+        // It fell silent when its Services were looked for: that shows nothing of them.
+        let silent = RemainingResource::not_listed(LOAD_BALANCER, "no answer");
+        let half = after_cluster(&before, std::slice::from_ref(&silent));
+        assert_eq!(half, merged(&[silent.clone(), balancer], &others));
+        assert_eq!(after_cluster(&half, &[]), others, "and is no word for ever");
+    }
+
+    #[test]
+    fn t6_a_search_of_the_whole_cloud_strikes_out_what_it_shows_to_be_gone() {
+        let known = [
+            by_cluster(LOAD_BALANCER, "203.0.113.7"),
+            by_cluster(VOLUME, "42"),
+            RemainingResource::not_listed(VOLUME, "no answer"),
+            one(VOLUME, "found before", "41", "").by(NamedBy::Cloud),
+        ];
+        let found = [one("server", "lost", "29", "label").by(NamedBy::Cloud)];
+        let after = |cluster| after_whole_search(&known, &found, cluster);
+        assert_eq!(after(ClusterVolumes::NotAsked), found);
+        assert_eq!(after(ClusterVolumes::Deleted), [known[2].clone(), found[0].clone()]);
+        assert_eq!(after(ClusterVolumes::Kept), [known[1].clone(), known[2].clone(), found[0].clone()]);
     }
 
     #[test]

@@ -8,7 +8,9 @@
 
 use crate::Record;
 use crate::bearer::{BearerHolder, Replacement, SeenServer, StaleServer, current};
+use crate::kubeconfig::Server;
 use crate::provider::{Node, NodeRole};
+use crate::tofu_state::{is_value, kind_of};
 
 /// The key of a retry's body with which a person accepts that the cluster's data is lost.
 pub const ACCEPT_DATA_LOSS: &str = "acceptDataLoss";
@@ -100,6 +102,31 @@ pub fn decide(evidence: &Evidence<'_>) -> Decision {
     }
 }
 
+/// What becomes of the servers under a plan that was to be applied, where nodes of the control plane could not leave the cluster because
+/// that gave no answer. `why` says in which words. All servers are made anew where the body of this very retry accepts the loss; a
+/// destroy that was begun before does not count as that, for the cluster may only be out of reach.
+pub fn decide_without_answer(evidence: &Evidence<'_>, why: &str) -> Decision {
+    let Some(first) = evidence.first.filter(|_| evidence.record.has_cluster()) else {
+        return Decision::Refuse(words_of_silence(why));
+    };
+    if evidence.asks_a_server_that_goes(first) {
+        return Decision::Refuse(words_of_wrong_address(why));
+    }
+    match evidence.record.data_loss_accepted {
+        true => evidence.anew(first),
+        false => Decision::Refuse(words_of_silence(why)),
+    }
+}
+
+/// The servers of a given-up cluster once a plan is to be applied whose nodes have left. A cluster that let a node of its control plane
+/// go is alive, so it goes on, and none of its servers is one of a cluster that was given up.
+pub fn stale_after(record: &Record, left: &[Node]) -> Vec<StaleServer> {
+    match left.iter().any(|node| node.role == NodeRole::ControlPlane) {
+        true => Vec::new(),
+        false => record.stale_servers.clone(),
+    }
+}
+
 /// The plan that OpenTofu will make at least, as far as its state tells: what is damaged is replaced, what is missing is made. Servers
 /// that are missing in the cloud alone show in the plan itself only.
 pub fn expected_plan(state: &[SeenServer], nodes: &[Node], first: Option<&str>) -> Vec<PlannedChange> {
@@ -174,6 +201,9 @@ impl Evidence<'_> {
     }
 
     fn with_cluster(&self, first: &str) -> Decision {
+        if self.is_half_given_up(first) {
+            return if self.accepts_loss() { self.anew(first) } else { Decision::Refuse(HALF_GIVEN_UP.to_owned()) };
+        }
         let workers = self.servers(NodeRole::Worker).filter(|node| self.makes(&node.address));
         let mut leaving: Vec<Node> = workers.map(|node| self.as_it_was_made(node)).collect();
         let servers: Vec<&Node> = self.servers(NodeRole::ControlPlane).collect();
@@ -206,12 +236,31 @@ impl Evidence<'_> {
         }
     }
 
+    /// Whether a run that gave the cluster up ended after it had replaced a server of the control plane, and before the first one: no
+    /// plan shows that any more, and the two belong to different clusters.
+    fn is_half_given_up(&self, first: &str) -> bool {
+        let is_new = |node: &Node| current(self.state, &node.address).is_some() && !self.is_stale(&node.address);
+        self.is_stale(first) && self.servers(NodeRole::ControlPlane).any(is_new)
+    }
+
+    /// Whether the kubeconfig names the address of the first server alone, which goes: that it is silent says nothing of the others.
+    fn asks_a_server_that_goes(&self, first: &str) -> bool {
+        let Some(result) = self.record.result.as_ref().filter(|_| self.makes(first)) else { return false };
+        let server = Server::parse(&self.record.kubeconfig_server);
+        server.is_ok_and(|server| {
+            server.host() == result.control_plane_ip && result.control_plane_ip != result.load_balancer_ip
+        })
+    }
+
     fn accepts_loss(&self) -> bool {
         self.record.data_loss_accepted || self.record.destroy_begun
     }
 
     fn anew(&self, first: &str) -> Decision {
-        let is_node = |address: &str| address == first || self.nodes.iter().any(|node| node.address == address);
+        let is_node = |address: &str| match self.nodes {
+            [] => address == first || is_like(address, first),
+            nodes => address == first || nodes.iter().any(|node| node.address == address),
+        };
         let servers = || self.state.iter().filter(|server| !server.deposed && is_node(&server.address));
         let stale = servers().map(|server| StaleServer { address: server.address.clone(), id: server.id.clone() });
         let anew = Anew { first: first.to_owned(), instead_of: self.old_id(first), stale: stale.collect() };
@@ -238,6 +287,10 @@ impl Evidence<'_> {
 const MEMBER_LOST: &str = "a server of the control plane is damaged or gone, and the first one has handed in a kubeconfig: its cluster may be \
                            up. It could not be checked yet, so the lost server cannot be taken out of it, and all servers are made anew";
 
+/// Why a cluster of which a part was made anew is not gone on with.
+const HALF_GIVEN_UP: &str = "a run before this gave the cluster up, as was agreed to, and ended after it had made a part of the control \
+                             plane anew: what is left of the cluster cannot go on with it, and all servers are made anew";
+
 /// Why a first server that is made anew cannot join.
 const CANNOT_JOIN: &str = "the first server is replaced or gone, and the module that is kept of this deployment was rendered by a \
                            release or a plugin that cannot let it join the cluster again: it would begin a second one";
@@ -251,6 +304,26 @@ fn words_of_loss(all: usize, gone: usize) -> String {
         "{gone} of {all} servers of the control plane are replaced or gone, so the cluster has no majority and can take in no new one: \
          its data is lost when they are made anew"
     )
+}
+
+fn words_of_silence(why: &str) -> String {
+    format!(
+        "{why}. Nothing was changed. A retry asks the cluster again. Where it is dead, a retry with \"{ACCEPT_DATA_LOSS}\": true in its body \
+         makes all servers anew together, if the cluster does not answer that one either: its data is lost then"
+    )
+}
+
+fn words_of_wrong_address(why: &str) -> String {
+    format!(
+        "{why}. That is the address of the first server, which is damaged or gone, so the others may be up: nothing was changed, and no yes \
+         to a loss of data makes them anew. Remove the node of the first server from the cluster by hand and retry, or destroy the deployment"
+    )
+}
+
+/// Whether a resource of the state is of the same type as the first server. Where a plugin names no nodes (contract 1.0), those are its
+/// servers: no other resource shows what a node is. Values that a state makes up are no servers.
+fn is_like(address: &str, first: &str) -> bool {
+    !is_value(first) && kind_of(address) == kind_of(first)
 }
 
 fn sorted<'a>(servers: impl Iterator<Item = &'a SeenServer>) -> Vec<String> {

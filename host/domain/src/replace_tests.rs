@@ -222,13 +222,77 @@ fn t1_data_is_lost_only_with_a_yes_of_its_own() {
     assert_eq!(decide(&evidence(&accepted, &solo, &state(&solo), &[])), as_planned(false));
 }
 
+/// As when its nodes could not leave, since nothing answered.
+fn silent(record: &Record, makes: &str) -> Decision {
+    let (nodes, plan) = (nodes(3), plan(&[(makes, Replace)]));
+    let state = state(&nodes);
+    decide_without_answer(&evidence(record, &nodes, &state, &plan), "it does not answer")
+}
+
+#[test]
+fn t1_a_cluster_that_does_not_answer_is_given_up_only_with_a_yes_of_this_very_retry() {
+    let mut up = with_cluster();
+    up.kubeconfig_server = "https://203.0.113.9:6443".into();
+    for (addresses, first_is_named) in
+        [(["", ""], false), (["203.0.113.8", "203.0.113.9"], false), (["203.0.113.9", "203.0.113.8"], true)]
+    {
+        let [first, balancer] = addresses.map(str::to_owned);
+        (up.result_mut().control_plane_ip, up.result_mut().load_balancer_ip) = (first, balancer);
+        for goes in [FIRST, "x.cp[1]"] {
+            let mut record = Record { destroy_begun: true, data_loss_accepted: false, ..up.clone() };
+            let refused = silent(&record, goes);
+            let names_key =
+                |why: &str| why.starts_with("it does not answer. ") && why.contains("\"acceptDataLoss\": true");
+            let is_open = !(first_is_named && goes == FIRST);
+            assert!(matches!(&refused, Decision::Refuse(why) if names_key(why) == is_open), "{goes}: {refused:?}");
+            record.data_loss_accepted = true;
+            match silent(&record, goes) {
+                decision @ Decision::Replace { .. } if is_open => assert_eq!(anew(&decision).0.len(), 5),
+                Decision::Refuse(why) if !is_open => assert!(why.contains("the others may be up"), "{why}"),
+                other => panic!("{goes} {addresses:?}: {other:?}"),
+            }
+        }
+    }
+    // Where no cluster was shown there is none that could be silent.
+    let accepted = Record { data_loss_accepted: true, ..held() };
+    assert!(matches!(silent(&accepted, FIRST), Decision::Refuse(_)));
+}
+
+#[test]
+fn t1_a_cluster_of_which_a_part_was_made_anew_is_given_up_to_the_end() {
+    let (nodes, mut half) = (nodes(3), with_cluster());
+    let stale = |address: &str| StaleServer { address: address.into(), id: format!("id of {address}") };
+    half.stale_servers = vec![stale(FIRST), stale("x.cp[1]"), stale("x.w[0]")];
+    let whole = state(&nodes);
+    let refused = decide(&evidence(&half, &nodes, &whole, &[]));
+    assert!(matches!(&refused, Decision::Refuse(why) if why.contains("gave the cluster up")), "{refused:?}");
+    half.data_loss_accepted = true;
+    assert_eq!(anew(&decide(&evidence(&half, &nodes, &whole, &[]))).0.len(), 5);
+    // Nothing of the control plane was replaced, so the cluster is as it was.
+    half.data_loss_accepted = false;
+    half.stale_servers = ["x.cp[0]", "x.cp[1]", "x.cp[2]"].map(stale).to_vec();
+    assert_eq!(decide(&evidence(&half, &nodes, &whole, &[])), as_planned(false));
+    // It answers again and lets a server go: what a run had meant to give up is the cluster's again, whatever comes of this run.
+    assert!(stale_after(&half, &nodes[1..2]).is_empty());
+    assert_eq!(stale_after(&half, &nodes[3..]), half.stale_servers, "a worker shows nothing of the control plane");
+}
+
 /// Contract 1.0 names the first server alone.
 #[test]
-fn t1_a_plugin_that_names_no_nodes_has_its_first_server_made_anew_by_itself() {
-    let whole = state(&nodes(3));
+fn t1_where_a_plugin_names_no_nodes_all_resources_of_the_first_servers_type_are_made_anew() {
+    let mut whole: Vec<SeenServer> =
+        state(&nodes(3)).into_iter().filter(|server| server.address != "x.network").collect();
+    whole.extend([server("y.network", "11"), server("terraform_data.x", "12")]);
     let made = plan(&[(FIRST, Replace)]);
     let held = held();
-    assert_eq!(anew(&decide(&evidence(&held, &[], &whole, &made))).0, [FIRST]);
+    let all = ["x.cp[0]", "x.cp[1]", "x.cp[2]", "x.w[0]", "x.w[1]"];
+    assert_eq!(anew(&decide(&evidence(&held, &[], &whole, &made))).0, all);
+    // A value is like any other value, and none of them is a server.
+    let values = ["terraform_data.first", "terraform_data.x"].map(|address| server(address, "id"));
+    let made_value = plan(&[("terraform_data.first", Replace)]);
+    let of_values = Evidence { first: Some("terraform_data.first"), ..evidence(&held, &[], &values, &made_value) };
+    let Decision::Replace { addresses, .. } = decide(&of_values) else { panic!() };
+    assert_eq!(addresses, ["terraform_data.first"]);
     let with_cluster = with_cluster();
     assert!(matches!(decide(&evidence(&with_cluster, &[], &whole, &made)), Decision::Refuse(_)));
     assert_eq!(decide(&evidence(&with_cluster, &[], &whole, &[])), as_planned(false));

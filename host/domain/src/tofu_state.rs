@@ -164,6 +164,24 @@ pub fn is_value(address: &str) -> bool {
     address.split('.').any(|part| part == VALUE)
 }
 
+/// The type of the resource with this address, such as `some_server` of `module.m["a.b"].some_server.node[0]`.
+pub fn kind_of(address: &str) -> String {
+    let mut depth = 0_usize;
+    let without_keys = address.chars().filter(|c| match c {
+        '[' => {
+            depth += 1;
+            false
+        }
+        ']' => {
+            depth = depth.saturating_sub(1);
+            false
+        }
+        _ => depth == 0,
+    });
+    let plain: String = without_keys.collect();
+    plain.rsplit('.').nth(1).unwrap_or_default().to_owned()
+}
+
 /// Whether a state names no resource, however large it is. One that cannot be read may name anything.
 pub fn is_empty(state: &[u8]) -> bool {
     text::names_any(state).is_ok_and(|any| !any)
@@ -204,6 +222,18 @@ mod tests {
             [("terraform_data.x", true), ("module.m[0].terraform_data.x[1]", true), ("t.terraform", false)]
         {
             assert_eq!(is_value(address), expect, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_type_of_a_resource_is_in_its_address() {
+        for (address, expect) in [
+            ("t.cp[0]", "t"),
+            ("t.cp", "t"),
+            (r#"module.m["a.b"].module.n.some_server.node["x.y"]"#, "some_server"),
+            ("nothing", ""),
+        ] {
+            assert_eq!(kind_of(address), expect, "{address}");
         }
     }
 

@@ -123,6 +123,10 @@ pub fn apply(record: &Record, fact: &Fact, at: Timestamp) -> Result<Record, Refu
             only(from, &[Status::Destroying])?;
             next.remaining = remaining::bounded(resources);
         }
+        Fact::FluxResumed => {
+            stays(from)?;
+            next.resume_flux = false;
+        }
         Fact::DestroyFinished => {
             only(from, &[Status::Destroying])?;
             next.status = Status::Destroyed;
@@ -297,6 +301,7 @@ fn restart_phase0(next: &mut Record, data_loss_accepted: bool) {
     begin(next, Status::Provisioning);
     forget_phase0(next);
     next.data_loss_accepted = data_loss_accepted;
+    next.resume_flux |= next.destroy_begun && next.has_cluster();
     next.delete_volumes = false;
     next.data_loss.clear();
 }
@@ -306,6 +311,7 @@ fn forget_bearer(next: &mut Record) {
     next.bearer_holder = None;
     next.replacement = None;
     next.stale_servers.clear();
+    next.resume_flux = false;
     next.forget_kubeconfig();
 }
 

@@ -63,6 +63,28 @@ fn t6_what_remains_is_kept_until_it_is_seen_anew_or_a_cluster_lives() {
 }
 
 #[test]
+fn t6_what_a_destroy_suspended_is_to_be_resumed_after_a_retry_until_that_was_done_or_the_cluster_is_gone() {
+    let mut up = ready();
+    up.result_mut().kubeconfig_path = "f.yaml".into();
+    up.kubeconfig_checked = true;
+    let retried = || Fact::Phase0Retried { repair: None, data_loss_accepted: false, reservation: None };
+    let failed =
+        |of: &Record| after(of, &[Fact::DestroyRequested, Fact::DestroyFailed { error: "tofu destroy: x".into() }]);
+    let back = after(&failed(&up), &[retried()]);
+    assert!(back.resume_flux);
+    let kept: Record = serde_json::from_str(&serde_json::to_string(&back).unwrap()).unwrap();
+    assert!(kept.resume_flux, "it survives the process");
+    assert!(!after(&back, &[Fact::FluxResumed]).resume_flux);
+    let error = || Fact::Phase0Failed { error: "tofu plan: x".into() };
+    assert!(after(&back, &[error(), retried()]).resume_flux, "a run that fails resumes nothing");
+    assert!(!after(&failed(&ready()), &[retried()]).resume_flux, "without a cluster nothing was suspended");
+    let only_failed = Record { status: Status::Failed, ..up };
+    assert!(!after(&only_failed, &[retried()]).resume_flux);
+    let gone = after(&back, &[error(), Fact::DestroyRequested, Fact::DestroyFinished]);
+    assert!(!gone.resume_flux);
+}
+
+#[test]
 fn t6_a_destroy_that_was_killed_before_its_run_goes_on_and_one_in_its_run_has_failed() {
     let going = after(&ready(), &[Fact::DestroyWithVolumesRequested, Fact::RemainingSeen(vec![volume()])]);
     for file in [KubeconfigFile::Present, KubeconfigFile::Absent] {

@@ -289,6 +289,7 @@ mod tests {
             name: name.into(),
             id: "42".into(),
             reason: "it has the label".into(),
+            named_by: None,
         };
         let search = |found: Vec<RemainingResource>, not_searched: Vec<String>| LeftoverSearch { found, not_searched };
         assert_eq!(leftovers(&search(vec![found("a")], vec!["networks".into()])), Ok(()));

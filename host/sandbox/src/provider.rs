@@ -312,8 +312,9 @@ impl Plugin {
         let leftovers = self.leftovers(asked)?;
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(leftovers.leftover_probe(&mut call.store, query)).await;
-        self.caller
-            .close(call, called, |probes| value_or_reason(probes, |probes| check::search_probes(probes, &self.descriptor)))
+        self.caller.close(call, called, |probes| {
+            value_or_reason(probes, |probes| check::search_probes(probes, &self.descriptor))
+        })
     }
 
     pub(crate) async fn judge_leftovers(

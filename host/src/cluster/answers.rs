@@ -71,7 +71,7 @@ pub(super) async fn list(
         params = params.labels(listing.labels);
     }
     let kind = &listing.kind.kind;
-    let too_much = |why: String| Trouble { kind: Kind::Unreachable, why };
+    let too_much = Trouble::unreachable;
     let room = Room::new();
     let mut objects = Vec::new();
     for _ in 0..listing.max_pages {

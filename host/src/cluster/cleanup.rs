@@ -9,6 +9,7 @@ mod flux;
 mod load_balancers;
 mod objects;
 mod quota;
+mod resume;
 mod volumes;
 
 use super::trouble::{Kind, Trouble};
@@ -19,6 +20,7 @@ use catalyst_domain::{Level, RemainingResource};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 /// How long a cluster may take to answer before it counts as one that does not: an API server that is restarted is back by then.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -60,6 +62,19 @@ pub async fn clean_up(
 ) -> Result<Vec<RemainingResource>, String> {
     let client = client::connect(kubeconfig, settings).map_err(|fault| fault.to_string())?;
     run(&ClusterApi::new(client, settings.request_timeout), options, &CleanupLog(out)).await
+}
+
+/// Resumes what a cleanup suspended, and removes what it kept out with, on a cluster that goes on after all. It is tried again until
+/// `ended`; `false` where it was never done. `out` gets remarks. Dropping the future ends it.
+pub async fn resume_flux(
+    kubeconfig: &Kubeconfig,
+    settings: &WatchSettings,
+    out: mpsc::Sender<Observation>,
+    ended: &CancellationToken,
+) -> bool {
+    // A watch of the same kubeconfig tells why it cannot be used.
+    let Ok(client) = client::connect(kubeconfig, settings) else { return false };
+    resume::resume(&ClusterApi::new(client, settings.request_timeout), &CleanupLog(out), ended).await
 }
 
 async fn run(api: &ClusterApi, options: CleanupOptions, log: &CleanupLog) -> Result<Vec<RemainingResource>, String> {

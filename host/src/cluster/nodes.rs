@@ -1,6 +1,8 @@
 //! The nodes of a cluster: those whose servers are replaced leave it, and those that never came are named.
 //!
-//! A node is known by the label that it was started with, else by its name: servers that a release before made have no label.
+//! A node is known by its name, which is that of its server and a few random digits. Where the name is cut, the label that the node was
+//! started with says which of the servers it is. A kubelet can set that label on its own node, and cannot change the node's name, so a
+//! label that does not go with the name does not count. Servers that a release before made have no label.
 
 use super::answers::{self, Listing};
 use super::object::{ClusterObject, Shape};
@@ -20,6 +22,11 @@ const SERVER: &str = "catalyst.openova.io/server";
 const PASSWORDS: &str = "kube-system";
 /// Random digits behind a server's name, in characters.
 const SUFFIX: usize = 8;
+/// Bytes of a server's name that the name of its node has: with the digits it is at most 63.
+const CUT: usize = 54;
+/// How long a cluster must be silent before that counts: k3s, or a whole server, that starts anew is back by then, and so is a load
+/// balancer that has to see it first.
+const SILENCE: Duration = Duration::from_secs(120);
 /// Between two looks at nodes that leave.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long after the begin of a watch a node may be missing before that is told: a server boots, downloads and joins within minutes.
@@ -50,18 +57,27 @@ const NODE: Shape = Shape::Keys(&[
     ),
 ]);
 
+/// Why a node did not leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemovalFault {
+    /// The cluster gave no answer to any request for two minutes, for this reason.
+    Silent(String),
+    /// It answered, or could not be asked; why.
+    NotRemoved(String),
+}
+
 /// Removes the nodes of these servers, and waits until each is gone. k3s lets a node of the control plane go only once its member has
 /// left etcd (a finalizer of its own), so a node that is gone is no member any more. Gives the names of the nodes.
 ///
 /// # Errors
-/// Why a node is still there when the budget is spent.
+/// Why a node is still there when the budget is spent, or the cluster is silent.
 pub async fn remove_nodes(
     kubeconfig: &Kubeconfig,
     settings: &WatchSettings,
     servers: &[String],
     budget: Duration,
-) -> Result<Vec<String>, String> {
-    let client = client::connect(kubeconfig, settings).map_err(|fault| fault.to_string())?;
+) -> Result<Vec<String>, RemovalFault> {
+    let client = client::connect(kubeconfig, settings).map_err(|fault| RemovalFault::NotRemoved(fault.to_string()))?;
     leave(client, settings.request_timeout, servers, budget).await
 }
 
@@ -70,17 +86,25 @@ async fn leave(
     limit: Duration,
     servers: &[String],
     budget: Duration,
-) -> Result<Vec<String>, String> {
-    let until = Instant::now() + budget;
-    let mut leaving = BTreeSet::new();
+) -> Result<Vec<String>, RemovalFault> {
+    let begun = Instant::now();
+    let (mut leaving, mut is_silent) = (BTreeSet::new(), true);
     loop {
         let why = match remove(&client, servers, limit, &mut leaving).await {
             Ok(left) if left.is_empty() => break,
             Ok(left) => format!("{} is still there, since k3s has not let it go", left.join(", ")),
-            Err(trouble) => trouble.why,
+            Err(trouble) => {
+                is_silent &= trouble.is_silence;
+                trouble.why
+            }
         };
-        if Instant::now() >= until {
-            return Err(why);
+        // One that listed its nodes has answered, whatever came then.
+        is_silent &= leaving.is_empty();
+        if is_silent && begun.elapsed() >= SILENCE {
+            return Err(RemovalFault::Silent(why));
+        }
+        if begun.elapsed() >= budget {
+            return Err(RemovalFault::NotRemoved(why));
         }
         sleep(PAUSE).await;
     }
@@ -191,18 +215,23 @@ fn is_silent(node: &ClusterObject) -> bool {
 }
 
 fn runs_on(node: &ClusterObject, server: &str) -> bool {
-    if let Some(label) = node.body()["metadata"]["labels"][SERVER].as_str() {
-        return label == server;
-    }
     let name = node.name();
-    if name.is_empty() {
-        return false;
+    match node.body()["metadata"]["labels"][SERVER].as_str().filter(|label| is_name_on(name, label)) {
+        Some(label) => label == server,
+        // A name that is cut may be that of several servers.
+        None => name == server || (server.len() <= CUT && is_name_on(name, server)),
     }
+}
+
+/// Whether a node of this name may run on the server: it has the server's name, with a domain or with random digits behind it.
+fn is_name_on(name: &str, server: &str) -> bool {
+    let is_domain = |rest: &str| rest.is_empty() || rest.starts_with('.');
     let is_suffix = |rest: &str| {
         let digits = rest.strip_prefix('-').unwrap_or_default();
         digits.len() == SUFFIX && digits.bytes().all(|b| b.is_ascii_hexdigit())
     };
-    name.strip_prefix(server).is_some_and(|rest| rest.is_empty() || is_suffix(rest))
+    let cut = &server[..server.floor_char_boundary(CUT)];
+    name.strip_prefix(server).is_some_and(is_domain) || name.strip_prefix(cut).is_some_and(is_suffix)
 }
 
 async fn list(client: &kube::Client, limit: Duration) -> Result<Vec<ClusterObject>, Trouble> {

@@ -20,12 +20,19 @@ fn ready(status: &str) -> Value {
 }
 
 #[test]
-fn a_node_is_known_by_its_label_else_by_its_name() {
+fn t7_a_node_is_known_by_its_name_and_by_a_label_only_where_that_goes_with_the_name() {
     let on = |name: &str, label: Option<&str>, server: &str| runs_on(&node(name, label, &json!({})), server);
     assert!(on("a-w1-0a1b2c3d", Some("a-w1"), "a-w1"));
     assert!(on("a-w1", None, "a-w1") && on("a-w1-0a1b2c3d", None, "a-w1"));
+    assert!(on("a-w1.cloud.example", Some("a-w1"), "a-w1"), "as some clouds name their machines");
     assert!(!on("a-w10", None, "a-w1") && !on("a-w1-other", None, "a-w1") && !on("a-w1-0a1b2c3d4", None, "a-w1"));
-    assert!(!on("a-w1", Some("a-w2"), "a-w1"), "the label wins");
+    for name in ["a-w1", "a-w1-0a1b2c3d"] {
+        assert!(on(name, Some("a-cp1"), "a-w1"), "a kubelet cannot leave its server");
+        assert!(!on(name, Some("a-cp1"), "a-cp1"), "nor pass for another one");
+    }
+    let long = format!("catalyst-{}-w1", "a".repeat(50));
+    let (cut, other) = (format!("{}-0a1b2c3d", &long[..CUT]), format!("{long}0"));
+    assert!(on(&cut, Some(&long), &long) && !on(&cut, Some(&other), &long) && !on(&cut, None, &long));
 }
 
 #[test]
@@ -51,9 +58,15 @@ fn t7_servers_without_a_node_are_named() {
 struct Double {
     nodes: Arc<Mutex<Vec<Value>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// The status of its next answers, and how many of them.
+    refusal: Arc<Mutex<(u16, usize)>>,
 }
 
 impl Double {
+    fn refuses(&self, status: u16, answers: usize) {
+        *self.refusal.lock().unwrap() = (status, answers);
+    }
+
     fn client(&self) -> kube::Client {
         let double = self.clone();
         let api = tower::service_fn(move |request: http::Request<kube::client::Body>| {
@@ -66,6 +79,13 @@ impl Double {
 
     fn answer(&self, method: &str, path: &str) -> (u16, Value) {
         let mut nodes = self.nodes.lock().unwrap();
+        let (code, left) = &mut *self.refusal.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "no",
+                                "reason": "", "code": *code});
+            return (*code, status);
+        }
         if method == "GET" {
             assert_eq!(path, "/api/v1/nodes");
             let items = nodes.clone();
@@ -125,7 +145,40 @@ async fn t7_a_node_that_does_not_leave_in_its_time_is_named() {
     let double = Double::default();
     *double.nodes.lock().unwrap() = vec![with_finalizer("a-cp1-00000001")];
     let why = leave(double.client(), LIMIT, &["a-cp1".to_owned()], Duration::from_secs(300)).await.unwrap_err();
-    assert_eq!(why, "a-cp1-00000001 is still there, since k3s has not let it go");
+    let expect = "a-cp1-00000001 is still there, since k3s has not let it go";
+    assert_eq!(why, RemovalFault::NotRemoved(expect.to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t1_a_cluster_is_silent_only_where_it_answered_nothing_for_two_minutes() {
+    let servers = ["a-cp1".to_owned()];
+    let budget = Duration::from_secs(300);
+    let dead = Double::default();
+    dead.refuses(503, usize::MAX);
+    let begun = Instant::now();
+    let fault = leave(dead.client(), LIMIT, &servers, budget).await.unwrap_err();
+    assert!(matches!(&fault, RemovalFault::Silent(why) if why.contains("503")), "{fault:?}");
+    assert!((SILENCE..SILENCE + PAUSE * 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+
+    // It comes back in its time.
+    let late = Double::default();
+    *late.nodes.lock().unwrap() = vec![object("a-cp1", None, &json!({}))];
+    late.refuses(503, 100);
+    assert_eq!(leave(late.client(), LIMIT, &servers, budget).await, Ok(servers.to_vec()));
+
+    // One that refuses answers, and so does one that has answered before it fell silent.
+    let refusing = Double::default();
+    refusing.refuses(401, usize::MAX);
+    let fault = leave(refusing.client(), LIMIT, &servers, budget).await.unwrap_err();
+    assert!(matches!(&fault, RemovalFault::NotRemoved(why) if why.contains("401")), "{fault:?}");
+    let falling = Double::default();
+    *falling.nodes.lock().unwrap() = vec![with_finalizer("a-cp1-00000001")];
+    let (held, client) = (falling.clone(), falling.client());
+    let leaving = tokio::spawn(async move { leave(client, LIMIT, &["a-cp1".to_owned()], budget).await });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    held.refuses(503, usize::MAX);
+    let fault = leaving.await.unwrap().unwrap_err();
+    assert!(matches!(&fault, RemovalFault::NotRemoved(why) if why.contains("503")), "{fault:?}");
 }
 
 #[tokio::test(start_paused = true)]

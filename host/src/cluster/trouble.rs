@@ -29,17 +29,26 @@ pub(super) enum Kind {
 pub(super) struct Trouble {
     pub(super) kind: Kind,
     pub(super) why: String,
+    /// Whether nothing was heard of the API server itself, or only that it cannot serve. What rests on this gives a cluster up, so whatever
+    /// may come of this host's side (a name, a certificate, a proxy, a route), and any refusal, is no silence.
+    pub(super) is_silence: bool,
 }
 
 impl Trouble {
+    /// No answer that helps, in these words.
+    pub(super) fn unreachable(why: String) -> Self {
+        Self { kind: Kind::Unreachable, why, is_silence: false }
+    }
+
     /// No answer within the limit.
     pub(super) fn timeout(seconds: u64) -> Self {
-        Self { kind: Kind::Unreachable, why: format!("the API server gave no answer within {seconds} s") }
+        let why = format!("the API server gave no answer within {seconds} s");
+        Self { is_silence: true, ..Self::unreachable(why) }
     }
 
     /// An answer that is none of an API server.
     pub(super) fn not_kubernetes() -> Self {
-        Self { kind: Kind::Unreachable, why: NOT_KUBERNETES.to_owned() }
+        Self::unreachable(NOT_KUBERNETES.to_owned())
     }
 
     /// What the API server answered.
@@ -52,34 +61,34 @@ impl Trouble {
             410 => (Kind::Expired, "the list is too old to watch from (410)".to_owned()),
             _ => (Kind::Unreachable, format!("the API server answered {code}: {said}")),
         };
-        Self { kind, why }
+        Self { kind, why, is_silence: (500..600).contains(&code) }
     }
 }
 
 impl From<&kube::Error> for Trouble {
     fn from(error: &kube::Error) -> Self {
         use kube::Error as E;
-        let why = match error {
-            E::Api(status) => return Self::from_status(status.code, &status.message),
+        match error {
+            E::Api(status) => Self::from_status(status.code, &status.message),
             E::Service(source) => connection(source.as_ref()),
             E::HyperError(source) => connection(source),
             E::ReadEvents(source) => connection(source),
-            E::SerdeError(_) | E::FromUtf8(_) => NOT_KUBERNETES.to_owned(),
-            _ => "the request could not be made".to_owned(),
-        };
-        Self { kind: Kind::Unreachable, why }
+            E::SerdeError(_) | E::FromUtf8(_) => Self::not_kubernetes(),
+            _ => Self::unreachable("the request could not be made".to_owned()),
+        }
     }
 }
 
 /// Finds the cause that a person can act on in a chain of wrappers.
-fn connection(error: &(dyn std::error::Error + 'static)) -> String {
+fn connection(error: &(dyn std::error::Error + 'static)) -> Trouble {
     let mut cause = Some(error);
     let mut last = String::new();
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>()
             && let Some(words) = io_words(io.kind())
         {
-            return words.to_owned();
+            let is_silence = io.kind() != std::io::ErrorKind::NetworkUnreachable;
+            return Trouble { is_silence, ..Trouble::unreachable(words.to_owned()) };
         }
         last = error.to_string();
         // An io::Error that only wraps another error hides it from `source`.
@@ -88,7 +97,7 @@ fn connection(error: &(dyn std::error::Error + 'static)) -> String {
             None => error.source(),
         };
     }
-    format!("the connection failed: {}", shorten(&last, MAX_QUOTE))
+    Trouble::unreachable(format!("the connection failed: {}", shorten(&last, MAX_QUOTE)))
 }
 
 fn io_words(kind: std::io::ErrorKind) -> Option<&'static str> {
@@ -110,11 +119,26 @@ mod tests {
     fn c5_causes_are_told_in_words() {
         let io = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let wrapped = std::io::Error::other(std::io::Error::other(io));
-        assert_eq!(connection(&wrapped), "the connection was refused");
+        assert_eq!(connection(&wrapped).why, "the connection was refused");
         assert_eq!(
-            connection(&std::io::Error::other("invalid peer certificate: UnknownIssuer")),
+            connection(&std::io::Error::other("invalid peer certificate: UnknownIssuer")).why,
             "the connection failed: invalid peer certificate: UnknownIssuer"
         );
+    }
+
+    #[test]
+    fn t1_only_what_comes_from_no_living_server_is_silence() {
+        use std::io::{Error, ErrorKind as K};
+        for kind in [K::ConnectionRefused, K::ConnectionReset, K::TimedOut, K::HostUnreachable, K::UnexpectedEof] {
+            assert!(connection(&Error::other(Error::from(kind))).is_silence, "{kind}");
+        }
+        assert!(Trouble::timeout(20).is_silence && Trouble::from_status(503, "etcdserver: no leader").is_silence);
+        for error in [Error::other("invalid peer certificate: Expired"), Error::from(K::NetworkUnreachable)] {
+            assert!(!connection(&error).is_silence, "{error}");
+        }
+        for code in [401, 403, 404, 409, 410, 429] {
+            assert!(!Trouble::from_status(code, "no").is_silence, "{code}");
+        }
     }
 
     #[test]

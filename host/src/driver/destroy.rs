@@ -122,7 +122,7 @@ impl Hand {
         };
         let budget = DestroyBudget::begin(self.driver.settings.destroy_timeout);
         let Some(cluster) = self.clean_up_cluster(&record, &budget).await else { return };
-        let basis = self.driver.search_basis(&self.id).await;
+        let basis = self.driver.search_basis(&record).await;
         let before = self.look_before_run(&record, &cluster, &basis).await;
         let ended = run_destroy(self, bundle, secrets, budget.left()).await;
         self.driver.run_ended(&self.id).await;
@@ -133,7 +133,7 @@ impl Hand {
             return self.stopped_with_the_process(error).await;
         }
         let Some(record) = self.record() else { return };
-        let looked = self.look_after_run(&record, cluster, &basis, &before).await;
+        let looked = self.look_after_run(&record, cluster, basis, &before).await;
         self.run_of_destroy_ended(&record, ended, &looked).await;
     }
 

@@ -55,9 +55,9 @@ impl<T: Into<TakeUpFault>> From<T> for RetryError {
     }
 }
 
-/// What a destroy that did not come to its end may have left on the cluster, so that nothing is made again by itself.
+/// What a destroy that did not come to its end may have left on the cluster, and what becomes of it.
 const DESTROY_LEFT: &str = "the destroy before this may have suspended Flux on the cluster, and keeps new Services and claims out by ResourceQuotas \
-                            (catalyst-destroy-*): where the cluster is to go on, resume its Kustomizations and HelmReleases and delete these quotas";
+                            (catalyst-destroy-*): what has its mark is resumed, and these quotas are deleted, once the cluster is watched again";
 
 impl Driver {
     /// Retries a phase. The body may give credentials by the create's own keys, and may accept a loss of data where `may_lose_data` is
@@ -175,7 +175,7 @@ impl Driver {
             false => "retry asked for: Phase 0 goes on from the kept state",
         };
         self.note(&record.id, phase, text, at).await;
-        if record.destroy_begun && record.has_kubeconfig() {
+        if record.destroy_begun && record.has_cluster() {
             self.warn(&record.id, DESTROY_LEFT.to_owned()).await;
         }
         self.wake(&record.id);

@@ -8,15 +8,25 @@ use super::secrets::{NoRandomness, mint};
 use super::{Driver, Hand, tofu_state};
 use crate::engine::{PlanReviewer, PlanSettings, Reviewed};
 use async_trait::async_trait;
-use catalyst_domain::bearer::{Replacement, SeenServer, StaleServer};
+use catalyst_domain::bearer::{Replacement, SeenServer, current};
 use catalyst_domain::kubeconfig::authorise;
 use catalyst_domain::provider::{Bundle, Descriptor, Node};
-use catalyst_domain::replace::{ACCEPT_DATA_LOSS, Anew, Decision, Evidence, PlannedChange, decide, expected_plan};
+use catalyst_domain::replace::{
+    ACCEPT_DATA_LOSS, Anew, Decision, Evidence, PlannedChange, decide, decide_without_answer, expected_plan,
+    stale_after,
+};
 use catalyst_domain::transition::apply;
 use catalyst_domain::{DeploymentId, Fact, Level, Record, SecretValue, Secrets, Timestamp, phase};
 use catalyst_sandbox::Provider;
 use catalyst_store::StorageError;
+use retire::NotRetired;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// What is said where a plugin names no nodes (contract 1.0), and others in the state are of the first server's type.
+const UNNAMED: &str = ". The plugin of this deployment does not name its servers, so these are the resources of the type of the first one";
+/// What is said where none is.
+const UNNAMED_ONE: &str = ". The plugin of this deployment does not name its servers, and no other resource of the state is of the type of the first \
+                           one: a server that joined the old cluster cannot join the new one, so destroy and create it anew where there is one";
 
 /// What is known of the servers before a run, from the kept state alone.
 #[derive(Debug, Default)]
@@ -76,11 +86,14 @@ impl Driver {
         }
     }
 
-    /// Names of the servers that the kept bundle makes; none where it does not say.
-    pub(super) async fn server_names(&self, id: &DeploymentId) -> Vec<String> {
-        let kept = self.store.bundle(id).await.ok().flatten();
+    /// Names of the servers, as the state has them: one that an earlier release made has not the name that its bundle would give it now.
+    /// None where neither state nor bundle says which are servers.
+    pub(super) async fn server_names(&self, record: &Record) -> Vec<String> {
+        let kept = self.store.bundle(&record.id).await.ok().flatten();
         let bundle = kept.and_then(|bytes| serde_json::from_slice::<Bundle>(&bytes).ok());
-        bundle.into_iter().flat_map(|bundle| bundle.nodes).map(|node| node.name).collect()
+        let nodes = bundle.map(|bundle| bundle.nodes).unwrap_or_default();
+        let state = self.state(&record.id).await.ok().flatten();
+        names_of(nodes, &tofu_state::servers(state.as_deref()).unwrap_or_default())
     }
 
     /// At the start: what a run that was interrupted made of the servers.
@@ -116,6 +129,12 @@ impl Driver {
         let servers = state.into_iter().filter(counts).collect();
         news(&record, Fact::ServersSeen { first, servers })
     }
+}
+
+/// The name that each node's server has in the state, else the one that the bundle gives it.
+fn names_of(nodes: Vec<Node>, state: &[SeenServer]) -> Vec<String> {
+    let in_state = |address: &str| current(state, address).map(|server| &server.name).filter(|name| !name.is_empty());
+    nodes.into_iter().map(|node| in_state(&node.address).unwrap_or(&node.name).clone()).collect()
 }
 
 /// The fact, where it changes the record.
@@ -202,7 +221,7 @@ impl PlanReviewer for ServerReview {
         let state = tofu_state::servers(state.as_deref()).map_err(|fault| {
             format!("it is not known which servers stay, for what the state names cannot be read: {fault}")
         })?;
-        let decision = decide(&Evidence {
+        let evidence = Evidence {
             record: &record,
             first: self.first.as_deref(),
             nodes: &self.nodes,
@@ -210,15 +229,21 @@ impl PlanReviewer for ServerReview {
             bearer_known: self.bearer_known,
             state: &state,
             plan,
-        });
-        match decision {
+        };
+        match decide(&evidence) {
             Decision::Apply { gives_bearer, joins, leaving } => {
-                self.hand.remove_nodes(&record, &leaving).await?;
-                let stale = record.stale_servers.clone();
+                match self.hand.remove_nodes(&record, &leaving).await {
+                    Ok(()) => {}
+                    Err(NotRetired::Stays(why)) => return Err(why),
+                    Err(NotRetired::Silent(why)) => return self.without_answer(&evidence, why).await,
+                }
+                let stale = stale_after(&record, &leaving);
                 self.judged(&record, Fact::PlanJudged { gives_bearer, replacement: joins, stale }).await?;
                 Ok(Reviewed::Apply)
             }
-            Decision::Replace { addresses, anew: Some(anew) } => self.begin_anew(&record, addresses, anew).await,
+            Decision::Replace { addresses, anew: Some(anew) } => {
+                self.begin_anew(&record, "the first server does not stay", addresses, anew).await
+            }
             Decision::Replace { addresses, anew: None } => {
                 let text = format!("made anew too, since the first server was: {}", addresses.join(", "));
                 self.hand.say(phase::TOFU_PLAN, Level::Warn, text).await;
@@ -240,17 +265,39 @@ impl ServerReview {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn begin_anew(&self, record: &Record, addresses: Vec<String>, anew: Anew) -> Result<Reviewed, String> {
+    /// The nodes of servers that go could not be removed, since the cluster is silent.
+    async fn without_answer(&self, evidence: &Evidence<'_>, why: String) -> Result<Reviewed, String> {
+        match decide_without_answer(evidence, &why) {
+            Decision::Replace { addresses, anew: Some(anew) } => {
+                let why = format!("{why}. The loss of its data was accepted");
+                self.begin_anew(evidence.record, &why, addresses, anew).await
+            }
+            // The next retry may ask again without a yes: a cluster that is out of reach may come back.
+            Decision::Refuse(words) => Err(words),
+            Decision::Replace { anew: None, .. } | Decision::Apply { .. } => Err(why),
+        }
+    }
+
+    async fn begin_anew(
+        &self,
+        record: &Record,
+        why: &str,
+        addresses: Vec<String>,
+        anew: Anew,
+    ) -> Result<Reviewed, String> {
         let Anew { first, instead_of, stale } = anew;
         if !addresses.is_empty() {
-            let text = format!(
-                "the first server does not stay, so all servers are made anew together, with a new bearer: {}",
-                addresses.join(", ")
-            );
+            let mut text =
+                format!("{why}, so all servers are made anew together, with a new bearer: {}", addresses.join(", "));
+            if self.nodes.is_empty() {
+                text.push_str(match addresses.len() {
+                    1 => UNNAMED_ONE,
+                    _ => UNNAMED,
+                });
+            }
             self.hand.say(phase::TOFU_PLAN, Level::Warn, text).await;
         }
         let replacement = Replacement { address: first, instead_of, bearer_hash: Some(self.new_hash.clone()) };
-        let stale: Vec<StaleServer> = stale;
         self.judged(record, Fact::PlanJudged { gives_bearer: false, replacement: Some(replacement), stale }).await?;
         Ok(Reviewed::PlanAgain { replace: addresses, renew_secrets: true, cluster_exists: false })
     }
@@ -263,5 +310,32 @@ impl ServerReview {
         } else {
             Err("what the plan does to the servers could not be recorded".to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use catalyst_domain::provider::NodeRole;
+
+    #[test]
+    fn t7_servers_have_the_names_of_the_state_and_those_of_the_bundle_where_it_has_none() {
+        let node =
+            |name: &str, address: &str| Node { name: name.into(), role: NodeRole::Worker, address: address.into() };
+        let nodes = vec![node("a-1f2e3d4c-cp1", "x.cp[0]"), node("a-1f2e3d4c-w1", "x.w[0]"), node("a-w2", "x.w[1]")];
+        let seen = |name: &str, address: &str, deposed| SeenServer {
+            address: address.into(),
+            id: "7".into(),
+            name: name.into(),
+            tainted: false,
+            deposed,
+        };
+        let state = [
+            seen("gone", "x.cp[0]", true),
+            seen("a-cp1", "x.cp[0]", false),
+            seen("", "x.w[0]", false),
+            seen("other", "x.network", false),
+        ];
+        assert_eq!(names_of(nodes, &state), ["a-cp1", "a-1f2e3d4c-w1", "a-w2"]);
     }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 /// Time beside the quiet time that a watch has after a downtime, however little of its budget is left: enough to connect and
@@ -38,15 +39,44 @@ impl Hand {
         let scribe = tokio::spawn(self.clone().observe(seen).in_current_span());
         // One budget for the name and for the cluster.
         let timeout = settings.timeout.saturating_sub(begun.elapsed());
-        let servers = self.driver.server_names(&self.id).await;
+        let servers = self.driver.server_names(&record).await;
         let settings = WatchSettings { address, timeout, servers, ..settings };
-        let ended = cluster::watch(&kubeconfig, settings, out, self.stop.clone()).await;
+        let watched = CancellationToken::new();
+        let resuming = self.resume_flux(&record, &kubeconfig, settings.clone(), out.clone(), &watched);
+        let watching = async {
+            let ended = cluster::watch(&kubeconfig, settings, out, self.stop.clone()).await;
+            watched.cancel();
+            ended
+        };
+        let (ended, ()) = tokio::join!(watching, resuming);
         if let Err(error) = scribe.await {
             tracing::error!(deployment.id = %self.id, %error, "the scribe of a watch broke");
         }
         // Stopped from outside: the watch goes on when the process does, and nothing has been decided.
         if let Ok(ended) = ended {
             self.watch_ended(ended.outcome, ended.components).await;
+        }
+    }
+
+    /// Resumes on the cluster what a destroy suspended that did not come to its end, while the cluster is watched.
+    async fn resume_flux(
+        &self,
+        record: &Record,
+        kubeconfig: &Kubeconfig,
+        settings: WatchSettings,
+        out: mpsc::Sender<Observation>,
+        watched: &CancellationToken,
+    ) {
+        if !record.resume_flux {
+            return;
+        }
+        let is_done = tokio::select! {
+            () = self.stop.cancelled() => false,
+            is_done = cluster::resume_flux(kubeconfig, &settings, out, watched) => is_done,
+        };
+        // Else the next watch does it.
+        if is_done {
+            self.fact(Fact::FluxResumed).await;
         }
     }
 

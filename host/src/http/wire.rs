@@ -164,7 +164,7 @@ impl State {
             error: record.error.clone(),
             left: if tells { record.left.clone() } else { Vec::new() },
             left_more: Some(record.left_more).filter(|more| tells && *more > 0),
-            remaining: if tells { record.remaining.clone() } else { Vec::new() },
+            remaining: if tells { record.remaining.iter().map(RemainingResource::shown).collect() } else { Vec::new() },
             component_states: result.as_ref().map(|r| r.component_states.clone()).unwrap_or_default(),
             phase1_finished_at: result.as_ref().and_then(|r| r.phase1_finished_at).map(seconds),
             result,

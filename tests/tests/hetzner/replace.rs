@@ -7,6 +7,7 @@ use catalyst_domain::kubeconfig::sha256_hex;
 use catalyst_tests::flux::Stage;
 use catalyst_tests::hetzner::Answer;
 use catalyst_tests::hetzner::module::TOKEN;
+use catalyst_tests::host::wait_for;
 use catalyst_tests::world::LIMIT;
 use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -153,6 +154,37 @@ async fn t1_a_loss_that_only_the_plan_shows_ends_the_run_before_anything_is_appl
     scene.comes_up(&id).await;
 }
 
+/// The API of the cluster is dead, so the node of a server that goes cannot leave it. Each run asks for two minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t1_three_servers_whose_cluster_is_dead_are_made_anew_with_a_yes_to_the_loss_of_its_data() {
+    let mut scene = Scene::start().await;
+    let id = scene.shown_and_failed(true, 1).await;
+    scene.edit_state(&id, |state| {
+        instance(state, "control_plane", 1)["status"] = json!("tainted");
+        state["serial"] = json!(state["serial"].as_u64().unwrap() + 1);
+    });
+    scene.cluster.stop_api();
+    let (old, before) = (scene.bearer(), scene.servers());
+    let later =
+        |status: &str| wait_for(status, LIMIT * 3, || (scene.state(&id)["status"] == status).then(|| scene.state(&id)));
+    scene.retried(&id, &json!({"hetznerToken": TOKEN}));
+    let error = later("failed")["error"].as_str().unwrap().to_owned();
+    assert!(error.starts_with("tofu plan: ") && error.contains("the cluster does not answer"), "{error}");
+    assert!(error.contains("\"acceptDataLoss\": true"), "{error}");
+    assert_eq!(scene.servers(), before, "nothing was changed");
+
+    scene.retried(&id, &json!({"acceptDataLoss": true}));
+    later("flux-bootstrapping");
+    let after = scene.servers();
+    assert_eq!(after.len(), 4, "{after:?}");
+    assert!(scene.bearer() != old && before.iter().all(|(name, id)| after[name] != *id), "{before:?} {after:?}");
+    assert!(scene.user_data("cp1").contains("--cluster-init"), "there is no cluster to join");
+    assert!(scene.says(&id, "The loss of its data was accepted, so all servers are made anew together"));
+    assert_eq!(scene.put(&id, &old, &dead_kubeconfig()).json()["error"], "invalid-bearer");
+    scene.cluster.start_api().await.unwrap();
+    scene.comes_up(&id).await;
+}
+
 /// A node of the cluster as k3s has it: with the server's name on a label, and with its finalizer where it is a member of etcd.
 async fn node(scene: &Scene, short: &str, finalizers: &[&str]) -> String {
     let label = scene.name(short);
@@ -215,6 +247,8 @@ async fn t1_t7_a_server_of_a_living_cluster_joins_it_after_the_node_of_the_old_o
     assert!(!user_data.contains("/var/lib/catalyst/postback") && !user_data.contains(&old), "and hands nothing in");
     assert_eq!(scene.record(&id)["kubeconfigSha256"], kubeconfig, "the cluster and its kubeconfig stay");
     assert_eq!(scene.record(&id)["bearerHolder"]["server"], after["cp1"].to_string());
+    assert_eq!(scene.put(&id, &old, &dead_kubeconfig()).status, 403, "the bearer of the old server counts no more");
+    assert!(scene.record(&id).get("kubeconfigBearerHash").is_none());
     let left: Vec<String> = nodes
         .list(&Default::default())
         .await

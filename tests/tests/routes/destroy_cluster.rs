@@ -92,6 +92,35 @@ async fn t6_a_host_that_is_killed_while_the_cluster_removes_its_own_goes_on_with
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn t6_what_a_destroy_suspended_that_did_not_come_to_its_end_goes_on_after_a_retry() {
+    let _some = SOME.acquire().await.unwrap();
+    let (mut world, id) = ready("goes-on.example").await;
+    world.close("destroy");
+    check(&destroy(&world, &id, ""), 202, "destroying");
+    wait_for("the run", LIMIT, || world.waits_at("destroy").then_some(()));
+    assert!(world.cluster.flux_is_suspended().await.unwrap());
+    world.host.crash();
+    world.open("destroy");
+    world.host.up();
+    world.until(&id, "failed");
+    let retry = format!("/api/v1/deployments/{id}/phases/tofu-apply/retry");
+    let given = json!({"rehearsalToken": "given"}).to_string();
+    check(&world.host.api.post(&retry, &given), 200, "provisioning");
+    world.until(&id, "ready");
+    assert!(!world.cluster.flux_is_suspended().await.unwrap());
+    let is_said = |words: &str| {
+        let events = world.events(&id);
+        events.iter().any(|entry| entry["message"].as_str().is_some_and(|message| message.contains(words)))
+    };
+    assert!(
+        is_said("what has its mark is resumed")
+            && is_said("Flux is resumed, which the destroy before this had suspended")
+    );
+    let record = world.host.folder().join("deployments").join(format!("{id}.json"));
+    assert!(!std::fs::read_to_string(record).unwrap().contains("resumeFlux"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn t6_a_dead_cluster_holds_a_destroy_up_for_a_bounded_time_and_the_last_words_say_what_was_not_looked_at() {
     let _some = SOME.acquire().await.unwrap();
     let scene = Scene::start(&[]);

@@ -65,8 +65,13 @@ impl Leftovers {
         let responses: Vec<credentials::ProbeResponse> = responses.iter().map(of_response).collect();
         let guest = self.0.instantiate_async(&mut *store).await?;
         let search = guest.catalyst_provisioner_leftovers().call_judge_leftovers(store, &query, &responses).await?;
-        let found =
-            |f: leftovers::Leftover| RemainingResource { kind: f.kind, name: f.name, id: f.id, reason: f.reason };
+        let found = |f: leftovers::Leftover| RemainingResource {
+            kind: f.kind,
+            name: f.name,
+            id: f.id,
+            reason: f.reason,
+            named_by: None,
+        };
         Ok(LeftoverSearch { found: search.found.into_iter().map(found).collect(), not_searched: search.not_searched })
     }
 }

@@ -1,7 +1,7 @@
 //! Suspends Flux: it would make again what a cleanup deletes.
 
 use super::api::{ClusterApi, ObjectName};
-use super::objects::MAKER;
+use super::objects::{MAKER, MARK};
 use super::{CleanupLog, PAUSE};
 use crate::cluster::object::ClusterObject;
 use crate::cluster::trouble::{Kind, Trouble};
@@ -14,10 +14,10 @@ use tokio::time::sleep;
 const TRIES: u32 = 3;
 
 /// A kind whose objects make others: group, versions with the newest first, kind and plural.
-type Maker = (&'static str, &'static [&'static str], &'static str, &'static str);
+pub(super) type Maker = (&'static str, &'static [&'static str], &'static str, &'static str);
 
 /// Each version of Flux serves one of the versions or more. What sources only fetch makes nothing.
-const MAKERS: [Maker; 2] = [
+pub(super) const MAKERS: [Maker; 2] = [
     ("kustomize.toolkit.fluxcd.io", &["v1", "v1beta2"], "Kustomization", "kustomizations"),
     ("helm.toolkit.fluxcd.io", &["v2", "v2beta2", "v2beta1"], "HelmRelease", "helmreleases"),
 ];
@@ -55,7 +55,10 @@ async fn suspend_kind(api: &ClusterApi, maker: &Maker, faults: &mut Vec<String>)
     let mut count = 0_usize;
     for object in objects.iter().filter(|object| object.body()["spec"]["suspend"] != true) {
         let name = ObjectName::of(object);
-        match api.merge(&kind, &name, &json!({"spec": {"suspend": true}})).await {
+        match api
+            .merge(&kind, &name, &json!({"metadata": {"annotations": {MARK: "true"}}, "spec": {"suspend": true}}))
+            .await
+        {
             Ok(()) => count = count.saturating_add(1),
             Err(trouble) => faults.push(format!("{} {name}: {}", maker.2, trouble.why)),
         }
@@ -64,7 +67,7 @@ async fn suspend_kind(api: &ClusterApi, maker: &Maker, faults: &mut Vec<String>)
 }
 
 /// The version that is served, with its objects; none where Flux is not there.
-async fn served(
+pub(super) async fn served(
     api: &ClusterApi,
     (group, versions, kind, plural): &Maker,
 ) -> Result<Option<(ApiResource, Vec<ClusterObject>)>, Trouble> {

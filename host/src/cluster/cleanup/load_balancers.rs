@@ -4,6 +4,7 @@ use super::api::ClusterApi;
 use super::objects::{BalancedService, LOAD_BALANCER_FINALIZER, SERVICE, balanced_services, services};
 use super::{CleanupLog, Progress, flux, pause, quota};
 use crate::cluster::trouble::Trouble;
+use catalyst_domain::remaining::LOAD_BALANCER;
 use catalyst_domain::{Level, RemainingResource};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
@@ -81,7 +82,7 @@ async fn given_up(
         let why = trouble.unwrap_or_default();
         let reason = format!("the cluster did not answer when its Services were looked for: {why}");
         log.warn(format!("load balancers of the cluster may be left: {reason}")).await;
-        return vec![RemainingResource::new("load balancer", "of Services of the cluster", "", &reason)];
+        return vec![RemainingResource::not_listed(LOAD_BALANCER, &reason)];
     }
     let reason = match trouble {
         Some(why) => format!("the Service was not seen to go within {seconds} s: {why}"),

@@ -5,6 +5,7 @@ use super::api::ObjectName;
 use crate::cluster::object::{ClusterObject, METADATA, Shape};
 use crate::cluster::shorten;
 use catalyst_domain::RemainingResource;
+use catalyst_domain::remaining::{LOAD_BALANCER, NamedBy, VOLUME};
 use kube::api::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 
@@ -12,6 +13,14 @@ use serde_json::Value;
 pub(super) const LOAD_BALANCER_FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
 /// Policy of a volume that goes with its claim.
 const DELETE: &str = "Delete";
+/// Annotation with the driver that made a volume for a claim. A driver deletes no volume without it.
+const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+/// How the names of claims begin that are not there, to which volumes are bound so that they are released.
+const NO_CLAIM: &str = "catalyst-destroy-";
+/// Namespace of such a claim.
+const NO_CLAIM_NAMESPACE: &str = "default";
+/// Annotation of what a cleanup suspended: nothing else is resumed.
+pub(super) const MARK: &str = "catalyst.openova.io/suspended-by-destroy";
 /// Longest text of an object in a log, in bytes: ids of volumes have some dozens.
 const MAX_TEXT: usize = 128;
 
@@ -47,7 +56,14 @@ pub(super) const SERVICE: Shape = Shape::Keys(&[
 
 /// What is kept of a PersistentVolume.
 pub(super) const PERSISTENT_VOLUME: Shape = Shape::Keys(&[
-    METADATA,
+    (
+        "metadata",
+        Shape::Keys(&[
+            ("name", Shape::Plain),
+            ("uid", Shape::Plain),
+            ("annotations", Shape::Keys(&[(PROVISIONED_BY, Shape::Plain)])),
+        ]),
+    ),
     (
         "spec",
         Shape::Keys(&[
@@ -79,9 +95,20 @@ pub(super) const POD: Shape = Shape::Keys(&[
     ),
 ]);
 
+/// What is kept where only the name counts.
+pub(super) const NAME: Shape =
+    Shape::Keys(&[("metadata", Shape::Keys(&[("name", Shape::Plain), ("namespace", Shape::Plain)]))]);
+
 /// What is kept of what Flux makes others of.
 pub(super) const MAKER: Shape = Shape::Keys(&[
-    ("metadata", Shape::Keys(&[("name", Shape::Plain), ("namespace", Shape::Plain)])),
+    (
+        "metadata",
+        Shape::Keys(&[
+            ("name", Shape::Plain),
+            ("namespace", Shape::Plain),
+            ("annotations", Shape::Keys(&[(MARK, Shape::Plain)])),
+        ]),
+    ),
     ("spec", Shape::Keys(&[("suspend", Shape::Plain)])),
 ]);
 
@@ -137,7 +164,7 @@ impl BalancedService {
     /// Its load balancer, which stays for this reason.
     pub(super) fn remaining(&self, reason: &str) -> RemainingResource {
         let name = format!("of the Service {}", self.object);
-        RemainingResource::new("load balancer", &name, &self.addresses.join(", "), reason)
+        RemainingResource::new(LOAD_BALANCER, &name, &self.addresses.join(", "), reason).by(NamedBy::Cluster)
     }
 }
 
@@ -169,12 +196,17 @@ pub(super) struct CloudVolume {
     handle: String,
     size: String,
     phase: String,
+    uid: String,
+    /// Whether its driver made it.
+    is_provisioned: bool,
     /// Whether it goes with its claim.
     pub(super) goes_with_claim: bool,
+    /// Whether no claim has or had it, so that it was never released.
+    pub(super) needs_release: bool,
     pub(super) claim: Option<Claim>,
 }
 
-/// The claim that a volume is bound to.
+/// The claim that a volume is, or was, bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) object: ObjectName,
@@ -197,13 +229,29 @@ impl CloudVolume {
 
     /// It, which stays for this reason.
     pub(super) fn remaining(&self, reason: &str) -> RemainingResource {
-        RemainingResource::new("volume", &format!("{} ({})", self.object, self.what()), &self.handle, reason)
+        let name = format!("{} ({})", self.object, self.what());
+        RemainingResource::new(VOLUME, &name, &self.handle, reason).by(NamedBy::Cluster)
     }
 
     /// Why it is still there although its claim was to go.
     pub(super) fn why_still_there(&self, seconds: u64) -> String {
         let phase = if self.phase.is_empty() { "unknown" } else { &self.phase };
-        format!("its driver {} did not delete it within {seconds} s (it is {phase})", self.driver)
+        let why = format!("its driver {} did not delete it within {seconds} s (it is {phase})", self.driver);
+        match self.claim {
+            None if !self.is_provisioned => {
+                format!(
+                    "{why}: no claim has it, and it has no annotation {PROVISIONED_BY}, so the driver did not make it"
+                )
+            }
+            _ => why,
+        }
+    }
+
+    /// The patch by which a volume that no claim has counts as released, and goes. Its own uid is that of no claim.
+    pub(super) fn release(&self) -> Value {
+        let claim = serde_json::json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": NO_CLAIM_NAMESPACE,
+            "name": format!("{NO_CLAIM}{}", self.object.name), "uid": self.uid});
+        serde_json::json!({"spec": {"persistentVolumeReclaimPolicy": DELETE, "claimRef": claim}})
     }
 }
 
@@ -214,18 +262,23 @@ pub(super) fn cloud_volumes(objects: &[ClusterObject]) -> Vec<CloudVolume> {
         let driver = spec["csi"]["driver"].as_str().filter(|driver| !ON_ITS_OWN_SERVERS.contains(driver))?;
         let text = |value: &Value| value.as_str().map(plain).unwrap_or_default();
         let reference = &spec["claimRef"];
-        let claim = reference["name"].as_str().map(|name| Claim {
+        let uid = reference["uid"].as_str().filter(|uid| !uid.is_empty());
+        let claim = reference["name"].as_str().zip(uid).map(|(name, uid)| Claim {
             object: ObjectName::new(reference["namespace"].as_str().unwrap_or_default(), name),
-            uid: reference["uid"].as_str().map(str::to_owned),
+            uid: Some(uid.to_owned()),
         });
+        let is_released = claim.as_ref().is_some_and(|claim| claim.object.name.starts_with(NO_CLAIM));
         Some(CloudVolume {
             object: ObjectName::of(object),
             driver: plain(driver),
             handle: text(&spec["csi"]["volumeHandle"]),
             size: text(&spec["capacity"]["storage"]),
             phase: text(&object.body()["status"]["phase"]),
+            uid: object.uid().unwrap_or_default().to_owned(),
+            is_provisioned: object.body()["metadata"]["annotations"][PROVISIONED_BY].is_string(),
             goes_with_claim: spec["persistentVolumeReclaimPolicy"] == DELETE,
-            claim,
+            needs_release: claim.is_none(),
+            claim: claim.filter(|_| !is_released),
         })
     };
     objects.iter().filter_map(read).collect()

@@ -66,6 +66,28 @@ fn t6_volumes_of_the_cloud_are_those_of_drivers_that_keep_them_there() {
 }
 
 #[test]
+fn t6_a_volume_that_no_claim_has_is_released_once() {
+    let csi = json!({"driver": "csi.cloud.example", "volumeHandle": "42"});
+    let object = |claim: &Value| {
+        let value = json!({"metadata": {"name": "pvc-1", "uid": "u1"}, "spec": {"csi": csi, "claimRef": claim}});
+        ClusterObject::of(&value, &PERSISTENT_VOLUME)
+    };
+    for claim in [Value::Null, json!({"namespace": "shop", "name": "data"})] {
+        let found = cloud_volumes(&[object(&claim)]).remove(0);
+        assert!(found.needs_release && found.claim.is_none());
+        assert!(found.why_still_there(9).ends_with("so the driver did not make it"));
+        let released = cloud_volumes(&[object(&found.release()["spec"]["claimRef"])]).remove(0);
+        assert!(!released.needs_release && released.claim.is_none(), "it has no Pods, and no claim to delete");
+    }
+    // One whose claim is gone was released by the cluster itself.
+    let gone = object(&json!({"namespace": "shop", "name": "data", "uid": "c1"}));
+    assert!(!cloud_volumes(&[gone]).remove(0).needs_release);
+    let made = json!({"metadata": {"name": "pvc-1", "annotations": {(PROVISIONED_BY): "csi.cloud.example"}}, "spec": {"csi": csi}});
+    let made = cloud_volumes(&[ClusterObject::of(&made, &PERSISTENT_VOLUME)]).remove(0);
+    assert!(!made.why_still_there(9).contains(PROVISIONED_BY));
+}
+
+#[test]
 fn t6_claims_of_a_pod_are_those_that_it_names_and_those_that_are_made_for_it() {
     let pod = |value: Value| ClusterObject::of(&value, &POD);
     let db = pod(json!({"metadata": {"namespace": "shop", "name": "db-0"}, "spec": {"volumes": [

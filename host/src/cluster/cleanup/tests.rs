@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+mod resume;
+
 const LIMIT: Duration = Duration::from_secs(20);
 const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
 const KUSTOMIZATIONS: &str = "/apis/kustomize.toolkit.fluxcd.io/v1";
@@ -130,7 +132,14 @@ fn failure(code: u16, reason: &str) -> (u16, Value) {
 
 fn merge(into: &mut Value, patch: &Value) {
     match patch.as_object() {
-        Some(keys) => keys.iter().for_each(|(key, value)| merge(&mut into[key.as_str()], value)),
+        Some(keys) => {
+            for (key, value) in keys {
+                match value {
+                    Value::Null => drop(into.as_object_mut().and_then(|into| into.remove(key))),
+                    value => merge(&mut into[key.as_str()], value),
+                }
+            }
+        }
         None => *into = patch.clone(),
     }
 }
@@ -192,7 +201,8 @@ async fn t6_flux_is_suspended_before_a_service_is_deleted_and_its_load_balancer_
     cluster.let_go(WEB);
     let (ended, said) = cleaning.end().await;
     assert_eq!(ended, Ok(Vec::new()));
-    let suspend = r#" {"spec":{"suspend":true}}"#;
+    let mark = "catalyst.openova.io/suspended-by-destroy";
+    let suspend = format!(r#" {{"metadata":{{"annotations":{{"{mark}":"true"}}}},"spec":{{"suspend":true}}}}"#);
     assert_eq!(
         cluster.asked(),
         [

@@ -1,7 +1,8 @@
 //! Volumes that the cluster made in its cloud: named, or deleted where that was agreed to.
 //!
 //! A volume goes when its claim does and its policy says so. A claim is held while a Pod that uses it is scheduled, so those Pods are
-//! deleted as well; others that their owners make are not scheduled while the claim is on its way out.
+//! deleted as well; others that their owners make are not scheduled while the claim is on its way out. Drivers delete
+//! only what was released, so a volume that no claim has is bound to a claim that does not exist: then it counts as released.
 
 use super::api::{ClusterApi, ObjectName};
 use super::objects::{
@@ -10,7 +11,7 @@ use super::objects::{
 };
 use super::{ANSWER_WITHIN, CleanupLog, Progress, VolumePolicy, pause, quota};
 use crate::cluster::trouble::Trouble;
-use catalyst_domain::remaining::DELETE_VOLUMES;
+use catalyst_domain::remaining::{DELETE_VOLUMES, VOLUME};
 use catalyst_domain::{Level, RemainingResource};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
@@ -109,7 +110,10 @@ async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut BTreeSet<Str
     let namespaces: BTreeSet<&str> = in_use.iter().map(|claim| claim.namespace.as_str()).collect();
     let new: BTreeSet<&str> = namespaces.iter().copied().filter(|name| asked.insert(format!("quota {name}"))).collect();
     quota::forbid(api, &new, COUNTED).await;
-    for volume in left.iter().filter(|volume| !volume.goes_with_claim) {
+    for volume in left.iter().filter(|volume| volume.needs_release) {
+        note(api.merge(&persistent_volumes(), &volume.object, &volume.release()).await);
+    }
+    for volume in left.iter().filter(|volume| !volume.goes_with_claim && !volume.needs_release) {
         note(api.merge(&persistent_volumes(), &volume.object, &delete_with_claim()).await);
     }
     for claim in left.iter().filter_map(|volume| volume.claim.as_ref()) {
@@ -144,7 +148,7 @@ async fn list(api: &ClusterApi) -> Result<Vec<CloudVolume>, Trouble> {
 async fn unknown(log: &CleanupLog, trouble: &Trouble) -> RemainingResource {
     let reason = format!("the cluster did not answer when its volumes were looked for: {}", trouble.why);
     log.warn(format!("volumes of the cluster may be left: {reason}")).await;
-    RemainingResource::new("volume", "of the cluster", "", &reason)
+    RemainingResource::not_listed(VOLUME, &reason)
 }
 
 fn shown(volumes: &[CloudVolume]) -> Vec<String> {

@@ -3,6 +3,7 @@
 use crate::cluster::{self, ANSWER_WITHIN, CleanupOptions, Observation, VolumePolicy, WatchSettings};
 use crate::driver::{Hand, proxy};
 use catalyst_domain::kubeconfig::Kubeconfig;
+use catalyst_domain::remaining::after_cluster;
 use catalyst_domain::{Fact, Level, Record, RemainingResource, phase};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -70,8 +71,8 @@ impl Hand {
             tracing::error!(deployment.id = %self.id, %error, "the log of a cleanup broke");
         }
         match ended? {
-            Ok(remaining) => {
-                self.fact(Fact::RemainingSeen(remaining)).await;
+            Ok(listed) => {
+                self.fact(Fact::RemainingSeen(after_cluster(&record.remaining, &listed))).await;
                 Some(ClusterLook::CleanedUp)
             }
             Err(why) => Some(self.not_asked(Level::Warn, why).await),

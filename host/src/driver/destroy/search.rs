@@ -7,7 +7,7 @@ use crate::driver::{Driver, Hand, tofu_state};
 use crate::engine::masking;
 use crate::outbound::{LEFTOVER_SEARCH, probe_within};
 use catalyst_domain::provider::{Descriptor, LeftoverQuery, LeftoverSearch, MadeResource};
-use catalyst_domain::remaining::merged;
+use catalyst_domain::remaining::{ClusterVolumes, NamedBy, after_whole_search, merged};
 use catalyst_domain::tofu_state::is_value;
 use catalyst_domain::{DeploymentId, Fact, Level, Record, RemainingResource, Secrets, phase};
 use catalyst_sandbox::Provider;
@@ -19,21 +19,37 @@ const NAMES: usize = 20;
 
 /// What a search goes by beside the record.
 pub(super) struct SearchBasis {
-    /// What is OpenTofu's to remove.
+    /// What is OpenTofu's to remove, or was when the destroy began.
     pub(super) made: Vec<MadeResource>,
+    /// What earlier destroys saw. The cluster may have struck it out by now, and the cloud may have it still.
+    pub(super) seen_before: Vec<RemainingResource>,
     /// All secrets of the deployment as they were when the destroy began: what is remembered of them may end with the run.
     pub(super) secrets: Secrets,
 }
 
 impl Driver {
     /// What a search of this destroy goes by: the state before its run, and the credentials.
-    pub(super) async fn search_basis(&self, id: &DeploymentId) -> SearchBasis {
+    pub(super) async fn search_basis(&self, record: &Record) -> SearchBasis {
+        SearchBasis {
+            made: self.made(&record.id).await,
+            seen_before: record.remaining.clone(),
+            secrets: self.vault.get(&record.id).unwrap_or_default(),
+        }
+    }
+
+    async fn made(&self, id: &DeploymentId) -> Vec<MadeResource> {
         let state = self.engine.newest_state(id).await.ok().flatten();
         let objects = tofu_state::objects(state.as_deref()).unwrap_or_default();
         let objects = objects.into_iter().filter(|object| !is_value(&object.address));
-        let made = objects.take(MADE).map(|object| MadeResource { address: object.address, id: object.id });
-        SearchBasis { made: made.collect(), secrets: self.vault.get(id).unwrap_or_default() }
+        objects.map(|object| MadeResource { address: object.address, id: object.id }).take(MADE).collect()
     }
+}
+
+/// What the state has after a run, and then what it had before. A cloud may show for a while what the run removed, and it is told by
+/// its network and its servers what was attached to them; what only the later state has was never OpenTofu's to leave.
+fn made_by_both(after: Vec<MadeResource>, before: &[MadeResource]) -> Vec<MadeResource> {
+    let gone = before.iter().filter(|made| !after.contains(made)).cloned().collect::<Vec<_>>();
+    after.into_iter().chain(gone).take(MADE).collect()
 }
 
 /// What a search came to.
@@ -50,10 +66,12 @@ impl Hand {
         &self,
         record: &Record,
         cluster: ClusterLook,
-        basis: &SearchBasis,
+        basis: SearchBasis,
         before: &[RemainingResource],
     ) -> Looked {
-        let search = self.search_cloud(record, basis, &merged(before, &record.remaining)).await;
+        let made = made_by_both(self.driver.made(&self.id).await, &basis.made);
+        let basis = SearchBasis { made, ..basis };
+        let search = self.search_cloud(record, &basis, &merged(before, &record.remaining)).await;
         let looked = looked(record, cluster, search);
         if looked.remaining != record.remaining {
             self.fact(Fact::RemainingSeen(looked.remaining.clone())).await;
@@ -131,7 +149,7 @@ impl Hand {
             sovereign_fqdn: record.request.sovereign_fqdn.clone(),
             settings: record.request.extra.clone(),
             made: basis.made.clone(),
-            known: known.to_vec(),
+            known: merged(known, &basis.seen_before),
         };
         let probes = provider.leftover_probe(&query).await.map_err(|error| error.to_string())??;
         let outbound = self.driver.settings.outbound.with_fixed(provider.rights().addresses());
@@ -152,6 +170,7 @@ fn kept(judged: LeftoverSearch, has_asked: bool, secrets: &Secrets) -> CloudSear
     // Masked first: of a secret that is cut, the beginning would stay.
     let cut = |found: RemainingResource| {
         RemainingResource::new(&mask(&found.kind), &mask(&found.name), &mask(&found.id), &mask(&found.reason))
+            .by(NamedBy::Cloud)
     };
     CloudSearch {
         found: found.into_iter().map(cut).collect(),
@@ -163,13 +182,17 @@ fn kept(judged: LeftoverSearch, has_asked: bool, secrets: &Secrets) -> CloudSear
 /// What both looks came to. What an earlier destroy saw counts until the cluster or the whole of the cloud shows otherwise.
 fn looked(record: &Record, cluster: ClusterLook, search: CloudSearch) -> Looked {
     let CloudSearch { found, not_searched, is_whole } = search;
-    let (not_asked, seen_before) = match cluster {
-        ClusterLook::CleanedUp => (None, true),
+    let (not_asked, volumes) = match cluster {
+        ClusterLook::CleanedUp if record.delete_volumes => (None, ClusterVolumes::Deleted),
+        ClusterLook::CleanedUp => (None, ClusterVolumes::Kept),
         ClusterLook::NotAsked(why) => {
-            (Some(format!("what the cluster made by itself, in the cluster ({why})")), !is_whole)
+            (Some(format!("what the cluster made by itself, in the cluster ({why})")), ClusterVolumes::NotAsked)
         }
     };
-    let remaining = if seen_before { merged(&record.remaining, &found) } else { found };
+    let remaining = match is_whole {
+        true => after_whole_search(&record.remaining, &found, volumes),
+        false => merged(&record.remaining, &found),
+    };
     Looked { not_looked_at: not_asked.into_iter().chain(not_searched).collect(), remaining }
 }
 
@@ -211,10 +234,33 @@ mod tests {
 
     #[test]
     fn t6_what_the_cluster_named_stays_beside_what_the_cloud_shows() {
-        let record = record(vec![one("volume", "42")]);
-        let seen = looked(&record, ClusterLook::CleanedUp, search(vec![one("load balancer", "7")], &[], true));
-        assert_eq!(seen.remaining, [one("volume", "42"), one("load balancer", "7")]);
+        let (volume, late) =
+            (one("volume", "42").by(NamedBy::Cluster), one("load balancer", "203.0.113.7").by(NamedBy::Cluster));
+        let mut record = record(vec![volume.clone(), late.clone()]);
+        let found = one("load balancer", "7").by(NamedBy::Cloud);
+        let all = |is_whole| search(vec![found.clone()], &[], is_whole);
+        let seen = looked(&record, ClusterLook::CleanedUp, all(true));
+        assert_eq!(
+            seen.remaining,
+            [volume.clone(), found.clone()],
+            "a controller that was late has removed its load balancer"
+        );
         assert!(seen.not_looked_at.is_empty());
+        let unknown = looked(&record, ClusterLook::CleanedUp, all(false));
+        assert_eq!(unknown.remaining, [volume, late, found.clone()]);
+        record.delete_volumes = true;
+        let deleted = looked(&record, ClusterLook::CleanedUp, all(true));
+        assert_eq!(deleted.remaining, [found], "and a driver its volume");
+    }
+
+    #[test]
+    fn t6_a_search_after_the_run_goes_by_the_state_before_it_and_by_that_after_it() {
+        let made = |address: &str, id: &str| MadeResource { address: address.to_owned(), id: id.to_owned() };
+        let before = [made("x.network", "11"), made("x.cp[0]", "21")];
+        let after = made_by_both(vec![made("x.cp[0]", "21"), made("x.late", "31")], &before);
+        assert_eq!(after, [made("x.cp[0]", "21"), made("x.late", "31"), made("x.network", "11")]);
+        let many: Vec<MadeResource> = (0..MADE + 5).map(|n| made("x.y", &n.to_string())).collect();
+        assert_eq!(made_by_both(vec![made("x.late", "0")], &many).len(), MADE);
     }
 
     #[test]
