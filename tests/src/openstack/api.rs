@@ -35,11 +35,15 @@ pub(super) fn answer(state: &mut State, seen: &Seen) -> Reply {
     let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
     let mut words: Vec<&str> = path.split('/').filter(|word| !word.is_empty()).collect();
     let service = if words.is_empty() { "" } else { words.remove(0) };
-    let fault = due(state, &seen.method, path);
+    let fault = due(state, seen, path);
     if let Some(Answer::Refused(status, kind, message)) = fault {
         return Some((status, refusal(service, &Refusal::new(status, kind, message)).to_string()));
     }
     state.breaks = matches!(fault, Some(Answer::Broken));
+    state.hides = match fault {
+        Some(Answer::Hidden(status, kind, message)) => Some(Refusal::new(status, kind, message)),
+        _ => None,
+    };
     let body = serde_json::from_slice(&seen.body).unwrap_or_default();
     let call = Call { method: &seen.method, words, query: pairs(query), body };
     let result = carry_out(state, seen, service, &call);
@@ -59,8 +63,12 @@ pub(super) fn answer(state: &mut State, seen: &Seen) -> Reply {
 }
 
 /// The fault that this call runs into.
-fn due(state: &mut State, method: &str, path: &str) -> Option<Answer> {
-    let meant = |fault: &&mut super::Fault| fault.left > 0 && fault.method == method && path.ends_with(fault.path_end);
+fn due(state: &mut State, seen: &Seen, path: &str) -> Option<Answer> {
+    let body = String::from_utf8_lossy(&seen.body);
+    let meant = |fault: &&mut super::Fault| {
+        let is_call = fault.method == seen.method && path.ends_with(fault.path_end);
+        fault.left > 0 && is_call && body.contains(fault.body)
+    };
     let fault = state.faults.iter_mut().find(meant)?;
     fault.left -= 1;
     (fault.left == 0).then(|| fault.answer.clone())

@@ -90,6 +90,9 @@ fn server(state: &mut State, method: &str, id: &str, body: &Value) -> Option<Ans
 
 /// Who asks finds it on its way once, and where it was going from then on.
 fn show(state: &mut State, id: &str) -> Answered {
+    if let Some(refused) = state.hidden.remove(id) {
+        return Err(refused);
+    }
     let server = state.get_mut("servers", id)?;
     let shown = server.clone();
     if let Some(next) = server["next"].as_str().map(str::to_owned) {
@@ -122,6 +125,9 @@ fn create(state: &mut State, body: &Value) -> Answered {
         object["fault"] = json!({"code": 500, "message": message, "created": THEN});
     }
     let object = state.add("servers", object);
+    if let Some(refused) = state.hides.take() {
+        state.hidden.insert(text(&object["id"]).to_owned(), refused);
+    }
     if let Some(members) = state.get_mut("server_groups", &group).ok().and_then(|group| group["members"].as_array_mut())
     {
         members.push(object["id"].clone());
@@ -189,7 +195,7 @@ fn addresses(state: &State, port: &str) -> Result<Value, Refusal> {
 }
 
 /// A port that was there before the server stays.
-fn delete(state: &mut State, id: &str) -> Answered {
+pub(super) fn delete(state: &mut State, id: &str) -> Answered {
     state.remove("servers", id)?;
     for port in state.each_mut("ports").filter(|port| port["device_id"] == id) {
         put_over(port, &json!({"device_id": "", "device_owner": "", "status": "DOWN"}));
