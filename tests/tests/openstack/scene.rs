@@ -47,7 +47,7 @@ impl SceneCloud for Openstack {
 
     fn region(&self, workers: usize) -> Value {
         json!({"provider": "openstack", "cloudRegion": self.cloud.region, "controlPlaneSize": self.cloud.flavour,
-               "workerCount": workers})
+               "workerSize": self.cloud.flavour, "workerCount": workers})
     }
 
     fn servers(&self) -> Vec<Value> {
@@ -59,7 +59,8 @@ impl SceneCloud for Openstack {
     }
 
     fn damage_next_first_server(&self) {
-        let silent = Answer::Hidden(500, "InternalServerError", "The server has either erred or is incapable of this");
+        // The provider asks again after 409 and 5xx, and takes any other answer for the end.
+        let silent = Answer::Hidden(403, "Forbidden", "Policy doesn't allow this to be performed.");
         self.project().fail_with_body("POST", "/servers", "-cp1\"", silent);
     }
 
