@@ -191,6 +191,7 @@ mod tests {
         LeftoverQuery {
             deployment_id: "00112233aabbccdd".to_owned(),
             sovereign_fqdn: "acme.example.test".to_owned(),
+            region: "fsn1".to_owned(),
             settings: "{}".to_owned(),
             made: vec![
                 made("hcloud_network.main", "11"),
@@ -200,6 +201,7 @@ mod tests {
                 made("module.m[0].hcloud_load_balancer.main", "31"),
             ],
             known: Vec::new(),
+            services: Vec::new(),
         }
     }
 

@@ -4,8 +4,8 @@
 use super::cluster::ClusterLook;
 use super::outcome::Looked;
 use crate::driver::{Driver, Hand, tofu_state};
-use crate::outbound::{LEFTOVER_SEARCH, probe_within};
-use catalyst_domain::provider::{Descriptor, LeftoverQuery, LeftoverSearch, MadeResource};
+use crate::outbound::{LEFTOVER_SEARCH, Url, probe_within};
+use catalyst_domain::provider::{CloudService, Descriptor, LeftoverQuery, LeftoverSearch, MadeResource, SESSION_TOKEN};
 use catalyst_domain::remaining::merged;
 use catalyst_domain::tofu_state::is_value;
 use catalyst_domain::{DeploymentId, Fact, Level, Record, RemainingResource, Secrets, phase};
@@ -121,20 +121,28 @@ impl Hand {
         basis: &SearchBasis,
         known: &[RemainingResource],
     ) -> Result<CloudSearch, String> {
+        let mut secrets = of_request(&basis.secrets, provider.descriptor());
+        let session = self.driver.cloud_session(record, provider, &secrets).await.transpose()?;
+        let services = session.as_ref().map(|session| session.services.clone()).unwrap_or_default();
+        if let Some(session) = session {
+            secrets.insert(SESSION_TOKEN, session.token);
+        }
         let query = LeftoverQuery {
             deployment_id: self.id.to_string(),
             sovereign_fqdn: record.request.sovereign_fqdn.clone(),
+            region: region(record),
             settings: record.request.extra.clone(),
             made: basis.made.clone(),
             known: known.to_vec(),
+            services,
         };
         let probes = provider.leftover_probe(&query).await.map_err(|error| error.to_string())??;
         if let Some(probe) = probes.iter().find(|probe| !["GET", "HEAD"].contains(&probe.method.as_str())) {
             return Err(format!("its plugin asked for {}, and a search may only read (GET, HEAD)", probe.method));
         }
         let outbound = self.driver.settings.outbound.with_fixed(provider.rights().addresses());
-        let secrets = of_request(&basis.secrets, provider.descriptor());
-        let hosts = provider.probe_hosts(&probes);
+        let mut hosts = provider.probe_hosts(&probes);
+        hosts.extend(query.services.iter().filter_map(host_and_port));
         let answers = probe_within(&outbound, &probes, &hosts, &secrets, LEFTOVER_SEARCH).await;
         let answers = answers.map_err(|error| error.to_string())?;
         let judged = provider.judge_leftovers(&query, &answers).await.map_err(|error| error.to_string())?;
@@ -146,6 +154,18 @@ impl Hand {
             not_searched: not_searched.into_iter().map(|words| format!("in its cloud: {words}")).collect(),
         })
     }
+}
+
+/// Region of a deployment.
+fn region(record: &Record) -> String {
+    let first = record.request.regions.first().map(|slot| slot.cloud_region.clone());
+    first.unwrap_or_else(|| record.request.region.clone())
+}
+
+/// Where a service is, as a sender of probes compares it.
+fn host_and_port(service: &CloudService) -> Option<String> {
+    let url = Url::parse(&service.url).ok()?;
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }
 
 /// What both looks came to. What an earlier destroy saw counts until the cluster or the whole of the cloud shows otherwise.
