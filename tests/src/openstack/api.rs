@@ -6,6 +6,9 @@ use super::{Answer, balancer, compute, network};
 use crate::double::{Reply, Seen};
 use serde_json::{Value, json};
 
+/// Where Cinder is: the only service here whose address has the project.
+const VOLUME_PATH: &str = "volume/v3/5bd1c0f8a4e54e0f9d4a0d6f3b1c2a7e";
+
 /// A call, taken apart.
 pub(super) struct Call<'a> {
     pub(super) method: &'a str,
@@ -26,6 +29,8 @@ impl Call<'_> {
             Value::Bool(flag) => wanted.eq_ignore_ascii_case(&flag.to_string()),
             Value::Number(number) => number.to_string() == *wanted,
             Value::Null => wanted.is_empty(),
+            // Such as tags, of which a query names one.
+            Value::Array(all) if all.iter().all(Value::is_string) => all.iter().any(|one| one == wanted),
             _ => true,
         })
     }
@@ -113,6 +118,7 @@ fn carry_out(state: &mut State, seen: &Seen, service: &str, call: &Call<'_>) -> 
         "network" => network::answer(state, call),
         "load-balancer" => balancer::answer(state, call),
         "image" => image(call),
+        "volume" => volumes(state, call),
         _ => None,
     };
     answered.unwrap_or_else(|| {
@@ -132,6 +138,7 @@ fn token(state: &State, body: &Value) -> Answered {
         ("network", "neutron", "network"),
         ("load-balancer", "octavia", "load-balancer"),
         ("image", "glance", "image"),
+        ("volumev3", "cinder", VOLUME_PATH),
     ];
     let catalogue: Vec<Value> = services
         .iter()
@@ -150,6 +157,12 @@ fn token(state: &State, body: &Value) -> Answered {
         "expires_at": "2099-09-15T12:00:00.000000Z",
     });
     Ok((201, json!({"token": token})))
+}
+
+/// Cinder, as far as a search needs it: nothing here makes a volume, and a test plants what a cluster made.
+fn volumes(state: &State, call: &Call<'_>) -> Option<Answered> {
+    let is_list = call.method == "GET" && call.words == ["v3", PROJECT, "volumes", "detail"];
+    is_list.then(|| Ok((200, json!({"volumes": state.each("volumes").collect::<Vec<_>>()}))))
 }
 
 fn image(call: &Call<'_>) -> Option<Answered> {

@@ -25,6 +25,12 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Answered> {
         (method, "os-keypairs", rest) => key_pairs(state, method, rest, &call.body["keypair"]),
         (method, "os-server-groups", rest) => groups(state, method, rest, &call.body["server_group"]),
         ("POST", "servers", []) => Some(create(state, &call.body)),
+        ("GET", "servers", ["detail"]) => {
+            let pattern = call.query.iter().find(|(key, _)| key == "name").map_or("", |(_, pattern)| pattern.as_str());
+            let found: Vec<&Value> =
+                state.each("servers").filter(|server| text(&server["name"]).contains(pattern)).collect();
+            Some(Ok((200, json!({"servers": found}))))
+        }
         (method, "servers", [id]) => server(state, method, id, &call.body),
         ("GET", "servers", [_, "tags"]) => Some(Ok((200, json!({"tags": []})))),
         ("POST", "servers", [id, "action"]) => act(state, id, &call.body),

@@ -1,5 +1,5 @@
 //! A stand-in for a project on an OpenStack cloud, because no cloud can be reached from here. It is a double of the *HTTP APIs*
-//! of Keystone, Nova, Neutron, Octavia and Glance and of nothing else: the OpenTofu that talks to it is the real one, and so
+//! of Keystone, Nova, Neutron, Octavia, Glance and Cinder and of nothing else: the OpenTofu that talks to it is the real one, and so
 //! is the provider in between (OpenStack's own, built by `tests/tools/get.sh openstack`), so schemas, plans and error texts are
 //! theirs.
 //!
@@ -99,6 +99,16 @@ impl Project {
         let id = id.unwrap_or_default().to_owned();
         let removed = compute::delete(&mut state, &id);
         assert!(removed.is_ok(), "{name}: {removed:?}");
+    }
+
+    /// Adds what somebody else made in the project, such as a controller of a cluster; returns its id.
+    pub fn plant(&self, kind: &'static str, object: Value) -> String {
+        state::text(&lock(&self.state).add(kind, object)["id"]).to_owned()
+    }
+
+    /// The token that it hands out.
+    pub fn token() -> &'static str {
+        TOKEN_HEADER.split_once(": ").map_or("", |(_, token)| token)
     }
 
     /// Everything of a kind (`servers`, `networks`, …), as the API shows it.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Kinds of objects, by the name of their collection.
-pub(super) const KINDS: [&str; 14] = [
+pub(super) const KINDS: [&str; 15] = [
     "networks",
     "subnets",
     "routers",
@@ -16,6 +16,7 @@ pub(super) const KINDS: [&str; 14] = [
     "keypairs",
     "server_groups",
     "servers",
+    "volumes",
     "loadbalancers",
     "listeners",
     "pools",
