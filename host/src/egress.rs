@@ -16,7 +16,7 @@ mod upstream;
 #[cfg(test)]
 mod proxy_tests;
 
-pub use catalogue::{ApplicationCredential, CatalogueError, service_urls};
+pub use catalogue::{ApplicationCredential, CatalogueError, Session, service_urls, session};
 pub use grant::{HostGrant, HostPattern};
 pub use policy::{Reach, StepReach};
 pub use proxy::RunProxy;

@@ -197,6 +197,18 @@ impl Outbound {
     /// # Errors
     /// [`SendError`] when no whole answer came in time. A status of 400 and above is an answer.
     pub async fn send(&self, call: Call) -> Result<Answer, SendError> {
+        Ok(self.send_for_header(call, None).await?.0)
+    }
+
+    /// The same, with the value of a header of the answer, where it has that.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_for_header(
+        &self,
+        call: Call,
+        wanted: Option<&HeaderName>,
+    ) -> Result<(Answer, Option<HeaderValue>), SendError> {
         let Call { named_by, method, mut url, mut headers, body, timeout, body_limit } = call;
         let client = match (self.destinations.fixed_address(&url), named_by) {
             (Some(address), _) => &self.client_of(address, &mut url, &mut headers)?,
@@ -210,7 +222,7 @@ impl Outbound {
         if let Some(body) = body {
             request = request.body(body);
         }
-        match tokio::time::timeout(timeout, exchange(request, body_limit)).await {
+        match tokio::time::timeout(timeout, exchange(request, body_limit, wanted)).await {
             Ok(result) => result.map_err(|error| match not_allowed(&error) {
                 Some(refused) => SendError::NotAllowed(refused),
                 None => SendError::Unreachable(Unreachable::of_call(error)),
@@ -301,8 +313,13 @@ fn proxy_host(settings: &Settings) -> Option<Host> {
     Host::of(&url)
 }
 
-async fn exchange(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, reqwest::Error> {
+async fn exchange(
+    request: reqwest::RequestBuilder,
+    limit: usize,
+    wanted: Option<&HeaderName>,
+) -> Result<(Answer, Option<HeaderValue>), reqwest::Error> {
     let mut response = request.send().await?;
+    let header = wanted.and_then(|name| response.headers().get(name).cloned());
     let status = response.status().as_u16();
     let date = response.headers().get(reqwest::header::DATE).and_then(|date| Some(date.to_str().ok()?.to_owned()));
     let mut body = Vec::new();
@@ -310,11 +327,11 @@ async fn exchange(request: reqwest::RequestBuilder, limit: usize) -> Result<Answ
         let room = limit - body.len();
         if chunk.len() > room {
             body.extend_from_slice(&chunk[..room]);
-            return Ok(Answer { status, body, truncated: true, date });
+            return Ok((Answer { status, body, truncated: true, date }, header));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, body, truncated: false, date })
+    Ok((Answer { status, body, truncated: false, date }, header))
 }
 
 /// How the other side proves who it is: by the system's trust store, or by a PEM file in its place.

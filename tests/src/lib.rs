@@ -19,6 +19,7 @@ pub mod openid;
 pub mod openstack;
 pub mod pause;
 pub mod pdm;
+pub mod scene;
 pub mod spans;
 pub mod storage;
 pub mod strace;

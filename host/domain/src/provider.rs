@@ -6,7 +6,9 @@ mod setting;
 mod text_or_bytes;
 
 pub use node::{Node, NodeRole};
-pub use probe::{LeftoverQuery, LeftoverSearch, MadeResource, Probe, ProbeResponse, Verdict};
+pub use probe::{
+    CloudService, LeftoverQuery, LeftoverSearch, MadeResource, Probe, ProbeResponse, SESSION_TOKEN, Verdict,
+};
 pub use setting::{ProviderSetting, SettingSource};
 
 use serde::{Deserialize, Serialize};

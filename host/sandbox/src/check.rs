@@ -16,7 +16,9 @@ pub(crate) use schema::{SchemaCost, schema};
 
 use catalyst_domain::Finding;
 use catalyst_domain::host_name::covers;
-use catalyst_domain::provider::{Advice, Descriptor, Endpoints, Estimate, LeftoverSearch, Probe, Verdict};
+use catalyst_domain::provider::{
+    Advice, CloudService, Descriptor, Endpoints, Estimate, LeftoverSearch, Probe, SESSION_TOKEN, Verdict,
+};
 
 use crate::words::is_plain;
 
@@ -104,42 +106,49 @@ pub(crate) fn estimate(estimate: &Estimate) -> Checked {
 /// (`descriptor::api_hosts`), and who holds the secret is proven by the certificate of the name.
 pub(crate) fn probes(probes: &[Probe], descriptor: &Descriptor) -> Checked {
     at_most("probes", probes.len(), PROBES)?;
-    if !probes.iter().all(|probe| ["GET", "HEAD", "POST"].contains(&probe.method.as_str())) {
+    let methods = ["GET", "HEAD", "POST"];
+    if !probes.iter().all(|probe| methods.contains(&probe.method.as_str())) {
         return Err("a probe's method is none of GET, HEAD and POST".into());
     }
-    targets(probes, descriptor)
+    probes.iter().try_for_each(|one| target(one, descriptor, &[]))
 }
 
-/// Probes of a search: it changes nothing, so it may only read.
-pub(crate) fn search_probes(probes: &[Probe], descriptor: &Descriptor) -> Checked {
+/// Probes of a search: it changes nothing, so it may only read. It may go to the services with which there is a session.
+pub(crate) fn search_probes(probes: &[Probe], descriptor: &Descriptor, services: &[CloudService]) -> Checked {
     at_most("probes", probes.len(), SEARCH_PROBES)?;
     if !probes.iter().all(|probe| ["GET", "HEAD"].contains(&probe.method.as_str())) {
         return Err("a search may only read, and a probe's method is none of GET and HEAD".into());
     }
-    targets(probes, descriptor)
+    probes.iter().try_for_each(|one| target(one, descriptor, services))
 }
 
-/// Where probes go, and with what.
-fn targets(probes: &[Probe], descriptor: &Descriptor) -> Checked {
-    for probe in probes {
-        short("a probe's URL", &probe.url, TEXT)?;
-        let host =
-            probe.url.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-        if !host.is_some_and(|host| descriptor.api_hosts.iter().any(|allowed| covers(allowed, host))) {
-            return Err("a probe's URL is not https at one of the declared API hosts".into());
-        }
-        if probe.url.contains("{{secret:") {
-            return Err("a probe's URL holds a secret's placeholder".into());
-        }
-        at_most("headers of a probe", probe.headers.len(), FINDINGS)?;
-        probe.headers.iter().try_for_each(|(name, value)| header(name, value, descriptor))?;
-        let body = String::from_utf8_lossy(probe.body.as_deref().unwrap_or_default());
-        placeholders(&body, descriptor)?;
+/// Where a probe goes, and with what.
+fn target(probe: &Probe, descriptor: &Descriptor, services: &[CloudService]) -> Checked {
+    short("a probe's URL", &probe.url, TEXT)?;
+    let Some(host) = host_of(&probe.url) else {
+        return Err("a probe's URL is not https at one of the declared API hosts".into());
+    };
+    // The cloud's own word, so it is compared as it stands, with its port.
+    let is_service = services.iter().any(|service| host_of(&service.url) == Some(host));
+    if !is_service && !descriptor.api_hosts.iter().any(|allowed| covers(allowed, host)) {
+        return Err("a probe's URL is not https at one of the declared API hosts".into());
     }
-    Ok(())
+    if probe.url.contains("{{secret:") {
+        return Err("a probe's URL holds a secret's placeholder".into());
+    }
+    at_most("headers of a probe", probe.headers.len(), FINDINGS)?;
+    probe.headers.iter().try_for_each(|(name, value)| header(name, value, descriptor, is_service))?;
+    let body = String::from_utf8_lossy(probe.body.as_deref().unwrap_or_default());
+    placeholders(&body, descriptor, false)
 }
 
-fn header(name: &str, value: &str, descriptor: &Descriptor) -> Checked {
+/// Host and port of an https URL, as they stand in it.
+fn host_of(url: &str) -> Option<&str> {
+    url.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next())
+}
+
+/// `with_session`: the probe goes to a service with which there is a session.
+fn header(name: &str, value: &str, descriptor: &Descriptor, with_session: bool) -> Checked {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > NAME || !name.chars().all(plain) {
         return Err("the name of a probe's header is not letters, digits and hyphens".into());
@@ -147,13 +156,15 @@ fn header(name: &str, value: &str, descriptor: &Descriptor) -> Checked {
     if value.len() > TEXT || value.chars().any(char::is_control) {
         return Err("a probe's header has a control character or is too long".into());
     }
-    placeholders(value, descriptor)
+    placeholders(value, descriptor, with_session)
 }
 
-/// Every secret that a text asks for is one that the plugin declared.
-fn placeholders(text: &str, descriptor: &Descriptor) -> Checked {
+/// Every secret that a text asks for is one that the plugin declared, or the token of the session.
+fn placeholders(text: &str, descriptor: &Descriptor, with_session: bool) -> Checked {
     let asked = text.split("{{secret:").skip(1).filter_map(|rest| rest.split_once("}}"));
-    let declared = |name: &str| descriptor.secrets.iter().any(|secret| secret.name == name);
+    let declared = |name: &str| {
+        (with_session && name == SESSION_TOKEN) || descriptor.secrets.iter().any(|secret| secret.name == name)
+    };
     if asked.into_iter().all(|(name, _)| declared(name)) {
         Ok(())
     } else {
@@ -271,14 +282,41 @@ mod tests {
             ("get", false, false),
         ] {
             assert_eq!(probes(&[with(method)], &descriptor).is_ok(), proves, "{method}");
-            let found = search_probes(&[with("GET"), with(method)], &descriptor);
+            let found = search_probes(&[with("GET"), with(method)], &descriptor, &[]);
             assert_eq!(found.is_ok(), searches, "{method}");
             assert!(searches || found.unwrap_err().contains("may only read"), "{method}");
         }
-        assert!(search_probes(&vec![with("GET"); SEARCH_PROBES], &descriptor).is_ok());
-        assert!(search_probes(&vec![with("GET"); SEARCH_PROBES + 1], &descriptor).is_err());
+        assert!(search_probes(&vec![with("GET"); SEARCH_PROBES], &descriptor, &[]).is_ok());
+        assert!(search_probes(&vec![with("GET"); SEARCH_PROBES + 1], &descriptor, &[]).is_err());
         assert!(probes(&vec![with("GET"); PROBES + 1], &descriptor).is_err());
-        assert!(search_probes(&[probe("https://evil.example/")], &descriptor).is_err());
+        assert!(search_probes(&[probe("https://evil.example/")], &descriptor, &[]).is_err());
+    }
+
+    #[test]
+    fn t6_the_token_of_a_session_goes_to_services_of_the_cloud_alone_and_with_no_other_probe() {
+        let mut descriptor = descriptor::tests::sample();
+        descriptor.api_hosts = vec!["api.cloud.example".into()];
+        let url = "https://compute.cloud.example:8774/v2.1".to_owned();
+        let services = [CloudService { kind: "compute".into(), region: "r1".into(), url }];
+        let header = |value: &str| vec![("X-Auth-Token".to_owned(), value.to_owned())];
+        let with = |url: &str, value: &str| Probe { headers: header(value), ..probe(url) };
+        let token = "{{secret:session.token}}";
+        let service = with("https://compute.cloud.example:8774/v2.1/servers", token);
+        assert_eq!(search_probes(std::slice::from_ref(&service), &descriptor, &services), Ok(()));
+        assert_eq!(search_probes(&[with("https://api.cloud.example/", "x")], &descriptor, &services), Ok(()));
+        let in_body = Probe { body: Some(token.into()), ..service.clone() };
+        for refused in [
+            with("https://api.cloud.example/", token),
+            with("https://compute.cloud.example/v2.1", token),
+            with("https://compute.cloud.example:8774.evil.example/", token),
+            with("http://compute.cloud.example:8774/", token),
+            with("https://compute.cloud.example:8774/?t={{secret:session.token}}", "x"),
+            in_body,
+        ] {
+            assert!(search_probes(std::slice::from_ref(&refused), &descriptor, &services).is_err(), "{refused:?}");
+        }
+        assert!(search_probes(std::slice::from_ref(&service), &descriptor, &[]).is_err(), "there is no session");
+        assert!(probes(&[service], &descriptor).is_err(), "it proves no credential");
     }
 
     #[test]

@@ -312,9 +312,8 @@ impl Plugin {
         let leftovers = self.leftovers(asked)?;
         let mut call = self.caller.open(asked).await?;
         let called = self.caller.bounded(leftovers.leftover_probe(&mut call.store, query)).await;
-        self.caller.close(call, called, |probes| {
-            value_or_reason(probes, |probes| check::search_probes(probes, &self.descriptor))
-        })
+        let judge = |probes: &mut Vec<Probe>| check::search_probes(probes, &self.descriptor, &query.services);
+        self.caller.close(call, called, |probes| value_or_reason(probes, judge))
     }
 
     pub(crate) async fn judge_leftovers(

@@ -1,7 +1,9 @@
 //! What a run may reach: the hosts that its plugin declares and the operator granted, and those that its cloud names itself.
 
 use super::{Driver, Hand};
-use crate::egress::{ApplicationCredential, CatalogueError, HostGrant, HostPattern, RunHosts, service_urls};
+use crate::egress::{
+    ApplicationCredential, CatalogueError, HostGrant, HostPattern, RunHosts, Session, service_urls, session,
+};
 use crate::fault_origin;
 use crate::outbound::{NamedBy, Url};
 use catalyst_domain::{Level, Record, SecretValue, Secrets, phase};
@@ -55,6 +57,27 @@ impl Hand {
             }
         }
         led(hosts, &rights)
+    }
+}
+
+impl Driver {
+    /// A session with a cloud that names its services itself, for the same plugins and with the same call as for the hosts of a run.
+    /// None where the cloud of this plugin is another one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn cloud_session(
+        &self,
+        record: &Record,
+        provider: &Provider,
+        secrets: &Secrets,
+    ) -> Option<Result<Session, String>> {
+        let rights = provider.rights();
+        let (auth_url, credential) = identity_service(rights.grants(), &record.request.extra, secrets)?;
+        let outbound = self.settings.outbound.with_fixed(rights.addresses());
+        let host = auth_url.host_str().unwrap_or_default();
+        let session = session(&outbound, &auth_url, &credential).await;
+        Some(session.map_err(|error| format!("{host} gave no token: {error}")))
     }
 }
 

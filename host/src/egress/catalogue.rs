@@ -1,9 +1,10 @@
 //! The services of a cloud that tells them itself: the catalogue of an Identity API, version 3 (its `POST /auth/tokens`), read
-//! with an application credential of the request. The address is a stranger's word and is judged as such; so are the addresses
+//! with an application credential of the request, and the token that comes with it. The address is a stranger's word and is judged as such; so are the addresses
 //! of the catalogue, when they are connected to.
 
-use crate::outbound::{Call, HeaderMap, HeaderValue, Method, NamedBy, Outbound, SendError, Url};
+use crate::outbound::{Call, HeaderMap, HeaderName, HeaderValue, Method, NamedBy, Outbound, SendError, Url};
 use catalyst_domain::SecretValue;
+use catalyst_domain::provider::CloudService;
 use serde::Deserialize;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -16,6 +17,15 @@ const ANSWER_LIMIT: usize = 2 * 1024 * 1024;
 const MOST_ENDPOINTS: usize = 4_096;
 /// Different hosts and ports that count.
 const MOST_HOSTS: usize = 256;
+/// Services that a session names: a cloud has some 30 in each region.
+const MOST_SERVICES: usize = 256;
+/// Longest token. One of Fernet has some 250 bytes; a header of 8 KiB is more than servers take.
+const MOST_TOKEN: usize = 8 * 1024;
+/// Longest address of a service.
+const MOST_URL: usize = 1_024;
+
+/// Header in which the Identity API gives the token out.
+static SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// A credential that belongs to one project.
 pub struct ApplicationCredential<'a> {
@@ -42,6 +52,14 @@ pub enum CatalogueError {
     Request,
 }
 
+/// What a credential was exchanged for: it opens the services of one project until it expires.
+pub struct Session {
+    /// The token.
+    pub token: SecretValue,
+    /// Public endpoints of each service and region, at most 256.
+    pub services: Vec<CloudService>,
+}
+
 #[derive(Deserialize)]
 struct Answered {
     token: Token,
@@ -55,6 +73,8 @@ struct Token {
 
 #[derive(Deserialize)]
 struct Service {
+    #[serde(default, rename = "type")]
+    kind: String,
     #[serde(default)]
     endpoints: Vec<Endpoint>,
 }
@@ -63,6 +83,10 @@ struct Service {
 struct Endpoint {
     interface: String,
     url: String,
+    #[serde(default)]
+    region: Option<String>,
+    #[serde(default)]
+    region_id: Option<String>,
 }
 
 /// The public endpoints of every service and region. `auth_url` is the identity service's own, with or without `/v3`. The ports
@@ -75,6 +99,32 @@ pub async fn service_urls(
     auth_url: &Url,
     credential: &ApplicationCredential<'_>,
 ) -> Result<Vec<Url>, CatalogueError> {
+    let (answer, _) = log_in(outbound, auth_url, credential).await?;
+    Ok(endpoints(&catalogue(&answer)?))
+}
+
+/// Logs in, and gives the token with the services that it opens.
+///
+/// # Errors
+/// [`CatalogueError`].
+pub async fn session(
+    outbound: &Outbound,
+    auth_url: &Url,
+    credential: &ApplicationCredential<'_>,
+) -> Result<Session, CatalogueError> {
+    let (answer, token) = log_in(outbound, auth_url, credential).await?;
+    let services = services(&catalogue(&answer)?);
+    let token = token.filter(|token| !token.is_empty() && token.len() <= MOST_TOKEN);
+    let token = token.ok_or_else(|| CatalogueError::Answer("it has no token, or one that is too long".to_owned()))?;
+    Ok(Session { token: SecretValue::new(token), services })
+}
+
+/// The answer to a login, and its token.
+async fn log_in(
+    outbound: &Outbound,
+    auth_url: &Url,
+    credential: &ApplicationCredential<'_>,
+) -> Result<(Zeroizing<Vec<u8>>, Option<String>), CatalogueError> {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("accept", HeaderValue::from_static("application/json"));
@@ -87,14 +137,15 @@ pub async fn service_urls(
         timeout: BUDGET,
         body_limit: ANSWER_LIMIT,
     };
-    let answer = outbound.send(call).await?;
+    let (answer, token) = outbound.send_for_header(call, Some(&SUBJECT_TOKEN)).await?;
     if answer.status != 201 && answer.status != 200 {
         return Err(CatalogueError::Status(answer.status));
     }
     if answer.truncated {
         return Err(CatalogueError::Answer(format!("it has more than {ANSWER_LIMIT} bytes")));
     }
-    endpoints(&Zeroizing::new(answer.body))
+    let token = token.and_then(|token| token.to_str().ok().map(str::to_owned));
+    Ok((Zeroizing::new(answer.body), token))
 }
 
 /// `<auth url>/v3/auth/tokens`, whether the address ends in `/v3` or not.
@@ -121,26 +172,50 @@ fn body(credential: &ApplicationCredential<'_>) -> Result<Vec<u8>, CatalogueErro
     Ok(body.into_bytes())
 }
 
-fn endpoints(answer: &[u8]) -> Result<Vec<Url>, CatalogueError> {
+fn catalogue(answer: &[u8]) -> Result<Vec<Service>, CatalogueError> {
     // The words of the parser may repeat what came, which has a token in it.
     let answered: Answered = serde_json::from_slice(answer)
         .map_err(|error| CatalogueError::Answer(format!("line {} column {}", error.line(), error.column())))?;
-    let every = answered.token.catalog.into_iter().flat_map(|service| service.endpoints).take(MOST_ENDPOINTS);
+    Ok(answered.token.catalog)
+}
+
+/// The public endpoints of a catalogue, each with its service: without user, query and fragment.
+fn public(catalogue: &[Service]) -> impl Iterator<Item = (&Service, &Endpoint, Url)> {
+    let every = catalogue.iter().flat_map(|service| service.endpoints.iter().map(move |endpoint| (service, endpoint)));
+    let public = every.take(MOST_ENDPOINTS).filter(|(_, endpoint)| endpoint.interface == "public");
+    public.filter_map(|(service, endpoint)| {
+        let mut url = Url::parse(&endpoint.url).ok()?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return None;
+        }
+        url.set_query(None);
+        url.set_fragment(None);
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Some((service, endpoint, url))
+    })
+}
+
+fn endpoints(catalogue: &[Service]) -> Vec<Url> {
     let mut urls: Vec<Url> = Vec::new();
-    for endpoint in every.filter(|endpoint| endpoint.interface == "public") {
-        let Ok(url) = Url::parse(&endpoint.url) else { continue };
-        let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+    for (_, _, mut url) in public(catalogue) {
         let known = |one: &Url| (one.host(), one.port_or_known_default()) == (url.host(), url.port_or_known_default());
-        if is_web && !urls.iter().any(known) && urls.len() < MOST_HOSTS {
-            let mut bare = url;
-            bare.set_path("");
-            bare.set_query(None);
-            let _ = bare.set_username("");
-            let _ = bare.set_password(None);
-            urls.push(bare);
+        if !urls.iter().any(known) && urls.len() < MOST_HOSTS {
+            url.set_path("");
+            urls.push(url);
         }
     }
-    Ok(urls)
+    urls
+}
+
+fn services(catalogue: &[Service]) -> Vec<CloudService> {
+    let service = |(service, endpoint, url): (&Service, &Endpoint, Url)| CloudService {
+        kind: service.kind.clone(),
+        region: endpoint.region.clone().or_else(|| endpoint.region_id.clone()).unwrap_or_default(),
+        url: url.into(),
+    };
+    let is_short = |one: &CloudService| [&one.kind, &one.region, &one.url].iter().all(|text| text.len() <= MOST_URL);
+    public(catalogue).map(service).filter(is_short).take(MOST_SERVICES).collect()
 }
 
 #[cfg(test)]
@@ -183,11 +258,36 @@ mod tests {
             ]},
             {"type": "empty"},
         ]}});
+        let endpoints = |answer: &[u8]| catalogue(answer).map(|found| super::endpoints(&found));
         let urls = endpoints(answer.to_string().as_bytes()).unwrap();
         let urls: Vec<&str> = urls.iter().map(Url::as_str).collect();
         assert_eq!(urls, ["https://compute.one.example/", "http://compute.two.example:8774/"]);
         let error = endpoints(b"{\"token\": {\"catalog\": \"secret\"}}").unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
         assert_eq!(endpoints(b"{\"token\": {}}").unwrap(), Vec::<Url>::new());
+    }
+
+    #[test]
+    fn t6_a_session_names_the_public_endpoints_with_type_and_region() {
+        let endpoint = |interface: &str, region: &str, url: &str| serde_json::json!({"interface": interface, "region": region, "url": url});
+        let answer = serde_json::json!({"token": {"catalog": [
+            {"type": "compute", "endpoints": [
+                endpoint("public", "r1", "https://user:pass@compute.one.example/v2.1/p?x=1#y"),
+                endpoint("public", "r2", "https://compute.two.example:8774/v2.1"),
+                endpoint("admin", "r1", "https://10.0.0.1/v2.1"),
+            ]},
+            {"type": "network", "endpoints": [{"interface": "public", "region_id": "r1", "url": "http://net.example:9696"}]},
+            {"type": "long", "endpoints": [endpoint("public", "r1", &format!("https://a.example/{}", "a".repeat(MOST_URL)))]},
+        ]}});
+        let found = services(&catalogue(answer.to_string().as_bytes()).unwrap());
+        let shown: Vec<String> = found.iter().map(|one| format!("{} {} {}", one.kind, one.region, one.url)).collect();
+        assert_eq!(
+            shown,
+            [
+                "compute r1 https://compute.one.example/v2.1/p",
+                "compute r2 https://compute.two.example:8774/v2.1",
+                "network r1 http://net.example:9696/",
+            ]
+        );
     }
 }

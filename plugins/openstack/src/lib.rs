@@ -8,13 +8,14 @@ mod descriptor;
 mod diagnose;
 mod estimate;
 mod flavours;
+mod leftovers;
 mod plan;
 mod render;
 mod settings;
 
 use catalyst_plugin_sdk::{
-    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, LeftOut, LeftoverQuery, Outputs,
-    Probe, ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
+    Advice, Asked, DeploymentRequest, Diagnostic, Endpoints, Estimate, Findings, LeftOut, LeftoverQuery,
+    LeftoverSearch, Outputs, Probe, ProbeResponse, Provider, Provisioner, RenderContext, Rendered, Settings, Verdict,
 };
 
 pub use render::template_variables;
@@ -75,11 +76,12 @@ impl Provisioner for Openstack {
         Verdict::Unreachable("there is no call that could have proven an OpenStack credential".to_owned())
     }
 
-    /// A search needs a token of Keystone, and no probe can carry what another one obtained.
-    fn leftover_probe(_: &LeftoverQuery) -> Result<Vec<Probe>, String> {
-        Err("its services ask for a token, which a probe cannot get; `openstack loadbalancer list`, `openstack volume list` and \
-             `openstack port list` show what is left of load balancers, volumes and ports"
-            .to_owned())
+    fn leftover_probe(query: &LeftoverQuery) -> Result<Vec<Probe>, String> {
+        leftovers::probes(query)
+    }
+
+    fn judge_leftovers(query: &LeftoverQuery, responses: &[ProbeResponse]) -> LeftoverSearch {
+        leftovers::judge(query, responses)
     }
 }
 

@@ -55,13 +55,19 @@ pub use bindings::catalyst::provisioner::outcome::{
 pub use bindings::catalyst::provisioner::outcome::{Node, NodeRole};
 pub use bindings::catalyst::provisioner::request::{DeploymentRequest, DomainMode, RegionSlot};
 #[cfg(feature = "contract-1-1")]
-pub use bindings::exports::catalyst::provisioner::leftovers::{Leftover, LeftoverQuery, LeftoverSearch, MadeResource};
+pub use bindings::exports::catalyst::provisioner::leftovers::{
+    CloudService, Leftover, LeftoverQuery, LeftoverSearch, MadeResource,
+};
 pub use component::{Component, Provisioner, log};
 pub use findings::{Findings, Pointer};
 pub use left_out::LeftOut;
 pub use outputs::Outputs;
 pub use placement::{Choice, Placement};
 pub use settings::Settings;
+
+/// What a header of a search's probe has for the token of the session with the cloud (`wit/`, `leftover-probe`).
+#[cfg(feature = "contract-1-1")]
+pub const SESSION_TOKEN_PLACEHOLDER: &str = "{{secret:session.token}}";
 
 /// Severity of a log line.
 pub use bindings::catalyst::provisioner::log::Level;

@@ -6,6 +6,9 @@ use super::{Answer, balancer, compute, network};
 use crate::double::{Reply, Seen};
 use serde_json::{Value, json};
 
+/// Where Cinder is: the only service here whose address has the project.
+const VOLUME_PATH: &str = "volume/v3/5bd1c0f8a4e54e0f9d4a0d6f3b1c2a7e";
+
 /// A call, taken apart.
 pub(super) struct Call<'a> {
     pub(super) method: &'a str,
@@ -26,6 +29,8 @@ impl Call<'_> {
             Value::Bool(flag) => wanted.eq_ignore_ascii_case(&flag.to_string()),
             Value::Number(number) => number.to_string() == *wanted,
             Value::Null => wanted.is_empty(),
+            // Such as tags, of which a query names one.
+            Value::Array(all) if all.iter().all(Value::is_string) => all.iter().any(|one| one == wanted),
             _ => true,
         })
     }
@@ -35,11 +40,15 @@ pub(super) fn answer(state: &mut State, seen: &Seen) -> Reply {
     let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
     let mut words: Vec<&str> = path.split('/').filter(|word| !word.is_empty()).collect();
     let service = if words.is_empty() { "" } else { words.remove(0) };
-    let fault = due(state, &seen.method, path);
+    let fault = due(state, seen, path);
     if let Some(Answer::Refused(status, kind, message)) = fault {
         return Some((status, refusal(service, &Refusal::new(status, kind, message)).to_string()));
     }
     state.breaks = matches!(fault, Some(Answer::Broken));
+    state.hides = match fault {
+        Some(Answer::Hidden(status, kind, message)) => Some(Refusal::new(status, kind, message)),
+        _ => None,
+    };
     let body = serde_json::from_slice(&seen.body).unwrap_or_default();
     let call = Call { method: &seen.method, words, query: pairs(query), body };
     let result = carry_out(state, seen, service, &call);
@@ -59,8 +68,12 @@ pub(super) fn answer(state: &mut State, seen: &Seen) -> Reply {
 }
 
 /// The fault that this call runs into.
-fn due(state: &mut State, method: &str, path: &str) -> Option<Answer> {
-    let meant = |fault: &&mut super::Fault| fault.left > 0 && fault.method == method && path.ends_with(fault.path_end);
+fn due(state: &mut State, seen: &Seen, path: &str) -> Option<Answer> {
+    let body = String::from_utf8_lossy(&seen.body);
+    let meant = |fault: &&mut super::Fault| {
+        let is_call = fault.method == seen.method && path.ends_with(fault.path_end);
+        fault.left > 0 && is_call && body.contains(fault.body)
+    };
     let fault = state.faults.iter_mut().find(meant)?;
     fault.left -= 1;
     (fault.left == 0).then(|| fault.answer.clone())
@@ -105,6 +118,7 @@ fn carry_out(state: &mut State, seen: &Seen, service: &str, call: &Call<'_>) -> 
         "network" => network::answer(state, call),
         "load-balancer" => balancer::answer(state, call),
         "image" => image(call),
+        "volume" => volumes(state, call),
         _ => None,
     };
     answered.unwrap_or_else(|| {
@@ -124,6 +138,7 @@ fn token(state: &State, body: &Value) -> Answered {
         ("network", "neutron", "network"),
         ("load-balancer", "octavia", "load-balancer"),
         ("image", "glance", "image"),
+        ("volumev3", "cinder", VOLUME_PATH),
     ];
     let catalogue: Vec<Value> = services
         .iter()
@@ -142,6 +157,12 @@ fn token(state: &State, body: &Value) -> Answered {
         "expires_at": "2099-09-15T12:00:00.000000Z",
     });
     Ok((201, json!({"token": token})))
+}
+
+/// Cinder, as far as a search needs it: nothing here makes a volume, and a test plants what a cluster made.
+fn volumes(state: &State, call: &Call<'_>) -> Option<Answered> {
+    let is_list = call.method == "GET" && call.words == ["v3", PROJECT, "volumes", "detail"];
+    is_list.then(|| Ok((200, json!({"volumes": state.each("volumes").collect::<Vec<_>>()}))))
 }
 
 fn image(call: &Call<'_>) -> Option<Answered> {

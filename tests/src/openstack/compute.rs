@@ -25,6 +25,12 @@ pub(super) fn answer(state: &mut State, call: &Call<'_>) -> Option<Answered> {
         (method, "os-keypairs", rest) => key_pairs(state, method, rest, &call.body["keypair"]),
         (method, "os-server-groups", rest) => groups(state, method, rest, &call.body["server_group"]),
         ("POST", "servers", []) => Some(create(state, &call.body)),
+        ("GET", "servers", ["detail"]) => {
+            let pattern = call.query.iter().find(|(key, _)| key == "name").map_or("", |(_, pattern)| pattern.as_str());
+            let found: Vec<&Value> =
+                state.each("servers").filter(|server| text(&server["name"]).contains(pattern)).collect();
+            Some(Ok((200, json!({"servers": found}))))
+        }
         (method, "servers", [id]) => server(state, method, id, &call.body),
         ("GET", "servers", [_, "tags"]) => Some(Ok((200, json!({"tags": []})))),
         ("POST", "servers", [id, "action"]) => act(state, id, &call.body),
@@ -90,6 +96,9 @@ fn server(state: &mut State, method: &str, id: &str, body: &Value) -> Option<Ans
 
 /// Who asks finds it on its way once, and where it was going from then on.
 fn show(state: &mut State, id: &str) -> Answered {
+    if let Some(refused) = state.hidden.remove(id) {
+        return Err(refused);
+    }
     let server = state.get_mut("servers", id)?;
     let shown = server.clone();
     if let Some(next) = server["next"].as_str().map(str::to_owned) {
@@ -122,6 +131,9 @@ fn create(state: &mut State, body: &Value) -> Answered {
         object["fault"] = json!({"code": 500, "message": message, "created": THEN});
     }
     let object = state.add("servers", object);
+    if let Some(refused) = state.hides.take() {
+        state.hidden.insert(text(&object["id"]).to_owned(), refused);
+    }
     if let Some(members) = state.get_mut("server_groups", &group).ok().and_then(|group| group["members"].as_array_mut())
     {
         members.push(object["id"].clone());
@@ -189,7 +201,7 @@ fn addresses(state: &State, port: &str) -> Result<Value, Refusal> {
 }
 
 /// A port that was there before the server stays.
-fn delete(state: &mut State, id: &str) -> Answered {
+pub(super) fn delete(state: &mut State, id: &str) -> Answered {
     state.remove("servers", id)?;
     for port in state.each_mut("ports").filter(|port| port["device_id"] == id) {
         put_over(port, &json!({"device_id": "", "device_owner": "", "status": "DOWN"}));

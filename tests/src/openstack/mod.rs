@@ -1,5 +1,5 @@
 //! A stand-in for a project on an OpenStack cloud, because no cloud can be reached from here. It is a double of the *HTTP APIs*
-//! of Keystone, Nova, Neutron, Octavia and Glance and of nothing else: the OpenTofu that talks to it is the real one, and so
+//! of Keystone, Nova, Neutron, Octavia, Glance and Cinder and of nothing else: the OpenTofu that talks to it is the real one, and so
 //! is the provider in between (OpenStack's own, built by `tests/tools/get.sh openstack`), so schemas, plans and error texts are
 //! theirs.
 //!
@@ -44,6 +44,8 @@ pub enum Answer {
     Lost,
     /// The call is carried out, and what it makes ends in the status `ERROR`.
     Broken,
+    /// The call is carried out, and the first question for the server that it makes is refused: status, type and message.
+    Hidden(u16, &'static str, &'static str),
 }
 
 impl Project {
@@ -74,7 +76,39 @@ impl Project {
 
     /// The `nth` (from 1) call from now on with this method and end of path gets this answer instead.
     pub fn fail(&self, method: &'static str, path_end: &'static str, nth: usize, answer: Answer) {
-        lock(&self.state).faults.push(Fault { method, path_end, left: nth, answer });
+        lock(&self.state).faults.push(Fault { method, path_end, body: "", left: nth, answer });
+    }
+
+    /// The next call with this method, end of path and part of its body gets this answer instead.
+    pub fn fail_with_body(&self, method: &'static str, path_end: &'static str, body: &'static str, answer: Answer) {
+        lock(&self.state).faults.push(Fault { method, path_end, body, left: 1, answer });
+    }
+
+    /// Floating IPs that are made from now on have this address.
+    pub fn float_at(&self, address: &str) {
+        lock(&self.state).floating_address = Some(address.to_owned());
+    }
+
+    /// Removes a server as a person does in the dashboard.
+    ///
+    /// # Panics
+    /// When there is no server of this name.
+    pub fn remove_server(&self, name: &str) {
+        let mut state = lock(&self.state);
+        let id = state.each("servers").find(|server| server["name"] == name).map(|server| state::text(&server["id"]));
+        let id = id.unwrap_or_default().to_owned();
+        let removed = compute::delete(&mut state, &id);
+        assert!(removed.is_ok(), "{name}: {removed:?}");
+    }
+
+    /// Adds what somebody else made in the project, such as a controller of a cluster; returns its id.
+    pub fn plant(&self, kind: &'static str, object: Value) -> String {
+        state::text(&lock(&self.state).add(kind, object)["id"]).to_owned()
+    }
+
+    /// The token that it hands out.
+    pub fn token() -> &'static str {
+        TOKEN_HEADER.split_once(": ").map_or("", |(_, token)| token)
     }
 
     /// Everything of a kind (`servers`, `networks`, …), as the API shows it.

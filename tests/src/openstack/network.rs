@@ -170,7 +170,8 @@ fn floating(state: &mut State, body: &Value) -> Result<Value, Refusal> {
         return Err(Refusal::bad("Bad floatingip request: Network is not an external network."));
     }
     let number = state.next() % 250 + 1;
-    Ok(json!({"floating_ip_address": format!("203.0.113.{number}"), "port_id": null, "fixed_ip_address": null,
+    let address = state.floating_address.clone().unwrap_or_else(|| format!("203.0.113.{number}"));
+    Ok(json!({"floating_ip_address": address, "port_id": null, "fixed_ip_address": null,
               "router_id": null, "status": "DOWN", "dns_domain": "", "dns_name": ""}))
 }
 

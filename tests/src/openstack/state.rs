@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Kinds of objects, by the name of their collection.
-pub(super) const KINDS: [&str; 14] = [
+pub(super) const KINDS: [&str; 15] = [
     "networks",
     "subnets",
     "routers",
@@ -16,6 +16,7 @@ pub(super) const KINDS: [&str; 14] = [
     "keypairs",
     "server_groups",
     "servers",
+    "volumes",
     "loadbalancers",
     "listeners",
     "pools",
@@ -39,6 +40,8 @@ pub enum Pace {
 pub(super) struct Fault {
     pub(super) method: &'static str,
     pub(super) path_end: &'static str,
+    /// Part of the body.
+    pub(super) body: &'static str,
     pub(super) left: usize,
     pub(super) answer: Answer,
 }
@@ -69,6 +72,12 @@ pub(super) struct State {
     pub(super) faults: Vec<Fault>,
     /// What the call at hand makes is to end in `ERROR`.
     pub(super) breaks: bool,
+    /// What the first question for the server that the call at hand makes is refused with.
+    pub(super) hides: Option<Refusal>,
+    /// What the next question for each of these servers is refused with.
+    pub(super) hidden: BTreeMap<String, Refusal>,
+    /// Address of floating IPs, if not one of their own.
+    pub(super) floating_address: Option<String>,
     pub(super) user_data: BTreeMap<String, Vec<u8>>,
     pub(super) unknown: Vec<String>,
     pub(super) refused: Vec<String>,
@@ -84,6 +93,9 @@ impl State {
             pace: Pace::AtOnce,
             faults: Vec::new(),
             breaks: false,
+            hides: None,
+            hidden: BTreeMap::new(),
+            floating_address: None,
             user_data: BTreeMap::new(),
             unknown: Vec::new(),
             refused: Vec::new(),

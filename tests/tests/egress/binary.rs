@@ -7,7 +7,7 @@ use catalyst_tests::api::Api;
 use catalyst_tests::components::lock;
 use catalyst_tests::hetzner::{Pace, Project, module as hetzner};
 use catalyst_tests::host::{Host, built, hostile_guests, wait_for};
-use catalyst_tests::openstack::module as openstack;
+use catalyst_tests::openstack::{Project as OpenstackProject, module as openstack};
 use catalyst_tests::tls_front::TlsFront;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -140,9 +140,8 @@ async fn a_line_of_the_lock_leads_probe_and_run_to_their_cloud() {
     host.down();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_driver_reads_a_catalogue_at_the_operators_address_and_leads_the_run_to_its_hosts() {
-    let cloud = openstack::Cloud::double();
+/// A site with the repository's OpenStack plugin, whose cloud is at names that only the lock leads anywhere.
+async fn openstack_site(cloud: &openstack::Cloud) -> (TlsFront, Site) {
     let project = cloud.project();
     let front = TlsFront::start(&["auth.cloud.test", "api.cloud.test"], address_of(&project.auth_url())).await;
     // On a port that no line of the lock names: only the catalogue gives it.
@@ -165,13 +164,25 @@ async fn the_driver_reads_a_catalogue_at_the_operators_address_and_leads_the_run
         led("auth.cloud.test"),
         led("api.cloud.test"),
     ]);
-    let mut host = site.host(&[]);
+    (front, site)
+}
+
+fn openstack_request(cloud: &openstack::Cloud) -> Value {
     let own = json!({
         "openstackAuthUrl": "https://auth.cloud.test/identity/v3", "openstackExternalNetwork": cloud.external_network,
         "openstackImage": cloud.image, "openstackApplicationCredentialID": openstack::CREDENTIAL.0,
         "openstackApplicationCredentialSecret": openstack::CREDENTIAL.1,
     });
-    let id = create(&host, &request("openstack", &cloud.region, &cloud.flavour, &own));
+    request("openstack", &cloud.region, &cloud.flavour, &own)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_driver_reads_a_catalogue_at_the_operators_address_and_leads_the_run_to_its_hosts() {
+    let cloud = openstack::Cloud::double();
+    let project = cloud.project();
+    let (_front, site) = openstack_site(&cloud).await;
+    let mut host = site.host(&[]);
+    let id = create(&host, &openstack_request(&cloud));
     until(&host, &id, "flux-bootstrapping");
     assert_eq!(project.all("servers").len(), 1);
     destroy(&host, &id);
@@ -179,6 +190,54 @@ async fn the_driver_reads_a_catalogue_at_the_operators_address_and_leads_the_run
     assert_eq!(project.everything(), Vec::<Value>::new());
     let events = host.api.get(&format!("/api/v1/deployments/{id}/events")).body;
     assert!(!events.contains("could not be read from") && !events.contains("was not let through"), "{events}");
+    host.down();
+}
+
+/// What controllers of the cluster made is found by a search whose token only the host has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t6_a_destroy_searches_a_cloud_that_wants_a_token_and_the_plugin_never_sees_it() {
+    let cloud = openstack::Cloud::double();
+    let project = cloud.project();
+    let (_front, site) = openstack_site(&cloud).await;
+    let mut host = site.host(&[]);
+    let id = create(&host, &openstack_request(&cloud));
+    until(&host, &id, "flux-bootstrapping");
+    let of = |kind: &str| project.all(kind)[0]["id"].clone();
+    let token = OpenstackProject::token();
+    let volume = |name: &str, server: Value| {
+        let attachments = json!([{"server_id": server, "device": "/dev/vdb"}]);
+        project.plant("volumes", json!({"name": name, "bootable": "false", "metadata": {}, "attachments": attachments}))
+    };
+    // A cloud may say the token again, and whoever names things there may write it down.
+    let own = volume(&format!("pvc-{token}"), of("servers"));
+    volume("of-another", json!("another"));
+    let balancer = json!({"name": "kube_service_a", "tags": [], "vip_network_id": of("networks")});
+    let balancer = project.plant("loadbalancers", balancer);
+    let lost = json!({"name": "catalyst-acme-example-test-lost", "metadata": {"catalyst-deployment": id}});
+    let lost = project.plant("servers", lost);
+    destroy(&host, &id);
+    let state = until(&host, &id, "destroyed");
+    let remaining = state["remaining"].as_array().unwrap();
+    let found = |kind: &str| {
+        let mut of_kind = remaining.iter().filter(|one| one["kind"] == kind);
+        (of_kind.next().cloned().unwrap_or_default(), of_kind.count())
+    };
+    assert_eq!(remaining.len(), 3, "{state}");
+    let (seen, more) = found("volume");
+    assert_eq!((&seen["id"], &seen["name"], more), (&json!(own), &json!("pvc-<redacted>"), 0));
+    let (seen, more) = found("load balancer");
+    assert_eq!(
+        (&seen["id"], &seen["reason"], more),
+        (&json!(balancer), &json!("it is in the network of this deployment"), 0)
+    );
+    let (seen, more) = found("server");
+    assert_eq!((&seen["id"], more), (&json!(lost), 0));
+    let events = host.api.get(&format!("/api/v1/deployments/{id}/events")).body;
+    assert!(events.contains("found in the cloud, and not OpenTofu's to remove"), "{events}");
+    assert!(!events.contains("its cloud ("), "all of it was searched: {events}");
+    assert_eq!(project.unknown(), Vec::<String>::new());
+    assert!(project.count("GET", "/volumes/detail") == 2 && project.count("GET", "/servers/detail") == 2);
+    assert!(!(host.trace() + &host.api.everything()).contains(token), "the token was told");
     host.down();
 }
 

@@ -9,4 +9,6 @@ mod faults;
 mod kit;
 mod life;
 mod names;
+mod replace;
+mod scene;
 mod shape;

@@ -34,6 +34,20 @@ pub struct MadeResource {
     pub id: String,
 }
 
+/// A service of a cloud that tells them itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudService {
+    /// Its type, in the cloud's words.
+    pub kind: String,
+    /// Region.
+    pub region: String,
+    /// Its public endpoint, without query and user.
+    pub url: String,
+}
+
+/// Name by which a probe of a search asks for the token of a session with the cloud. No declared secret can have it: a dot is in none.
+pub const SESSION_TOKEN: &str = "session.token";
+
 /// What is searched for in a cloud when a deployment is destroyed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftoverQuery {
@@ -41,12 +55,16 @@ pub struct LeftoverQuery {
     pub deployment_id: String,
     /// Its DNS name.
     pub sovereign_fqdn: String,
+    /// Its region, as the request has it.
+    pub region: String,
     /// The settings of its request.
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// What is OpenTofu's to remove.
     pub made: Vec<MadeResource>,
     /// What an earlier search found.
     pub known: Vec<RemainingResource>,
+    /// Services of the cloud, where the host has a session there.
+    pub services: Vec<CloudService>,
 }
 
 /// What a search in a cloud came to.

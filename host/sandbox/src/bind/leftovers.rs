@@ -2,7 +2,7 @@
 //! the world, so that a component without it is a provisioner all the same.
 
 use catalyst_domain::RemainingResource;
-use catalyst_domain::provider::{LeftoverQuery, LeftoverSearch, Probe, ProbeResponse};
+use catalyst_domain::provider::{CloudService, LeftoverQuery, LeftoverSearch, Probe, ProbeResponse};
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
@@ -84,9 +84,15 @@ fn of_query(query: &LeftoverQuery) -> Result<leftovers::LeftoverQuery, Failed> {
         id: known.id.clone(),
         reason: known.reason.clone(),
     };
+    let service = |service: &CloudService| leftovers::CloudService {
+        kind: service.kind.clone(),
+        region: service.region.clone(),
+        url: service.url.clone(),
+    };
     Ok(leftovers::LeftoverQuery {
         deployment_id: query.deployment_id.clone(),
         sovereign_fqdn: query.sovereign_fqdn.clone(),
+        region: query.region.clone(),
         settings,
         made: query
             .made
@@ -94,6 +100,7 @@ fn of_query(query: &LeftoverQuery) -> Result<leftovers::LeftoverQuery, Failed> {
             .map(|made| leftovers::MadeResource { address: made.address.clone(), id: made.id.clone() })
             .collect(),
         known: query.known.iter().map(known).collect(),
+        services: query.services.iter().map(service).collect(),
     })
 }
 

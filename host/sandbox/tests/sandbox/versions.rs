@@ -220,9 +220,11 @@ async fn t6_a_component_that_does_not_search_its_cloud_is_a_provisioner_all_the_
     let query = LeftoverQuery {
         deployment_id: "00112233aabbccdd".into(),
         sovereign_fqdn: "a.example".into(),
+        region: "r1".into(),
         settings: Map::new(),
         made: Vec::new(),
         known: Vec::new(),
+        services: Vec::new(),
     };
     for provider in [older, newer] {
         assert!(!provider.searches_leftovers(), "{}", provider.interface_version());

@@ -5,8 +5,8 @@ use super::cluster::ClusterLook;
 use super::outcome::Looked;
 use crate::driver::{Driver, Hand, tofu_state};
 use crate::engine::masking;
-use crate::outbound::{LEFTOVER_SEARCH, probe_within};
-use catalyst_domain::provider::{Descriptor, LeftoverQuery, LeftoverSearch, MadeResource};
+use crate::outbound::{LEFTOVER_SEARCH, Url, probe_within};
+use catalyst_domain::provider::{CloudService, Descriptor, LeftoverQuery, LeftoverSearch, MadeResource, SESSION_TOKEN};
 use catalyst_domain::remaining::{ClusterVolumes, NamedBy, after_whole_search, merged};
 use catalyst_domain::tofu_state::is_value;
 use catalyst_domain::{DeploymentId, Fact, Level, Record, RemainingResource, Secrets, phase};
@@ -144,17 +144,25 @@ impl Hand {
         basis: &SearchBasis,
         known: &[RemainingResource],
     ) -> Result<CloudSearch, String> {
+        let mut secrets = of_request(&basis.secrets, provider.descriptor());
+        let session = self.driver.cloud_session(record, provider, &secrets).await.transpose()?;
+        let services = session.as_ref().map(|session| session.services.clone()).unwrap_or_default();
+        if let Some(session) = session {
+            secrets.insert(SESSION_TOKEN, session.token);
+        }
         let query = LeftoverQuery {
             deployment_id: self.id.to_string(),
             sovereign_fqdn: record.request.sovereign_fqdn.clone(),
+            region: region(record),
             settings: record.request.extra.clone(),
             made: basis.made.clone(),
             known: merged(known, &basis.seen_before),
+            services,
         };
         let probes = provider.leftover_probe(&query).await.map_err(|error| error.to_string())??;
         let outbound = self.driver.settings.outbound.with_fixed(provider.rights().addresses());
-        let secrets = of_request(&basis.secrets, provider.descriptor());
-        let hosts = provider.probe_hosts(&probes);
+        let mut hosts = provider.probe_hosts(&probes);
+        hosts.extend(query.services.iter().filter_map(host_and_port));
         let answers = probe_within(&outbound, &probes, &hosts, &secrets, LEFTOVER_SEARCH).await;
         let answers = answers.map_err(|error| error.to_string())?;
         let judged = provider.judge_leftovers(&query, &answers).await.map_err(|error| error.to_string())?;
@@ -177,6 +185,18 @@ fn kept(judged: LeftoverSearch, has_asked: bool, secrets: &Secrets) -> CloudSear
         is_whole: has_asked && not_searched.is_empty(),
         not_searched: not_searched.iter().map(|words| format!("in its cloud: {}", mask(words))).collect(),
     }
+}
+
+/// Region of a deployment.
+fn region(record: &Record) -> String {
+    let first = record.request.regions.first().map(|slot| slot.cloud_region.clone());
+    first.unwrap_or_else(|| record.request.region.clone())
+}
+
+/// Where a service is, as a sender of probes compares it.
+fn host_and_port(service: &CloudService) -> Option<String> {
+    let url = Url::parse(&service.url).ok()?;
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }
 
 /// What both looks came to. What an earlier destroy saw counts until the cluster or the whole of the cloud shows otherwise.

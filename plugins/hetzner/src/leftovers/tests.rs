@@ -22,6 +22,7 @@ fn query() -> LeftoverQuery {
             made("module.m[0].hcloud_load_balancer.main", "31"),
         ],
         known: Vec::new(),
+        services: Vec::new(),
     }
 }
 

@@ -6,7 +6,8 @@ use super::samples::{self, Sample};
 use super::twins::Twins;
 use super::{files, outputs, settings};
 use catalyst_domain::provider::{
-    Asked, Bundle, Descriptor, Diagnostic, LeftoverQuery, MadeResource, ProbeResponse, RenderContext, SecretRole,
+    Asked, Bundle, CloudService, Descriptor, Diagnostic, LeftoverQuery, MadeResource, ProbeResponse, RenderContext,
+    SecretRole,
 };
 use catalyst_domain::{Finding, RemainingResource, Request, finding};
 use catalyst_sandbox::{Function, Provider, module_outputs};
@@ -227,9 +228,15 @@ async fn leftovers(twins: &mut Twins<'_>, base: &Request) {
     let query = LeftoverQuery {
         deployment_id: "00112233aabbccdd".into(),
         sovereign_fqdn: base.sovereign_fqdn.clone(),
+        region: base.region.clone(),
         settings: base.extra.clone(),
         made: vec![MadeResource { address: "cloud_server.first[0]".into(), id: "\u{202e}".into() }],
         known: vec![RemainingResource::new("volume", "a volume", "42", "it was seen before")],
+        services: vec![CloudService {
+            kind: "compute".into(),
+            region: base.region.clone(),
+            url: "https://compute.cloud.example/v2.1".into(),
+        }],
     };
     let probe = async |provider: &Provider| provider.leftover_probe(&query).await;
     let probes = twins.ask(Rule::Answers, Function::LeftoverProbe, "a search", probe).await;
