@@ -3,7 +3,7 @@
 //! kube's own calls are not used: they parse an answer as a whole, refusals too, and a cluster may answer whatever it likes.
 
 use super::object::{ClusterObject, Kept, Room, Shape, read};
-use super::trouble::{Kind, Trouble};
+use super::trouble::Trouble;
 use futures::TryStreamExt as _;
 use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
 use http_body_util::{BodyExt as _, Limited};

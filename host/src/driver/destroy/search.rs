@@ -166,7 +166,9 @@ impl Hand {
         let answers = probe_within(&outbound, &probes, &hosts, &secrets, LEFTOVER_SEARCH).await;
         let answers = answers.map_err(|error| error.to_string())?;
         let judged = provider.judge_leftovers(&query, &answers).await.map_err(|error| error.to_string())?;
-        Ok(kept(judged, !probes.is_empty(), &basis.secrets))
+        let mut masked = basis.secrets.clone();
+        masked.merge(secrets);
+        Ok(kept(judged, !probes.is_empty(), &masked))
     }
 }
 
@@ -309,6 +311,7 @@ mod tests {
             name: name.to_owned(),
             id: both.to_owned(),
             reason: both.to_owned(),
+            named_by: None,
         };
         let judged =
             LeftoverSearch { found: vec![resource(both), resource(&long)], not_searched: vec![both.to_owned()] };

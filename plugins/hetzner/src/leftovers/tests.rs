@@ -13,6 +13,7 @@ fn query() -> LeftoverQuery {
     LeftoverQuery {
         deployment_id: "00112233aabbccdd".to_owned(),
         sovereign_fqdn: "acme.example.test".to_owned(),
+        region: "fsn1".to_owned(),
         settings: "{}".to_owned(),
         made: vec![
             made("hcloud_network.main", "11"),

@@ -1,7 +1,7 @@
 //! What a destroy suspended and is to go on after all, and volumes that no claim has.
 
 use super::*;
-use crate::cluster::cleanup::flux::MARK;
+use crate::cluster::cleanup::objects::MARK;
 use crate::cluster::cleanup::resume::resume;
 
 const KIT: &str = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/kit";
