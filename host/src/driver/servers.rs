@@ -25,8 +25,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What is said where a plugin names no nodes (contract 1.0), and others in the state are of the first server's type.
 const UNNAMED: &str = ". The plugin of this deployment does not name its servers, so these are the resources of the type of the first one";
 /// What is said where none is.
-const UNNAMED_ONE: &str = ". The plugin of this deployment does not name its servers, and no other resource of the state is of the type of the first \
-                           one: a server that joined the old cluster cannot join the new one, so destroy and create it anew where there is one";
+const UNNAMED_ONE: &str = ". The plugin of this deployment does not name its servers, and no other resource of the state is of the type of \
+                           the first one: a server that joined the old cluster cannot join the new one, so destroy and create it anew \
+                           where there is one";
 
 /// What is known of the servers before a run, from the kept state alone.
 #[derive(Debug, Default)]
