@@ -124,6 +124,11 @@ impl<C: SceneCloud> Scene<C> {
         with(body.clone(), &self.cloud.credentials())
     }
 
+    /// The state of a deployment, once it has this status after its cluster was waited for in vain.
+    pub fn after_silence(&self, id: &str, status: &str) -> Value {
+        wait_for(status, LIMIT * 3, || Some(self.state(id)).filter(|state| state["status"] == status))
+    }
+
     /// The state of a deployment.
     pub fn state(&self, id: &str) -> Value {
         self.host.api.get(&format!("/api/v1/deployments/{id}")).json()

@@ -3,7 +3,6 @@
 
 use super::{KIT, Scene, SceneCloud, dead_kubeconfig};
 use crate::flux::Stage;
-use crate::host::wait_for;
 use crate::world::LIMIT;
 use catalyst_domain::kubeconfig::sha256_hex;
 use k8s_openapi::api::core::v1::{Node, Secret};
@@ -112,23 +111,33 @@ pub async fn loss_that_only_the_plan_shows<C: SceneCloud>() {
     scene.comes_up(&id).await;
 }
 
-/// The API of the cluster is dead, so the node of a server that goes cannot leave it. Each run asks for two minutes.
-pub async fn three_servers_of_a_dead_cluster<C: SceneCloud>() {
+/// A cluster with three servers of which one is to be made anew, and whose API is dead, so that no node can leave it. Each run asks for two
+/// minutes.
+async fn dead_cluster_of_three<C: SceneCloud>() -> (Scene<C>, String) {
     let mut scene = Scene::<C>::start().await;
     let id = scene.shown_and_failed(true, 1).await;
     scene.taint(&id, &[("control_plane", 1)]);
     scene.cluster.stop_api();
-    let (old, before) = (scene.bearer(), scene.servers());
-    let later =
-        |status: &str| wait_for(status, LIMIT * 3, || (scene.state(&id)["status"] == status).then(|| scene.state(&id)));
+    (scene, id)
+}
+
+/// Without a yes nothing is changed, and the key of the yes is named.
+pub async fn dead_cluster_without_a_yes<C: SceneCloud>() {
+    let (scene, id) = dead_cluster_of_three::<C>().await;
+    let before = scene.servers();
     scene.retried(&id, &scene.with_credentials(&json!({})));
-    let error = later("failed")["error"].as_str().unwrap().to_owned();
+    let error = scene.after_silence(&id, "failed")["error"].as_str().unwrap().to_owned();
     assert!(error.starts_with("tofu plan: ") && error.contains("the cluster does not answer"), "{error}");
     assert!(error.contains("\"acceptDataLoss\": true"), "{error}");
     assert_eq!(scene.servers(), before, "nothing was changed");
+}
 
-    scene.retried(&id, &json!({"acceptDataLoss": true}));
-    later("flux-bootstrapping");
+/// With it all servers are made anew together.
+pub async fn dead_cluster_with_a_yes<C: SceneCloud>() {
+    let (mut scene, id) = dead_cluster_of_three::<C>().await;
+    let (old, before) = (scene.bearer(), scene.servers());
+    scene.retried(&id, &scene.with_credentials(&json!({"acceptDataLoss": true})));
+    scene.after_silence(&id, "flux-bootstrapping");
     let after = scene.servers();
     assert_eq!(after.len(), 4, "{after:?}");
     assert!(scene.bearer() != old && before.iter().all(|(name, id)| after[name] != *id), "{before:?} {after:?}");

@@ -61,5 +61,5 @@ async fn t1_t7_a_server_of_a_living_cluster_joins_it_after_the_node_of_the_old_o
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t1_three_servers_whose_cluster_is_dead_are_made_anew_with_a_yes_to_the_loss_of_its_data() {
-    replace::three_servers_of_a_dead_cluster::<Hetzner>().await;
+    replace::dead_cluster_with_a_yes::<Hetzner>().await;
 }

@@ -33,3 +33,8 @@ async fn t1_a_loss_that_only_the_plan_shows_ends_the_run_before_anything_is_appl
 async fn t1_t7_a_server_of_a_living_cluster_joins_it_after_the_node_of_the_old_one_has_left() {
     replace::server_of_a_living_cluster::<Openstack>().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t1_three_servers_whose_cluster_is_dead_stay_without_a_yes_to_the_loss_of_its_data() {
+    replace::dead_cluster_without_a_yes::<Openstack>().await;
+}
