@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn a_search_may_only_read_and_asks_for_more_than_the_proof_of_a_credential() {
-        let descriptor = sample();
+        let mut descriptor = sample();
+        descriptor.api_hosts = vec!["api.cloud.example".into()];
         let with = |method: &str| Probe { method: method.into(), ..probe("https://api.cloud.example/v1") };
         for (method, proves, searches) in [
             ("GET", true, true),

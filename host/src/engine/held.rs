@@ -28,7 +28,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// Why a state is not held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotHeld {
-    #[error("it cannot be held in memory either: it has {bytes} bytes, and one state may have {STATE_LIMIT}")]
+    #[error("it cannot be held in memory either: it has {bytes} bytes, and one state may have {}", STATE_LIMIT)]
     TooLarge { bytes: usize },
     #[error(
         "it cannot be held in memory either: states of {others} other deployments that are not written take {taken} bytes, and {room} \

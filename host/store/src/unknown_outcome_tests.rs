@@ -33,7 +33,8 @@ fn settings(root: &std::path::Path) -> Settings {
         deployments_dir: root.join("deployments"),
         kubeconfigs_dir: root.join("kubeconfigs"),
         state_dir: root.join("state"),
-        lock_wait: Duration::ZERO,
+        // What a dropped store still writes holds its folders for a moment.
+        lock_wait: Duration::from_secs(10),
         log_cap_bytes: 1_000_000,
         state_key: None,
         seal: crate::Seal::States,

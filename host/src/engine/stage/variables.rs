@@ -70,7 +70,9 @@ impl<'de> Visitor<'de> for Filled<'_> {
         while let Some(name) = variables.next_key::<String>()? {
             match self.0.iter().find(|hole| hole.variable == name) {
                 Some(hole) => secrets.insert(hole.secret.clone(), SecretValue::new(variables.next_value::<String>()?)),
-                None => drop(variables.next_value::<IgnoredAny>()?),
+                None => {
+                    variables.next_value::<IgnoredAny>()?;
+                }
             }
         }
         Ok(secrets)
