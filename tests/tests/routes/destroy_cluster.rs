@@ -106,8 +106,10 @@ async fn t6_what_a_destroy_suspended_that_did_not_come_to_its_end_goes_on_after_
     let retry = format!("/api/v1/deployments/{id}/phases/tofu-apply/retry");
     let given = json!({"rehearsalToken": "given"}).to_string();
     check(&world.host.api.post(&retry, &given), 200, "provisioning");
+    until_seen("Flux resumed", async || !world.cluster.flux_is_suspended().await.unwrap()).await;
+    // As Flux does with what is resumed.
+    world.install_releases().await;
     world.until(&id, "ready");
-    assert!(!world.cluster.flux_is_suspended().await.unwrap());
     let is_said = |words: &str| {
         let events = world.events(&id);
         events.iter().any(|entry| entry["message"].as_str().is_some_and(|message| message.contains(words)))
