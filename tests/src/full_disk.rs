@@ -4,6 +4,8 @@
 //! What was made is known from OpenTofu's own words, which a script in front of it writes down on another disk. A disk that fills and is
 //! not met shows nothing, so such a round is played again with less room, and it is counted in which step each full disk was met.
 
+mod tmpfs;
+
 use crate::api::Answer;
 use crate::fuzz::Random;
 use crate::host::{Host, wait_for};
@@ -12,7 +14,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use tmpfs::{SetAtEnd, Tmpfs};
 
 /// Room for the records and logs of a hundred deployments.
 const SIZE: &str = "32m";
@@ -167,8 +170,17 @@ impl FullDisk {
         };
         wait_for(&format!("{context}: the gate"), LIMIT, || self.gate(step, ".waiting").exists().then_some(()));
         self.disk.fill(left);
-        std::fs::remove_file(self.gate(step, "")).unwrap();
-        let seen = self.is_seen(&id, context);
+        let is_over = AtomicBool::new(false);
+        let seen = std::thread::scope(|scope| {
+            let end = SetAtEnd(&is_over);
+            // After its outputs a run gives back room before its end is written down.
+            let filler = (step == "output").then(|| scope.spawn(|| self.disk.keep_full(left, &is_over)));
+            std::fs::remove_file(self.gate(step, "")).unwrap();
+            let seen = self.is_seen(&id, context);
+            drop(end);
+            filler.into_iter().for_each(|filler| filler.join().unwrap());
+            seen
+        });
         if waits {
             wait_for(&format!("{context}: OpenTofu to end"), LIMIT, || {
                 let done = std::fs::read_to_string(self.gates.path().join(format!("{id}.done"))).unwrap_or_default();
@@ -334,38 +346,4 @@ exit "$status"
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
-}
-
-/// A small file system of its own; it goes with this.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(at: &Path, size: &str) -> Self {
-        std::fs::create_dir_all(at).unwrap();
-        let options = format!("size={size},mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(at).status().unwrap();
-        assert!(
-            mounted.success(),
-            "this test mounts a tmpfs: run it as root, or in a user and mount namespace of its own"
-        );
-        Self(at.to_owned())
-    }
-
-    /// Leaves so many bytes free, to a page.
-    fn fill(&self, left: usize) {
-        let free = rustix::fs::statvfs(&self.0).unwrap();
-        let free = usize::try_from(free.f_bavail * free.f_frsize).unwrap();
-        // What others write meanwhile makes it end early.
-        let _full = std::fs::write(self.0.join("ballast"), vec![b'x'; free.saturating_sub(left)]);
-    }
-
-    fn empty(&self) {
-        std::fs::remove_file(self.0.join("ballast")).unwrap();
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _best_effort = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }

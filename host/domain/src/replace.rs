@@ -44,8 +44,10 @@ pub struct Evidence<'a> {
     pub record: &'a Record,
     /// Address of the resource that carries the bearer; `None` where the plugin names none.
     pub first: Option<&'a str>,
-    /// Every node that the module makes; empty where the plugin cannot say so (contract 1.0).
+    /// Every node that the module makes; empty where that is not known.
     pub nodes: &'a [Node],
+    /// Whether the plugin names no nodes (contract 1.0), so that resources of the first server's type count as its servers.
+    pub names_none: bool,
     /// Whether the module can be told that the cluster exists.
     pub can_join: bool,
     /// Whether the run has the bearer whose hash is on the record.
@@ -258,7 +260,7 @@ impl Evidence<'_> {
 
     fn anew(&self, first: &str) -> Decision {
         let is_node = |address: &str| match self.nodes {
-            [] => address == first || is_like(address, first),
+            [] => address == first || (self.names_none && is_like(address, first)),
             nodes => address == first || nodes.iter().any(|node| node.address == address),
         };
         let servers = || self.state.iter().filter(|server| !server.deposed && is_node(&server.address));

@@ -61,7 +61,8 @@ fn evidence<'a>(
     state: &'a [SeenServer],
     plan: &'a [PlannedChange],
 ) -> Evidence<'a> {
-    Evidence { record, first: Some(FIRST), nodes, can_join: true, bearer_known: true, state, plan }
+    let names_none = nodes.is_empty();
+    Evidence { record, first: Some(FIRST), nodes, names_none, can_join: true, bearer_known: true, state, plan }
 }
 
 fn as_planned(gives_bearer: bool) -> Decision {
@@ -296,6 +297,9 @@ fn t1_where_a_plugin_names_no_nodes_all_resources_of_the_first_servers_type_are_
     let with_cluster = with_cluster();
     assert!(matches!(decide(&evidence(&with_cluster, &[], &whole, &made)), Decision::Refuse(_)));
     assert_eq!(decide(&evidence(&with_cluster, &[], &whole, &[])), as_planned(false));
+    // One whose bundle cannot be rendered now may have made what is no node.
+    let unknown = Evidence { names_none: false, ..evidence(&held, &[], &whole, &made) };
+    assert_eq!(anew(&decide(&unknown)).0, [FIRST]);
     let no_bearer = Evidence { first: None, ..evidence(&held, &[], &whole, &made) };
     assert_eq!(decide(&no_bearer), as_planned(false));
 }

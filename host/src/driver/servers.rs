@@ -29,6 +29,17 @@ const UNNAMED_ONE: &str = ". The plugin of this deployment does not name its ser
                            the first one: a server that joined the old cluster cannot join the new one, so destroy and create it anew \
                            where there is one";
 
+/// The nodes of a deployment, as far as its plugin names them.
+struct KnownNodes {
+    nodes: Vec<Node>,
+    /// Whether the plugin was asked, and names none.
+    names_none: bool,
+}
+
+/// What is said where the plugin could not be asked.
+const UNKNOWN: &str = ". The plugin of this deployment cannot render it now, so its other servers are not known: one that joined the old \
+                       cluster cannot join the new one, so destroy and create it anew where there is one";
+
 /// What is known of the servers before a run, from the kept state alone.
 #[derive(Debug, Default)]
 pub(super) struct Outlook {
@@ -53,13 +64,14 @@ impl Driver {
         let Some(bundle) = kept.and_then(|bytes| serde_json::from_slice::<Bundle>(&bytes).ok()) else {
             return Ok(Outlook::default());
         };
-        let nodes = self.nodes_of(record, provider, &bundle).await;
+        let KnownNodes { nodes, names_none } = self.nodes_of(record, provider, &bundle).await;
         let first = first_server(provider.descriptor());
         let plan = expected_plan(&state, &nodes, first);
         let decision = decide(&Evidence {
             record,
             first,
             nodes: &nodes,
+            names_none,
             can_join: bundle.cluster_exists_variable.is_some(),
             bearer_known: true,
             state: &state,
@@ -74,15 +86,15 @@ impl Driver {
     }
 
     /// The nodes that a bundle makes. One that a release before rendered names none, so its plugin is asked anew.
-    async fn nodes_of(&self, record: &Record, provider: &Provider, bundle: &Bundle) -> Vec<Node> {
+    async fn nodes_of(&self, record: &Record, provider: &Provider, bundle: &Bundle) -> KnownNodes {
         if !bundle.nodes.is_empty() {
-            return bundle.nodes.clone();
+            return KnownNodes { nodes: bundle.nodes.clone(), names_none: false };
         }
         match self.render(provider, &record.request, &Secrets::default()).await {
-            Ok(rendered) => rendered.bundle.nodes,
+            Ok(rendered) => KnownNodes { names_none: rendered.bundle.nodes.is_empty(), nodes: rendered.bundle.nodes },
             Err(fault) => {
                 tracing::warn!(deployment.id = %record.id, error = fault.text(), "the nodes of a deployment are not known");
-                Vec::new()
+                KnownNodes { nodes: Vec::new(), names_none: false }
             }
         }
     }
@@ -148,6 +160,7 @@ pub(super) struct ServerReview {
     hand: Hand,
     first: Option<String>,
     nodes: Vec<Node>,
+    names_none: bool,
     can_join: bool,
     bearer_known: bool,
     /// Hash of the bearer that is minted for a server which takes the place of the first one.
@@ -175,10 +188,12 @@ impl Hand {
             let is_known = |bearer: &SecretValue| authorise(record, bearer.expose()).is_ok();
             bearer_known = secrets.get(&spec.name).is_some_and(is_known);
         }
+        let KnownNodes { nodes, names_none } = self.driver.nodes_of(record, &provider, bundle).await;
         let review = Arc::new(ServerReview {
             hand: self.clone(),
             first: first_server(descriptor).map(str::to_owned),
-            nodes: self.driver.nodes_of(record, &provider, bundle).await,
+            nodes,
+            names_none,
             can_join: bundle.cluster_exists_variable.is_some(),
             bearer_known,
             new_hash,
@@ -226,6 +241,7 @@ impl PlanReviewer for ServerReview {
             record: &record,
             first: self.first.as_deref(),
             nodes: &self.nodes,
+            names_none: self.names_none,
             can_join: self.can_join,
             bearer_known: self.bearer_known,
             state: &state,
@@ -291,9 +307,10 @@ impl ServerReview {
             let mut text =
                 format!("{why}, so all servers are made anew together, with a new bearer: {}", addresses.join(", "));
             if self.nodes.is_empty() {
-                text.push_str(match addresses.len() {
-                    1 => UNNAMED_ONE,
-                    _ => UNNAMED,
+                text.push_str(match (self.names_none, addresses.len()) {
+                    (false, _) => UNKNOWN,
+                    (true, 1) => UNNAMED_ONE,
+                    (true, _) => UNNAMED,
                 });
             }
             self.hand.say(phase::TOFU_PLAN, Level::Warn, text).await;

@@ -14,8 +14,9 @@ use std::path::Path;
 
 /// Folder of left-over states that were set aside, among the work folders. No deployment has such an id.
 const SET_ASIDE: &str = ".set-aside";
-/// Files of one name that are set aside. Each stands for a fault of its own; where there are so many, a person has to look.
-const MOST: u32 = 1_000;
+/// Files of one name that are set aside; the last number is given again and again. A run may leave as many as it likes, and none of them
+/// stops the next run.
+const MOST: u32 = 100;
 /// Under which a state is written before it has its name.
 const TEMPORARY: &str = "catalyst.tfstate.tmp";
 
@@ -28,13 +29,17 @@ pub(super) fn make_folder_in_any_case(dir: &Dir, name: &str) -> io::Result<()> {
     make_folder(dir, Path::new(name))
 }
 
-/// Gives what has this name the first free one of `<new>.1`, `<new>.2`, and so on; gives that name.
+/// Gives what has this name the first free one of `<new>.1`, `<new>.2`, and so on, or the last one; gives that name.
 fn set_aside((from, name): (&Dir, &str), (to, new): (&Dir, &str)) -> io::Result<String> {
-    let names = (1..=MOST).map(|number| format!("{new}.{number}"));
+    let mut names = (1..MOST).map(|number| format!("{new}.{number}"));
     let is_free = |name: &String| to.symlink_metadata(name).is_err_and(|why| why.kind() == ErrorKind::NotFound);
-    let Some(aside) = names.into_iter().find(is_free) else {
-        let why = format!("{MOST} files are set aside as {new}.<number>: look at them and remove them");
-        return Err(io::Error::new(ErrorKind::AlreadyExists, why));
+    let aside = match names.find(is_free) {
+        Some(aside) => aside,
+        None => {
+            let last = format!("{new}.{MOST}");
+            remove(to, &last)?;
+            last
+        }
     };
     from.rename(name, to, &aside)?;
     Ok(aside)

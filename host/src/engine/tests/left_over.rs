@@ -134,6 +134,23 @@ async fn nothing_that_was_set_aside_is_overwritten_or_cleared_away_by_a_run() {
     assert!(!root.has_aside(&id).unwrap() && !aside(1).exists());
 }
 
+#[test]
+fn however_often_a_run_leaves_what_cannot_be_used_it_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = WorkRoot::open(folder.path()).unwrap();
+    let id = DeploymentId::from_bytes([7; 8]);
+    let work = root.folder(&id).unwrap();
+    for number in 1..=102 {
+        // A folder takes no other's place by a rename alone.
+        std::fs::create_dir_all(work.path().join(format!("errored.tfstate/{number}"))).unwrap();
+        work.set_errored_state_aside().unwrap();
+    }
+    let kept = folder.path().join(".set-aside");
+    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 100);
+    assert!(kept.join(format!("{id}.errored.tfstate.1/1")).exists(), "the first ones stay");
+    assert!(kept.join(format!("{id}.errored.tfstate.100/102")).exists(), "and so does the newest");
+}
+
 #[tokio::test]
 async fn what_a_run_writes_under_such_a_name_is_never_taken_for_a_state_that_was_set_aside() {
     let (store, id) = (StateStore::default(), DeploymentId::from_bytes([7; 8]));
