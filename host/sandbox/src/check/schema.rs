@@ -9,8 +9,10 @@ use super::Checked;
 
 /// The one dialect, as `$schema` names it.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-/// Subschemas, each reference written out. The largest of this repository has 35.
+/// Subschemas, and values that they list, each reference written out. The largest of this repository counts 42.
 const SUBSCHEMAS: usize = 2_000;
+/// Bytes of text that count as one value more, in a schema as in settings: errors hold copies of it.
+pub(crate) const TEXT: usize = 128;
 /// Subschemas within each other, references followed.
 const DEPTH: usize = 64;
 /// Regular expressions, each of which is compiled.
@@ -21,7 +23,7 @@ const PATTERN: usize = 1_024;
 /// What a schema costs, references written out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SchemaCost {
-    /// Subschemas; at least one.
+    /// Subschemas, and the values that they list; at least one.
     pub(crate) subschemas: usize,
     /// Regular expressions.
     pub(crate) patterns: usize,
@@ -53,10 +55,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn schema(&mut self, schema: &Value, depth: usize) -> Checked {
-        self.subschemas += 1;
-        if self.subschemas > SUBSCHEMAS {
-            return Err(format!("the settings schema has more than {SUBSCHEMAS} subschemas, references written out"));
-        }
+        self.count(1)?;
         if depth > DEPTH {
             return Err(format!("the settings schema has more than {DEPTH} subschemas within each other"));
         }
@@ -76,13 +75,23 @@ impl Walk<'_> {
                 "the settings schema has {keyword} below its root; additionalProperties and items are what is taken there"
             )),
             ("$id", _) if depth > 0 => Err("the settings schema has an $id below its root".into()),
+            // Each name is an error of its own, and each error about one of the others holds a copy of what it lists.
+            ("required" | "dependentRequired" | "enum" | "const", listed) => self.count(values_in(listed)),
+            ("not", schema) => {
+                self.count(values_in(schema))?;
+                self.schema(schema, depth + 1)
+            }
             ("pattern", Value::String(pattern)) => self.pattern(pattern),
             ("patternProperties", Value::Object(schemas)) => {
                 schemas.keys().try_for_each(|pattern| self.pattern(pattern))?;
                 self.each(schemas, depth)
             }
             // "dependencies" and "additionalItems" are of earlier dialects, and compiled all the same.
-            ("properties" | "dependentSchemas" | "dependencies" | "$defs" | "definitions", Value::Object(schemas)) => {
+            ("dependencies", Value::Object(either)) => either.values().try_for_each(|either| match either {
+                Value::Array(_) => self.count(values_in(either)),
+                schema => self.schema(schema, depth + 1),
+            }),
+            ("properties" | "dependentSchemas" | "$defs" | "definitions", Value::Object(schemas)) => {
                 self.each(schemas, depth)
             }
             ("allOf" | "anyOf" | "oneOf" | "prefixItems", Value::Array(schemas)) => {
@@ -96,7 +105,6 @@ impl Walk<'_> {
                 | "unevaluatedItems"
                 | "unevaluatedProperties"
                 | "propertyNames"
-                | "not"
                 | "if"
                 | "then"
                 | "else"
@@ -111,11 +119,22 @@ impl Walk<'_> {
         schemas.values().try_for_each(|schema| self.schema(schema, depth + 1))
     }
 
+    fn count(&mut self, more: usize) -> Checked {
+        self.subschemas += more;
+        if self.subschemas > SUBSCHEMAS {
+            return Err(format!(
+                "the settings schema has more than {SUBSCHEMAS} subschemas and listed values, references written out"
+            ));
+        }
+        Ok(())
+    }
+
     fn pattern(&mut self, pattern: &str) -> Checked {
         self.patterns += 1;
         if pattern.len() > PATTERN {
             return Err(format!("a pattern of the settings schema is longer than {PATTERN} bytes"));
         }
+        self.count(pattern.len() / TEXT)?;
         if self.patterns > PATTERNS {
             return Err(format!("the settings schema has more than {PATTERNS} patterns, references written out"));
         }
@@ -143,6 +162,18 @@ impl Walk<'_> {
         self.schema(target, depth + 1)?;
         self.open.pop();
         Ok(())
+    }
+}
+
+/// Values in a value, itself and keys counted, and one more for every [`TEXT`] bytes of a text or key.
+pub(crate) fn values_in(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 1 + text.len() / TEXT,
+        Value::Array(items) => 1 + items.iter().map(values_in).sum::<usize>(),
+        Value::Object(object) => {
+            1 + object.iter().map(|(key, inner)| 1 + key.len() / TEXT + values_in(inner)).sum::<usize>()
+        }
+        _ => 1,
     }
 }
 
@@ -210,6 +241,40 @@ mod tests {
             (json!({"properties": {"$ref": {"type": "string"}, "$id": {}}, "default": {"$ref": "#"}}), 3),
         ] {
             assert_eq!(schema(&good).map(|cost| cost.subschemas), Ok(subschemas), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_a_schema_lists_counts_as_its_subschemas_do() {
+        for (good, count) in [
+            (json!({"required": ["a", "b"]}), 4),
+            (json!({"enum": [1, "a", [true]]}), 6),
+            (json!({"const": {"a": 1}}), 4),
+            (json!({"dependentRequired": {"a": ["b"]}}), 5),
+            (json!({"dependencies": {"a": ["b"], "c": {}}}), 4),
+            (json!({"not": {"type": "string"}}), 5),
+            (json!({"const": "x".repeat(TEXT)}), 3),
+            (json!({"pattern": "x".repeat(TEXT)}), 2),
+            (json!({"$defs": {"r": {"required": ["a"]}}, "allOf": [{"$ref": "#/$defs/r"}, {"$ref": "#/$defs/r"}]}), 12),
+        ] {
+            assert_eq!(schema(&good).map(|cost| cost.subschemas), Ok(count), "{good}");
+        }
+        let names: Vec<String> = (0..700).map(|n| format!("n{n}")).collect();
+        let text = "x".repeat(700 * TEXT);
+        for listing in [
+            json!({"required": names}),
+            json!({"enum": names}),
+            json!({"enum": [text]}),
+            json!({"const": names}),
+            json!({"dependentRequired": {"a": names}}),
+            json!({"dependencies": {"a": names}}),
+            json!({"not": {"description": text}}),
+        ] {
+            let of =
+                |count: usize| json!({"$defs": {"r": listing}, "allOf": vec![json!({"$ref": "#/$defs/r"}); count]});
+            assert!(schema(&of(1)).is_ok());
+            let why = schema(&of(2)).expect_err("three lists of 700");
+            assert!(why.contains("more than 2000 subschemas and listed values"), "{why}");
         }
     }
 
