@@ -124,19 +124,25 @@ impl SettingsSchema {
 
     fn take_out_what_is_too_much(&self, given: &mut Settings, judged: &mut JudgedSettings) {
         let most = MOST_WORK / self.cost.subschemas;
-        take_out(given, judged, values_in, most, "too-many", |key| {
+        let values = |key: &str, value: &Value| values_in(value, 1 + key.len());
+        take_out(given, judged, values, most, "too-many", |key| {
             let text = check::TEXT;
             format!(
-                "{key}: has too many values: all settings together may have {most}, and {text} bytes of text count as one"
+                "{key}: has too many values: all settings together may have {most}, and {text} bytes of a text or path count as one"
             )
         });
         if self.cost.patterns == 0 {
             return;
         }
         let most = MOST_TEXT_WORK / self.cost.patterns;
-        take_out(given, judged, text_in, most, "too-long", |key| {
-            format!("{key}: is too long: the texts of all settings together may have {most} bytes")
-        });
+        take_out(
+            given,
+            judged,
+            |_: &str, value: &Value| text_in(value),
+            most,
+            "too-long",
+            |key| format!("{key}: is too long: the texts of all settings together may have {most} bytes"),
+        );
     }
 
     fn add(&self, error: &ValidationError<'_>, judged: &mut JudgedSettings) {
@@ -277,13 +283,13 @@ fn text_in(value: &Value) -> usize {
 fn take_out(
     given: &mut Settings,
     judged: &mut JudgedSettings,
-    measure: impl Fn(&Value) -> usize,
+    measure: impl Fn(&str, &Value) -> usize,
     most: usize,
     code: &str,
     message: impl Fn(&str) -> String,
 ) {
-    while given.values().map(&measure).sum::<usize>() > most {
-        let largest = given.iter().max_by_key(|(_, value)| measure(value)).map(|(key, _)| key.clone());
+    while given.iter().map(|(key, value)| measure(key, value)).sum::<usize>() > most {
+        let largest = given.iter().max_by_key(|(key, value)| measure(key, value)).map(|(key, _)| key.clone());
         let Some(key) = largest else { return };
         judged.findings.push(Finding::error(pointer_to("", &key), code, message(&key)));
         given.remove(&key);

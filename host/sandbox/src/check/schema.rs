@@ -76,9 +76,9 @@ impl Walk<'_> {
             )),
             ("$id", _) if depth > 0 => Err("the settings schema has an $id below its root".into()),
             // Each name is an error of its own, and each error about one of the others holds a copy of what it lists.
-            ("required" | "dependentRequired" | "enum" | "const", listed) => self.count(values_in(listed)),
+            ("required" | "dependentRequired" | "enum" | "const", listed) => self.count(values_in(listed, 0)),
             ("not", schema) => {
-                self.count(values_in(schema))?;
+                self.count(values_in(schema, 0))?;
                 self.schema(schema, depth + 1)
             }
             ("pattern", Value::String(pattern)) => self.pattern(pattern),
@@ -88,7 +88,7 @@ impl Walk<'_> {
             }
             // "dependencies" and "additionalItems" are of earlier dialects, and compiled all the same.
             ("dependencies", Value::Object(either)) => either.values().try_for_each(|either| match either {
-                Value::Array(_) => self.count(values_in(either)),
+                Value::Array(_) => self.count(values_in(either, 0)),
                 schema => self.schema(schema, depth + 1),
             }),
             ("properties" | "dependentSchemas" | "$defs" | "definitions", Value::Object(schemas)) => {
@@ -165,15 +165,22 @@ impl Walk<'_> {
     }
 }
 
-/// Values in a value, itself and keys counted, and one more for every [`TEXT`] bytes of a text or key.
-pub(crate) fn values_in(value: &Value) -> usize {
+/// Values in a value, itself and keys counted, and one more for every [`TEXT`] bytes of a text, and of the path to each value: an error
+/// holds it. The path to `value` has `path` bytes.
+pub(crate) fn values_in(value: &Value, path: usize) -> usize {
+    let itself = 1 + path / TEXT;
     match value {
-        Value::String(text) => 1 + text.len() / TEXT,
-        Value::Array(items) => 1 + items.iter().map(values_in).sum::<usize>(),
+        Value::String(text) => itself + text.len() / TEXT,
+        // An index has a digit at least.
+        Value::Array(items) => itself + items.iter().map(|item| values_in(item, path + 2)).sum::<usize>(),
         Value::Object(object) => {
-            1 + object.iter().map(|(key, inner)| 1 + key.len() / TEXT + values_in(inner)).sum::<usize>()
+            let of_key = |(key, inner): (&String, &Value)| {
+                let path = path + 1 + key.len();
+                1 + path / TEXT + values_in(inner, path)
+            };
+            itself + object.iter().map(of_key).sum::<usize>()
         }
-        _ => 1,
+        _ => itself,
     }
 }
 

@@ -137,6 +137,15 @@ fn the_text_of_settings_counts_and_so_does_a_value_that_is_no_object() {
     assert!(faults.len() == 1 && faults[0].pointer.is_empty(), "{faults:?}");
 }
 
+#[test]
+fn the_path_to_each_value_counts() {
+    let schema = json!({"properties": {"a": {"additionalProperties": {"items": {"type": "string"}}}}});
+    let schema = SettingsSchema::compile(&schema.to_string()).unwrap();
+    let of_key = |key: String| Settings::from_iter([("a".to_owned(), json!({key: vec![0; 200]}))]);
+    assert_eq!(short(&schema.judge(&of_key("x".repeat(800 * check::TEXT))).findings), ["/a too-many"]);
+    assert!(!schema.judge(&of_key("x".to_owned())).findings.iter().any(|finding| finding.pointer == "/a"));
+}
+
 fn judged_by(pattern: &str, text: &str) -> (JudgedSettings, Duration) {
     let schema = json!({"properties": {"a": {"type": "string", "pattern": pattern}}});
     let schema = SettingsSchema::compile(&schema.to_string()).unwrap();
