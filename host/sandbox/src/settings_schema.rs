@@ -135,14 +135,10 @@ impl SettingsSchema {
             return;
         }
         let most = MOST_TEXT_WORK / self.cost.patterns;
-        take_out(
-            given,
-            judged,
-            |_: &str, value: &Value| text_in(value),
-            most,
-            "too-long",
-            |key| format!("{key}: is too long: the texts of all settings together may have {most} bytes"),
-        );
+        let texts = |_: &str, value: &Value| text_in(value);
+        take_out(given, judged, texts, most, "too-long", |key| {
+            format!("{key}: is too long: the texts of all settings together may have {most} bytes")
+        });
     }
 
     fn add(&self, error: &ValidationError<'_>, judged: &mut JudgedSettings) {

@@ -40,7 +40,7 @@ pub(crate) fn schema(root: &Value) -> Result<SchemaCost, String> {
         Some(Value::String(dialect)) if dialect.trim_end_matches('#') == DIALECT => {}
         Some(_) => return Err(format!("the settings schema is of another dialect than {DIALECT}")),
     }
-    let mut walk = Walk { root, subschemas: 0, patterns: 0, open: Vec::new() };
+    let mut walk = Walk { root, subschemas: 0, patterns: 0, names: 0, open: Vec::new() };
     walk.schema(root, 0)?;
     Ok(SchemaCost { subschemas: walk.subschemas, patterns: walk.patterns })
 }
@@ -49,13 +49,16 @@ struct Walk<'a> {
     root: &'a Value,
     subschemas: usize,
     patterns: usize,
+    /// Bytes of the names that lead to the subschema.
+    names: usize,
     /// References that are being followed.
     open: Vec<String>,
 }
 
 impl Walk<'_> {
     fn schema(&mut self, schema: &Value, depth: usize) -> Checked {
-        self.count(1)?;
+        // The compiler gives each a path of its own.
+        self.count(1 + self.names / TEXT)?;
         if depth > DEPTH {
             return Err(format!("the settings schema has more than {DEPTH} subschemas within each other"));
         }
@@ -87,9 +90,9 @@ impl Walk<'_> {
                 self.each(schemas, depth)
             }
             // "dependencies" and "additionalItems" are of earlier dialects, and compiled all the same.
-            ("dependencies", Value::Object(either)) => either.values().try_for_each(|either| match either {
+            ("dependencies", Value::Object(either)) => either.iter().try_for_each(|(name, either)| match either {
                 Value::Array(_) => self.count(values_in(either, 0)),
-                schema => self.schema(schema, depth + 1),
+                schema => self.named(name, schema, depth),
             }),
             ("properties" | "dependentSchemas" | "$defs" | "definitions", Value::Object(schemas)) => {
                 self.each(schemas, depth)
@@ -116,7 +119,14 @@ impl Walk<'_> {
     }
 
     fn each(&mut self, schemas: &Map<String, Value>, depth: usize) -> Checked {
-        schemas.values().try_for_each(|schema| self.schema(schema, depth + 1))
+        schemas.iter().try_for_each(|(name, schema)| self.named(name, schema, depth))
+    }
+
+    fn named(&mut self, name: &str, schema: &Value, depth: usize) -> Checked {
+        self.names += name.len();
+        self.schema(schema, depth + 1)?;
+        self.names -= name.len();
+        Ok(())
     }
 
     fn count(&mut self, more: usize) -> Checked {
@@ -159,7 +169,7 @@ impl Walk<'_> {
             return Err("a $ref of the settings schema leads to nothing in it".into());
         };
         self.open.push(place.to_owned());
-        self.schema(target, depth + 1)?;
+        self.named(place, target, depth)?;
         self.open.pop();
         Ok(())
     }
@@ -283,6 +293,21 @@ mod tests {
             let why = schema(&of(2)).expect_err("three lists of 700");
             assert!(why.contains("more than 2000 subschemas and listed values"), "{why}");
         }
+    }
+
+    #[test]
+    fn the_names_that_lead_to_a_subschema_count() {
+        let below = |name: &str| {
+            let inner: Map<String, Value> = (0..20).map(|n| (format!("p{n}"), json!({}))).collect();
+            json!({"properties": {name: {"properties": inner}}, "dependencies": {name: {}}})
+        };
+        assert_eq!(schema(&below("x")).map(|cost| cost.subschemas), Ok(23));
+        let why = schema(&below(&"x".repeat(100 * TEXT))).expect_err("22 paths of 100 units");
+        assert!(why.contains("more than 2000 subschemas"), "{why}");
+        let name = "x".repeat(100 * TEXT);
+        let reference = json!({"$ref": format!("#/$defs/{name}")});
+        let by_reference = json!({"$defs": {name: {}}, "allOf": vec![reference; 20]});
+        assert!(schema(&by_reference).is_err_and(|why| why.contains("more than 2000 subschemas")));
     }
 
     #[test]
