@@ -15,7 +15,7 @@ use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::bind::Settings;
-use crate::check::{self, SchemaCost};
+use crate::check::{self, SchemaCost, values_in};
 use crate::words;
 
 /// Bytes of one compiled regular expression. Each byte of a text costs time that grows with it; one of a host name has some 20 KiB.
@@ -25,7 +25,8 @@ const PATTERN_STATES: usize = 1024 * 1024;
 /// Bytes of text times regular expressions that are judged in one go, about a second of work at the worst. It leaves 128 KiB of text to
 /// a schema of 4.
 const MOST_TEXT_WORK: usize = 512 * 1024;
-/// Subschemas times values that are judged in one go, a few milliseconds of work. It leaves 10,000 values to a schema of 50.
+/// Subschemas and values that they list, times values that are judged in one go. It bounds the errors, which the library collects before
+/// it gives the first, and the comparisons of an `enum`. It leaves 10,000 values to a schema of 50.
 const MOST_WORK: usize = 500_000;
 /// Bytes of the text of one fault: it quotes the value.
 const FAULT_BYTES: usize = 400;
@@ -84,9 +85,26 @@ impl SettingsSchema {
         Ok(Self { schema, cost, validator })
     }
 
-    /// Everything that a value breaks, in words that hold the value: for values of the plugin's author.
-    pub fn faults(&self, value: &Value) -> Vec<ValueFault> {
-        self.validator.iter_errors(value).map(|error| fault(&error)).collect()
+    /// Everything that a value breaks, in words that hold the value: for values of the plugin's author. Of a value that is too large
+    /// to be judged in a request, that alone.
+    pub fn faults<'a>(&'a self, value: &'a Value) -> impl Iterator<Item = ValueFault> {
+        let too_large = self.too_large(value);
+        let errors = too_large.is_empty().then(|| self.validator.iter_errors(value));
+        too_large.into_iter().chain(errors.into_iter().flatten().map(|error| fault(&error)))
+    }
+
+    fn too_large(&self, value: &Value) -> Vec<ValueFault> {
+        let mut given = match value {
+            Value::Object(settings) => settings.clone(),
+            other => Settings::from_iter([("value".to_owned(), other.clone())]),
+        };
+        let mut judged = JudgedSettings::default();
+        self.take_out_what_is_too_much(&mut given, &mut judged);
+        let of = |finding: Finding| {
+            let pointer = if value.is_object() { finding.pointer } else { String::new() };
+            ValueFault { pointer, message: short_words(finding.message) }
+        };
+        judged.findings.into_iter().map(of).collect()
     }
 
     /// Judges settings. White space around a text does not count, and neither does a text of nothing else or `null`, which is "not
@@ -106,14 +124,19 @@ impl SettingsSchema {
 
     fn take_out_what_is_too_much(&self, given: &mut Settings, judged: &mut JudgedSettings) {
         let most = MOST_WORK / self.cost.subschemas;
-        take_out(given, judged, values_in, most, "too-many", |key| {
-            format!("{key}: has too many values: all settings together may have {most}")
+        let values = |key: &str, value: &Value| values_in(value, 1 + key.len());
+        take_out(given, judged, values, most, "too-many", |key| {
+            let text = check::TEXT;
+            format!(
+                "{key}: has too many values: all settings together may have {most}, and {text} bytes of a text or path count as one"
+            )
         });
         if self.cost.patterns == 0 {
             return;
         }
         let most = MOST_TEXT_WORK / self.cost.patterns;
-        take_out(given, judged, text_in, most, "too-long", |key| {
+        let texts = |_: &str, value: &Value| text_in(value);
+        take_out(given, judged, texts, most, "too-long", |key| {
             format!("{key}: is too long: the texts of all settings together may have {most} bytes")
         });
     }
@@ -224,10 +247,13 @@ impl SettingsSchema {
 }
 
 fn fault(error: &ValidationError<'_>) -> ValueFault {
-    let mut message = error.to_string();
+    ValueFault { pointer: error.instance_path().to_string(), message: short_words(error.to_string()) }
+}
+
+fn short_words(mut message: String) -> String {
     words::clean(&mut message);
     message.truncate(message.floor_char_boundary(FAULT_BYTES));
-    ValueFault { pointer: error.instance_path().to_string(), message }
+    message
 }
 
 /// A setting as it counts; `None` where it is not given.
@@ -236,15 +262,6 @@ fn trimmed(value: &Value) -> Option<Value> {
         Value::Null => None,
         Value::String(text) => Some(text.trim()).filter(|text| !text.is_empty()).map(Value::from),
         other => Some(other.clone()),
-    }
-}
-
-/// Values in a value, itself and keys counted.
-fn values_in(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(values_in).sum::<usize>(),
-        Value::Object(object) => 1 + object.values().map(|inner| 1 + values_in(inner)).sum::<usize>(),
-        _ => 1,
     }
 }
 
@@ -262,13 +279,13 @@ fn text_in(value: &Value) -> usize {
 fn take_out(
     given: &mut Settings,
     judged: &mut JudgedSettings,
-    measure: impl Fn(&Value) -> usize,
+    measure: impl Fn(&str, &Value) -> usize,
     most: usize,
     code: &str,
     message: impl Fn(&str) -> String,
 ) {
-    while given.values().map(&measure).sum::<usize>() > most {
-        let largest = given.iter().max_by_key(|(_, value)| measure(value)).map(|(key, _)| key.clone());
+    while given.iter().map(|(key, value)| measure(key, value)).sum::<usize>() > most {
+        let largest = given.iter().max_by_key(|(key, value)| measure(key, value)).map(|(key, _)| key.clone());
         let Some(key) = largest else { return };
         judged.findings.push(Finding::error(pointer_to("", &key), code, message(&key)));
         given.remove(&key);

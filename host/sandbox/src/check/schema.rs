@@ -9,8 +9,10 @@ use super::Checked;
 
 /// The one dialect, as `$schema` names it.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-/// Subschemas, each reference written out. The largest of this repository has 35.
+/// Subschemas, and values that they list, each reference written out. The largest of this repository counts 42.
 const SUBSCHEMAS: usize = 2_000;
+/// Bytes of text that count as one value more, in a schema as in settings: errors hold copies of it.
+pub(crate) const TEXT: usize = 128;
 /// Subschemas within each other, references followed.
 const DEPTH: usize = 64;
 /// Regular expressions, each of which is compiled.
@@ -21,7 +23,7 @@ const PATTERN: usize = 1_024;
 /// What a schema costs, references written out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SchemaCost {
-    /// Subschemas; at least one.
+    /// Subschemas, and the values that they list; at least one.
     pub(crate) subschemas: usize,
     /// Regular expressions.
     pub(crate) patterns: usize,
@@ -38,7 +40,7 @@ pub(crate) fn schema(root: &Value) -> Result<SchemaCost, String> {
         Some(Value::String(dialect)) if dialect.trim_end_matches('#') == DIALECT => {}
         Some(_) => return Err(format!("the settings schema is of another dialect than {DIALECT}")),
     }
-    let mut walk = Walk { root, subschemas: 0, patterns: 0, open: Vec::new() };
+    let mut walk = Walk { root, subschemas: 0, patterns: 0, names: 0, open: Vec::new() };
     walk.schema(root, 0)?;
     Ok(SchemaCost { subschemas: walk.subschemas, patterns: walk.patterns })
 }
@@ -47,16 +49,16 @@ struct Walk<'a> {
     root: &'a Value,
     subschemas: usize,
     patterns: usize,
+    /// Bytes of the names that lead to the subschema.
+    names: usize,
     /// References that are being followed.
     open: Vec<String>,
 }
 
 impl Walk<'_> {
     fn schema(&mut self, schema: &Value, depth: usize) -> Checked {
-        self.subschemas += 1;
-        if self.subschemas > SUBSCHEMAS {
-            return Err(format!("the settings schema has more than {SUBSCHEMAS} subschemas, references written out"));
-        }
+        // The compiler gives each a path of its own.
+        self.count(1 + self.names / TEXT)?;
         if depth > DEPTH {
             return Err(format!("the settings schema has more than {DEPTH} subschemas within each other"));
         }
@@ -76,13 +78,23 @@ impl Walk<'_> {
                 "the settings schema has {keyword} below its root; additionalProperties and items are what is taken there"
             )),
             ("$id", _) if depth > 0 => Err("the settings schema has an $id below its root".into()),
+            // Each name is an error of its own, and each error about one of the others holds a copy of what it lists.
+            ("required" | "dependentRequired" | "enum" | "const", listed) => self.count(values_in(listed, 0)),
+            ("not", schema) => {
+                self.count(values_in(schema, 0))?;
+                self.schema(schema, depth + 1)
+            }
             ("pattern", Value::String(pattern)) => self.pattern(pattern),
             ("patternProperties", Value::Object(schemas)) => {
                 schemas.keys().try_for_each(|pattern| self.pattern(pattern))?;
                 self.each(schemas, depth)
             }
             // "dependencies" and "additionalItems" are of earlier dialects, and compiled all the same.
-            ("properties" | "dependentSchemas" | "dependencies" | "$defs" | "definitions", Value::Object(schemas)) => {
+            ("dependencies", Value::Object(either)) => either.iter().try_for_each(|(name, either)| match either {
+                Value::Array(_) => self.count(values_in(either, 0)),
+                schema => self.named(name, schema, depth),
+            }),
+            ("properties" | "dependentSchemas" | "$defs" | "definitions", Value::Object(schemas)) => {
                 self.each(schemas, depth)
             }
             ("allOf" | "anyOf" | "oneOf" | "prefixItems", Value::Array(schemas)) => {
@@ -96,7 +108,6 @@ impl Walk<'_> {
                 | "unevaluatedItems"
                 | "unevaluatedProperties"
                 | "propertyNames"
-                | "not"
                 | "if"
                 | "then"
                 | "else"
@@ -108,7 +119,24 @@ impl Walk<'_> {
     }
 
     fn each(&mut self, schemas: &Map<String, Value>, depth: usize) -> Checked {
-        schemas.values().try_for_each(|schema| self.schema(schema, depth + 1))
+        schemas.iter().try_for_each(|(name, schema)| self.named(name, schema, depth))
+    }
+
+    fn named(&mut self, name: &str, schema: &Value, depth: usize) -> Checked {
+        self.names += name.len();
+        self.schema(schema, depth + 1)?;
+        self.names -= name.len();
+        Ok(())
+    }
+
+    fn count(&mut self, more: usize) -> Checked {
+        self.subschemas += more;
+        if self.subschemas > SUBSCHEMAS {
+            return Err(format!(
+                "the settings schema has more than {SUBSCHEMAS} subschemas and listed values, references written out"
+            ));
+        }
+        Ok(())
     }
 
     fn pattern(&mut self, pattern: &str) -> Checked {
@@ -116,6 +144,7 @@ impl Walk<'_> {
         if pattern.len() > PATTERN {
             return Err(format!("a pattern of the settings schema is longer than {PATTERN} bytes"));
         }
+        self.count(pattern.len() / TEXT)?;
         if self.patterns > PATTERNS {
             return Err(format!("the settings schema has more than {PATTERNS} patterns, references written out"));
         }
@@ -140,9 +169,28 @@ impl Walk<'_> {
             return Err("a $ref of the settings schema leads to nothing in it".into());
         };
         self.open.push(place.to_owned());
-        self.schema(target, depth + 1)?;
+        self.named(place, target, depth)?;
         self.open.pop();
         Ok(())
+    }
+}
+
+/// Values in a value, itself and keys counted, and one more for every [`TEXT`] bytes of a text, and of the path to each value: an error
+/// holds it. The path to `value` has `path` bytes.
+pub(crate) fn values_in(value: &Value, path: usize) -> usize {
+    let itself = 1 + path / TEXT;
+    match value {
+        Value::String(text) => itself + text.len() / TEXT,
+        // An index has a digit at least.
+        Value::Array(items) => itself + items.iter().map(|item| values_in(item, path + 2)).sum::<usize>(),
+        Value::Object(object) => {
+            let of_key = |(key, inner): (&String, &Value)| {
+                let path = path + 1 + key.len();
+                1 + path / TEXT + values_in(inner, path)
+            };
+            itself + object.iter().map(of_key).sum::<usize>()
+        }
+        _ => itself,
     }
 }
 
@@ -211,6 +259,55 @@ mod tests {
         ] {
             assert_eq!(schema(&good).map(|cost| cost.subschemas), Ok(subschemas), "{good}");
         }
+    }
+
+    #[test]
+    fn what_a_schema_lists_counts_as_its_subschemas_do() {
+        for (good, count) in [
+            (json!({"required": ["a", "b"]}), 4),
+            (json!({"enum": [1, "a", [true]]}), 6),
+            (json!({"const": {"a": 1}}), 4),
+            (json!({"dependentRequired": {"a": ["b"]}}), 5),
+            (json!({"dependencies": {"a": ["b"], "c": {}}}), 4),
+            (json!({"not": {"type": "string"}}), 5),
+            (json!({"const": "x".repeat(TEXT)}), 3),
+            (json!({"pattern": "x".repeat(TEXT)}), 2),
+            (json!({"$defs": {"r": {"required": ["a"]}}, "allOf": [{"$ref": "#/$defs/r"}, {"$ref": "#/$defs/r"}]}), 12),
+        ] {
+            assert_eq!(schema(&good).map(|cost| cost.subschemas), Ok(count), "{good}");
+        }
+        let names: Vec<String> = (0..700).map(|n| format!("n{n}")).collect();
+        let text = "x".repeat(700 * TEXT);
+        for listing in [
+            json!({"required": names}),
+            json!({"enum": names}),
+            json!({"enum": [text]}),
+            json!({"const": names}),
+            json!({"dependentRequired": {"a": names}}),
+            json!({"dependencies": {"a": names}}),
+            json!({"not": {"description": text}}),
+        ] {
+            let of =
+                |count: usize| json!({"$defs": {"r": listing}, "allOf": vec![json!({"$ref": "#/$defs/r"}); count]});
+            assert!(schema(&of(1)).is_ok());
+            let why = schema(&of(2)).expect_err("three lists of 700");
+            assert!(why.contains("more than 2000 subschemas and listed values"), "{why}");
+        }
+    }
+
+    #[test]
+    fn the_names_that_lead_to_a_subschema_count() {
+        let below = |name: &str| {
+            let inner: Map<String, Value> = (0..20).map(|n| (format!("p{n}"), json!({}))).collect();
+            json!({"properties": {name: {"properties": inner}}, "dependencies": {name: {}}})
+        };
+        assert_eq!(schema(&below("x")).map(|cost| cost.subschemas), Ok(23));
+        let why = schema(&below(&"x".repeat(100 * TEXT))).expect_err("22 paths of 100 units");
+        assert!(why.contains("more than 2000 subschemas"), "{why}");
+        let name = "x".repeat(100 * TEXT);
+        let reference = json!({"$ref": format!("#/$defs/{name}")});
+        let by_reference = json!({"$defs": {name: {}}, "allOf": vec![reference; 20]});
+        assert!(schema(&by_reference).is_err_and(|why| why.contains("more than 2000 subschemas")));
     }
 
     #[test]

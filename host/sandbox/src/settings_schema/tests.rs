@@ -98,6 +98,54 @@ fn more_values_than_can_be_judged_are_one_finding_and_the_rest_is_judged() {
     assert!(judged.findings.len() <= 2 * MAX_FINDINGS && judged.unfit.contains("ports"), "{}", judged.findings.len());
 }
 
+/// A schema of the setting `a`, an array.
+fn of_items(items: &Value) -> SettingsSchema {
+    SettingsSchema::compile(&json!({"properties": {"a": {"items": items}}}).to_string()).unwrap()
+}
+
+#[test]
+fn what_a_schema_lists_bounds_the_values_that_are_held_to_it() {
+    let mixed: Vec<Value> = (0..1_000).map(|n| if n % 2 == 0 { json!(n) } else { json!(n.to_string()) }).collect();
+    let names: Vec<String> = (0..1_000).map(|n| format!("n{n}")).collect();
+    for (items, one) in [
+        (json!({"enum": mixed}), json!("none")),
+        (json!({"required": names}), json!({})),
+        (json!({"const": "x".repeat(1_000 * check::TEXT)}), json!("none")),
+        (json!({"not": {"const": "none", "description": "x".repeat(1_000 * check::TEXT)}}), json!("none")),
+    ] {
+        let schema = of_items(&items);
+        let few = Settings::from_iter([("a".to_owned(), json!(vec![one.clone(); 40]))]);
+        assert!(!schema.judge(&few).findings.iter().any(|finding| finding.pointer == "/a"));
+        assert!(schema.faults(&Value::Object(few)).any(|fault| fault.pointer.starts_with("/a/0")));
+        let many = Settings::from_iter([("a".to_owned(), json!(vec![one; 500]))]);
+        assert_eq!(short(&schema.judge(&many).findings), ["/a too-many"]);
+        let faults: Vec<ValueFault> = schema.faults(&Value::Object(many)).collect();
+        let [ValueFault { pointer, message }] = faults.as_slice() else { panic!("{} faults", faults.len()) };
+        assert!(pointer == "/a" && message.starts_with("a: has too many values"), "{pointer}: {message}");
+    }
+}
+
+#[test]
+fn the_text_of_settings_counts_and_so_does_a_value_that_is_no_object() {
+    let schema = of_items(&json!({"anyOf": vec![json!({"type": "integer"}); 1_900]}));
+    let long = Settings::from_iter([("a".to_owned(), json!(["x".repeat(300 * check::TEXT)]))]);
+    assert_eq!(short(&schema.judge(&long).findings), ["/a too-many"]);
+    let key = "x".repeat(300 * check::TEXT);
+    let long_key = Settings::from_iter([("a".to_owned(), json!({key: 1}))]);
+    assert_eq!(short(&schema.judge(&long_key).findings), ["/a too-many"]);
+    let faults: Vec<ValueFault> = schema.faults(&json!(vec![0; 300])).collect();
+    assert!(faults.len() == 1 && faults[0].pointer.is_empty(), "{faults:?}");
+}
+
+#[test]
+fn the_path_to_each_value_counts() {
+    let schema = json!({"properties": {"a": {"additionalProperties": {"items": {"type": "string"}}}}});
+    let schema = SettingsSchema::compile(&schema.to_string()).unwrap();
+    let of_key = |key: String| Settings::from_iter([("a".to_owned(), json!({key: vec![0; 200]}))]);
+    assert_eq!(short(&schema.judge(&of_key("x".repeat(800 * check::TEXT))).findings), ["/a too-many"]);
+    assert!(!schema.judge(&of_key("x".to_owned())).findings.iter().any(|finding| finding.pointer == "/a"));
+}
+
 fn judged_by(pattern: &str, text: &str) -> (JudgedSettings, Duration) {
     let schema = json!({"properties": {"a": {"type": "string", "pattern": pattern}}});
     let schema = SettingsSchema::compile(&schema.to_string()).unwrap();

@@ -156,6 +156,17 @@ pub const FEARS: &[Fear] = &[
         "describes itself wrongly: the settings schema has more than 2000 subschemas",
     ),
     fear(
+        "a schema whose names multiply with its references",
+        Guest::Made(|| {
+            let names: Vec<String> = (0..1_000).map(|n| format!("\"n{n}\"")).collect();
+            let references = vec![r##"{"$ref":"#/$defs/r"}"##; 900].join(",");
+            let names = names.join(",");
+            of_schema(&format!(r##"{{"$defs":{{"r":{{"required":[{names}]}}}},"allOf":[{references}]}}"##))
+        }),
+        End::Refused,
+        "describes itself wrongly: the settings schema has more than 2000 subschemas",
+    ),
+    fear(
         "a pattern that compiles to gigabytes",
         Guest::Made(|| of_schema(r#"{"properties":{"size":{"pattern":"((a{1,999}){1,999}){1,999}"}}}"#)),
         End::Refused,

@@ -55,14 +55,14 @@ fn judge(text: &str, values: Vec<Given>, examples: Vec<Value>) -> Vec<Result<(),
     };
     let of_value = |Given { key, what, value }: Given| {
         let alone = Value::Object(Map::from_iter([(key.clone(), value.clone())]));
-        match schema.faults(&alone).into_iter().find(|fault| is_at(&fault.pointer, &key)) {
+        match schema.faults(&alone).find(|fault| is_at(&fault.pointer, &key)) {
             None => Ok(()),
             Some(fault) => {
                 Err(format!("the schema refuses its own {what} of {key}, {}: {}", shown(&value), fault.message))
             }
         }
     };
-    let of_example = |(index, example): (usize, Value)| match schema.faults(&example).into_iter().next() {
+    let of_example = |(index, example): (usize, Value)| match schema.faults(&example).next() {
         None => Ok(()),
         Some(fault) => {
             let place = if fault.pointer.is_empty() { String::new() } else { format!("{}: ", fault.pointer) };
