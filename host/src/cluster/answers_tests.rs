@@ -115,6 +115,23 @@ async fn a_refusal_is_read_as_far_as_its_message_and_by_the_status_of_the_answer
 }
 
 #[tokio::test]
+async fn only_the_api_servers_own_5xx_in_place_of_a_first_page_is_silence() {
+    let status = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no leader","code":503}"#;
+    let page = r#"{"items":[{"metadata":{"name":"a"}}],"metadata":{"continue":"t"}}"#;
+    for (answers, is_silence) in [
+        (vec![(503, status)], true),
+        (vec![(503, "<html>no healthy upstream</html>")], false),
+        (vec![(502, r#"{"message":"bad gateway"}"#)], false),
+        (vec![(504, "")], false),
+        (vec![(200, page), (503, status)], false),
+    ] {
+        let (client, _) = cluster(answers.iter().map(|(code, body)| (*code, (*body).to_owned())).collect());
+        let trouble = list(&client, &listing(), LIMIT).await.unwrap_err();
+        assert_eq!(trouble.is_silence, is_silence, "{answers:?}: {}", trouble.why);
+    }
+}
+
+#[tokio::test]
 async fn what_is_answered_to_a_deletion_is_not_read() {
     let (client, asked) = cluster(vec![(200, "no JSON".to_owned())]);
     ask(&client, path(&listing().kind, None).delete("x", &DeleteParams::default())).await.unwrap();
