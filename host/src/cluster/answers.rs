@@ -44,6 +44,8 @@ pub(super) struct Listing {
     pub(super) namespace: Option<String>,
     /// Labels that an object must have; blank for any.
     pub(super) labels: &'static str,
+    /// Fields that an object must have, as the API server selects by them; blank for any.
+    pub(super) fields: &'static str,
     /// What is kept of each object.
     pub(super) shape: &'static Shape,
     /// Objects in one answer.
@@ -69,6 +71,9 @@ pub(super) async fn list(
     let mut params = ListParams { limit: Some(listing.page), ..ListParams::default() };
     if !listing.labels.is_empty() {
         params = params.labels(listing.labels);
+    }
+    if !listing.fields.is_empty() {
+        params = params.fields(listing.fields);
     }
     let kind = &listing.kind.kind;
     let too_much = Trouble::unreachable;

@@ -29,6 +29,7 @@ fn listing() -> Listing {
         kind: ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Pod"), "pods"),
         namespace: Some("n".to_owned()),
         labels: "app=x",
+        fields: "",
         shape: &OBJECT,
         page: 2,
         max_pages: 2,

@@ -244,6 +244,7 @@ async fn list(client: &kube::Client, limit: Duration) -> Result<Vec<ClusterObjec
         kind: kind("Node", "nodes"),
         namespace: None,
         labels: "",
+        fields: "",
         shape: &NODE,
         page: PAGE,
         max_pages: MAX_PAGES,
