@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 const AFTER_THE_END: Duration = Duration::from_secs(60);
 
 /// What the words end with where something may be left.
-const BY_HAND: &str = "where the cluster is to go on, resume its Kustomizations and HelmReleases by hand and delete the ResourceQuotas \
-                       catalyst-destroy-*, and give PersistentVolumes the policy of their annotation \
+const BY_HAND: &str = "where the cluster is to go on, resume its Kustomizations and HelmReleases by hand, delete the ResourceQuotas \
+                       catalyst-destroy-* and give PersistentVolumes the policy of their annotation \
                        catalyst.openova.io/policy-before-destroy";
 
 /// Resumes all that has the mark, gives volumes their policy back and removes the quotas of the cleanup. It is tried again until `ended`,
