@@ -4,9 +4,9 @@
 //! current generation, of the releases that are expected. Silence, a lost connection or a guess never is that evidence.
 //!
 //! The watch reads a cluster and writes nothing to it. Two functions take something out: [`remove_nodes`] the nodes of servers that are
-//! about to go, [`clean_up`] what a cluster that is to go made in its cloud. [`resume_flux`] takes back what the latter suspended. The
-//! room knows no deployment, no store, no HTTP surface and no environment: its caller gives a kubeconfig and settings, and gets observations and
-//! one end. What is decided is in the pure files (`release`, `state`, `component`, `flux_object`, `fault`, `flux_state`, `inventory`, `judge`,
+//! about to go, [`clean_up`] what a cluster that is to go made in its cloud. [`resume_flux`] takes back what the latter suspended and changed
+//! of volumes. The room knows no deployment, no store, no HTTP surface and no environment: its caller gives a kubeconfig and settings,
+//! and gets observations and one end. What is decided is in the pure files (`release`, `state`, `component`, `flux_object`, `fault`, `flux_state`, `inventory`, `judge`,
 //! `summary`, `log_line`, `cleanup/objects`); what talks to the cluster only feeds them.
 
 mod answers;

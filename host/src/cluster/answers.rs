@@ -19,7 +19,7 @@ use tokio::time::timeout;
 /// Bytes that are read of a refusal: its message is cut to a line.
 const MAX_REFUSAL: usize = 64 * 1024;
 /// What is read of a refusal.
-const REFUSAL: Shape = Shape::Keys(&[("message", Shape::Plain)]);
+const REFUSAL: Shape = Shape::Keys(&[("kind", Shape::Plain), ("message", Shape::Plain)]);
 /// What is read of a list's own metadata.
 const LIST: Shape = Shape::Keys(&[("resourceVersion", Shape::Plain), ("continue", Shape::Plain)]);
 
@@ -44,6 +44,8 @@ pub(super) struct Listing {
     pub(super) namespace: Option<String>,
     /// Labels that an object must have; blank for any.
     pub(super) labels: &'static str,
+    /// Fields that an object must have, as the API server selects by them; blank for any.
+    pub(super) fields: &'static str,
     /// What is kept of each object.
     pub(super) shape: &'static Shape,
     /// Objects in one answer.
@@ -70,14 +72,21 @@ pub(super) async fn list(
     if !listing.labels.is_empty() {
         params = params.labels(listing.labels);
     }
+    if !listing.fields.is_empty() {
+        params = params.fields(listing.fields);
+    }
     let kind = &listing.kind.kind;
     let too_much = Trouble::unreachable;
     let room = Room::new();
     let mut objects = Vec::new();
-    for _ in 0..listing.max_pages {
+    for number in 0..listing.max_pages {
         let most = objects.len().saturating_add(listing.page as usize);
-        let answer = timeout(limit, whole(client, place.list(&params))).await;
-        let text = answer.map_err(|_| Trouble::timeout(limit.as_secs()))?.map_err(|refusal| refusal.trouble)?;
+        let answer = match timeout(limit, whole(client, place.list(&params))).await {
+            Ok(answer) => answer.map_err(|refusal| refusal.trouble),
+            Err(_) => Err(Trouble::timeout(limit.as_secs())),
+        };
+        // A cluster that answered with a page is not silent, whatever becomes of the next one.
+        let text = answer.map_err(|trouble| if number == 0 { trouble } else { trouble.no_silence() })?;
         let page = Page { shape: listing.shape, room: &room, most, objects: &mut objects };
         let end = page.read(&text).ok_or_else(Trouble::not_kubernetes)?;
         if end.is_over {
@@ -163,12 +172,15 @@ async fn open(
     let status = answer.status().as_u16();
     let text = Limited::new(answer.into_body(), MAX_REFUSAL).collect().await;
     let text = text.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    // What is no Status comes from a proxy, or from a path that is not there.
-    let said = match read(&text, &REFUSAL, &Room::new()) {
-        Ok(said) => said["message"].as_str().unwrap_or_default().to_owned(),
-        Err(_) => String::from_utf8_lossy(&text).into_owned(),
+    let said = read(&text, &REFUSAL, &Room::new()).ok();
+    let message = match &said {
+        Some(said) => said["message"].as_str().unwrap_or_default().to_owned(),
+        None => String::from_utf8_lossy(&text).into_owned(),
     };
-    Err(Refusal { status: Some(status), trouble: Trouble::from_status(status, &said) })
+    let trouble = Trouble::from_status(status, &message);
+    // What is no Status comes from something in front of the API server, as a load balancer, or from a path that is not there.
+    let is_status = said.is_some_and(|said| said["kind"] == "Status");
+    Err(Refusal { status: Some(status), trouble: if is_status { trouble } else { trouble.no_silence() } })
 }
 
 /// The end of a page.

@@ -29,6 +29,7 @@ fn listing() -> Listing {
         kind: ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Pod"), "pods"),
         namespace: Some("n".to_owned()),
         labels: "app=x",
+        fields: "",
         shape: &OBJECT,
         page: 2,
         max_pages: 2,
@@ -111,6 +112,23 @@ async fn a_refusal_is_read_as_far_as_its_message_and_by_the_status_of_the_answer
         let refusal = ask(&client, path(&listing().kind, Some("n")).delete("x", &DeleteParams::default())).await;
         let refusal = refusal.unwrap_err();
         assert_eq!((refusal.status, refusal.trouble.why.as_str()), (Some(status), why));
+    }
+}
+
+#[tokio::test]
+async fn only_the_api_servers_own_5xx_in_place_of_a_first_page_is_silence() {
+    let status = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no leader","code":503}"#;
+    let page = r#"{"items":[{"metadata":{"name":"a"}}],"metadata":{"continue":"t"}}"#;
+    for (answers, is_silence) in [
+        (vec![(503, status)], true),
+        (vec![(503, "<html>no healthy upstream</html>")], false),
+        (vec![(502, r#"{"message":"bad gateway"}"#)], false),
+        (vec![(504, "")], false),
+        (vec![(200, page), (503, status)], false),
+    ] {
+        let (client, _) = cluster(answers.iter().map(|(code, body)| (*code, (*body).to_owned())).collect());
+        let trouble = list(&client, &listing(), LIMIT).await.unwrap_err();
+        assert_eq!(trouble.is_silence, is_silence, "{answers:?}: {}", trouble.why);
     }
 }
 

@@ -64,8 +64,9 @@ pub async fn clean_up(
     run(&ClusterApi::new(client, settings.request_timeout), options, &CleanupLog(out)).await
 }
 
-/// Resumes what a cleanup suspended, and removes what it kept out with, on a cluster that goes on after all. It is tried again until
-/// `ended`; `false` where it was never done. `out` gets remarks. Dropping the future ends it.
+/// Resumes what a cleanup suspended, puts back what it changed of volumes and removes what it kept out with, on a cluster that goes on after
+/// all. It is tried again until `ended`, and for at most a minute after it; `false` where it was never done. `out` gets remarks. Dropping
+/// the future ends it.
 pub async fn resume_flux(
     kubeconfig: &Kubeconfig,
     settings: &WatchSettings,

@@ -31,6 +31,26 @@ pub type ProxyChoice = Arc<dyn Fn(&Uri) -> Option<Uri> + Send + Sync>;
 #[error("the kubeconfig cannot be used: {0}")]
 pub struct KubeconfigFault(&'static str);
 
+/// How requests get to a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
+    /// What fails on the way, fails between this host and the cluster.
+    Direct,
+    /// A proxy is connected to. That it cannot be reached, or answers by itself, says nothing about the cluster.
+    Proxy,
+}
+
+/// The route that the client of [`connect`] takes.
+///
+/// # Errors
+/// [`KubeconfigFault`].
+pub(super) fn route(kubeconfig: &Kubeconfig, settings: &WatchSettings) -> Result<Route, KubeconfigFault> {
+    Ok(match client_config(kubeconfig, settings)?.proxy_url {
+        Some(_) => Route::Proxy,
+        None => Route::Direct,
+    })
+}
+
 /// A client for the cluster. Nothing is sent yet.
 pub(super) fn connect(kubeconfig: &Kubeconfig, settings: &WatchSettings) -> Result<kube::Client, KubeconfigFault> {
     let config = client_config(kubeconfig, settings)?;

@@ -41,6 +41,8 @@ fn the_proxy_is_the_settings_choice() {
     for (host, proxied) in [("192.0.2.1", true), ("192.0.2.2", false)] {
         let kubeconfig = parsed(&text().replace("192.0.2.1", host));
         assert_eq!(client_config(&kubeconfig, &settings).unwrap().proxy_url.is_some(), proxied, "{host}");
+        let expect = if proxied { Route::Proxy } else { Route::Direct };
+        assert_eq!(route(&kubeconfig, &settings).unwrap(), expect, "{host}");
     }
 }
 

@@ -120,6 +120,7 @@ pub(super) async fn follow(
         kind,
         namespace: Some(NAMESPACE.to_owned()),
         labels: "",
+        fields: "",
         shape: topic.shape(),
         page: PAGE,
         max_pages: MAX_PAGES,

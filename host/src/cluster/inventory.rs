@@ -10,13 +10,20 @@ use std::collections::BTreeSet;
 /// The Kustomization that holds the bootstrap kit.
 pub(super) const KUSTOMIZATION: &str = "bootstrap-kit";
 
-/// Inventory entries that are looked at. A kit has dozens; Flux itself stays below a few thousand because the inventory
+/// Inventory entries that are kept. A kit has dozens; Flux itself stays below a few thousand because the inventory
 /// lives in one object.
 const MAX_ENTRIES: usize = 10_000;
 
-/// What is kept of an inventory.
-pub(super) const INVENTORY: (&str, Shape) =
-    ("inventory", Shape::Keys(&[("entries", Shape::Each(MAX_ENTRIES, &Shape::Keys(&[("id", Shape::Plain)])))]));
+/// What is kept of an inventory: the entries that name releases. Each Kustomization has one, some of them thousands of entries, so all
+/// entries of all of them would be more than is kept of one answer.
+pub(super) const INVENTORY: (&str, Shape) = (
+    "inventory",
+    Shape::Keys(&[("entries", Shape::EachThat(MAX_ENTRIES, &Shape::Keys(&[("id", Shape::Plain)]), names_release))]),
+);
+
+fn names_release(entry: &Value) -> bool {
+    entry["id"].as_str().and_then(release_name).is_some()
+}
 
 /// What the cluster tells about the expected releases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,6 +81,25 @@ mod tests {
         let entries: Vec<Value> = ids.iter().map(|id| json!({"id": id, "v": "v2"})).collect();
         let body = json!({"status": {"inventory": {"entries": entries}}});
         assert_eq!(read(&body), Inventory::Known(BTreeSet::from(["bp-cilium".to_owned(), "bp-flux".to_owned()])));
+    }
+
+    #[test]
+    fn the_inventories_of_many_kustomizations_fit_into_one_answer() {
+        use super::super::object::{Room, read as read_object};
+        const ALL: Shape = Shape::Each(usize::MAX, &Shape::Keys(&[("status", Shape::Keys(&[INVENTORY]))]));
+        let kit = json!({"id": "flux-system_bp-cilium_helm.toolkit.fluxcd.io_HelmRelease", "v": "v2"});
+        let mut entries = vec![json!({"id": "shop_web_apps_Deployment", "v": "v1"}); 1_000];
+        entries.push(kit);
+        let all = vec![json!({"status": {"inventory": {"entries": entries}}}); 100];
+        let room = Room::new();
+        let kept = read_object(json!(all).to_string().as_bytes(), &ALL, &room).unwrap();
+        assert!(!room.is_short());
+        for kustomization in kept.as_array().unwrap() {
+            assert_eq!(read(kustomization), Inventory::Known(BTreeSet::from(["bp-cilium".to_owned()])));
+        }
+        let foreign = json!([{"status": {"inventory": {"entries": [{"id": "shop_web_apps_Deployment"}]}}}]);
+        let kept = read_object(foreign.to_string().as_bytes(), &ALL, &Room::new()).unwrap();
+        assert_eq!(read(&kept[0]), Inventory::Absent, "applied, and none of ours");
     }
 
     #[test]

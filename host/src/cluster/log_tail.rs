@@ -16,10 +16,13 @@ use tokio::time::Instant;
 /// How the controller's pods are labelled by Flux's own manifests.
 const LABEL: &str = "app=helm-controller";
 
+/// Those that run. Pods that were evicted, or have failed, stay listed until the cluster has thousands of them.
+const RUNNING: &str = "status.phase=Running";
+
 /// What is kept of a pod.
 const POD: Shape = Shape::Keys(&[METADATA, ("status", Shape::Keys(&[("phase", Shape::Plain)]))]);
 
-/// Pods that are looked at: a controller has one, and for a while those that ended.
+/// Pods that are looked at: a controller has one that runs, and two while it is replaced.
 const MAX_PODS: u32 = 20;
 
 /// Pause before the pod is looked for again, and after a stream that ended, well or not (C-8).
@@ -80,6 +83,7 @@ pub(super) async fn follow(client: kube::Client, request_timeout: Duration, out:
         kind: ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Pod"), "pods"),
         namespace: Some(NAMESPACE.to_owned()),
         labels: LABEL,
+        fields: RUNNING,
         shape: &POD,
         page: MAX_PODS,
         max_pages: 1,

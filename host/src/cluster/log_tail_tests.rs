@@ -150,7 +150,32 @@ async fn c3_the_tail_finds_the_pod_and_takes_up_where_the_stream_ended() {
     let asked = asked.lock().unwrap();
     assert!(asked[0].starts_with("/api/v1/namespaces/flux-system/pods?"), "{asked:?}");
     assert!(asked[0].contains("labelSelector=app%3Dhelm-controller"), "{asked:?}");
+    assert!(asked[0].contains("fieldSelector=status.phase%3DRunning"), "{asked:?}");
     let logs: Vec<&String> = asked.iter().filter(|p| p.contains("/log?")).collect();
     assert!(logs.iter().all(|p| p.contains("/pods/helm-controller-1/log?") && p.contains("follow=true")), "{logs:?}");
     assert!(logs[1].contains("sinceTime=2099-01-01T00%3A00%3A01Z"), "{logs:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_whose_pods_were_evicted_many_times_is_heard() {
+    let api = tower::service_fn(|request: http::Request<kube::client::Body>| {
+        let path = request.uri().to_string();
+        let body = if path.contains("/log?") {
+            line(AFTER, "a").replace("2026", "2099")
+        } else {
+            // As an API server does, which lists no more than it is asked for in one answer.
+            let evicted = r#"{"metadata":{"name":"old"},"status":{"phase":"Failed"}}"#;
+            let running = r#"{"metadata":{"name":"new"},"status":{"phase":"Running"}}"#;
+            match path.contains("fieldSelector=status.phase%3DRunning") {
+                true => format!(r#"{{"metadata":{{}},"items":[{running}]}}"#),
+                false => format!(r#"{{"metadata":{{"continue":"t"}},"items":[{}]}}"#, [evicted; 20].join(",")),
+            }
+        };
+        async move { Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::from(body.into_bytes()))) }
+    });
+    let (out, mut seen) = mpsc::channel(10);
+    let tail = tokio::spawn(follow(kube::Client::new(api, "default"), Duration::from_secs(1), out));
+    let told = tokio::time::timeout(Duration::from_secs(60), seen.recv()).await.unwrap().unwrap();
+    tail.abort();
+    assert_eq!(components(&[told]), ["a"]);
 }

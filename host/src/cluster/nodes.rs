@@ -5,6 +5,7 @@
 //! label that does not go with the name does not count. Servers that a release before made have no label.
 
 use super::answers::{self, Listing};
+use super::client::Route;
 use super::object::{ClusterObject, Shape};
 use super::trouble::Trouble;
 use super::{Observation, WatchSettings, client};
@@ -60,7 +61,8 @@ const NODE: Shape = Shape::Keys(&[
 /// Why a node did not leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RemovalFault {
-    /// The cluster gave no answer to any request for two minutes, for this reason.
+    /// The cluster gave no answer to any request for two minutes, for this reason. Never where a proxy is between: what fails there
+    /// cannot be told from a cluster that does not answer.
     Silent(String),
     /// It answered, or could not be asked; why.
     NotRemoved(String),
@@ -77,18 +79,21 @@ pub async fn remove_nodes(
     servers: &[String],
     budget: Duration,
 ) -> Result<Vec<String>, RemovalFault> {
-    let client = client::connect(kubeconfig, settings).map_err(|fault| RemovalFault::NotRemoved(fault.to_string()))?;
-    leave(client, settings.request_timeout, servers, budget).await
+    let unusable = |fault: client::KubeconfigFault| RemovalFault::NotRemoved(fault.to_string());
+    let route = client::route(kubeconfig, settings).map_err(unusable)?;
+    let client = client::connect(kubeconfig, settings).map_err(unusable)?;
+    leave(client, route, settings.request_timeout, servers, budget).await
 }
 
 async fn leave(
     client: kube::Client,
+    route: Route,
     limit: Duration,
     servers: &[String],
     budget: Duration,
 ) -> Result<Vec<String>, RemovalFault> {
     let begun = Instant::now();
-    let (mut leaving, mut is_silent) = (BTreeSet::new(), true);
+    let (mut leaving, mut is_silent) = (BTreeSet::new(), route == Route::Direct);
     loop {
         let why = match remove(&client, servers, limit, &mut leaving).await {
             Ok(left) if left.is_empty() => break,
@@ -239,6 +244,7 @@ async fn list(client: &kube::Client, limit: Duration) -> Result<Vec<ClusterObjec
         kind: kind("Node", "nodes"),
         namespace: None,
         labels: "",
+        fields: "",
         shape: &NODE,
         page: PAGE,
         max_pages: MAX_PAGES,

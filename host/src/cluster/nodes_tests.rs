@@ -125,7 +125,8 @@ async fn t7_a_node_that_leaves_is_waited_for_until_it_is_gone_and_asked_once() {
         vec![with_finalizer("a-cp1-00000001"), others.clone(), object("a-w1", None, &json!({}))];
     let servers = ["a-cp1", "a-w1", "a-w9"].map(str::to_owned);
     let (held, client) = (double.clone(), double.client());
-    let leaving = tokio::spawn(async move { leave(client, LIMIT, &servers, Duration::from_secs(300)).await });
+    let leaving =
+        tokio::spawn(async move { leave(client, Route::Direct, LIMIT, &servers, Duration::from_secs(300)).await });
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert!(!leaving.is_finished(), "its member is in etcd");
     held.remove("a-cp1-00000001");
@@ -144,7 +145,9 @@ async fn t7_a_node_that_leaves_is_waited_for_until_it_is_gone_and_asked_once() {
 async fn t7_a_node_that_does_not_leave_in_its_time_is_named() {
     let double = Double::default();
     *double.nodes.lock().unwrap() = vec![with_finalizer("a-cp1-00000001")];
-    let why = leave(double.client(), LIMIT, &["a-cp1".to_owned()], Duration::from_secs(300)).await.unwrap_err();
+    let why = leave(double.client(), Route::Direct, LIMIT, &["a-cp1".to_owned()], Duration::from_secs(300))
+        .await
+        .unwrap_err();
     let expect = "a-cp1-00000001 is still there, since k3s has not let it go";
     assert_eq!(why, RemovalFault::NotRemoved(expect.to_owned()));
 }
@@ -156,7 +159,7 @@ async fn t1_a_cluster_is_silent_only_where_it_answered_nothing_for_two_minutes()
     let dead = Double::default();
     dead.refuses(503, usize::MAX);
     let begun = Instant::now();
-    let fault = leave(dead.client(), LIMIT, &servers, budget).await.unwrap_err();
+    let fault = leave(dead.client(), Route::Direct, LIMIT, &servers, budget).await.unwrap_err();
     assert!(matches!(&fault, RemovalFault::Silent(why) if why.contains("503")), "{fault:?}");
     assert!((SILENCE..SILENCE + PAUSE * 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 
@@ -164,21 +167,32 @@ async fn t1_a_cluster_is_silent_only_where_it_answered_nothing_for_two_minutes()
     let late = Double::default();
     *late.nodes.lock().unwrap() = vec![object("a-cp1", None, &json!({}))];
     late.refuses(503, 100);
-    assert_eq!(leave(late.client(), LIMIT, &servers, budget).await, Ok(servers.to_vec()));
+    assert_eq!(leave(late.client(), Route::Direct, LIMIT, &servers, budget).await, Ok(servers.to_vec()));
 
     // One that refuses answers, and so does one that has answered before it fell silent.
     let refusing = Double::default();
     refusing.refuses(401, usize::MAX);
-    let fault = leave(refusing.client(), LIMIT, &servers, budget).await.unwrap_err();
+    let fault = leave(refusing.client(), Route::Direct, LIMIT, &servers, budget).await.unwrap_err();
     assert!(matches!(&fault, RemovalFault::NotRemoved(why) if why.contains("401")), "{fault:?}");
     let falling = Double::default();
     *falling.nodes.lock().unwrap() = vec![with_finalizer("a-cp1-00000001")];
     let (held, client) = (falling.clone(), falling.client());
-    let leaving = tokio::spawn(async move { leave(client, LIMIT, &["a-cp1".to_owned()], budget).await });
+    let leaving = tokio::spawn(async move { leave(client, Route::Direct, LIMIT, &["a-cp1".to_owned()], budget).await });
     tokio::time::sleep(Duration::from_secs(10)).await;
     held.refuses(503, usize::MAX);
     let fault = leaving.await.unwrap().unwrap_err();
     assert!(matches!(&fault, RemovalFault::NotRemoved(why) if why.contains("503")), "{fault:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_behind_a_proxy_is_never_silent() {
+    let budget = Duration::from_secs(300);
+    let dead = Double::default();
+    dead.refuses(503, usize::MAX);
+    let begun = Instant::now();
+    let fault = leave(dead.client(), Route::Proxy, LIMIT, &["a-cp1".to_owned()], budget).await.unwrap_err();
+    assert!(matches!(&fault, RemovalFault::NotRemoved(why) if why.contains("503")), "{fault:?}");
+    assert!(begun.elapsed() >= budget, "it is asked until the time is up");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,11 @@ use std::fmt;
 const MAX_KEPT_TEXT: usize = 8 * 1024;
 /// Values that are kept of one list or event, of which each takes some hundred bytes. An object of Flux has some 50, a Pod some 15.
 const MAX_VALUES: usize = 60_000;
-/// Bytes of all texts that are kept of one list or event. The names in the inventory of a large kit are some 100 KiB.
+/// Longest text that names something, in bytes: the name of an object has 253 at most.
+const MAX_NAME: usize = 256;
+/// Bytes of all such texts that are kept of one list or event. The names in the inventory of a large kit are some 100 KiB.
+const MAX_NAMES: usize = 4 * 1024 * 1024;
+/// Bytes of all longer texts that are kept of one list or event: messages, for a person.
 const MAX_TEXTS: usize = 4 * 1024 * 1024;
 
 /// What is kept of a value.
@@ -27,6 +31,8 @@ pub(super) enum Shape {
     Keys(&'static [(&'static str, Self)]),
     /// A list, of which so many elements are kept.
     Each(usize, &'static Self),
+    /// A list, of which so many of those elements are kept that pass. The others take no room.
+    EachThat(usize, &'static Self, fn(&Value) -> bool),
 }
 
 impl Shape {
@@ -43,33 +49,64 @@ impl Shape {
 #[derive(Debug)]
 pub(super) struct Room {
     values: Cell<usize>,
+    names: Cell<usize>,
     texts: Cell<usize>,
     is_short: Cell<bool>,
 }
 
 impl Room {
     pub(super) fn new() -> Self {
-        Self { values: Cell::new(MAX_VALUES), texts: Cell::new(MAX_TEXTS), is_short: Cell::new(false) }
+        Self {
+            values: Cell::new(MAX_VALUES),
+            names: Cell::new(MAX_NAMES),
+            texts: Cell::new(MAX_TEXTS),
+            is_short: Cell::new(false),
+        }
     }
 
-    /// Whether something was left out for want of room.
+    /// Whether a value or a name was left out for want of room: what was read is not to be used then, since an object without its name, or a
+    /// list without its end, says something else. Messages are left blank instead, and that is no want.
     pub(super) fn is_short(&self) -> bool {
         self.is_short.get()
     }
 
-    /// Takes room for a value with a text of so many bytes.
-    fn take(&self, bytes: usize) -> bool {
-        match (self.values.get().checked_sub(1), self.texts.get().checked_sub(bytes)) {
-            (Some(values), Some(texts)) => {
-                self.values.set(values);
-                self.texts.set(texts);
-                true
-            }
-            _ => {
-                self.is_short.set(true);
-                false
-            }
+    /// Takes room for a value without a text.
+    fn take(&self) -> bool {
+        self.take_of(&self.values, 1)
+    }
+
+    /// Takes room for a text, and gives what is kept of it: a message is left blank where there is no more room for messages.
+    fn take_text<'t>(&self, text: &'t str) -> Option<&'t str> {
+        if !self.take() {
+            return None;
         }
+        if text.len() <= MAX_NAME {
+            return self.take_of(&self.names, text.len()).then_some(text);
+        }
+        let Some(left) = self.texts.get().checked_sub(text.len()) else { return Some("") };
+        self.texts.set(left);
+        Some(text)
+    }
+
+    fn take_of(&self, room: &Cell<usize>, wanted: usize) -> bool {
+        let left = room.get().checked_sub(wanted);
+        match left {
+            Some(left) => room.set(left),
+            None => self.is_short.set(true),
+        }
+        left.is_some()
+    }
+
+    /// How much there is, for [`Self::give_back`].
+    fn left(&self) -> [usize; 3] {
+        [self.values.get(), self.names.get(), self.texts.get()]
+    }
+
+    /// Gives back what was taken since there was so much.
+    fn give_back(&self, [values, names, texts]: [usize; 3]) {
+        self.values.set(values);
+        self.names.set(names);
+        self.texts.set(texts);
     }
 }
 
@@ -84,7 +121,7 @@ impl Kept<'_> {
     /// A value without a text. One of another type takes room as well: it may be an element of a list.
     fn plain<E>(self, value: impl Into<Value>) -> Result<Value, E> {
         let is_plain = matches!(self.shape, Shape::Plain | Shape::PlainOr(_));
-        Ok(if self.room.take(0) && is_plain { value.into() } else { Value::Null })
+        Ok(if self.room.take() && is_plain { value.into() } else { Value::Null })
     }
 }
 
@@ -126,24 +163,32 @@ impl<'de> Visitor<'de> for Kept<'_> {
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
         let text = text.get(..text.floor_char_boundary(MAX_KEPT_TEXT)).unwrap_or_default();
         match self.shape {
-            Shape::Plain | Shape::PlainOr(_) if self.room.take(text.len()) => Ok(Value::from(text)),
+            Shape::Plain | Shape::PlainOr(_) => Ok(self.room.take_text(text).map_or(Value::Null, Value::from)),
             _ => self.plain(Value::Null),
         }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        let has_room = self.room.take(0);
+        let has_room = self.room.take();
+        let any: fn(&Value) -> bool = |_| true;
         let kept = match self.shape.of_compound() {
-            Shape::Each(most, shape) if has_room => Some((*most, *shape)),
+            Shape::Each(most, shape) if has_room => Some((*most, *shape, any)),
+            Shape::EachThat(most, shape, passes) if has_room => Some((*most, *shape, *passes)),
             _ => None,
         };
-        if let Some((most, shape)) = kept {
+        if let Some((most, shape, passes)) = kept {
+            let mut left = self.room.left();
             while list.len() < most
                 && !self.room.is_short()
                 && let Some(value) = seq.next_element_seed(Kept { shape, room: self.room })?
             {
-                list.push(value);
+                if passes(&value) {
+                    list.push(value);
+                    left = self.room.left();
+                } else {
+                    self.room.give_back(left);
+                }
             }
         }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -151,7 +196,7 @@ impl<'de> Visitor<'de> for Kept<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let has_room = self.room.take(0);
+        let has_room = self.room.take();
         let keys = match self.shape.of_compound() {
             Shape::Keys(keys) if has_room => Some(*keys),
             _ => None,

@@ -59,10 +59,33 @@ fn what_is_kept_of_one_answer_is_bounded_in_values_and_in_bytes() {
         assert!(room.is_short() && kept.as_array().unwrap().len() <= MAX_VALUES, "{element}");
     }
     let room = Room::new();
-    let texts = vec!["x".repeat(MAX_KEPT_TEXT); MAX_TEXTS / MAX_KEPT_TEXT + 1];
-    let kept = read(json!(texts).to_string().as_bytes(), &ALL, &room).unwrap();
+    let names = vec!["x".repeat(MAX_NAME); MAX_NAMES / MAX_NAME + 1];
+    let kept = read(json!(names).to_string().as_bytes(), &ALL, &room).unwrap();
     let bytes: usize = kept.as_array().unwrap().iter().filter_map(Value::as_str).map(str::len).sum();
-    assert!(room.is_short() && bytes == MAX_TEXTS, "{bytes}");
+    assert!(room.is_short() && bytes == MAX_NAMES, "{bytes}");
+}
+
+#[test]
+fn messages_are_left_blank_where_there_is_no_more_room_for_them_and_names_are_not() {
+    const ALL: Shape = Shape::Each(usize::MAX, &Shape::Plain);
+    let room = Room::new();
+    let mut texts = vec!["x".repeat(MAX_KEPT_TEXT); MAX_TEXTS / MAX_KEPT_TEXT + 1];
+    texts.push("name".to_owned());
+    let kept = read(json!(texts).to_string().as_bytes(), &ALL, &room).unwrap();
+    let kept: Vec<&str> = kept.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let bytes: usize = kept.iter().map(|text| text.len()).sum();
+    assert!(!room.is_short() && bytes == MAX_TEXTS + 4, "{bytes}");
+    assert_eq!((kept.len(), kept[kept.len() - 2..].to_vec()), (texts.len(), vec!["", "name"]));
+}
+
+#[test]
+fn elements_that_do_not_pass_take_no_room() {
+    const ODD: Shape = Shape::EachThat(3, &Shape::Plain, |value| value.as_u64().is_some_and(|number| number % 2 == 1));
+    let room = Room::new();
+    let text = format!("[{}1,2,3]", "0,".repeat(2 * MAX_VALUES));
+    assert_eq!(read(text.as_bytes(), &ODD, &room).unwrap(), json!([1, 3]));
+    assert!(!room.is_short() && room.left()[0] == MAX_VALUES - 3, "{room:?}");
+    assert_eq!(read(b"[1,3,5,7]", &ODD, &room).unwrap(), json!([1, 3, 5]));
 }
 
 #[test]

@@ -30,7 +30,8 @@ pub(super) struct Trouble {
     pub(super) kind: Kind,
     pub(super) why: String,
     /// Whether nothing was heard of the API server itself, or only that it cannot serve. What rests on this gives a cluster up, so whatever
-    /// may come of this host's side (a name, a certificate, a proxy, a route), and any refusal, is no silence.
+    /// may come of this host's side (a name, a certificate, a route), and any refusal, is no silence. Where a proxy is between, the
+    /// caller must not go by it.
     pub(super) is_silence: bool,
 }
 
@@ -46,12 +47,17 @@ impl Trouble {
         Self { is_silence: true, ..Self::unreachable(why) }
     }
 
+    /// The same trouble, of a cluster that may be up: something else was heard of it, or this is no word of the API server.
+    pub(super) fn no_silence(self) -> Self {
+        Self { is_silence: false, ..self }
+    }
+
     /// An answer that is none of an API server.
     pub(super) fn not_kubernetes() -> Self {
         Self::unreachable(NOT_KUBERNETES.to_owned())
     }
 
-    /// What the API server answered.
+    /// What the API server answered. For a 5xx of anything in front of it see [`Self::no_silence`].
     pub(super) fn from_status(code: u16, message: &str) -> Self {
         let said = shorten(message.trim(), MAX_QUOTE);
         let (kind, why) = match code {

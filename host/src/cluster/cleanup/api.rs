@@ -65,6 +65,7 @@ impl ClusterApi {
             kind: kind.clone(),
             namespace: namespace.map(str::to_owned),
             labels: "",
+            fields: "",
             shape,
             page: PAGE,
             max_pages: MAX_PAGES,

@@ -13,6 +13,10 @@ use serde_json::Value;
 pub(super) const LOAD_BALANCER_FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
 /// Policy of a volume that goes with its claim.
 const DELETE: &str = "Delete";
+/// Policies of a volume that stays without its claim. The first one is what Kubernetes takes where none is given.
+const STAYS: [&str; 2] = ["Retain", "Recycle"];
+/// Annotation with the policy that a volume had before a cleanup changed it.
+pub(super) const POLICY_BEFORE: &str = "catalyst.openova.io/policy-before-destroy";
 /// Annotation with the driver that made a volume for a claim. A driver deletes no volume without it.
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 /// How the names of claims begin that are not there, to which volumes are bound so that they are released.
@@ -61,7 +65,7 @@ pub(super) const PERSISTENT_VOLUME: Shape = Shape::Keys(&[
         Shape::Keys(&[
             ("name", Shape::Plain),
             ("uid", Shape::Plain),
-            ("annotations", Shape::Keys(&[(PROVISIONED_BY, Shape::Plain)])),
+            ("annotations", Shape::Keys(&[(PROVISIONED_BY, Shape::Plain), (POLICY_BEFORE, Shape::Plain)])),
         ]),
     ),
     (
@@ -199,8 +203,8 @@ pub(super) struct CloudVolume {
     uid: String,
     /// Whether its driver made it.
     is_provisioned: bool,
-    /// Whether it goes with its claim.
-    pub(super) goes_with_claim: bool,
+    /// What happens to it without its claim; blank where that is not said.
+    policy: String,
     /// Whether no claim has or had it, so that it was never released.
     pub(super) needs_release: bool,
     pub(super) claim: Option<Claim>,
@@ -236,22 +240,38 @@ impl CloudVolume {
     /// Why it is still there although its claim was to go.
     pub(super) fn why_still_there(&self, seconds: u64) -> String {
         let phase = if self.phase.is_empty() { "unknown" } else { &self.phase };
-        let why = format!("its driver {} did not delete it within {seconds} s (it is {phase})", self.driver);
-        match self.claim {
-            None if !self.is_provisioned => {
-                format!(
-                    "{why}: no claim has it, and it has no annotation {PROVISIONED_BY}, so the driver did not make it"
-                )
-            }
-            _ => why,
+        format!("its driver {} did not delete it within {seconds} s (it is {phase})", self.driver)
+    }
+
+    /// Why it stays whatever is asked for: no driver deletes a volume that it did not make, and there is no claim to delete.
+    pub(super) fn why_kept(&self) -> Option<String> {
+        let is_kept = self.claim.is_none() && !self.is_provisioned;
+        is_kept.then(|| {
+            format!("no claim has it, and it has no annotation {PROVISIONED_BY}, so the driver did not make it")
+        })
+    }
+
+    /// Whether it goes with its claim.
+    pub(super) fn goes_with_claim(&self) -> bool {
+        self.policy == DELETE
+    }
+
+    /// The patch by which it goes with its claim. The policy that it had is kept beside it, for [`undo`].
+    pub(super) fn delete_with_claim(&self) -> Value {
+        let mut patch = serde_json::json!({"spec": {"persistentVolumeReclaimPolicy": DELETE}});
+        if !self.goes_with_claim() {
+            let before = if self.policy.is_empty() { STAYS[0] } else { &self.policy };
+            patch["metadata"]["annotations"][POLICY_BEFORE] = before.into();
         }
+        patch
     }
 
     /// The patch by which a volume that no claim has counts as released, and goes. Its own uid is that of no claim.
     pub(super) fn release(&self) -> Value {
-        let claim = serde_json::json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": NO_CLAIM_NAMESPACE,
-            "name": format!("{NO_CLAIM}{}", self.object.name), "uid": self.uid});
-        serde_json::json!({"spec": {"persistentVolumeReclaimPolicy": DELETE, "claimRef": claim}})
+        let mut patch = self.delete_with_claim();
+        patch["spec"]["claimRef"] = serde_json::json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "namespace": NO_CLAIM_NAMESPACE, "name": format!("{NO_CLAIM}{}", self.object.name), "uid": self.uid});
+        patch
     }
 }
 
@@ -276,7 +296,7 @@ pub(super) fn cloud_volumes(objects: &[ClusterObject]) -> Vec<CloudVolume> {
             phase: text(&object.body()["status"]["phase"]),
             uid: object.uid().unwrap_or_default().to_owned(),
             is_provisioned: object.body()["metadata"]["annotations"][PROVISIONED_BY].is_string(),
-            goes_with_claim: spec["persistentVolumeReclaimPolicy"] == DELETE,
+            policy: text(&spec["persistentVolumeReclaimPolicy"]),
             needs_release: claim.is_none(),
             claim: claim.filter(|_| !is_released),
         })
@@ -284,9 +304,23 @@ pub(super) fn cloud_volumes(objects: &[ClusterObject]) -> Vec<CloudVolume> {
     objects.iter().filter_map(read).collect()
 }
 
-/// The patch by which a volume goes with its claim.
-pub(super) fn delete_with_claim() -> Value {
-    serde_json::json!({"spec": {"persistentVolumeReclaimPolicy": DELETE}})
+/// The patch by which a PersistentVolume is again as it was before a cleanup that asked for its deletion; `None` where none did. A policy that
+/// somebody changed since stays.
+pub(super) fn undo(volume: &ClusterObject) -> Option<Value> {
+    let (metadata, spec) = (&volume.body()["metadata"], &volume.body()["spec"]);
+    let before = metadata["annotations"][POLICY_BEFORE].as_str();
+    let is_released = spec["claimRef"]["name"].as_str().is_some_and(|name| name.starts_with(NO_CLAIM));
+    let mut patch = serde_json::json!({});
+    if let Some(before) = before {
+        patch["metadata"]["annotations"][POLICY_BEFORE] = Value::Null;
+        if spec["persistentVolumeReclaimPolicy"] == DELETE && STAYS.contains(&before) {
+            patch["spec"]["persistentVolumeReclaimPolicy"] = before.into();
+        }
+    }
+    if is_released {
+        patch["spec"]["claimRef"] = Value::Null;
+    }
+    (before.is_some() || is_released).then_some(patch)
 }
 
 /// The claims that a Pod uses.

@@ -60,7 +60,7 @@ fn t6_volumes_of_the_cloud_are_those_of_drivers_that_keep_them_there() {
             "pvc-1 (no claim, 10Gi, driver csi.cloud.example, volume 42)",
         ]
     );
-    assert!(!found[0].goes_with_claim && found[0].claim.as_ref().unwrap().uid.as_deref() == Some("c1"));
+    assert!(!found[0].goes_with_claim() && found[0].claim.as_ref().unwrap().uid.as_deref() == Some("c1"));
     assert_eq!(found[0].remaining("late").to_string(), "volume pvc-1 (claim shop/data-0, 10Gi) (42): late");
     assert_eq!(found[0].why_still_there(9), "its driver csi.cloud.example did not delete it within 9 s (it is Bound)");
 }
@@ -75,7 +75,7 @@ fn t6_a_volume_that_no_claim_has_is_released_once() {
     for claim in [Value::Null, json!({"namespace": "shop", "name": "data"})] {
         let found = cloud_volumes(&[object(&claim)]).remove(0);
         assert!(found.needs_release && found.claim.is_none());
-        assert!(found.why_still_there(9).ends_with("so the driver did not make it"));
+        assert!(found.why_kept().unwrap().ends_with("so the driver did not make it"));
         let released = cloud_volumes(&[object(&found.release()["spec"]["claimRef"])]).remove(0);
         assert!(!released.needs_release && released.claim.is_none(), "it has no Pods, and no claim to delete");
     }
@@ -84,7 +84,35 @@ fn t6_a_volume_that_no_claim_has_is_released_once() {
     assert!(!cloud_volumes(&[gone]).remove(0).needs_release);
     let made = json!({"metadata": {"name": "pvc-1", "annotations": {(PROVISIONED_BY): "csi.cloud.example"}}, "spec": {"csi": csi}});
     let made = cloud_volumes(&[ClusterObject::of(&made, &PERSISTENT_VOLUME)]).remove(0);
-    assert!(!made.why_still_there(9).contains(PROVISIONED_BY));
+    assert_eq!(made.why_kept(), None);
+}
+
+#[test]
+fn what_a_cleanup_changed_of_a_volume_is_undone_and_nothing_else_is() {
+    let volume = |policy: &str, before: Value, claim: &str| {
+        let value = json!({"metadata": {"name": "pvc-1", "annotations": before}, "spec": {
+            "csi": {"driver": "csi.cloud.example"}, "persistentVolumeReclaimPolicy": policy, "claimRef": {"name": claim}}});
+        ClusterObject::of(&value, &PERSISTENT_VOLUME)
+    };
+    let (none, retain) = (json!({}), json!({(POLICY_BEFORE): "Retain"}));
+    let unmarked = json!({"annotations": {(POLICY_BEFORE): null}});
+    let restored = json!({"metadata": unmarked, "spec": {"persistentVolumeReclaimPolicy": "Retain"}});
+    let released = json!({"metadata": unmarked, "spec": {"persistentVolumeReclaimPolicy": "Retain", "claimRef": null}});
+    for (volume, expect) in [
+        (volume("Delete", none.clone(), "data"), None),
+        (volume("Delete", retain.clone(), "data"), Some(restored)),
+        (volume("Delete", retain.clone(), "catalyst-destroy-pvc-1"), Some(released)),
+        (volume("Delete", none, "catalyst-destroy-pvc-1"), Some(json!({"spec": {"claimRef": null}}))),
+        // Somebody changed it since, or the annotation.
+        (volume("Retain", retain, "data"), Some(json!({"metadata": unmarked}))),
+        (volume("Delete", json!({(POLICY_BEFORE): "odd"}), "data"), Some(json!({"metadata": unmarked}))),
+    ] {
+        assert_eq!(undo(&volume), expect, "{:?}", volume.body());
+    }
+    let kept = cloud_volumes(&[volume("Recycle", json!({}), "data")]).remove(0);
+    assert_eq!(kept.delete_with_claim()["metadata"]["annotations"][POLICY_BEFORE], "Recycle");
+    let goes = cloud_volumes(&[volume("Delete", json!({}), "data")]).remove(0);
+    assert!(goes.delete_with_claim()["metadata"].is_null(), "there is nothing to put back");
 }
 
 #[test]

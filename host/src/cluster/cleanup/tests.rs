@@ -159,6 +159,7 @@ fn volume(policy: &str, claim: &str) -> Value {
 const WEB: &str = "/api/v1/namespaces/shop/services/web";
 const CLAIMS: &str = "/api/v1/namespaces/shop/persistentvolumeclaims";
 const VOLUME: &str = "/api/v1/persistentvolumes/pvc-1";
+const POLICY_BEFORE: &str = "catalyst.openova.io/policy-before-destroy";
 
 struct Cleaning {
     end: tokio::task::JoinHandle<Result<Vec<RemainingResource>, String>>,
@@ -277,7 +278,9 @@ async fn t6_with_a_yes_volumes_go_with_their_claims_and_the_pods_that_use_them()
         cluster.asked(),
         [
             "POST /api/v1/namespaces/shop/resourcequotas".to_owned(),
-            format!("PATCH {VOLUME} {{\"spec\":{{\"persistentVolumeReclaimPolicy\":\"Delete\"}}}}"),
+            format!(
+                r#"PATCH {VOLUME} {{"metadata":{{"annotations":{{"{POLICY_BEFORE}":"Retain"}}}},"spec":{{"persistentVolumeReclaimPolicy":"Delete"}}}}"#
+            ),
             format!("DELETE {CLAIMS}/data"),
             "DELETE /api/v1/namespaces/shop/pods/db-0".to_owned(),
         ]

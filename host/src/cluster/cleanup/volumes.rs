@@ -6,8 +6,7 @@
 
 use super::api::{ClusterApi, ObjectName};
 use super::objects::{
-    CloudVolume, PERSISTENT_VOLUME, POD, claims, claims_of_pod, cloud_volumes, delete_with_claim, persistent_volumes,
-    pods,
+    CloudVolume, PERSISTENT_VOLUME, POD, claims, claims_of_pod, cloud_volumes, persistent_volumes, pods,
 };
 use super::{ANSWER_WITHIN, CleanupLog, Progress, VolumePolicy, pause, quota};
 use crate::cluster::trouble::Trouble;
@@ -45,14 +44,11 @@ pub(super) async fn clean_up(
             let reason = format!("\"{DELETE_VOLUMES}\": true was not given");
             volumes.iter().map(|volume| volume.remaining(&reason)).collect()
         }
-        VolumePolicy::Delete => {
-            let head = "volumes of the cluster are deleted with their data, as was agreed to";
-            log.names(Level::Info, head, &shown(&volumes)).await;
-            delete_all(api, log, volumes, until).await
-        }
+        VolumePolicy::Delete => delete_all(api, log, volumes, until).await,
     }
 }
 
+/// Deletes those that their drivers would delete; the others are named at once, and not waited for.
 async fn delete_all(
     api: &ClusterApi,
     log: &CleanupLog,
@@ -60,7 +56,17 @@ async fn delete_all(
     until: Instant,
 ) -> Vec<RemainingResource> {
     let begun = Instant::now();
-    let (mut progress, mut left, mut asked) = (Progress::begin(), volumes, BTreeSet::new());
+    let (mut left, mut kept) = split(volumes);
+    if !kept.is_empty() {
+        let head = "volumes that no claim has, and that their drivers did not make, stay in the cloud";
+        log.names(Level::Warn, head, &shown(&kept)).await;
+    }
+    if left.is_empty() {
+        return remaining(&kept);
+    }
+    let head = "volumes of the cluster are deleted with their data, as was agreed to";
+    log.names(Level::Info, head, &shown(&left)).await;
+    let (mut progress, mut asked) = (Progress::begin(), BTreeSet::new());
     loop {
         let trouble = match delete(api, &left, &mut asked).await {
             Ok(()) => None,
@@ -68,12 +74,13 @@ async fn delete_all(
         };
         pause(until).await;
         let trouble = match list(api).await {
-            Ok(found) if found.is_empty() => {
-                log.info("the volumes of the cluster are deleted").await;
-                return Vec::new();
-            }
             Ok(found) => {
-                left = found;
+                (left, kept) = split(found);
+                if left.is_empty() {
+                    let which = if kept.is_empty() { "the" } else { "the other" };
+                    log.info(format!("{which} volumes of the cluster are deleted")).await;
+                    return remaining(&kept);
+                }
                 trouble
             }
             Err(trouble) => Some(trouble.why),
@@ -87,7 +94,8 @@ async fn delete_all(
                 Some(why) => format!("it was not seen to go within {seconds} s: {why}"),
                 None => volume.why_still_there(seconds),
             };
-            return left.iter().map(|volume| volume.remaining(&reason(volume))).collect();
+            let left = left.iter().map(|volume| volume.remaining(&reason(volume)));
+            return left.chain(remaining(&kept)).collect();
         }
         if progress.is_due() {
             let head = format!("waiting for {seconds} s until these volumes are deleted");
@@ -113,8 +121,8 @@ async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut BTreeSet<Str
     for volume in left.iter().filter(|volume| volume.needs_release) {
         note(api.merge(&persistent_volumes(), &volume.object, &volume.release()).await);
     }
-    for volume in left.iter().filter(|volume| !volume.goes_with_claim && !volume.needs_release) {
-        note(api.merge(&persistent_volumes(), &volume.object, &delete_with_claim()).await);
+    for volume in left.iter().filter(|volume| !volume.goes_with_claim() && !volume.needs_release) {
+        note(api.merge(&persistent_volumes(), &volume.object, &volume.delete_with_claim()).await);
     }
     for claim in left.iter().filter_map(|volume| volume.claim.as_ref()) {
         let key = format!("claim {} {}", claim.object, claim.uid.as_deref().unwrap_or_default());
@@ -143,6 +151,16 @@ async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut BTreeSet<Str
 
 async fn list(api: &ClusterApi) -> Result<Vec<CloudVolume>, Trouble> {
     Ok(cloud_volumes(&api.list(&persistent_volumes(), None, &PERSISTENT_VOLUME).await?))
+}
+
+/// Those that can be deleted, and those that stay whatever is asked for.
+fn split(volumes: Vec<CloudVolume>) -> (Vec<CloudVolume>, Vec<CloudVolume>) {
+    volumes.into_iter().partition(|volume| volume.why_kept().is_none())
+}
+
+/// Volumes that stay whatever is asked for, each with its reason.
+fn remaining(kept: &[CloudVolume]) -> Vec<RemainingResource> {
+    kept.iter().filter_map(|volume| Some(volume.remaining(&volume.why_kept()?))).collect()
 }
 
 async fn unknown(log: &CleanupLog, trouble: &Trouble) -> RemainingResource {

@@ -141,12 +141,69 @@ async fn t6_with_a_yes_a_released_volume_that_was_to_be_kept_goes_and_one_that_n
     cluster.put(VOLUME, released);
     let made_by_hand = "/api/v1/persistentvolumes/by-hand";
     cluster.put(made_by_hand, unclaimed(&json!({})));
+    let begun = Instant::now();
     let cleaning = begin(&cluster, VolumePolicy::Delete, 60);
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(cluster.objects()[VOLUME]["spec"]["persistentVolumeReclaimPolicy"], "Delete");
     cluster.objects().remove(VOLUME);
-    let remaining = cleaning.end().await.0.unwrap();
+    let (ended, said) = cleaning.end().await;
+    let remaining = ended.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(30), "it is not waited for: {:?}", begun.elapsed());
+    assert!(has(&said, Level::Warn, "did not make, stay in the cloud: by-hand (no claim"), "{said:?}");
+    assert!(!cluster.asked().iter().any(|asked| asked.contains(made_by_hand)), "{:?}", cluster.asked());
     assert_eq!(remaining.len(), 1, "{remaining:?}");
     assert!(remaining[0].starts_with("volume by-hand (no claim, 10Gi) (42): "), "{remaining:?}");
     assert!(remaining[0].ends_with("so the driver did not make it"), "{remaining:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn volumes_that_no_driver_made_and_no_claim_has_are_named_at_once_and_not_changed() {
+    let cluster = FakeCluster::default();
+    cluster.put(VOLUME, unclaimed(&json!({})));
+    let begun = Instant::now();
+    let (ended, said) = begin(&cluster, VolumePolicy::Delete, 600).end().await;
+    let remaining = ended.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(remaining.len() == 1 && remaining[0].starts_with("volume pvc-1 (no claim, 10Gi) (42): "), "{remaining:?}");
+    assert!(cluster.asked().is_empty() && said.len() == 1, "{:?} {said:?}", cluster.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn volumes_that_were_to_be_deleted_are_as_before_once_the_cluster_is_resumed() {
+    let cluster = FakeCluster::default();
+    let (free, foreign) = ("/api/v1/persistentvolumes/free", "/api/v1/persistentvolumes/foreign");
+    cluster.put(VOLUME, volume("Retain", "data"));
+    cluster.put(free, unclaimed(&json!({"pv.kubernetes.io/provisioned-by": "csi.cloud.example"})));
+    begin(&cluster, VolumePolicy::Delete, 60).end().await.0.unwrap();
+    for volume in [VOLUME, free] {
+        assert_eq!(cluster.objects()[volume]["spec"]["persistentVolumeReclaimPolicy"], "Delete", "{volume}");
+    }
+    cluster.put(foreign, volume("Delete", "other"));
+    let (done, said) = resuming(&cluster).end().await;
+    assert!(done && has(&said, Level::Info, "of before again: free, pvc-1"), "{said:?}");
+    for (volume, policy) in [(VOLUME, "Retain"), (free, "Retain"), (foreign, "Delete")] {
+        let object = cluster.objects()[volume].clone();
+        assert_eq!(object["spec"]["persistentVolumeReclaimPolicy"], policy, "{object}");
+        assert!(object["metadata"]["annotations"][POLICY_BEFORE].is_null(), "{object}");
+    }
+    assert!(cluster.objects()[free]["spec"]["claimRef"].is_null());
+    assert_eq!(cluster.objects()[VOLUME]["spec"]["claimRef"]["name"], "data", "the claim was its own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_resumed_at_the_end_of_a_watch_takes_a_bounded_time() {
+    type Answer = Result<http::Response<kube::client::Body>, std::convert::Infallible>;
+    let hangs = tower::service_fn(|_: http::Request<kube::client::Body>| std::future::pending::<Answer>());
+    let api = ClusterApi::new(kube::Client::new(hangs, "default"), Duration::from_secs(3_600));
+    let (out, mut seen) = mpsc::channel(10);
+    let ended = CancellationToken::new();
+    let end = ended.clone();
+    let resuming = tokio::spawn(async move { resume(&api, &CleanupLog(out), &ended).await });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let begun = Instant::now();
+    end.cancel();
+    assert!(!resuming.await.unwrap());
+    assert!(begun.elapsed() < Duration::from_secs(61), "{:?}", begun.elapsed());
+    let Some(Observation::Remark { level, message }) = seen.recv().await else { panic!() };
+    assert!(level == Level::Warn && message.contains("not done within 60 s"), "{message}");
 }
