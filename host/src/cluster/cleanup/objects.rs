@@ -2,8 +2,8 @@
 //! are cut and made plain before anybody sees them.
 
 use super::api::ObjectName;
+use crate::cluster::bounds;
 use crate::cluster::object::{ClusterObject, METADATA, Shape};
-use crate::cluster::shorten;
 use catalyst_domain::RemainingResource;
 use catalyst_domain::remaining::{LOAD_BALANCER, NamedBy, VOLUME};
 use kube::api::{ApiResource, GroupVersionKind};
@@ -213,6 +213,13 @@ pub(super) struct Claim {
     pub(super) uid: Option<String>,
 }
 
+impl Claim {
+    /// Whether its names and its uid are no longer than Kubernetes allows.
+    fn is_valid(&self) -> bool {
+        self.object.is_valid() && self.uid.as_deref().is_none_or(bounds::is_uid)
+    }
+}
+
 impl CloudVolume {
     /// With claim, size, driver and id.
     pub(super) fn shown(&self) -> String {
@@ -267,7 +274,7 @@ pub(super) fn cloud_volumes(objects: &[ClusterObject]) -> Vec<CloudVolume> {
             object: ObjectName::new(reference["namespace"].as_str().unwrap_or_default(), name),
             uid: Some(uid.to_owned()),
         });
-        let is_released = claim.as_ref().is_some_and(|claim| claim.object.name.starts_with(NO_CLAIM));
+        let is_released = claim.as_ref().is_some_and(|claim| is_of_no_claim(object, claim));
         Some(CloudVolume {
             object: ObjectName::of(object),
             driver: plain(driver),
@@ -278,10 +285,18 @@ pub(super) fn cloud_volumes(objects: &[ClusterObject]) -> Vec<CloudVolume> {
             is_provisioned: object.body()["metadata"]["annotations"][PROVISIONED_BY].is_string(),
             goes_with_claim: spec["persistentVolumeReclaimPolicy"] == DELETE,
             needs_release: claim.is_none(),
-            claim: claim.filter(|_| !is_released),
+            claim: claim.filter(|claim| !is_released && claim.is_valid()),
         })
     };
     objects.iter().filter_map(read).collect()
+}
+
+/// Whether it is the claim that is not there, to which a cleanup binds this volume ([`CloudVolume::release`]). Anybody may give a claim
+/// such a name, but none has the uid of a volume.
+fn is_of_no_claim(volume: &ClusterObject, claim: &Claim) -> bool {
+    claim.object.namespace == NO_CLAIM_NAMESPACE
+        && claim.object.name.strip_prefix(NO_CLAIM) == Some(volume.name())
+        && claim.uid.as_deref().is_some_and(|uid| volume.uid() == Some(uid))
 }
 
 /// The patch by which a volume goes with its claim.
@@ -304,9 +319,7 @@ pub(super) fn claims_of_pod(pod: &ClusterObject) -> Vec<ObjectName> {
 
 /// A text of the cluster as a person may see it.
 fn plain(text: &str) -> String {
-    let text: String =
-        text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).take(MAX_TEXT).collect();
-    shorten(&text, MAX_TEXT)
+    bounds::plain(text, MAX_TEXT)
 }
 
 #[cfg(test)]

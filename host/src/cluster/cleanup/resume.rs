@@ -4,7 +4,8 @@
 use super::api::{ClusterApi, ObjectName};
 use super::flux::{MAKERS, Maker, served};
 use super::objects::{MARK, NAME, quotas};
-use super::{CleanupLog, PAUSE, quota};
+use super::{CleanupLog, PAUSE, load_balancers, quota, volumes};
+use crate::cluster::bounds::RememberedKeys;
 use crate::cluster::object::ClusterObject;
 use crate::cluster::trouble::Trouble;
 use catalyst_domain::Level;
@@ -49,7 +50,8 @@ pub(super) async fn resume(api: &ClusterApi, log: &CleanupLog, ended: &Cancellat
 struct Resumed {
     /// How many by the plural of their kind.
     counts: BTreeMap<&'static str, usize>,
-    quotas: Vec<String>,
+    /// Those of the two names that a cleanup gives, which were removed.
+    quotas: RememberedKeys,
     /// Suspended, and not by a cleanup that left its mark.
     unmarked: Vec<String>,
 }
@@ -102,9 +104,14 @@ impl Resumed {
         let kind = quotas();
         let found = api.list(&kind, None, &NAME).await?;
         let mut fault = None;
-        for quota in found.iter().map(ObjectName::of).filter(|quota| quota.name.starts_with(quota::NAME)) {
+        let names = [load_balancers::COUNTED, volumes::COUNTED].map(quota::name_of);
+        for quota in found.iter().map(ObjectName::of).filter(|quota| names.contains(&quota.name)) {
+            let shown = quota.to_string();
+            self.quotas.lacks(&shown)?;
             match api.delete(&kind, &quota, None).await {
-                Ok(()) => self.quotas.push(quota.to_string()),
+                Ok(()) => {
+                    self.quotas.insert(shown)?;
+                }
                 Err(trouble) => fault = Some(trouble),
             }
         }
@@ -118,7 +125,8 @@ impl Resumed {
                 .await;
         }
         if !self.quotas.is_empty() {
-            log.names(Level::Info, "the ResourceQuotas of the destroy before this are removed", &self.quotas).await;
+            let quotas: Vec<String> = self.quotas.iter().cloned().collect();
+            log.names(Level::Info, "the ResourceQuotas of the destroy before this are removed", &quotas).await;
         }
         if !self.unmarked.is_empty() {
             let head = format!(
