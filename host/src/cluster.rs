@@ -6,10 +6,12 @@
 //! The watch reads a cluster and writes nothing to it. Two functions take something out: [`remove_nodes`] the nodes of servers that are
 //! about to go, [`clean_up`] what a cluster that is to go made in its cloud. [`resume_flux`] takes back what the latter suspended and changed
 //! of volumes. The room knows no deployment, no store, no HTTP surface and no environment: its caller gives a kubeconfig and settings,
-//! and gets observations and one end. What is decided is in the pure files (`release`, `state`, `component`, `flux_object`, `fault`, `flux_state`, `inventory`, `judge`,
+//! and gets observations and one end. What is decided is in the pure files (`bounds`, `release`, `state`, `component`, `flux_object`, `fault`,
+//! `flux_state`, `inventory`, `judge`,
 //! `summary`, `log_line`, `cleanup/objects`); what talks to the cluster only feeds them.
 
 mod answers;
+mod bounds;
 mod cleanup;
 mod client;
 mod component;
@@ -32,7 +34,7 @@ mod trouble;
 
 pub use cleanup::{ANSWER_WITHIN, CleanupOptions, VolumePolicy, clean_up, resume_flux};
 pub use client::{KubeconfigFault, ProxyChoice, client_config};
-pub use nodes::{RemovalFault, remove_nodes};
+pub use nodes::{RemovalFault, RemovedNodes, remove_nodes};
 pub use run::watch;
 pub use state::ComponentState;
 

@@ -6,6 +6,7 @@
 
 use super::answers::{self, Listing};
 use super::client::Route;
+use super::bounds::{MAX_NAME, RememberedKeys, has_valid_lengths, plain, some_names};
 use super::object::{ClusterObject, Shape};
 use super::trouble::Trouble;
 use super::{Observation, WatchSettings, client};
@@ -68,8 +69,25 @@ pub enum RemovalFault {
     NotRemoved(String),
 }
 
+/// What left a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedNodes {
+    /// Names of the nodes, made plain.
+    pub nodes: Vec<String>,
+    /// The servers to which none of the cluster's nodes belongs, so that nothing was removed for them.
+    pub without_node: Vec<String>,
+}
+
+/// What is known of nodes that leave, from one list to the next.
+#[derive(Default)]
+struct Leaving<'a> {
+    nodes: RememberedKeys,
+    /// The servers of these nodes.
+    servers: BTreeSet<&'a str>,
+}
+
 /// Removes the nodes of these servers, and waits until each is gone. k3s lets a node of the control plane go only once its member has
-/// left etcd (a finalizer of its own), so a node that is gone is no member any more. Gives the names of the nodes.
+/// left etcd (a finalizer of its own), so a node that is gone is no member any more.
 ///
 /// # Errors
 /// Why a node is still there when the budget is spent, or the cluster is silent.
@@ -78,7 +96,7 @@ pub async fn remove_nodes(
     settings: &WatchSettings,
     servers: &[String],
     budget: Duration,
-) -> Result<Vec<String>, RemovalFault> {
+) -> Result<RemovedNodes, RemovalFault> {
     let unusable = |fault: client::KubeconfigFault| RemovalFault::NotRemoved(fault.to_string());
     let route = client::route(kubeconfig, settings).map_err(unusable)?;
     let client = client::connect(kubeconfig, settings).map_err(unusable)?;
@@ -91,20 +109,20 @@ async fn leave(
     limit: Duration,
     servers: &[String],
     budget: Duration,
-) -> Result<Vec<String>, RemovalFault> {
+) -> Result<RemovedNodes, RemovalFault> {
     let begun = Instant::now();
-    let (mut leaving, mut is_silent) = (BTreeSet::new(), route == Route::Direct);
+    let (mut leaving, mut is_silent) = (Leaving::default(), route == Route::Direct);
     loop {
         let why = match remove(&client, servers, limit, &mut leaving).await {
             Ok(left) if left.is_empty() => break,
-            Ok(left) => format!("{} is still there, since k3s has not let it go", left.join(", ")),
+            Ok(left) => format!("{} is still there, since k3s has not let it go", some_names(&left)),
             Err(trouble) => {
                 is_silent &= trouble.is_silence;
                 trouble.why
             }
         };
         // One that listed its nodes has answered, whatever came then.
-        is_silent &= leaving.is_empty();
+        is_silent &= leaving.nodes.is_empty();
         if is_silent && begun.elapsed() >= SILENCE {
             return Err(RemovalFault::Silent(why));
         }
@@ -114,27 +132,30 @@ async fn leave(
         sleep(PAUSE).await;
     }
     let secrets = answers::path(&kind("Secret", "secrets"), Some(PASSWORDS));
-    for node in &leaving {
+    for node in leaving.nodes.iter() {
         // k3s removes it with the node. Where it did not, the name is used no more, so it is in nobody's way.
         let (name, how) = (format!("{node}.node-password.k3s"), DeleteParams::default());
         let _ = timeout(limit, answers::ask(&client, secrets.delete(&name, &how))).await;
     }
-    Ok(leaving.into_iter().collect())
+    let without_node = servers.iter().filter(|server| !leaving.servers.contains(server.as_str())).cloned().collect();
+    Ok(RemovedNodes { nodes: leaving.nodes.iter().map(|node| plain(node, MAX_NAME)).collect(), without_node })
 }
 
 /// One pass; gives the nodes that are still there.
-async fn remove(
+async fn remove<'a>(
     client: &kube::Client,
-    servers: &[String],
+    servers: &'a [String],
     limit: Duration,
-    leaving: &mut BTreeSet<String>,
+    leaving: &mut Leaving<'a>,
 ) -> Result<Vec<String>, Trouble> {
     let listed = list(client, limit).await?;
     let place = answers::path(&kind("Node", "nodes"), None);
     let mut left = Vec::new();
-    for node in listed.iter().filter(|node| servers.iter().any(|server| runs_on(node, server))) {
+    for node in &listed {
+        let Some(server) = servers.iter().find(|server| runs_on(node, server)) else { continue };
         let name = node.name().to_owned();
-        leaving.insert(name.clone());
+        leaving.nodes.insert(name.clone())?;
+        leaving.servers.insert(server);
         if !node.is_leaving() {
             let removed = answers::ask(client, place.delete(&name, &DeleteParams::default()));
             match timeout(limit, removed).await.map_err(|_| Trouble::timeout(limit.as_secs()))? {
@@ -249,7 +270,9 @@ async fn list(client: &kube::Client, limit: Duration) -> Result<Vec<ClusterObjec
         page: PAGE,
         max_pages: MAX_PAGES,
     };
-    answers::list(client, &listing, limit).await.map(|(nodes, _)| nodes)
+    let (mut nodes, _) = answers::list(client, &listing, limit).await?;
+    nodes.retain(has_valid_lengths);
+    Ok(nodes)
 }
 
 fn kind(name: &str, plural: &str) -> ApiResource {

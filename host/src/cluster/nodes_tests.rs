@@ -130,7 +130,8 @@ async fn t7_a_node_that_leaves_is_waited_for_until_it_is_gone_and_asked_once() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert!(!leaving.is_finished(), "its member is in etcd");
     held.remove("a-cp1-00000001");
-    assert_eq!(leaving.await.unwrap(), Ok(vec!["a-cp1-00000001".to_owned(), "a-w1".to_owned()]));
+    let nodes = vec!["a-cp1-00000001".to_owned(), "a-w1".to_owned()];
+    assert_eq!(leaving.await.unwrap(), Ok(RemovedNodes { nodes, without_node: vec!["a-w9".to_owned()] }));
     assert_eq!(*double.nodes.lock().unwrap(), [others]);
     let expect = [
         "DELETE /api/v1/nodes/a-cp1-00000001",
@@ -153,6 +154,33 @@ async fn t7_a_node_that_does_not_leave_in_its_time_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn names_of_nodes_that_do_not_leave_are_plain_and_bounded() {
+    let double = Double::default();
+    let hostile = |at: usize| {
+        let mut node = with_finalizer(&format!("a-cp1.{at:04}\u{1b}[2J{}", "x".repeat(200)));
+        node["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        node
+    };
+    *double.nodes.lock().unwrap() = (0..200).map(hostile).collect();
+    let fault =
+        leave(double.client(), Route::Direct, LIMIT, &["a-cp1".to_owned()], Duration::from_secs(5)).await.unwrap_err();
+    let RemovalFault::NotRemoved(why) = &fault else { panic!("{fault:?}") };
+    assert!(why.len() < 2_000 && !why.contains('\u{1b}'), "{} bytes: {why}", why.len());
+    assert!(why.ends_with(" and 180 more is still there, since k3s has not let it go"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_name_is_longer_than_kubernetes_allows_is_not_acted_on() {
+    let double = Double::default();
+    let long = object(&format!("a-cp1.{}", "x".repeat(8_000)), None, &json!({}));
+    *double.nodes.lock().unwrap() = vec![long];
+    let servers = ["a-cp1".to_owned()];
+    let removed = leave(double.client(), Route::Direct, LIMIT, &servers, Duration::from_secs(300)).await;
+    assert_eq!(removed, Ok(RemovedNodes { nodes: Vec::new(), without_node: servers.to_vec() }));
+    assert!(double.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn t1_a_cluster_is_silent_only_where_it_answered_nothing_for_two_minutes() {
     let servers = ["a-cp1".to_owned()];
     let budget = Duration::from_secs(300);
@@ -167,7 +195,8 @@ async fn t1_a_cluster_is_silent_only_where_it_answered_nothing_for_two_minutes()
     let late = Double::default();
     *late.nodes.lock().unwrap() = vec![object("a-cp1", None, &json!({}))];
     late.refuses(503, 100);
-    assert_eq!(leave(late.client(), Route::Direct, LIMIT, &servers, budget).await, Ok(servers.to_vec()));
+    let removed = RemovedNodes { nodes: servers.to_vec(), without_node: Vec::new() };
+    assert_eq!(leave(late.client(), Route::Direct, LIMIT, &servers, budget).await, Ok(removed));
 
     // One that refuses answers, and so does one that has answered before it fell silent.
     let refusing = Double::default();

@@ -1,6 +1,7 @@
 //! The requests of a cleanup: each has a limit of its own, and its trouble is told in words.
 
 use crate::cluster::answers::{self, Listing, Refusal};
+use crate::cluster::bounds::{MAX_NAME, are_names, has_valid_lengths, plain};
 use crate::cluster::object::{ClusterObject, Shape};
 use crate::cluster::trouble::Trouble;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
@@ -16,7 +17,8 @@ const MAX_PAGES: usize = 40;
 /// It is gone, or another one has its name by now.
 const GONE: [u16; 2] = [404, 409];
 
-/// An object of a namespace, or of the whole cluster where that is blank.
+/// An object of a namespace, or of the whole cluster where that is blank. The names are the cluster's own, as requests need them;
+/// `Display` makes them plain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ObjectName {
     pub(super) namespace: String,
@@ -31,13 +33,19 @@ impl ObjectName {
     pub(super) fn of(object: &ClusterObject) -> Self {
         Self::new(object.namespace().unwrap_or_default(), object.name())
     }
+
+    /// Whether both names are no longer than Kubernetes allows.
+    pub(super) fn is_valid(&self) -> bool {
+        are_names(&[self.namespace.as_str(), self.name.as_str()])
+    }
 }
 
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = plain(&self.name, MAX_NAME);
         match self.namespace.as_str() {
-            "" => f.write_str(&self.name),
-            namespace => write!(f, "{namespace}/{}", self.name),
+            "" => f.write_str(&name),
+            namespace => write!(f, "{}/{name}", plain(namespace, MAX_NAME)),
         }
     }
 }
@@ -54,7 +62,8 @@ impl ClusterApi {
         Self { client, limit }
     }
 
-    /// All objects of a kind, in one namespace or in all, of each of which so much is kept.
+    /// All objects of a kind, in one namespace or in all, of each of which so much is kept. Those whose names are longer than Kubernetes
+    /// allows are left out: they are none of Kubernetes.
     pub(super) async fn list(
         &self,
         kind: &ApiResource,
@@ -70,7 +79,9 @@ impl ClusterApi {
             page: PAGE,
             max_pages: MAX_PAGES,
         };
-        answers::list(&self.client, &listing, self.limit).await.map(|(objects, _)| objects)
+        let (mut objects, _) = answers::list(&self.client, &listing, self.limit).await?;
+        objects.retain(has_valid_lengths);
+        Ok(objects)
     }
 
     /// Merges `patch` into an object; one that is gone needs none.
@@ -117,5 +128,20 @@ impl ClusterApi {
             Ok(Err(refusal)) => Err(refusal.trouble),
             Err(_) => Err(Trouble::timeout(self.limit.as_secs())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_plain_and_kept_as_they_are() {
+        let object = ObjectName::new("shop\nroot", "web\u{1b}[2J");
+        assert_eq!(object.to_string(), "shop\u{fffd}root/web\u{fffd}[2J");
+        assert_eq!((object.namespace.as_str(), object.name.as_str()), ("shop\nroot", "web\u{1b}[2J"));
+        let longest = "x".repeat(MAX_NAME);
+        assert_eq!(ObjectName::new("", &longest).to_string(), longest, "no name of Kubernetes is cut");
+        assert!(ObjectName::new("", &"x".repeat(8_000)).to_string().len() <= MAX_NAME);
     }
 }

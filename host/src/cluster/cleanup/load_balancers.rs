@@ -3,6 +3,7 @@
 use super::api::ClusterApi;
 use super::objects::{BalancedService, LOAD_BALANCER_FINALIZER, SERVICE, balanced_services, services};
 use super::{CleanupLog, Progress, flux, pause, quota};
+use crate::cluster::bounds::RememberedKeys;
 use crate::cluster::trouble::Trouble;
 use catalyst_domain::remaining::LOAD_BALANCER;
 use catalyst_domain::{Level, RemainingResource};
@@ -10,12 +11,12 @@ use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 /// What a namespace may have no more of: a controller that makes such a Service again, as of a gateway, would go on for ever.
-const COUNTED: &str = "services.loadbalancers";
+pub(super) const COUNTED: &str = "services.loadbalancers";
 
 /// Deletes them until none is left or the time is up; gives the load balancers that may be left.
 pub(super) async fn remove(api: &ClusterApi, log: &CleanupLog, until: Instant) -> Vec<RemainingResource> {
     let begun = Instant::now();
-    let (mut progress, mut asked) = (Progress::begin(), BTreeSet::new());
+    let (mut progress, mut asked) = (Progress::begin(), RememberedKeys::default());
     let mut left: Vec<BalancedService> = Vec::new();
     loop {
         let trouble = match delete(api, log, &mut asked).await {
@@ -47,13 +48,19 @@ pub(super) async fn remove(api: &ClusterApi, log: &CleanupLog, until: Instant) -
 async fn delete(
     api: &ClusterApi,
     log: &CleanupLog,
-    asked: &mut BTreeSet<String>,
+    asked: &mut RememberedKeys,
 ) -> Result<Vec<BalancedService>, Trouble> {
     let kind = services();
     let found = balanced_services(&api.list(&kind, None, &SERVICE).await?);
-    let new: Vec<BalancedService> = found.iter().filter(|service| !asked.contains(&service.uid)).cloned().collect();
+    let is_again = !asked.is_empty();
+    let mut new: Vec<BalancedService> = Vec::new();
+    for service in &found {
+        if asked.insert(service.uid.clone())? {
+            new.push(service.clone());
+        }
+    }
     if !new.is_empty() {
-        if !asked.is_empty() {
+        if is_again {
             // Somebody makes them again: perhaps what was in its midst when Flux was suspended.
             flux::suspend(api, log).await;
         }
@@ -61,7 +68,6 @@ async fn delete(
         log.names(Level::Info, head, &shown(&new)).await;
         let namespaces: BTreeSet<&str> = new.iter().map(|service| service.object.namespace.as_str()).collect();
         quota::forbid(api, &namespaces, COUNTED).await;
-        asked.extend(new.into_iter().map(|service| service.uid));
     }
     let mut fault = None;
     for service in found.iter().filter(|service| !service.is_leaving) {

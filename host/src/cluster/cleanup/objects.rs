@@ -2,8 +2,8 @@
 //! are cut and made plain before anybody sees them.
 
 use super::api::ObjectName;
+use crate::cluster::bounds;
 use crate::cluster::object::{ClusterObject, METADATA, Shape};
-use crate::cluster::shorten;
 use catalyst_domain::RemainingResource;
 use catalyst_domain::remaining::{LOAD_BALANCER, NamedBy, VOLUME};
 use kube::api::{ApiResource, GroupVersionKind};
@@ -217,6 +217,13 @@ pub(super) struct Claim {
     pub(super) uid: Option<String>,
 }
 
+impl Claim {
+    /// Whether its names and its uid are no longer than Kubernetes allows.
+    fn is_valid(&self) -> bool {
+        self.object.is_valid() && self.uid.as_deref().is_none_or(bounds::is_uid)
+    }
+}
+
 impl CloudVolume {
     /// With claim, size, driver and id.
     pub(super) fn shown(&self) -> String {
@@ -281,13 +288,8 @@ pub(super) fn cloud_volumes(objects: &[ClusterObject]) -> Vec<CloudVolume> {
         let spec = &object.body()["spec"];
         let driver = spec["csi"]["driver"].as_str().filter(|driver| !ON_ITS_OWN_SERVERS.contains(driver))?;
         let text = |value: &Value| value.as_str().map(plain).unwrap_or_default();
-        let reference = &spec["claimRef"];
-        let uid = reference["uid"].as_str().filter(|uid| !uid.is_empty());
-        let claim = reference["name"].as_str().zip(uid).map(|(name, uid)| Claim {
-            object: ObjectName::new(reference["namespace"].as_str().unwrap_or_default(), name),
-            uid: Some(uid.to_owned()),
-        });
-        let is_released = claim.as_ref().is_some_and(|claim| claim.object.name.starts_with(NO_CLAIM));
+        let claim = claim_of(object);
+        let is_released = claim.as_ref().is_some_and(|claim| is_of_no_claim(object, claim));
         Some(CloudVolume {
             object: ObjectName::of(object),
             driver: plain(driver),
@@ -298,10 +300,18 @@ pub(super) fn cloud_volumes(objects: &[ClusterObject]) -> Vec<CloudVolume> {
             is_provisioned: object.body()["metadata"]["annotations"][PROVISIONED_BY].is_string(),
             policy: text(&spec["persistentVolumeReclaimPolicy"]),
             needs_release: claim.is_none(),
-            claim: claim.filter(|_| !is_released),
+            claim: claim.filter(|claim| !is_released && claim.is_valid()),
         })
     };
     objects.iter().filter_map(read).collect()
+}
+
+/// The claim that a PersistentVolume is, or was, bound to.
+fn claim_of(volume: &ClusterObject) -> Option<Claim> {
+    let reference = &volume.body()["spec"]["claimRef"];
+    let uid = reference["uid"].as_str().filter(|uid| !uid.is_empty())?;
+    let namespace = reference["namespace"].as_str().unwrap_or_default();
+    Some(Claim { object: ObjectName::new(namespace, reference["name"].as_str()?), uid: Some(uid.to_owned()) })
 }
 
 /// The patch by which a PersistentVolume is again as it was before a cleanup that asked for its deletion; `None` where none did. A policy that
@@ -309,7 +319,7 @@ pub(super) fn cloud_volumes(objects: &[ClusterObject]) -> Vec<CloudVolume> {
 pub(super) fn undo(volume: &ClusterObject) -> Option<Value> {
     let (metadata, spec) = (&volume.body()["metadata"], &volume.body()["spec"]);
     let before = metadata["annotations"][POLICY_BEFORE].as_str();
-    let is_released = spec["claimRef"]["name"].as_str().is_some_and(|name| name.starts_with(NO_CLAIM));
+    let is_released = claim_of(volume).is_some_and(|claim| is_of_no_claim(volume, &claim));
     let mut patch = serde_json::json!({});
     if let Some(before) = before {
         patch["metadata"]["annotations"][POLICY_BEFORE] = Value::Null;
@@ -321,6 +331,14 @@ pub(super) fn undo(volume: &ClusterObject) -> Option<Value> {
         patch["spec"]["claimRef"] = Value::Null;
     }
     (before.is_some() || is_released).then_some(patch)
+}
+
+/// Whether it is the claim that is not there, to which a cleanup binds this volume ([`CloudVolume::release`]). Anybody may give a claim
+/// such a name, but none has the uid of a volume.
+fn is_of_no_claim(volume: &ClusterObject, claim: &Claim) -> bool {
+    claim.object.namespace == NO_CLAIM_NAMESPACE
+        && claim.object.name.strip_prefix(NO_CLAIM) == Some(volume.name())
+        && claim.uid.as_deref().is_some_and(|uid| volume.uid() == Some(uid))
 }
 
 /// The claims that a Pod uses.
@@ -338,9 +356,7 @@ pub(super) fn claims_of_pod(pod: &ClusterObject) -> Vec<ObjectName> {
 
 /// A text of the cluster as a person may see it.
 fn plain(text: &str) -> String {
-    let text: String =
-        text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).take(MAX_TEXT).collect();
-    shorten(&text, MAX_TEXT)
+    bounds::plain(text, MAX_TEXT)
 }
 
 #[cfg(test)]

@@ -116,6 +116,28 @@ fn what_a_cleanup_changed_of_a_volume_is_undone_and_nothing_else_is() {
 }
 
 #[test]
+fn a_volume_is_released_only_by_its_own_uid_and_not_by_the_name_of_its_claim() {
+    let csi = json!({"driver": "csi.cloud.example", "volumeHandle": "42"});
+    let read = |claim: Value| {
+        let value = json!({"metadata": {"name": "pvc-1", "uid": "u1"}, "spec": {"csi": csi, "claimRef": claim}});
+        cloud_volumes(&[ClusterObject::of(&value, &PERSISTENT_VOLUME)]).remove(0)
+    };
+    let released = read(json!({"namespace": "default", "name": "catalyst-destroy-pvc-1", "uid": "u1"}));
+    assert!(released.claim.is_none() && !released.needs_release);
+    for (namespace, name, uid) in [
+        ("default", "catalyst-destroy-pvc-1", "c1"),
+        ("shop", "catalyst-destroy-pvc-1", "u1"),
+        ("default", "catalyst-destroy-pvc-12", "u1"),
+        ("default", "catalyst-destroy-", "u1"),
+    ] {
+        let volume = read(json!({"namespace": namespace, "name": name, "uid": uid}));
+        assert_eq!(volume.claim.map(|claim| claim.object), Some(ObjectName::new(namespace, name)), "a tenant's claim");
+    }
+    let long = read(json!({"namespace": "shop", "name": "x".repeat(254), "uid": "c1"}));
+    assert!(long.claim.is_none() && !long.needs_release, "not acted on");
+}
+
+#[test]
 fn t6_claims_of_a_pod_are_those_that_it_names_and_those_that_are_made_for_it() {
     let pod = |value: Value| ClusterObject::of(&value, &POD);
     let db = pod(json!({"metadata": {"namespace": "shop", "name": "db-0"}, "spec": {"volumes": [

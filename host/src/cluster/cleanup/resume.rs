@@ -5,7 +5,8 @@
 use super::api::{ClusterApi, ObjectName};
 use super::flux::{MAKERS, Maker, served};
 use super::objects::{MARK, NAME, PERSISTENT_VOLUME, persistent_volumes, quotas, undo};
-use super::{CleanupLog, PAUSE, quota};
+use super::{CleanupLog, PAUSE, load_balancers, quota, volumes};
+use crate::cluster::bounds::RememberedKeys;
 use crate::cluster::object::ClusterObject;
 use crate::cluster::trouble::{Kind, Trouble};
 use catalyst_domain::Level;
@@ -66,9 +67,10 @@ async fn too_late(ended: &CancellationToken) -> Trouble {
 struct Resumed {
     /// How many by the plural of their kind.
     counts: BTreeMap<&'static str, usize>,
-    quotas: Vec<String>,
+    /// Those of the two names that a cleanup gives, which were removed.
+    quotas: RememberedKeys,
     /// Volumes that are as they were before the cleanup.
-    volumes: Vec<String>,
+    volumes: RememberedKeys,
     /// Suspended, and not by a cleanup that left its mark.
     unmarked: Vec<String>,
 }
@@ -144,9 +146,14 @@ impl Resumed {
         let kind = quotas();
         let found = api.list(&kind, None, &NAME).await?;
         let mut fault = None;
-        for quota in found.iter().map(ObjectName::of).filter(|quota| quota.name.starts_with(quota::NAME)) {
+        let names = [load_balancers::COUNTED, volumes::COUNTED].map(quota::name_of);
+        for quota in found.iter().map(ObjectName::of).filter(|quota| names.contains(&quota.name)) {
+            let shown = quota.to_string();
+            self.quotas.lacks(&shown)?;
             match api.delete(&kind, &quota, None).await {
-                Ok(()) => self.quotas.push(quota.to_string()),
+                Ok(()) => {
+                    self.quotas.insert(shown)?;
+                }
                 Err(trouble) => fault = Some(trouble),
             }
         }
@@ -165,7 +172,8 @@ impl Resumed {
             log.names(Level::Info, head, &self.volumes).await;
         }
         if !self.quotas.is_empty() {
-            log.names(Level::Info, "the ResourceQuotas of the destroy before this are removed", &self.quotas).await;
+            let quotas: Vec<String> = self.quotas.iter().cloned().collect();
+            log.names(Level::Info, "the ResourceQuotas of the destroy before this are removed", &quotas).await;
         }
         if !self.unmarked.is_empty() {
             let head = format!(

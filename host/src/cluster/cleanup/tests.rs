@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+mod hostile;
 mod resume;
 
 const LIMIT: Duration = Duration::from_secs(20);

@@ -9,6 +9,7 @@ use super::objects::{
     CloudVolume, PERSISTENT_VOLUME, POD, claims, claims_of_pod, cloud_volumes, persistent_volumes, pods,
 };
 use super::{ANSWER_WITHIN, CleanupLog, Progress, VolumePolicy, pause, quota};
+use crate::cluster::bounds::RememberedKeys;
 use crate::cluster::trouble::Trouble;
 use catalyst_domain::remaining::{DELETE_VOLUMES, VOLUME};
 use catalyst_domain::{Level, RemainingResource};
@@ -16,7 +17,7 @@ use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 /// What a namespace may have no more of: a StatefulSet would make its claims anew.
-const COUNTED: &str = "persistentvolumeclaims";
+pub(super) const COUNTED: &str = "persistentvolumeclaims";
 
 /// Names the volumes, or deletes them until none is left or the time is up; gives those that stay.
 pub(super) async fn clean_up(
@@ -66,7 +67,7 @@ async fn delete_all(
     }
     let head = "volumes of the cluster are deleted with their data, as was agreed to";
     log.names(Level::Info, head, &shown(&left)).await;
-    let (mut progress, mut asked) = (Progress::begin(), BTreeSet::new());
+    let (mut progress, mut asked) = (Progress::begin(), RememberedKeys::default());
     loop {
         let trouble = match delete(api, &left, &mut asked).await {
             Ok(()) => None,
@@ -105,7 +106,7 @@ async fn delete_all(
 }
 
 /// One pass over the volumes that are left. `asked` is what was asked for before.
-async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut BTreeSet<String>) -> Result<(), Trouble> {
+async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut RememberedKeys) -> Result<(), Trouble> {
     let mut fault = None;
     let mut note = |done: Result<(), Trouble>| match done {
         Ok(()) => true,
@@ -116,7 +117,12 @@ async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut BTreeSet<Str
     };
     let in_use: BTreeSet<&ObjectName> = left.iter().filter_map(|volume| Some(&volume.claim.as_ref()?.object)).collect();
     let namespaces: BTreeSet<&str> = in_use.iter().map(|claim| claim.namespace.as_str()).collect();
-    let new: BTreeSet<&str> = namespaces.iter().copied().filter(|name| asked.insert(format!("quota {name}"))).collect();
+    let mut new = BTreeSet::new();
+    for namespace in &namespaces {
+        if asked.insert(format!("quota {namespace}"))? {
+            new.insert(*namespace);
+        }
+    }
     quota::forbid(api, &new, COUNTED).await;
     for volume in left.iter().filter(|volume| volume.needs_release) {
         note(api.merge(&persistent_volumes(), &volume.object, &volume.release()).await);
@@ -125,9 +131,9 @@ async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut BTreeSet<Str
         note(api.merge(&persistent_volumes(), &volume.object, &volume.delete_with_claim()).await);
     }
     for claim in left.iter().filter_map(|volume| volume.claim.as_ref()) {
-        let key = format!("claim {} {}", claim.object, claim.uid.as_deref().unwrap_or_default());
-        if !asked.contains(&key) && note(api.delete(&claims(), &claim.object, claim.uid.as_deref()).await) {
-            asked.insert(key);
+        let key = key_of("claim", &claim.object, claim.uid.as_deref());
+        if asked.lacks(&key)? && note(api.delete(&claims(), &claim.object, claim.uid.as_deref()).await) {
+            asked.insert(key)?;
         }
     }
     for namespace in namespaces {
@@ -140,13 +146,18 @@ async fn delete(api: &ClusterApi, left: &[CloudVolume], asked: &mut BTreeSet<Str
         };
         for pod in found.iter().filter(|pod| claims_of_pod(pod).iter().any(|claim| in_use.contains(claim))) {
             let (object, uid) = (ObjectName::of(pod), pod.uid());
-            let key = format!("pod {object} {}", uid.unwrap_or_default());
-            if !asked.contains(&key) && note(api.delete(&pods(), &object, uid).await) {
-                asked.insert(key);
+            let key = key_of("pod", &object, uid);
+            if asked.lacks(&key)? && note(api.delete(&pods(), &object, uid).await) {
+                asked.insert(key)?;
             }
         }
     }
     fault.map_or(Ok(()), Err)
+}
+
+/// By what it is remembered that a deletion was asked for.
+fn key_of(kind: &str, object: &ObjectName, uid: Option<&str>) -> String {
+    format!("{kind} {}/{} {}", object.namespace, object.name, uid.unwrap_or_default())
 }
 
 async fn list(api: &ClusterApi) -> Result<Vec<CloudVolume>, Trouble> {

@@ -1,6 +1,6 @@
 //! Servers of a living cluster that are replaced leave it first: their nodes are removed through its API.
 
-use crate::cluster::{self, RemovalFault, WatchSettings};
+use crate::cluster::{self, RemovalFault, RemovedNodes, WatchSettings};
 use crate::driver::{Hand, proxy};
 use catalyst_domain::provider::{Node, NodeRole};
 use catalyst_domain::{Level, Record, phase};
@@ -13,6 +13,9 @@ const SERVERS: Duration = Duration::from_secs(300);
 const WORKERS: Duration = Duration::from_secs(60);
 /// How much later than its budget a removal may end.
 const LATE: Duration = Duration::from_secs(30);
+
+/// Nodes that are named as gone: a deployment has fewer servers of a role, and an API server may show any number of nodes.
+const MAX_REMARKS: usize = 100;
 
 /// Why servers of the control plane cannot be replaced yet, in words.
 pub(super) enum NotRetired {
@@ -58,14 +61,8 @@ impl Hand {
                     )));
                 }
             };
-            for node in removed {
-                let text = match role {
-                    NodeRole::ControlPlane => {
-                        format!("the node {node} has left the cluster, and its member has left etcd")
-                    }
-                    NodeRole::Worker => format!("the node {node} has left the cluster"),
-                };
-                self.say_of_others(phase::TOFU_PLAN, Level::Info, text).await;
+            for (level, text) in remarks(role, &removed) {
+                self.say_of_others(phase::TOFU_PLAN, level, text).await;
             }
         }
         Ok(())
@@ -76,7 +73,7 @@ impl Hand {
         record: &Record,
         servers: &[String],
         budget: Duration,
-    ) -> Result<Vec<String>, RemovalFault> {
+    ) -> Result<RemovedNodes, RemovalFault> {
         let unasked =
             |why: Option<String>| RemovalFault::NotRemoved(why.unwrap_or_else(|| "the host is going down".to_owned()));
         // The last word comes from within; this only ends what hangs.
@@ -89,5 +86,54 @@ impl Hand {
         });
         let late = format!("it took longer than {} s", budget.as_secs());
         removed.await.unwrap_or(Err(RemovalFault::NotRemoved(late)))
+    }
+}
+
+/// What is said of a removal that came to its end, with its level.
+fn remarks(role: NodeRole, removed: &RemovedNodes) -> Vec<(Level, String)> {
+    let left = |node: &String| match role {
+        NodeRole::ControlPlane => format!("the node {node} has left the cluster, and its member has left etcd"),
+        NodeRole::Worker => format!("the node {node} has left the cluster"),
+    };
+    let mut remarks: Vec<_> = removed.nodes.iter().take(MAX_REMARKS).map(|node| (Level::Info, left(node))).collect();
+    let more = removed.nodes.len().saturating_sub(MAX_REMARKS);
+    if more > 0 {
+        remarks.push((Level::Info, format!("{more} more nodes have left the cluster")));
+    }
+    if role == NodeRole::ControlPlane {
+        remarks.extend(removed.without_node.iter().map(|server| {
+            let text = "if it is a member of etcd, remove it by hand";
+            (Level::Warn, format!("no node of the cluster belongs to {server}; {text}"))
+        }));
+    }
+    remarks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn removed(nodes: &[String], without_node: &[&str]) -> RemovedNodes {
+        let without_node = without_node.iter().map(|server| (*server).to_owned()).collect();
+        RemovedNodes { nodes: nodes.to_vec(), without_node }
+    }
+
+    #[test]
+    fn a_server_of_the_control_plane_without_a_node_is_named_and_a_worker_is_not() {
+        let all = removed(&["a-cp1-00000001".to_owned()], &["a-cp2"]);
+        let left = "the node a-cp1-00000001 has left the cluster, and its member has left etcd".to_owned();
+        let warning =
+            "no node of the cluster belongs to a-cp2; if it is a member of etcd, remove it by hand".to_owned();
+        assert_eq!(remarks(NodeRole::ControlPlane, &all), [(Level::Info, left), (Level::Warn, warning)]);
+        let left = "the node a-cp1-00000001 has left the cluster".to_owned();
+        assert_eq!(remarks(NodeRole::Worker, &all), [(Level::Info, left)]);
+    }
+
+    #[test]
+    fn of_many_nodes_that_left_some_are_named() {
+        let nodes: Vec<String> = (0..3_000).map(|at| format!("a-w1.{at}")).collect();
+        let said = remarks(NodeRole::Worker, &removed(&nodes, &[]));
+        assert_eq!(said.len(), MAX_REMARKS + 1);
+        assert_eq!(said[MAX_REMARKS].1, format!("{} more nodes have left the cluster", 3_000 - MAX_REMARKS));
     }
 }
