@@ -200,7 +200,7 @@ impl Outbound {
         Ok(self.send_for_header(call, None).await?.0)
     }
 
-    /// The same, with the value of a header of the answer, where it has that.
+    /// The same, with the value of a header of the answer, where it has that, marked as one that is not shown.
     ///
     /// # Errors
     /// As [`Self::send`].
@@ -319,7 +319,8 @@ async fn exchange(
     wanted: Option<&HeaderName>,
 ) -> Result<(Answer, Option<HeaderValue>), reqwest::Error> {
     let mut response = request.send().await?;
-    let header = wanted.and_then(|name| response.headers().get(name).cloned());
+    let mut header = wanted.and_then(|name| response.headers().get(name).cloned());
+    header.iter_mut().for_each(|value| value.set_sensitive(true));
     let status = response.status().as_u16();
     let date = response.headers().get(reqwest::header::DATE).and_then(|date| Some(date.to_str().ok()?.to_owned()));
     let mut body = Vec::new();

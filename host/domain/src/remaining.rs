@@ -14,6 +14,9 @@ const MERGED: usize = 1_000;
 /// Longest text of one in bytes. Names and ids of clouds have some dozens, a reason is a sentence.
 const TEXT_BYTES: usize = 256;
 
+/// Behind the reason of what the cluster alone named: anybody may have taken the cluster over, and it names things by their ids.
+const UNPROVEN: &str = "; only the cluster named it, so look at it before it is removed";
+
 /// Kind of a volume.
 pub const VOLUME: &str = "volume";
 /// Kind of a load balancer.
@@ -67,6 +70,16 @@ impl RemainingResource {
         Self { named_by: Some(named_by), ..self }
     }
 
+    /// The same; where the cluster alone named it, the reason says so, still within its bound.
+    #[must_use]
+    pub fn marked(&self) -> Self {
+        if self.named_by != Some(NamedBy::Cluster) {
+            return self.clone();
+        }
+        let reason = &self.reason[..self.reason.floor_char_boundary(TEXT_BYTES - UNPROVEN.len())];
+        Self { reason: format!("{reason}{UNPROVEN}"), ..self.clone() }
+    }
+
     /// As an answer has it.
     #[must_use]
     pub fn shown(&self) -> Self {
@@ -78,7 +91,7 @@ impl RemainingResource {
     }
 
     /// Whether both are one thing in the cloud, whatever is said of it.
-    fn is(&self, other: &Self) -> bool {
+    pub fn is(&self, other: &Self) -> bool {
         self.kind == other.kind && if self.id.is_empty() { self.name == other.name } else { self.id == other.id }
     }
 }
@@ -118,35 +131,25 @@ pub fn after_cluster(before: &[RemainingResource], listed: &[RemainingResource])
     merged(listed, &kept)
 }
 
-/// What remains after a search of the whole cloud found this. What a cluster named in this very destroy may not be the search's to
-/// find: a volume that was to stay is there still, and one whose id is not known cannot be looked up.
-pub fn after_whole_search(
-    known: &[RemainingResource],
-    found: &[RemainingResource],
-    cluster: ClusterVolumes,
-) -> Vec<RemainingResource> {
-    let stays = |known: &&RemainingResource| {
-        let of_cluster = known.named_by == Some(NamedBy::Cluster) && known.kind == VOLUME;
-        of_cluster
-            && match cluster {
-                ClusterVolumes::NotAsked => false,
-                ClusterVolumes::Kept => true,
-                ClusterVolumes::Deleted => known.id.is_empty(),
-            }
-    };
-    let kept: Vec<RemainingResource> = known.iter().filter(stays).cloned().collect();
-    merged(&kept, found)
+/// What remains after a search found this. What the cluster named and the search found as well keeps its name, has the search's reason,
+/// and counts as named by a search from then on.
+pub fn after_search(known: &[RemainingResource], found: &[RemainingResource]) -> Vec<RemainingResource> {
+    let mut all = merged(known, found);
+    for one in all.iter_mut().filter(|one| one.named_by == Some(NamedBy::Cluster)) {
+        if let Some(seen) = found.iter().find(|seen| one.is(seen)) {
+            one.reason.clone_from(&seen.reason);
+            one.named_by = seen.named_by;
+        }
+    }
+    all
 }
 
-/// What a destroy did with the volumes that the cluster made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClusterVolumes {
-    /// The cluster did not answer, or was not asked.
-    NotAsked,
-    /// It named them, and they were to stay.
-    Kept,
-    /// It was to delete them.
-    Deleted,
+/// The same, where the search was of the whole cloud: of what a search named before, the rest is gone. What the cluster alone named stays:
+/// no search found it yet, so it may be what no search looks for, such as a share of a file system, or a load balancer of which only the
+/// address is known.
+pub fn after_whole_search(known: &[RemainingResource], found: &[RemainingResource]) -> Vec<RemainingResource> {
+    let of_cluster = known.iter().filter(|known| known.named_by == Some(NamedBy::Cluster));
+    after_search(&of_cluster.cloned().collect::<Vec<_>>(), found)
 }
 
 /// The first of them, each once.
@@ -208,15 +211,45 @@ mod tests {
     fn t6_a_search_of_the_whole_cloud_strikes_out_what_it_shows_to_be_gone() {
         let known = [
             by_cluster(LOAD_BALANCER, "203.0.113.7"),
-            by_cluster(VOLUME, "42"),
+            by_cluster("volume", "share-of-a-file-system"),
             RemainingResource::not_listed(VOLUME, "no answer"),
+            one(VOLUME, "of a release before", "40", ""),
             one(VOLUME, "found before", "41", "").by(NamedBy::Cloud),
         ];
         let found = [one("server", "lost", "29", "label").by(NamedBy::Cloud)];
-        let after = |cluster| after_whole_search(&known, &found, cluster);
-        assert_eq!(after(ClusterVolumes::NotAsked), found);
-        assert_eq!(after(ClusterVolumes::Deleted), [known[2].clone(), found[0].clone()]);
-        assert_eq!(after(ClusterVolumes::Kept), [known[1].clone(), known[2].clone(), found[0].clone()]);
+        let of_cluster = &known[..3];
+        assert_eq!(after_whole_search(&known, &found), merged(of_cluster, &found), "none of them was ever found");
+        assert_eq!(
+            after_search(&known, &found),
+            merged(&known, &found),
+            "a part of the cloud shows nothing to be gone"
+        );
+    }
+
+    #[test]
+    fn what_the_cluster_named_is_struck_out_by_a_search_once_one_has_found_it() {
+        let known = [by_cluster(VOLUME, "42"), by_cluster(VOLUME, "43")];
+        let found = [one(VOLUME, "pvc-1", "42", "attached").by(NamedBy::Cloud)];
+        let seen = after_whole_search(&known, &found);
+        assert_eq!(
+            seen,
+            [one(VOLUME, "volume 42", "42", "attached").by(NamedBy::Cloud), known[1].clone()],
+            "it has the cluster's name and the search's reason"
+        );
+        assert_eq!(after_search(&known, &found), seen);
+        assert_eq!(after_whole_search(&seen, &[]), [known[1].clone()], "it was found, and is not any more");
+        // A search that did not take place gives back what was known.
+        assert_eq!(after_search(&known, &known), known);
+    }
+
+    #[test]
+    fn only_what_the_cluster_alone_named_says_so() {
+        let marked = by_cluster(VOLUME, "42").marked();
+        assert_eq!(marked.reason, format!("late{UNPROVEN}"));
+        let of_search = one(VOLUME, "a", "41", "attached").by(NamedBy::Cloud);
+        assert_eq!(of_search.marked(), of_search);
+        let long = one(VOLUME, "a", "42", &"ü".repeat(TEXT_BYTES)).by(NamedBy::Cluster).marked().reason;
+        assert!(long.len() <= TEXT_BYTES && long.ends_with(UNPROVEN), "{long}");
     }
 
     #[test]

@@ -130,16 +130,20 @@ fn target(probe: &Probe, descriptor: &Descriptor, services: &[CloudService]) -> 
     };
     // The cloud's own word, so it is compared as it stands, with its port.
     let is_service = services.iter().any(|service| host_of(&service.url) == Some(host));
-    if !is_service && !descriptor.api_hosts.iter().any(|allowed| covers(allowed, host)) {
+    let is_declared = descriptor.api_hosts.iter().any(|allowed| covers(allowed, host));
+    if !is_service && !is_declared {
         return Err("a probe's URL is not https at one of the declared API hosts".into());
     }
     if probe.url.contains("{{secret:") {
         return Err("a probe's URL holds a secret's placeholder".into());
     }
     at_most("headers of a probe", probe.headers.len(), FINDINGS)?;
-    probe.headers.iter().try_for_each(|(name, value)| header(name, value, descriptor, is_service))?;
+    // A service of the catalogue is the cloud's own word: it is given what the cloud gave out, and nothing else.
+    let in_body = |name: &str| is_declared && descriptor.secrets.iter().any(|secret| secret.name == name);
+    let in_header = |name: &str| in_body(name) || (is_service && name == SESSION_TOKEN);
+    probe.headers.iter().try_for_each(|(name, value)| header(name, value, in_header))?;
     let body = String::from_utf8_lossy(probe.body.as_deref().unwrap_or_default());
-    placeholders(&body, descriptor, false)
+    placeholders(&body, in_body)
 }
 
 /// Host and port of an https URL, as they stand in it.
@@ -147,8 +151,7 @@ fn host_of(url: &str) -> Option<&str> {
     url.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next())
 }
 
-/// `with_session`: the probe goes to a service with which there is a session.
-fn header(name: &str, value: &str, descriptor: &Descriptor, with_session: bool) -> Checked {
+fn header(name: &str, value: &str, may_have: impl Fn(&str) -> bool) -> Checked {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > NAME || !name.chars().all(plain) {
         return Err("the name of a probe's header is not letters, digits and hyphens".into());
@@ -156,19 +159,16 @@ fn header(name: &str, value: &str, descriptor: &Descriptor, with_session: bool) 
     if value.len() > TEXT || value.chars().any(char::is_control) {
         return Err("a probe's header has a control character or is too long".into());
     }
-    placeholders(value, descriptor, with_session)
+    placeholders(value, may_have)
 }
 
-/// Every secret that a text asks for is one that the plugin declared, or the token of the session.
-fn placeholders(text: &str, descriptor: &Descriptor, with_session: bool) -> Checked {
-    let asked = text.split("{{secret:").skip(1).filter_map(|rest| rest.split_once("}}"));
-    let declared = |name: &str| {
-        (with_session && name == SESSION_TOKEN) || descriptor.secrets.iter().any(|secret| secret.name == name)
-    };
-    if asked.into_iter().all(|(name, _)| declared(name)) {
+/// Every secret that a text asks for is one that it may have, by its name.
+fn placeholders(text: &str, may_have: impl Fn(&str) -> bool) -> Checked {
+    let mut asked = text.split("{{secret:").skip(1).filter_map(|rest| rest.split_once("}}"));
+    if asked.all(|(name, _)| may_have(name)) {
         Ok(())
     } else {
-        Err("a probe asks for a secret that the plugin did not declare".into())
+        Err("a probe asks for a secret that the plugin did not declare, or that does not go to its host".into())
     }
 }
 
@@ -318,6 +318,29 @@ mod tests {
         }
         assert!(search_probes(std::slice::from_ref(&service), &descriptor, &[]).is_err(), "there is no session");
         assert!(probes(&[service], &descriptor).is_err(), "it proves no credential");
+    }
+
+    #[test]
+    fn a_declared_secret_goes_to_no_service_that_only_the_catalogue_names() {
+        let mut descriptor = sample();
+        descriptor.api_hosts = vec!["api.cloud.example".into()];
+        let service = |url: &str| CloudService { kind: "compute".into(), region: "r1".into(), url: url.into() };
+        let services = [service("https://api.cloud.example/v2"), service("https://evil.example/v2")];
+        let checked = |url: &str, value: &str, body: Option<&str>| {
+            let headers = vec![("X-Auth-Token".to_owned(), value.to_owned())];
+            let one = Probe { headers, body: body.map(|text| text.as_bytes().to_vec()), ..probe(url) };
+            search_probes(&[one], &descriptor, &services)
+        };
+        let (declared, token) = ("{{secret:token}}", "{{secret:session.token}}");
+        assert_eq!(checked("https://evil.example/v2", token, None), Ok(()));
+        for (value, body) in
+            [(declared, None), ("x", Some(declared)), ("{{secret:session.token}}{{secret:token}}", None)]
+        {
+            assert!(checked("https://evil.example/v2", value, body).is_err(), "{value} {body:?}");
+        }
+        // A host that is both is trusted with both.
+        assert_eq!(checked("https://api.cloud.example/v2", declared, Some(declared)), Ok(()));
+        assert_eq!(checked("https://api.cloud.example/v2", token, None), Ok(()));
     }
 
     #[test]

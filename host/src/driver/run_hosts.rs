@@ -45,7 +45,11 @@ impl Hand {
                 let names = names(&requested(&rights, settings));
                 let fault = match &error {
                     CatalogueError::Send(error) => fault_origin::of_call(error, host, &names),
-                    CatalogueError::Status(_) | CatalogueError::Answer(_) | CatalogueError::Request => None,
+                    CatalogueError::Status(_)
+                    | CatalogueError::Answer(_)
+                    | CatalogueError::NoService(_)
+                    | CatalogueError::TooManyServices(_)
+                    | CatalogueError::Request => None,
                 };
                 let remedy = fault.map(|fault| format!(". {}. {}", fault.what_happened, fault.what_to_do));
                 let text = format!(
@@ -61,7 +65,7 @@ impl Hand {
 }
 
 impl Driver {
-    /// A session with a cloud that names its services itself, for the same plugins and with the same call as for the hosts of a run.
+    /// A session with the services of a region of a cloud that names them itself, for the same plugins and with the same call as for the hosts of a run.
     /// None where the cloud of this plugin is another one.
     ///
     /// # Errors
@@ -71,13 +75,14 @@ impl Driver {
         record: &Record,
         provider: &Provider,
         secrets: &Secrets,
+        region: &str,
     ) -> Option<Result<Session, String>> {
         let rights = provider.rights();
         let (auth_url, credential) = identity_service(rights.grants(), &record.request.extra, secrets)?;
         let outbound = self.settings.outbound.with_fixed(rights.addresses());
         let host = auth_url.host_str().unwrap_or_default();
-        let session = session(&outbound, &auth_url, &credential).await;
-        Some(session.map_err(|error| format!("{host} gave no token: {error}")))
+        let session = session(&outbound, &auth_url, &credential, region).await;
+        Some(session.map_err(|error| format!("there is no session with {host}: {error}")))
     }
 }
 

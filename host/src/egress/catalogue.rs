@@ -13,11 +13,11 @@ use zeroize::Zeroizing;
 const BUDGET: Duration = Duration::from_secs(15);
 /// A catalogue of a public cloud with all its regions has some hundred KiB.
 const ANSWER_LIMIT: usize = 2 * 1024 * 1024;
-/// Endpoints that are read: services by regions by interfaces. A cloud has some hundred.
+/// Endpoints that are read for the hosts of a run: services by regions by interfaces. A cloud has some hundred.
 const MOST_ENDPOINTS: usize = 4_096;
 /// Different hosts and ports that count.
 const MOST_HOSTS: usize = 256;
-/// Services that a session names: a cloud has some 30 in each region.
+/// Services of one region that a session names: a cloud has some 30.
 const MOST_SERVICES: usize = 256;
 /// Longest token. One of Fernet has some 250 bytes; a header of 8 KiB is more than servers take.
 const MOST_TOKEN: usize = 8 * 1024;
@@ -47,6 +47,13 @@ pub enum CatalogueError {
     /// What came is no token with a catalogue.
     #[error("the answer of the identity service holds no catalogue: {0}")]
     Answer(String),
+    /// The catalogue has no service in the region.
+    #[error("its catalogue names no service in the region {0}")]
+    NoService(String),
+    /// The catalogue has more services in the region than a session names. One that is left out would count as one that the cloud
+    /// does not have.
+    #[error("its catalogue names more services in the region {0} than the host reads")]
+    TooManyServices(String),
     /// The credential could not be written down.
     #[error("the request cannot be written")]
     Request,
@@ -56,7 +63,7 @@ pub enum CatalogueError {
 pub struct Session {
     /// The token.
     pub token: SecretValue,
-    /// Public endpoints of each service and region, at most 256.
+    /// Public endpoints of the services of one region, at most 256.
     pub services: Vec<CloudService>,
 }
 
@@ -103,7 +110,7 @@ pub async fn service_urls(
     Ok(endpoints(&catalogue(&answer)?))
 }
 
-/// Logs in, and gives the token with the services that it opens.
+/// Logs in, and gives the token with the services of a region that it opens; those of all regions where the region is blank.
 ///
 /// # Errors
 /// [`CatalogueError`].
@@ -111,20 +118,20 @@ pub async fn session(
     outbound: &Outbound,
     auth_url: &Url,
     credential: &ApplicationCredential<'_>,
+    region: &str,
 ) -> Result<Session, CatalogueError> {
     let (answer, token) = log_in(outbound, auth_url, credential).await?;
-    let services = services(&catalogue(&answer)?);
-    let token = token.filter(|token| !token.is_empty() && token.len() <= MOST_TOKEN);
+    let services = services(&catalogue(&answer)?, region)?;
     let token = token.ok_or_else(|| CatalogueError::Answer("it has no token, or one that is too long".to_owned()))?;
-    Ok(Session { token: SecretValue::new(token), services })
+    Ok(Session { token, services })
 }
 
-/// The answer to a login, and its token.
+/// The answer to a login, and its token, where it has one that can be sent.
 async fn log_in(
     outbound: &Outbound,
     auth_url: &Url,
     credential: &ApplicationCredential<'_>,
-) -> Result<(Zeroizing<Vec<u8>>, Option<String>), CatalogueError> {
+) -> Result<(Zeroizing<Vec<u8>>, Option<SecretValue>), CatalogueError> {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("accept", HeaderValue::from_static("application/json"));
@@ -138,14 +145,20 @@ async fn log_in(
         body_limit: ANSWER_LIMIT,
     };
     let (answer, token) = outbound.send_for_header(call, Some(&SUBJECT_TOKEN)).await?;
+    let token = token.as_ref().and_then(subject_token);
     if answer.status != 201 && answer.status != 200 {
         return Err(CatalogueError::Status(answer.status));
     }
     if answer.truncated {
         return Err(CatalogueError::Answer(format!("it has more than {ANSWER_LIMIT} bytes")));
     }
-    let token = token.and_then(|token| token.to_str().ok().map(str::to_owned));
     Ok((Zeroizing::new(answer.body), token))
+}
+
+/// The token of an answer; none where it is no text, blank, or too long for a header.
+fn subject_token(value: &HeaderValue) -> Option<SecretValue> {
+    let token = SecretValue::new(value.to_str().ok()?);
+    Some(token).filter(|token| !token.is_blank() && token.expose().len() <= MOST_TOKEN)
 }
 
 /// `<auth url>/v3/auth/tokens`, whether the address ends in `/v3` or not.
@@ -179,26 +192,27 @@ fn catalogue(answer: &[u8]) -> Result<Vec<Service>, CatalogueError> {
     Ok(answered.token.catalog)
 }
 
-/// The public endpoints of a catalogue, each with its service: without user, query and fragment.
-fn public(catalogue: &[Service]) -> impl Iterator<Item = (&Service, &Endpoint, Url)> {
-    let every = catalogue.iter().flat_map(|service| service.endpoints.iter().map(move |endpoint| (service, endpoint)));
-    let public = every.take(MOST_ENDPOINTS).filter(|(_, endpoint)| endpoint.interface == "public");
-    public.filter_map(|(service, endpoint)| {
-        let mut url = Url::parse(&endpoint.url).ok()?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return None;
-        }
-        url.set_query(None);
-        url.set_fragment(None);
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        Some((service, endpoint, url))
-    })
+/// Every endpoint of a catalogue, with its service.
+fn every(catalogue: &[Service]) -> impl Iterator<Item = (&Service, &Endpoint)> {
+    catalogue.iter().flat_map(|service| service.endpoints.iter().map(move |endpoint| (service, endpoint)))
+}
+
+/// The URL of an endpoint that is public: without user, query and fragment.
+fn public_url(endpoint: &Endpoint) -> Option<Url> {
+    let mut url = Url::parse(&endpoint.url).ok().filter(|_| endpoint.interface == "public")?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return None;
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Some(url)
 }
 
 fn endpoints(catalogue: &[Service]) -> Vec<Url> {
     let mut urls: Vec<Url> = Vec::new();
-    for (_, _, mut url) in public(catalogue) {
+    for mut url in every(catalogue).take(MOST_ENDPOINTS).filter_map(|(_, endpoint)| public_url(endpoint)) {
         let known = |one: &Url| (one.host(), one.port_or_known_default()) == (url.host(), url.port_or_known_default());
         if !urls.iter().any(known) && urls.len() < MOST_HOSTS {
             url.set_path("");
@@ -208,14 +222,22 @@ fn endpoints(catalogue: &[Service]) -> Vec<Url> {
     urls
 }
 
-fn services(catalogue: &[Service]) -> Vec<CloudService> {
-    let service = |(service, endpoint, url): (&Service, &Endpoint, Url)| CloudService {
-        kind: service.kind.clone(),
-        region: endpoint.region.clone().or_else(|| endpoint.region_id.clone()).unwrap_or_default(),
-        url: url.into(),
+/// The services of a region, and those that are of no region. Chosen before they are counted: other regions of a large cloud leave
+/// none of them out.
+fn services(catalogue: &[Service], region: &str) -> Result<Vec<CloudService>, CatalogueError> {
+    let of = |endpoint: &Endpoint| endpoint.region.clone().or_else(|| endpoint.region_id.clone()).unwrap_or_default();
+    let service = |(service, endpoint): (&Service, &Endpoint)| {
+        Some(CloudService { kind: service.kind.clone(), region: of(endpoint), url: public_url(endpoint)?.into() })
     };
+    let is_here = |one: &CloudService| region.is_empty() || one.region.is_empty() || one.region == region;
     let is_short = |one: &CloudService| [&one.kind, &one.region, &one.url].iter().all(|text| text.len() <= MOST_URL);
-    public(catalogue).map(service).filter(is_short).take(MOST_SERVICES).collect()
+    let found = every(catalogue).filter_map(service).filter(is_here).filter(is_short);
+    let found: Vec<CloudService> = found.take(MOST_SERVICES + 1).collect();
+    match found.len() {
+        0 => Err(CatalogueError::NoService(region.to_owned())),
+        1..=MOST_SERVICES => Ok(found),
+        _ => Err(CatalogueError::TooManyServices(region.to_owned())),
+    }
 }
 
 #[cfg(test)]
@@ -279,7 +301,7 @@ mod tests {
             {"type": "network", "endpoints": [{"interface": "public", "region_id": "r1", "url": "http://net.example:9696"}]},
             {"type": "long", "endpoints": [endpoint("public", "r1", &format!("https://a.example/{}", "a".repeat(MOST_URL)))]},
         ]}});
-        let found = services(&catalogue(answer.to_string().as_bytes()).unwrap());
+        let found = services(&catalogue(answer.to_string().as_bytes()).unwrap(), "").unwrap();
         let shown: Vec<String> = found.iter().map(|one| format!("{} {} {}", one.kind, one.region, one.url)).collect();
         assert_eq!(
             shown,
@@ -289,5 +311,36 @@ mod tests {
                 "network r1 http://net.example:9696/",
             ]
         );
+    }
+
+    #[test]
+    fn services_of_other_regions_leave_none_of_a_sessions_region_out() {
+        let endpoint =
+            |region: &str| serde_json::json!({"interface": "public", "region": region, "url": "https://a.example"});
+        let others: Vec<serde_json::Value> = (0..MOST_ENDPOINTS).map(|n| endpoint(&format!("r{n}"))).collect();
+        let many: Vec<serde_json::Value> = (0..=MOST_SERVICES).map(|_| endpoint("many")).collect();
+        let answer = serde_json::json!({"token": {"catalog": [
+            {"type": "compute", "endpoints": others},
+            {"type": "dns", "endpoints": [endpoint("")]},
+            {"type": "volumev3", "endpoints": [endpoint("here")]},
+            {"type": "object-store", "endpoints": many},
+        ]}});
+        let catalogue = catalogue(answer.to_string().as_bytes()).unwrap();
+        let kinds: Vec<String> =
+            services(&catalogue, "here").unwrap().into_iter().map(|service| service.kind).collect();
+        assert_eq!(kinds, ["dns", "volumev3"]);
+        // A part of them is none: who searches would take what is missing for what the cloud does not have.
+        let error = services(&catalogue, "many").err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(error, "its catalogue names more services in the region many than the host reads");
+        assert!(matches!(services(&[], "here"), Err(CatalogueError::NoService(region)) if region == "here"));
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_sent_is_none() {
+        let read = |text: &[u8]| subject_token(&HeaderValue::from_bytes(text).unwrap());
+        assert_eq!(read(b"gAAAA").unwrap().expose(), "gAAAA");
+        for unfit in [b"".to_vec(), b" ".to_vec(), b"\xff".to_vec(), vec![b'a'; MOST_TOKEN + 1]] {
+            assert!(read(&unfit).is_none(), "{} bytes", unfit.len());
+        }
     }
 }

@@ -17,9 +17,25 @@ pub struct ProbeLimits {
     pub methods: &'static [Method],
     /// Time that all of them share.
     pub budget: Duration,
+    /// The most of it that one of them may take.
+    pub each: Duration,
+    /// What becomes of the round where one is not answered.
+    pub unanswered: Unanswered,
     /// What a provider is given of each answer, in bytes (`wit/`).
     pub answer_bytes: usize,
 }
+
+/// What becomes of a round of probes where one is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It ends: all answers are needed.
+    EndsRound,
+    /// The probe has [`NO_ANSWER`], and the others are sent.
+    IsTold,
+}
+
+/// Status of a probe to which no answer came, with a blank body (`wit/`).
+pub const NO_ANSWER: u16 = 0;
 
 /// Of the proof of a credential: the wizard waits for it.
 /// Some clouds give a token for a POST.
@@ -27,17 +43,25 @@ const CREDENTIAL: ProbeLimits = ProbeLimits {
     probes: 8,
     methods: &[Method::GET, Method::HEAD, Method::POST],
     budget: Duration::from_secs(10),
+    each: Duration::from_secs(10),
+    unanswered: Unanswered::EndsRound,
     answer_bytes: 64 * 1024,
 };
 
 /// Of a search for what a destroy left: lists of a project, for which nobody waits at a screen.
-/// It changes nothing, so whatever its plugin asks for, only reads are sent.
+/// It changes nothing, so whatever its plugin asks for, only reads are sent. A service that is silent takes a third of the time, so that
+/// others are asked as well.
 pub const LEFTOVER_SEARCH: ProbeLimits = ProbeLimits {
     probes: 16,
     methods: &[Method::GET, Method::HEAD],
     budget: Duration::from_secs(60),
+    each: Duration::from_secs(20),
+    unanswered: Unanswered::IsTold,
     answer_bytes: 256 * 1024,
 };
+
+/// Probes in a round that one service leaves without an answer before it is asked no more: each may take the time of a connection.
+const SILENCES: usize = 2;
 
 /// A token request is far smaller.
 const MAX_BODY: usize = 64 * 1024;
@@ -96,7 +120,7 @@ pub async fn probe(
 /// `hosts` are the descriptor's `api-hosts`: exact names, port 443 unless `name:port` is declared.
 ///
 /// # Errors
-/// [`ProbeError`]; the first unreachable host ends the round.
+/// [`ProbeError`]. The first probe without an answer ends the round where the limits say so; else it is an error only where none has one.
 pub async fn probe_within(
     outbound: &Outbound,
     probes: &[Probe],
@@ -104,7 +128,7 @@ pub async fn probe_within(
     secrets: &Secrets,
     limits: ProbeLimits,
 ) -> Result<Vec<ProbeResponse>, ProbeError> {
-    let ProbeLimits { probes: most, budget, answer_bytes, .. } = limits;
+    let ProbeLimits { probes: most, budget, each, answer_bytes, unanswered, .. } = limits;
     if probes.len() > most {
         return Err(ProbeError::Refused { index: most, rule: format!("at most {most} may be sent") });
     }
@@ -114,17 +138,38 @@ pub async fn probe_within(
         .iter()
         .enumerate()
         .map(|(index, p)| prepare(index, p, hosts, secrets, limits.methods, answer_bytes + longest));
-    let mut answers = Vec::with_capacity(probes.len());
+    let (mut answers, mut first_fault) = (Vec::with_capacity(probes.len()), None);
+    let mut silent: Vec<(String, Option<u16>)> = Vec::new();
+    let no_answer = || ProbeResponse { status: NO_ANSWER, body: Vec::new() };
     for mut call in calls.collect::<Result<Vec<_>, _>>()? {
-        call.timeout = deadline.saturating_duration_since(Instant::now());
+        call.timeout = deadline.saturating_duration_since(Instant::now()).min(each);
         let host = call.url.host_str().unwrap_or_default().to_owned();
-        let answer = outbound.send(call).await;
-        let answer = answer.map_err(|error| ProbeError::Unreachable { host, error })?;
-        let mut body = masked(answer.body, secrets);
-        body.truncate(answer_bytes);
-        answers.push(ProbeResponse { status: answer.status, body });
+        let service = (host.clone(), call.url.port_or_known_default());
+        if silent.iter().filter(|one| **one == service).count() >= SILENCES {
+            answers.push(no_answer());
+            continue;
+        }
+        let answer = match outbound.send(call).await {
+            Ok(answer) => {
+                let mut body = masked(answer.body, secrets);
+                body.truncate(answer_bytes);
+                ProbeResponse { status: answer.status, body }
+            }
+            Err(error) if unanswered == Unanswered::EndsRound => return Err(ProbeError::Unreachable { host, error }),
+            Err(error) => {
+                tracing::warn!(host, %error, "a probe of a search had no answer");
+                first_fault.get_or_insert(ProbeError::Unreachable { host, error });
+                silent.push(service);
+                no_answer()
+            }
+        };
+        answers.push(answer);
     }
-    Ok(answers)
+    match first_fault {
+        // Why it is so is more than that no list was answered.
+        Some(fault) if answers.iter().all(|answer| answer.status == NO_ANSWER) => Err(fault),
+        _ => Ok(answers),
+    }
 }
 
 fn prepare(

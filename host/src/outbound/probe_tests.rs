@@ -179,6 +179,25 @@ async fn no_answer_is_unreachable_and_ends_the_round() {
 }
 
 #[tokio::test]
+async fn in_a_search_a_host_that_does_not_answer_or_is_refused_takes_no_other_list_along() {
+    let silent = cloud([Reply::BreakOff, Reply::BreakOff, say(200, "too late")]).await;
+    let cloud = cloud([Reply::BreakOff, say(200, "two")]).await;
+    let hosts = [HOST.to_owned(), "10.0.0.1".to_owned()];
+    let search = async |cloud: &Cloud, probes: &[Probe]| {
+        probe_within(&cloud.outbound, probes, &hosts, &secrets(), LEFTOVER_SEARCH).await
+    };
+    let refused = || Probe { url: "https://10.0.0.1/".to_owned(), ..get("/") };
+    let answers = search(&cloud, &[get("/a"), refused(), get("/b")]).await.expect("answers");
+    let expect = [(0, ""), (0, ""), (200, "two")];
+    assert_eq!(answers, expect.map(|(status, body)| ProbeResponse { status, body: body.as_bytes().to_vec() }));
+    // Where nothing was answered, the reason of the first is told.
+    let error = search(&silent, &[get("/c"), get("/d"), get("/e"), refused()]).await.expect_err("no answer at all");
+    assert!(matches!(&error, ProbeError::Unreachable { host, .. } if host == HOST), "{error}");
+    assert_eq!(silent.server.seen().len(), 2, "it is not asked for ever");
+    assert_eq!(search(&cloud, &[]).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
 async fn all_probes_share_ten_seconds() {
     let cloud = cloud([Reply::Late(Duration::from_secs(6), 200, String::new()), Reply::Hang]).await;
     let start = std::time::Instant::now();

@@ -29,6 +29,15 @@ async fn a_body_is_kept_up_to_its_limit() {
 }
 
 #[tokio::test]
+async fn a_header_that_was_asked_for_is_not_shown() {
+    let server = TestServer::start([say(200, "abc")]).await;
+    let wanted = HeaderName::from_static("content-length");
+    let (_, value) = outbound().send_for_header(get(&server.url()), Some(&wanted)).await.expect("an answer");
+    let value = value.expect("the header");
+    assert!(value.is_sensitive() && value == "3", "{value:?}");
+}
+
+#[tokio::test]
 async fn a_redirect_is_an_answer() {
     let elsewhere = TestServer::start([say(200, "")]).await;
     let server = TestServer::start([Reply::Redirect(elsewhere.url())]).await;

@@ -20,12 +20,6 @@ const SMALL_PER_PAGE: usize = 50;
 const BALANCER_PAGES: usize = 4;
 const VOLUME_PAGES: usize = 5;
 
-/// Behind the reason of what was named before and shows nothing by itself: the cluster, which anybody may have taken over, names volumes
-/// by their ids.
-const UNPROVEN: &str = "; the project does not show that it belongs here, so look at it before it is removed";
-/// Longest reason that a host keeps, in bytes.
-const REASON_BYTES: usize = 256;
-
 /// Kinds of objects: name in the API, type in OpenTofu, and what people call one and several.
 const LOAD_BALANCER: Kind = Kind("load_balancers", "hcloud_load_balancer", "load balancer", "load balancers");
 const VOLUME: Kind = Kind("volumes", "hcloud_volume", "volume", "volumes");
@@ -128,8 +122,12 @@ impl Search<'_> {
     /// The objects of a page, but for those that OpenTofu made.
     fn objects(&mut self, page: &Page, response: &ProbeResponse) -> Vec<Value> {
         let (kind, list) = (page.kind, page.list());
-        let mut answer = match read(response) {
-            Ok(answer) => answer,
+        let objects = |mut answer: Value| match answer.get_mut(kind.0).map(Value::take) {
+            Some(Value::Array(objects)) => Ok((objects, answer)),
+            _ => Err("the answer has none of its list".to_owned()),
+        };
+        let (objects, answer) = match read(response).and_then(objects) {
+            Ok(both) => both,
             Err(why) => {
                 let number = if page.number == 1 { String::new() } else { format!(", page {}", page.number) };
                 self.not_searched.insert(format!("{list}{number} ({why})"));
@@ -140,7 +138,6 @@ impl Search<'_> {
             self.not_searched.insert(format!("{list} behind the first {} of the project", page.per_page * page.of));
         }
         let made = made(self.query, kind);
-        let Some(Value::Array(objects)) = answer.get_mut(kind.0).map(Value::take) else { return Vec::new() };
         let is_made = |object: &Value| object["id"].as_u64().is_none_or(|id| made.contains(&id));
         objects.into_iter().filter(|object| !is_made(object)).collect()
     }
@@ -174,8 +171,8 @@ impl Search<'_> {
         own.or_else(|| self.known(kind, object))
     }
 
-    /// Why an earlier search, or the cluster, named it. That proves nothing, and says so; what has the label of another deployment is
-    /// not named.
+    /// Why an earlier search, or the cluster, named it; the host has marked what the cluster alone named. What has the label of another
+    /// deployment is not named.
     fn known(&self, kind: Kind, object: &Value) -> Option<String> {
         let id = object["id"].as_u64()?.to_string();
         let known = self.query.known.iter().find(|known| known.kind == kind.2 && known.id == id)?;
@@ -183,9 +180,7 @@ impl Search<'_> {
         if label.is_some_and(|label| label != self.query.deployment_id) {
             return None;
         }
-        let reason = known.reason.strip_suffix(UNPROVEN).unwrap_or(&known.reason);
-        let reason = &reason[..reason.floor_char_boundary(REASON_BYTES - UNPROVEN.len())];
-        Some(format!("{reason}{UNPROVEN}"))
+        Some(known.reason.clone())
     }
 
     /// What is in the network beside what OpenTofu made, also where a list of the project was too long.
@@ -193,7 +188,11 @@ impl Search<'_> {
         if response.status == 404 {
             return;
         }
-        let answer = match read(response) {
+        let network = |answer: Value| match answer["network"].is_object() {
+            true => Ok(answer),
+            false => Err("the answer has no network".to_owned()),
+        };
+        let answer = match read(response).and_then(network) {
             Ok(answer) => answer,
             Err(why) => {
                 self.not_searched.insert(format!("the network of the deployment ({why})"));
@@ -224,6 +223,7 @@ fn list(value: &Value) -> &[Value] {
 
 fn read(response: &ProbeResponse) -> Result<Value, String> {
     match response.status {
+        0 => Err("no answer came from Hetzner Cloud".to_owned()),
         200 => serde_json::from_slice(&response.body).map_err(|_| "the answer is too long, or no JSON".to_owned()),
         401 | 403 => Err(format!("Hetzner Cloud refuses the token, status {}", response.status)),
         429 => Err("the project's hourly request limit at Hetzner Cloud is used up".to_owned()),

@@ -180,7 +180,7 @@ impl Search<'_> {
         (is_inside && !is_of_network && !is_of_balancer).then(|| IN_NETWORK.to_owned())
     }
 
-    /// Why an earlier search named it, where it did.
+    /// Why an earlier search, or the cluster, named it; the host has marked what the cluster alone named.
     fn known(&self, list: List, id: &str) -> Option<String> {
         let known = self.query.known.iter().find(|known| known.kind == list.one() && known.id == id)?;
         Some(known.reason.clone())
@@ -205,6 +205,7 @@ fn items(value: &Value) -> &[Value] {
 
 fn read(response: &ProbeResponse) -> Result<Value, String> {
     match response.status {
+        0 => Err("no answer came from its service".to_owned()),
         200 => serde_json::from_slice(&response.body).map_err(|_| "the answer is too long, or no JSON".to_owned()),
         401 | 403 => Err(format!("the cloud refuses the token, status {}", response.status)),
         429 => Err("the cloud's limit of requests is used up".to_owned()),

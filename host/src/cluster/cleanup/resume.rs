@@ -135,7 +135,9 @@ impl Resumed {
             let Some(patch) = undo(volume) else { continue };
             let name = ObjectName::of(volume);
             match api.merge(&kind, &name, &patch).await {
-                Ok(()) => self.volumes.push(name.to_string()),
+                Ok(()) => {
+                    self.volumes.insert(name.to_string())?;
+                }
                 Err(trouble) => fault = Some(trouble),
             }
         }
@@ -169,7 +171,8 @@ impl Resumed {
         if !self.volumes.is_empty() {
             let head =
                 "volumes that the destroy before this was to delete have the policy and the claim of before again";
-            log.names(Level::Info, head, &self.volumes).await;
+            let volumes: Vec<String> = self.volumes.iter().cloned().collect();
+            log.names(Level::Info, head, &volumes).await;
         }
         if !self.quotas.is_empty() {
             let quotas: Vec<String> = self.quotas.iter().cloned().collect();

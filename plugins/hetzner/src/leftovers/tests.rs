@@ -116,11 +116,7 @@ fn t6_what_was_attached_to_a_server_that_is_gone_is_known_by_its_id_from_before(
     let query = LeftoverQuery { known: vec![known("41"), known("40")], ..query() };
     let volumes = json!({"volumes": [{"id": 41, "name": "pvc-1", "server": null}]});
     let search = judge(&query, &answers(&[(VOLUMES, volumes)]));
-    assert_eq!(
-        shown(&search),
-        [format!("volume pvc-1 41: it is attached to a server of this deployment{UNPROVEN}")],
-        "40 is gone"
-    );
+    assert_eq!(shown(&search), ["volume pvc-1 41: it is attached to a server of this deployment"], "40 is gone");
 }
 
 #[test]
@@ -137,12 +133,13 @@ fn further_pages_of_the_project_are_searched() {
 }
 
 #[test]
-fn what_a_cluster_names_proves_nothing_and_that_is_said() {
+fn what_was_named_before_keeps_the_reason_that_the_host_gives_unless_the_project_shows_another() {
+    let reason = "the cluster says so; only the cluster named it";
     let known = |kind: &str, id: &str| Leftover {
         kind: kind.to_owned(),
         name: "pvc".to_owned(),
         id: id.to_owned(),
-        reason: "the cluster says so".to_owned(),
+        reason: reason.to_owned(),
     };
     let of_volumes = ["41", "42", "43", "44"].map(|id| known("volume", id));
     let of_balancers = ["51", "53"].map(|id| known("load balancer", id));
@@ -156,7 +153,7 @@ fn what_a_cluster_names_proves_nothing_and_that_is_said() {
         {"id": 51, "name": "in-another-network", "private_net": [{"network": 99}], "targets": []},
         {"id": 53, "name": "free", "private_net": [], "targets": []}]});
     let search = judge(&query, &answers(&[(0, balancers), (VOLUMES, volumes)]));
-    let unproven = |what: &str| format!("{what}: the cluster says so{UNPROVEN}");
+    let unproven = |what: &str| format!("{what}: {reason}");
     assert_eq!(
         shown(&search),
         [
@@ -167,12 +164,10 @@ fn what_a_cluster_names_proves_nothing_and_that_is_said() {
             "volume own 44: it is attached to a server of this deployment".to_owned(),
         ]
     );
-    // A later search says the same, and does not say it twice.
+    // A later search says the same.
     let again = LeftoverQuery { known: search.found.clone(), ..query };
     let volumes = json!({"volumes": [{"id": 43, "name": "free", "server": null}]});
-    let found = judge(&again, &answers(&[(VOLUMES, volumes)])).found;
-    assert_eq!(found[0].reason, format!("the cluster says so{UNPROVEN}"));
-    assert!(found[0].reason.len() <= REASON_BYTES);
+    assert_eq!(judge(&again, &answers(&[(VOLUMES, volumes)])).found[0].reason, reason);
 }
 
 #[test]
@@ -206,4 +201,19 @@ fn t6_what_could_not_be_looked_at_is_said() {
         ]
     );
     assert!(judge(&query(), &[]).found.is_empty());
+}
+
+#[test]
+fn an_answer_without_its_list_and_none_at_all_show_nothing() {
+    let mut all = answers(&[(0, json!({"error": 1})), (VOLUMES, json!({"volumes": {}})), (pages().len(), json!({}))]);
+    all[VOLUMES + 1] = ProbeResponse { status: 0, body: Vec::new() };
+    assert_eq!(
+        judge(&query(), &all).not_searched,
+        [
+            "load balancers (the answer has none of its list)",
+            "the network of the deployment (the answer has no network)",
+            "volumes (the answer has none of its list)",
+            "volumes, page 2 (no answer came from Hetzner Cloud)",
+        ]
+    );
 }

@@ -177,6 +177,16 @@ fn t6_what_was_attached_to_a_server_that_is_gone_is_known_by_its_id_from_before(
 }
 
 #[test]
+fn a_service_that_did_not_answer_leaves_its_list_alone_unsearched() {
+    let mut all =
+        answers(&[(List::Volumes, json!([{"id": "v1", "name": "pvc", "attachments": [{"server_id": "cp1"}]}]))]);
+    all[2] = ProbeResponse { status: 0, body: Vec::new() };
+    let search = judge(&query(), &all);
+    assert_eq!(search.not_searched, ["load balancers (no answer came from its service)"]);
+    assert_eq!(shown(&search), ["volume pvc v1: it is attached to a server of this deployment"]);
+}
+
+#[test]
 fn t6_what_could_not_be_looked_at_is_said() {
     let mut all = answers(&[]);
     all[0] = ProbeResponse { status: 401, body: Vec::new() };
