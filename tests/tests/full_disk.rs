@@ -21,6 +21,6 @@ fn a_disk_that_fills_in_any_step_of_a_run_is_no_dead_end_and_nothing_made_is_for
     }
     let (met, by_step) = (disk.rounds_met(), disk.met());
     println!("FULL_DISK_SEED={seed}: the full disk was met in {met} of {ROUNDS} rounds, by command: {by_step:?}");
-    let has_all = STEPS.iter().all(|step| by_step.contains_key(step));
+    let has_all = STEPS.iter().all(|step| by_step.contains_key(*step));
     assert!(met >= LEAST_MET && has_all, "FULL_DISK_SEED={seed}: {met} of {ROUNDS}: {by_step:?}");
 }

@@ -12,7 +12,7 @@ pub(crate) use bundle::{bundle, files};
 pub(crate) use descriptor::descriptor;
 #[cfg(test)]
 pub(crate) use descriptor::tests::{sample, secret};
-pub(crate) use schema::{SchemaCost, TEXT, schema, values_in};
+pub(crate) use schema::{SchemaCost, TEXT_PER_VALUE, schema, values_in};
 
 use catalyst_domain::Finding;
 use catalyst_domain::host_name::covers;

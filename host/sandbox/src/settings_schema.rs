@@ -126,7 +126,7 @@ impl SettingsSchema {
         let most = MOST_WORK / self.cost.subschemas;
         let values = |key: &str, value: &Value| values_in(value, 1 + key.len());
         take_out(given, judged, values, most, "too-many", |key| {
-            let text = check::TEXT;
+            let text = check::TEXT_PER_VALUE;
             format!(
                 "{key}: has too many values: all settings together may have {most}, and {text} bytes of a text or path count as one"
             )

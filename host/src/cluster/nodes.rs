@@ -5,8 +5,8 @@
 //! label that does not go with the name does not count. Servers that a release before made have no label.
 
 use super::answers::{self, Listing};
-use super::client::Route;
 use super::bounds::{MAX_NAME, RememberedKeys, has_valid_lengths, plain, some_names};
+use super::client::Route;
 use super::object::{ClusterObject, Shape};
 use super::trouble::Trouble;
 use super::{Observation, WatchSettings, client};

@@ -12,7 +12,7 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Subschemas, and values that they list, each reference written out. The largest of this repository counts 42.
 const SUBSCHEMAS: usize = 2_000;
 /// Bytes of text that count as one value more, in a schema as in settings: errors hold copies of it.
-pub(crate) const TEXT: usize = 128;
+pub(crate) const TEXT_PER_VALUE: usize = 128;
 /// Subschemas within each other, references followed.
 const DEPTH: usize = 64;
 /// Regular expressions, each of which is compiled.
@@ -58,7 +58,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn schema(&mut self, schema: &Value, depth: usize) -> Checked {
         // The compiler gives each a path of its own.
-        self.count(1 + self.names / TEXT)?;
+        self.count(1 + self.names / TEXT_PER_VALUE)?;
         if depth > DEPTH {
             return Err(format!("the settings schema has more than {DEPTH} subschemas within each other"));
         }
@@ -144,7 +144,7 @@ impl Walk<'_> {
         if pattern.len() > PATTERN {
             return Err(format!("a pattern of the settings schema is longer than {PATTERN} bytes"));
         }
-        self.count(pattern.len() / TEXT)?;
+        self.count(pattern.len() / TEXT_PER_VALUE)?;
         if self.patterns > PATTERNS {
             return Err(format!("the settings schema has more than {PATTERNS} patterns, references written out"));
         }
@@ -175,18 +175,18 @@ impl Walk<'_> {
     }
 }
 
-/// Values in a value, itself and keys counted, and one more for every [`TEXT`] bytes of a text, and of the path to each value: an error
+/// Values in a value, itself and keys counted, and one more for every [`TEXT_PER_VALUE`] bytes of a text, and of the path to each value: an error
 /// holds it. The path to `value` has `path` bytes.
 pub(crate) fn values_in(value: &Value, path: usize) -> usize {
-    let itself = 1 + path / TEXT;
+    let itself = 1 + path / TEXT_PER_VALUE;
     match value {
-        Value::String(text) => itself + text.len() / TEXT,
+        Value::String(text) => itself + text.len() / TEXT_PER_VALUE,
         // An index has a digit at least.
         Value::Array(items) => itself + items.iter().map(|item| values_in(item, path + 2)).sum::<usize>(),
         Value::Object(object) => {
             let of_key = |(key, inner): (&String, &Value)| {
                 let path = path + 1 + key.len();
-                1 + path / TEXT + values_in(inner, path)
+                1 + path / TEXT_PER_VALUE + values_in(inner, path)
             };
             itself + object.iter().map(of_key).sum::<usize>()
         }
@@ -270,14 +270,14 @@ mod tests {
             (json!({"dependentRequired": {"a": ["b"]}}), 5),
             (json!({"dependencies": {"a": ["b"], "c": {}}}), 4),
             (json!({"not": {"type": "string"}}), 5),
-            (json!({"const": "x".repeat(TEXT)}), 3),
-            (json!({"pattern": "x".repeat(TEXT)}), 2),
+            (json!({"const": "x".repeat(TEXT_PER_VALUE)}), 3),
+            (json!({"pattern": "x".repeat(TEXT_PER_VALUE)}), 2),
             (json!({"$defs": {"r": {"required": ["a"]}}, "allOf": [{"$ref": "#/$defs/r"}, {"$ref": "#/$defs/r"}]}), 12),
         ] {
             assert_eq!(schema(&good).map(|cost| cost.subschemas), Ok(count), "{good}");
         }
         let names: Vec<String> = (0..700).map(|n| format!("n{n}")).collect();
-        let text = "x".repeat(700 * TEXT);
+        let text = "x".repeat(700 * TEXT_PER_VALUE);
         for listing in [
             json!({"required": names}),
             json!({"enum": names}),
@@ -302,9 +302,9 @@ mod tests {
             json!({"properties": {name: {"properties": inner}}, "dependencies": {name: {}}})
         };
         assert_eq!(schema(&below("x")).map(|cost| cost.subschemas), Ok(23));
-        let why = schema(&below(&"x".repeat(100 * TEXT))).expect_err("22 paths of 100 units");
+        let why = schema(&below(&"x".repeat(100 * TEXT_PER_VALUE))).expect_err("22 paths of 100 units");
         assert!(why.contains("more than 2000 subschemas"), "{why}");
-        let name = "x".repeat(100 * TEXT);
+        let name = "x".repeat(100 * TEXT_PER_VALUE);
         let reference = json!({"$ref": format!("#/$defs/{name}")});
         let by_reference = json!({"$defs": {name: {}}, "allOf": vec![reference; 20]});
         assert!(schema(&by_reference).is_err_and(|why| why.contains("more than 2000 subschemas")));

@@ -110,8 +110,8 @@ fn what_a_schema_lists_bounds_the_values_that_are_held_to_it() {
     for (items, one) in [
         (json!({"enum": mixed}), json!("none")),
         (json!({"required": names}), json!({})),
-        (json!({"const": "x".repeat(1_000 * check::TEXT)}), json!("none")),
-        (json!({"not": {"const": "none", "description": "x".repeat(1_000 * check::TEXT)}}), json!("none")),
+        (json!({"const": "x".repeat(1_000 * check::TEXT_PER_VALUE)}), json!("none")),
+        (json!({"not": {"const": "none", "description": "x".repeat(1_000 * check::TEXT_PER_VALUE)}}), json!("none")),
     ] {
         let schema = of_items(&items);
         let few = Settings::from_iter([("a".to_owned(), json!(vec![one.clone(); 40]))]);
@@ -128,9 +128,9 @@ fn what_a_schema_lists_bounds_the_values_that_are_held_to_it() {
 #[test]
 fn the_text_of_settings_counts_and_so_does_a_value_that_is_no_object() {
     let schema = of_items(&json!({"anyOf": vec![json!({"type": "integer"}); 1_900]}));
-    let long = Settings::from_iter([("a".to_owned(), json!(["x".repeat(300 * check::TEXT)]))]);
+    let long = Settings::from_iter([("a".to_owned(), json!(["x".repeat(300 * check::TEXT_PER_VALUE)]))]);
     assert_eq!(short(&schema.judge(&long).findings), ["/a too-many"]);
-    let key = "x".repeat(300 * check::TEXT);
+    let key = "x".repeat(300 * check::TEXT_PER_VALUE);
     let long_key = Settings::from_iter([("a".to_owned(), json!({key: 1}))]);
     assert_eq!(short(&schema.judge(&long_key).findings), ["/a too-many"]);
     let faults: Vec<ValueFault> = schema.faults(&json!(vec![0; 300])).collect();
@@ -142,7 +142,7 @@ fn the_path_to_each_value_counts() {
     let schema = json!({"properties": {"a": {"additionalProperties": {"items": {"type": "string"}}}}});
     let schema = SettingsSchema::compile(&schema.to_string()).unwrap();
     let of_key = |key: String| Settings::from_iter([("a".to_owned(), json!({key: vec![0; 200]}))]);
-    assert_eq!(short(&schema.judge(&of_key("x".repeat(800 * check::TEXT))).findings), ["/a too-many"]);
+    assert_eq!(short(&schema.judge(&of_key("x".repeat(800 * check::TEXT_PER_VALUE))).findings), ["/a too-many"]);
     assert!(!schema.judge(&of_key("x".to_owned())).findings.iter().any(|finding| finding.pointer == "/a"));
 }
 
