@@ -47,7 +47,7 @@ mod validate;
 pub use command::RunStep;
 pub use confine::Confine;
 pub use failure::{EngineError, RunError, RunErrorKind};
-pub use hearing::{masking, shown_line};
+pub use hearing::{masking, masking_whole, shown_line};
 pub use look::{Seen, look};
 pub use orphan::Reaped;
 pub use outputs::Outputs;

@@ -152,9 +152,15 @@ pub fn after_whole_search(known: &[RemainingResource], found: &[RemainingResourc
     after_search(&of_cluster.cloned().collect::<Vec<_>>(), found)
 }
 
+/// What the cloud showed before what the cluster alone named: who has taken it over may name as much as it likes.
+pub fn in_order(mut resources: Vec<RemainingResource>) -> Vec<RemainingResource> {
+    resources.sort_by_key(|resource| resource.named_by == Some(NamedBy::Cluster));
+    resources
+}
+
 /// The first of them, each once.
 pub(crate) fn bounded(resources: &[RemainingResource]) -> Vec<RemainingResource> {
-    let mut named = merged(&[], resources);
+    let mut named = in_order(merged(&[], resources));
     named.truncate(NAMED);
     named.shrink_to_fit();
     named
@@ -184,6 +190,10 @@ mod tests {
         assert_eq!(one("volume", &"ü".repeat(TEXT_BYTES), "", "").name.len(), TEXT_BYTES);
         let many: Vec<_> = (0..NAMED + 5).map(|n| one("volume", "v", &n.to_string(), "")).collect();
         assert_eq!(bounded(&many).len(), NAMED);
+        let invented = (0..NAMED).map(|n| one("volume", "v", &n.to_string(), "").by(NamedBy::Cluster));
+        let found = one("server", "lost", "29", "label").by(NamedBy::Cloud);
+        let all: Vec<_> = invented.chain([found.clone()]).collect();
+        assert_eq!(bounded(&all)[0], found, "and what the cloud shows comes first");
     }
 
     fn by_cluster(kind: &str, id: &str) -> RemainingResource {

@@ -17,8 +17,11 @@ const ANSWER_LIMIT: usize = 2 * 1024 * 1024;
 const MOST_ENDPOINTS: usize = 4_096;
 /// Different hosts and ports that count.
 const MOST_HOSTS: usize = 256;
-/// Services of one region that a session names: a cloud has some 30.
+/// Services of one region that a session names: a cloud has one of each kind.
 const MOST_SERVICES: usize = 256;
+/// Kinds of services that a session names: those that have what a cluster may leave. The token opens others as well, such as those that keep
+/// secrets, and a plugin reads what they answer.
+const SEARCHED: [&str; 6] = ["compute", "network", "volumev3", "block-storage", "block-store", "load-balancer"];
 /// Longest token. One of Fernet has some 250 bytes; a header of 8 KiB is more than servers take.
 const MOST_TOKEN: usize = 8 * 1024;
 /// Longest address of a service.
@@ -231,7 +234,8 @@ fn services(catalogue: &[Service], region: &str) -> Result<Vec<CloudService>, Ca
     };
     let is_here = |one: &CloudService| region.is_empty() || one.region.is_empty() || one.region == region;
     let is_short = |one: &CloudService| [&one.kind, &one.region, &one.url].iter().all(|text| text.len() <= MOST_URL);
-    let found = every(catalogue).filter_map(service).filter(is_here).filter(is_short);
+    let is_searched = |one: &CloudService| SEARCHED.contains(&one.kind.as_str());
+    let found = every(catalogue).filter_map(service).filter(is_searched).filter(is_here).filter(is_short);
     let found: Vec<CloudService> = found.take(MOST_SERVICES + 1).collect();
     match found.len() {
         0 => Err(CatalogueError::NoService(region.to_owned())),
@@ -321,14 +325,15 @@ mod tests {
         let many: Vec<serde_json::Value> = (0..=MOST_SERVICES).map(|_| endpoint("many")).collect();
         let answer = serde_json::json!({"token": {"catalog": [
             {"type": "compute", "endpoints": others},
-            {"type": "dns", "endpoints": [endpoint("")]},
+            {"type": "network", "endpoints": [endpoint("")]},
             {"type": "volumev3", "endpoints": [endpoint("here")]},
-            {"type": "object-store", "endpoints": many},
+            {"type": "key-manager", "endpoints": [endpoint("here")]},
+            {"type": "load-balancer", "endpoints": many},
         ]}});
         let catalogue = catalogue(answer.to_string().as_bytes()).unwrap();
         let kinds: Vec<String> =
             services(&catalogue, "here").unwrap().into_iter().map(|service| service.kind).collect();
-        assert_eq!(kinds, ["dns", "volumev3"]);
+        assert_eq!(kinds, ["network", "volumev3"], "and none that keeps secrets");
         // A part of them is none: who searches would take what is missing for what the cloud does not have.
         let error = services(&catalogue, "many").err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(error, "its catalogue names more services in the region many than the host reads");

@@ -218,6 +218,12 @@ pub fn masking(secrets: &Secrets) -> impl Fn(&str) -> String + use<> {
     move |text| masker.as_ref().map(|masker| shown(text, masker)).unwrap_or_default()
 }
 
+/// As [`masking`], of texts that programs read: whole and as they are.
+pub fn masking_whole(secrets: &Secrets) -> impl Fn(&str) -> String + use<> {
+    let masker = Masker::new(secrets);
+    move |text| masker.as_ref().map(|masker| masker.mask(text)).unwrap_or_default()
+}
+
 fn shown(text: &str, masker: &Masker) -> String {
     one_line(&masker.mask_first(text, LINE_SHOWN))
 }

@@ -4,10 +4,12 @@
 use super::cluster::ClusterLook;
 use super::outcome::Looked;
 use crate::driver::{Driver, Hand, tofu_state};
-use crate::engine::masking;
+use crate::engine::{masking, masking_whole};
 use crate::outbound::{LEFTOVER_SEARCH, Url, probe_within};
-use catalyst_domain::provider::{CloudService, Descriptor, LeftoverQuery, LeftoverSearch, MadeResource, SESSION_TOKEN};
-use catalyst_domain::remaining::{NamedBy, after_search, after_whole_search, merged};
+use catalyst_domain::provider::{
+    CloudService, Descriptor, LeftoverQuery, LeftoverSearch, MadeResource, ProbeResponse, SESSION_TOKEN,
+};
+use catalyst_domain::remaining::{NamedBy, after_search, after_whole_search, in_order, merged};
 use catalyst_domain::tofu_state::is_value;
 use catalyst_domain::{DeploymentId, Fact, Level, Record, RemainingResource, Secrets, phase};
 use catalyst_sandbox::Provider;
@@ -182,25 +184,27 @@ impl Hand {
             known: known.iter().map(RemainingResource::marked).collect(),
             services,
         };
-        let judged = self.judged(provider, &query, &secrets).await;
         let mut masked = basis.secrets.clone();
-        masked.merge(secrets);
+        masked.merge(secrets.clone());
+        let judged = self.judged(provider, &query, &secrets, &masked).await;
         kept(judged, &masked)
     }
 
-    /// What the plugin reads in the answers to its probes. The error is not masked yet.
+    /// What the plugin reads in the answers to its probes. They are sent with `secrets`; the plugin gets them without any of `masked`. The
+    /// error is not masked yet.
     async fn judged(
         &self,
         provider: &Provider,
         query: &LeftoverQuery,
         secrets: &Secrets,
+        masked: &Secrets,
     ) -> Result<JudgedSearch, String> {
         let probes = provider.leftover_probe(query).await.map_err(|error| error.to_string())??;
         let outbound = self.driver.settings.outbound.with_fixed(provider.rights().addresses());
         let mut hosts = provider.probe_hosts(&probes);
         hosts.extend(query.services.iter().filter_map(host_and_port));
         let answers = probe_within(&outbound, &probes, &hosts, secrets, LEFTOVER_SEARCH).await;
-        let answers = answers.map_err(|error| error.to_string())?;
+        let answers = without_secrets(answers.map_err(|error| error.to_string())?, masked);
         let search = provider.judge_leftovers(query, &answers).await.map_err(|error| error.to_string())?;
         Ok(JudgedSearch { search, has_asked: !probes.is_empty() })
     }
@@ -210,6 +214,16 @@ impl Hand {
 struct JudgedSearch {
     search: LeftoverSearch,
     has_asked: bool,
+}
+
+/// Answers as a plugin may read them: a cloud gives back what its servers were made with.
+fn without_secrets(answers: Vec<ProbeResponse>, secrets: &Secrets) -> Vec<ProbeResponse> {
+    let mask = masking_whole(secrets);
+    let masked = |answer: ProbeResponse| {
+        let body = mask(&String::from_utf8_lossy(&answer.body)).into_bytes();
+        ProbeResponse { body, ..answer }
+    };
+    answers.into_iter().map(masked).collect()
 }
 
 /// What was found and not known before, as the log names it. What is known for another reason by now is not told again.
@@ -263,7 +277,7 @@ fn looked(record: &Record, cluster: ClusterLook, search: CloudSearch) -> Looked 
         true => after_whole_search(&record.remaining, &found),
         false => after_search(&record.remaining, &found),
     };
-    Looked { not_looked_at: not_asked.into_iter().chain(not_searched).collect(), remaining }
+    Looked { not_looked_at: not_asked.into_iter().chain(not_searched).collect(), remaining: in_order(remaining) }
 }
 
 /// The secrets that came with the request: what was minted, and what is the host's own, goes to no cloud's API.

@@ -157,3 +157,15 @@ fn t6_a_search_sends_the_credentials_of_the_request_and_no_other_secret() {
     }
     assert_eq!(of_request(&all, &descriptor).names(), ["token"]);
 }
+
+#[test]
+fn a_plugin_reads_no_secret_of_the_deployment_in_the_answers_of_its_cloud() {
+    let mut secrets = Secrets::default();
+    secrets.insert("join", SecretValue::new("s3ntinel-that-joins-a-node"));
+    let body =
+        r#"{"user_data":"czNudGluZWwtdGhhdC1qb2lucy1hLW5vZGU=","metadata":{"a":"s3ntinel-that-joins-a-node"},"id":7}"#;
+    let answers = without_secrets(vec![ProbeResponse { status: 200, body: body.into() }], &secrets);
+    let text = String::from_utf8(answers[0].body.clone()).unwrap();
+    let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(!text.contains("s3ntinel") && !text.contains("czNudGluZWwt") && read["id"] == 7, "{text}");
+}
