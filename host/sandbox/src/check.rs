@@ -33,6 +33,9 @@ const TEXT: usize = 8 * 1024;
 /// Bytes of a name, an address, a host.
 const NAME: usize = 256;
 
+/// Hosts that a kubeconfig may name.
+const HOSTS: usize = 8;
+
 /// A rule that an answer breaks.
 pub(crate) type Checked = Result<(), String>;
 
@@ -63,7 +66,7 @@ pub(crate) fn endpoints(endpoints: &Endpoints) -> Checked {
             return Err(format!("{what} address is not an IP address"));
         }
     }
-    at_most("kubeconfig hosts", endpoints.kubeconfig_hosts.len(), PROBES)?;
+    at_most("kubeconfig hosts", endpoints.kubeconfig_hosts.len(), HOSTS)?;
     for host in &endpoints.kubeconfig_hosts {
         if host.is_empty() || host.len() > NAME || host.contains(|c: char| c.is_whitespace() || "/@:?#".contains(c)) {
             return Err("a kubeconfig host is not a host name or an IPv4 address".into());

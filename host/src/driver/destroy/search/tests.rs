@@ -1,8 +1,8 @@
 //! What is kept of a search of the cloud, and by what it goes.
 
 use super::*;
-use catalyst_domain::Request;
 use catalyst_domain::record::{NewRecord, ProviderRef};
+use catalyst_domain::{Request, SecretValue};
 
 fn one(kind: &str, id: &str) -> RemainingResource {
     RemainingResource::new(kind, "x", id, "")
@@ -64,7 +64,6 @@ fn t6_what_an_earlier_destroy_saw_counts_until_the_whole_cloud_shows_that_it_is_
 
 #[test]
 fn what_a_search_shows_is_kept_without_any_secret_of_the_deployment() {
-    use catalyst_domain::SecretValue;
     let mut secrets = Secrets::default();
     for (name, value) in [("token", "s3ntinel-of-the-request"), ("bearer", "s3ntinel-that-was-minted")] {
         secrets.insert(name, SecretValue::new(value));
@@ -88,7 +87,6 @@ fn what_a_search_shows_is_kept_without_any_secret_of_the_deployment() {
 
 #[test]
 fn why_a_search_failed_is_told_without_the_token_of_its_session() {
-    use catalyst_domain::SecretValue;
     let mut secrets = Secrets::default();
     secrets.insert(SESSION_TOKEN, SecretValue::new("s3ntinel-of-the-session"));
     let failed = kept(Err("the plugin broke at s3ntinel-of-the-session".to_owned()), &secrets);
@@ -117,7 +115,6 @@ fn what_is_known_for_another_reason_by_now_is_not_told_again() {
 
 #[test]
 fn t6_a_search_sends_the_credentials_of_the_request_and_no_other_secret() {
-    use catalyst_domain::SecretValue;
     use catalyst_domain::provider::{Catalogue, SecretRole, SecretSource, SecretSpec};
     let secret = |name: &str, source| SecretSpec {
         name: name.into(),
