@@ -90,8 +90,9 @@ fn t6_a_volume_that_no_claim_has_is_released_once() {
 #[test]
 fn what_a_cleanup_changed_of_a_volume_is_undone_and_nothing_else_is() {
     let volume = |policy: &str, before: Value, claim: &str| {
-        let value = json!({"metadata": {"name": "pvc-1", "annotations": before}, "spec": {
-            "csi": {"driver": "csi.cloud.example"}, "persistentVolumeReclaimPolicy": policy, "claimRef": {"name": claim}}});
+        let claim = json!({"namespace": "default", "name": claim, "uid": "u1"});
+        let value = json!({"metadata": {"name": "pvc-1", "uid": "u1", "annotations": before}, "spec": {
+            "csi": {"driver": "csi.cloud.example"}, "persistentVolumeReclaimPolicy": policy, "claimRef": claim}});
         ClusterObject::of(&value, &PERSISTENT_VOLUME)
     };
     let (none, retain) = (json!({}), json!({(POLICY_BEFORE): "Retain"}));

@@ -30,7 +30,7 @@ fn t6_what_the_cluster_named_stays_beside_what_the_cloud_shows() {
     let mut record = record(vec![volume.clone(), late.clone()]);
     let found = one("load balancer", "7").by(NamedBy::Cloud);
     let all = |is_whole| search(vec![found.clone()], &[], is_whole);
-    let named = [volume, late, found.clone()];
+    let named = [found.clone(), volume, late];
     let seen = looked(&record, ClusterLook::CleanedUp, all(true));
     assert_eq!(seen.remaining, named, "a search knows a load balancer by its id, and not by its address");
     assert!(seen.not_looked_at.is_empty());
