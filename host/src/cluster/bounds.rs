@@ -1,5 +1,6 @@
 //! Bounds on what a cluster says of the names of its objects, and on what is remembered of them between two lists. Who has taken a
-//! cluster over may answer each list with other names, as many and as long as it likes.
+//! cluster over may answer each list with other names, as many and as long as it likes. Bounds on
+//! one answer are where it is read: `client` (bytes), `answers` (pages, refusals), `object` (values, texts), `feed` and `log_tail`.
 
 use super::object::ClusterObject;
 use super::shorten;
