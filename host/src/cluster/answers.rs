@@ -14,7 +14,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Bytes that are read of a refusal: its message is cut to a line.
 const MAX_REFUSAL: usize = 64 * 1024;
@@ -81,10 +81,7 @@ pub(super) async fn list(
     let mut objects = Vec::new();
     for number in 0..listing.max_pages {
         let most = objects.len().saturating_add(listing.page as usize);
-        let answer = match timeout(limit, whole(client, place.list(&params))).await {
-            Ok(answer) => answer.map_err(|refusal| refusal.trouble),
-            Err(_) => Err(Trouble::timeout(limit.as_secs())),
-        };
+        let answer = whole(client, place.list(&params), limit).await;
         // A cluster that answered with a page is not silent, whatever becomes of the next one.
         let text = answer.map_err(|trouble| if number == 0 { trouble } else { trouble.no_silence() })?;
         let page = Page { shape: listing.shape, room: &room, most, objects: &mut objects };
@@ -154,18 +151,38 @@ pub(super) async fn read_line<R: AsyncBufRead + Unpin>(
     }
 }
 
+/// A whole answer within the limit. A cluster whose answer has begun is not silent, whatever becomes of the rest.
 async fn whole(
     client: &kube::Client,
     request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-) -> Result<bytes::Bytes, Refusal> {
-    Ok(open(client, request).await?.collect_bytes().await?)
+    limit: Duration,
+) -> Result<bytes::Bytes, Trouble> {
+    let (end, late) = (Instant::now() + limit, || Trouble::timeout(limit.as_secs()));
+    let begun = timeout_at(end, send(client, request)).await.map_err(|_| late())?;
+    let begun = begun.map_err(|refusal| refusal.trouble)?;
+    let rest = async {
+        let body = accepted(begun).await.map_err(|refusal| refusal.trouble)?;
+        body.collect_bytes().await.map_err(|error| Trouble::from(&error).no_silence())
+    };
+    timeout_at(end, rest).await.unwrap_or_else(|_| Err(late().no_silence()))
 }
 
 async fn open(
     client: &kube::Client,
     request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
 ) -> Result<Body, Refusal> {
-    let answer = client.send(request.map_err(kube::Error::BuildRequest)?.map(Body::from)).await?;
+    accepted(send(client, request).await?).await
+}
+
+async fn send(
+    client: &kube::Client,
+    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+) -> Result<http::Response<Body>, Refusal> {
+    Ok(client.send(request.map_err(kube::Error::BuildRequest)?.map(Body::from)).await?)
+}
+
+/// The body of an answer that is no refusal.
+async fn accepted(answer: http::Response<Body>) -> Result<Body, Refusal> {
     if answer.status().is_success() {
         return Ok(answer.into_body());
     }

@@ -132,6 +132,29 @@ async fn only_the_api_servers_own_5xx_in_place_of_a_first_page_is_silence() {
     }
 }
 
+/// A connection that breaks, or a server that stops, in the middle of a page.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_whose_answer_has_begun_is_not_silent() {
+    use futures::stream::{self, StreamExt as _};
+    for (status, breaks) in [(200, true), (200, false), (503, true), (503, false)] {
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            let begun = stream::iter([Ok(bytes::Bytes::from_static(b"{\"items\":["))]);
+            let end = match breaks {
+                true => stream::iter([Err(std::io::Error::other("cut"))]).boxed(),
+                false => stream::pending().boxed(),
+            };
+            let body = axum::body::Body::from_stream(begun.chain(end));
+            async move { Ok::<_, Infallible>(http::Response::builder().status(status).body(body).unwrap()) }
+        });
+        let trouble = list(&kube::Client::new(service, "default"), &listing(), LIMIT).await.unwrap_err();
+        assert!(!trouble.is_silence, "{status}, {breaks}: {}", trouble.why);
+    }
+    // One that gives no answer at all is.
+    let service =
+        tower::service_fn(|_: http::Request<Body>| std::future::pending::<Result<http::Response<Body>, Infallible>>());
+    assert!(list(&kube::Client::new(service, "default"), &listing(), LIMIT).await.unwrap_err().is_silence);
+}
+
 #[tokio::test]
 async fn what_is_answered_to_a_deletion_is_not_read() {
     let (client, asked) = cluster(vec![(200, "no JSON".to_owned())]);

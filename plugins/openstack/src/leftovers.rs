@@ -117,7 +117,8 @@ impl Search<'_> {
         if made(self.query, list.resource()).contains(id) {
             return;
         }
-        let reason = self.labelled(object).or_else(|| self.attached(list, object)).or_else(|| self.known(list, id));
+        let reason =
+            self.labelled(object).or_else(|| self.attached(list, object)).or_else(|| self.known(list, id, object));
         if let (List::Ports, Some(server)) = (list, server_of(object)) {
             if reason.is_some() && !made(self.query, List::Servers.resource()).contains(server) {
                 self.finds(List::Servers.one(), server, None, "it has a port in the network of this deployment");
@@ -130,10 +131,7 @@ impl Search<'_> {
 
     /// By the deployment's own tag or metadata.
     fn labelled(&self, object: &Value) -> Option<String> {
-        let id = &self.query.deployment_id;
-        let tagged = items(&object["tags"]).iter().filter_map(Value::as_str);
-        let is_tagged = tagged.filter_map(|tag| tag.strip_prefix(TAG)?.strip_prefix('=')).any(|value| value == id);
-        let is_labelled = is_tagged || object["metadata"][TAG] == **id;
+        let is_labelled = deployments(object).any(|id| id == self.query.deployment_id);
         is_labelled.then(|| format!("it has the tag {TAG} of this deployment, and OpenTofu's state does not have it"))
     }
 
@@ -180,8 +178,12 @@ impl Search<'_> {
         (is_inside && !is_of_network && !is_of_balancer).then(|| IN_NETWORK.to_owned())
     }
 
-    /// Why an earlier search, or the cluster, named it; the host has marked what the cluster alone named.
-    fn known(&self, list: List, id: &str) -> Option<String> {
+    /// Why an earlier search, or the cluster, named it; the host has marked what the cluster alone named. What has the tag of another
+    /// deployment is that one's, whoever named it.
+    fn known(&self, list: List, id: &str, object: &Value) -> Option<String> {
+        if deployments(object).next().is_some() {
+            return None;
+        }
         let known = self.query.known.iter().find(|known| known.kind == list.one() && known.id == id)?;
         Some(known.reason.clone())
     }
@@ -191,6 +193,13 @@ impl Search<'_> {
         let found = || Leftover { kind: kind.to_owned(), name, id: id.to_owned(), reason: reason.to_owned() };
         self.found.entry((kind, id.to_owned())).or_insert_with(found);
     }
+}
+
+/// The deployments whose tag or metadata an object has.
+fn deployments(object: &Value) -> impl Iterator<Item = &str> {
+    let tags = items(&object["tags"]).iter().filter_map(Value::as_str);
+    let tagged = tags.filter_map(|tag| tag.strip_prefix(TAG)?.strip_prefix('='));
+    tagged.chain(object["metadata"][TAG].as_str())
 }
 
 /// The server that has a port.

@@ -170,8 +170,10 @@ fn t6_what_was_attached_to_a_server_that_is_gone_is_known_by_its_id_from_before(
         id: id.to_owned(),
         reason: reason.clone(),
     };
-    let query = LeftoverQuery { known: vec![known("v1"), known("v0")], ..query() };
-    let volumes = json!([{"id": "v1", "name": "pvc-1", "bootable": "false", "attachments": []}]);
+    let query = LeftoverQuery { known: vec![known("v1"), known("v0"), known("v2")], ..query() };
+    let others = json!({(TAG): "ffffffffffffffff"});
+    let volumes = json!([{"id": "v1", "name": "pvc-1", "bootable": "false", "attachments": []},
+        {"id": "v2", "name": "another's", "bootable": "false", "attachments": [], "metadata": others}]);
     let search = judge(&query, &answers(&[(List::Volumes, volumes)]));
     assert_eq!(shown(&search), ["volume pvc-1 v1: it is attached to a server of this deployment"], "v0 is gone");
 }
