@@ -1,6 +1,6 @@
 //! Requests to a cluster's API server, and what is read of their answers.
 //!
-//! kube's own calls are not used: they parse an answer as a whole, refusals too, and a cluster may answer whatever it likes.
+//! kube's own calls are not used: they parse a whole answer into memory, refusals too, and a hostile cluster may answer anything.
 
 use super::object::{ClusterObject, Kept, Room, Shape, read};
 use super::trouble::Trouble;

@@ -54,7 +54,7 @@ struct Script {
 impl Script {
     fn new(releases: &[Release]) -> Self {
         let mut script = Self { state: WatchState::new(None, PATIENCE), told: Vec::new() };
-        script.state.expect(Inventory::Absent, at(0));
+        script.state.set_inventory(Inventory::Absent, at(0));
         let changes = script.state.list(releases, at(0));
         script.take(changes);
         script

@@ -149,7 +149,7 @@ impl WatchState {
     }
 
     /// Takes what the cluster says it should have. Gives a sentence when the expected set is new.
-    pub(super) fn expect(&mut self, inventory: Inventory, now: Duration) -> Option<String> {
+    pub(super) fn set_inventory(&mut self, inventory: Inventory, now: Duration) -> Option<String> {
         if self.inventory == inventory {
             return None;
         }

@@ -54,7 +54,7 @@ fn known(names: &[&str]) -> Inventory {
 
 fn seen(count: Option<usize>, inventory: Inventory, releases: &[Release]) -> WatchState {
     let mut state = WatchState::new(count, PATIENCE);
-    state.expect(inventory, at(0));
+    state.set_inventory(inventory, at(0));
     state.list(releases, at(0));
     state
 }
@@ -62,7 +62,7 @@ fn seen(count: Option<usize>, inventory: Inventory, releases: &[Release]) -> Wat
 #[test]
 fn c1_nothing_is_judged_before_the_list_is_complete() {
     let mut state = WatchState::new(None, PATIENCE);
-    state.expect(known(&["bp-a"]), at(0));
+    state.set_inventory(known(&["bp-a"]), at(0));
     state.update(&installed("bp-a"), at(0));
     assert_eq!(state.judge(at(1000)), Verdict::Wait(None));
     state.list(&[installed("bp-a")], at(1000));
@@ -200,7 +200,7 @@ fn a7_the_shortfall_names_what_is_missing() {
          Waiting for Flux to begin.), d (not in the cluster)"
     );
     let mut empty = WatchState::new(None, PATIENCE);
-    empty.expect(Inventory::Coming, at(0));
+    empty.set_inventory(Inventory::Coming, at(0));
     assert!(empty.shortfall().ends_with("Flux has not applied the bootstrap kit"));
     let condition = json!({"type": "Ready", "status": "False", "reason": "ArtifactFailed", "message": "kustomization path not found"});
     let kit = FluxObject::read(

@@ -195,7 +195,7 @@ impl Watch {
             },
         };
         if let Some(inventory) = inventory.filter(|_| kind == FluxKind::Kustomization)
-            && let Some(message) = self.state.expect(inventory, now)
+            && let Some(message) = self.state.set_inventory(inventory, now)
         {
             self.send(Observation::Remark { level: Level::Info, message }).await?;
         }

@@ -59,7 +59,7 @@ pub(super) async fn validate(
     validated.providers
 }
 
-/// What a person is told of the providers that were run.
+/// Text on the providers that were started, for a person.
 pub(super) fn words(providers: ProviderRun) -> &'static str {
     match providers {
         ProviderRun::NotRun => "the module's providers were not started",
